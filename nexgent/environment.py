@@ -1,0 +1,177 @@
+"""Read settings from the environment; a bad value stops the start and names the variable."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import tempfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+# The kernel's limit for a Unix socket's path is 108 bytes (104 on macOS), its name and the final NUL included.
+LONGEST_SOCKET_PATH_BYTES = 100
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off", ""}
+
+
+def env_str(name: str, default: str) -> str:
+    return os.environ.get(name, default).strip()
+
+
+def env_bool(name: str, *, default: bool) -> bool:
+    value = os.environ.get(name)
+    if value is None:
+        return default
+    if value.strip().lower() in _TRUE:
+        return True
+    if value.strip().lower() in _FALSE:
+        return False
+    raise ImproperlyConfigured(f"{name} must be one of true, false, yes, no, on, off, 1, 0; it is {value!r}.")
+
+
+def env_float(name: str, default: float, *, above: float = 0.0) -> float:
+    value = os.environ.get(name)
+    if value is None:
+        return default
+    try:
+        number = float(value)
+    except ValueError:
+        number = float("nan")
+    if not above < number < float("inf"):  # NaN fails this too
+        raise ImproperlyConfigured(f"{name} must be a number above {above:g}; it is {value!r}.")
+    return number
+
+
+def env_int(name: str, default: int, *, minimum: int = 1) -> int:
+    value = os.environ.get(name)
+    if value is None:
+        return default
+    try:
+        number = int(value)
+    except ValueError:
+        number = minimum - 1
+    if number < minimum:
+        raise ImproperlyConfigured(f"{name} must be a whole number of at least {minimum}; it is {value!r}.")
+    return number
+
+
+def env_list(name: str, default: list[str]) -> list[str]:
+    value = os.environ.get(name)
+    if value is None:
+        return default
+    return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def database(url: str, *, data_dir: Path) -> dict[str, Any]:
+    """Return Django's settings of the database that `url` names; "" is SQLite in the data folder.
+
+    PostgreSQL: `postgresql://user:password@host:port/name?sslmode=require`; every query parameter is handed to
+    libpq, so `?host=/run/postgresql` reaches a Unix socket.
+    """
+    if not url:
+        return sqlite(data_dir / "nexgent.sqlite3")
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite":
+        return sqlite(Path(unquote(parts.path)))
+    if parts.scheme not in {"postgres", "postgresql"} or not parts.path.strip("/"):
+        raise ImproperlyConfigured(
+            "DATABASE_URL must look like postgresql://user:password@host:5432/name or sqlite:////path/to/file;"
+            f" its scheme is {parts.scheme!r}."
+        )
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise ImproperlyConfigured(f"DATABASE_URL: {error}.") from error
+    options: dict[str, Any] = dict(parse_qsl(parts.query))
+    host = options.pop("host", None) or unquote(parts.hostname or "")
+    # `timeout`: how long a caller waits for a connection when all are taken or the server is gone, in seconds.
+    options["pool"] = {
+        "min_size": env_int("NEXGENT_DATABASE_POOL_MIN", 1, minimum=0),
+        "max_size": env_int("NEXGENT_DATABASE_POOL_MAX", 12),
+        "timeout": env_float("NEXGENT_DATABASE_POOL_TIMEOUT_SECONDS", 5.0),
+    }
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": host,
+        "PORT": str(port or ""),
+        "CONN_MAX_AGE": 0,  # the pool keeps them
+        "OPTIONS": options,
+    }
+
+
+def sqlite(path: Path) -> dict[str, Any]:
+    """Return Django's settings of an SQLite database that several processes read and write at once.
+
+    IMMEDIATE: a transaction that reads, then writes, would otherwise fail with "database is locked" at once when
+    another process wrote in between, whatever the timeout (SQLite documentation, "BEGIN IMMEDIATE").
+    """
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": path,
+        "CONN_MAX_AGE": None,
+        "OPTIONS": {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        },
+    }
+
+
+def redis_urls(value: str, *, data_dir: Path) -> list[str]:
+    """Return the shards of the channel layer; "" is the embedded Valkey's socket in the data folder."""
+    if not value:
+        return [f"unix://{embedded_valkey_socket(data_dir)}"]
+    urls = [url.strip() for url in value.split(",") if url.strip()]
+    for url in urls:
+        if urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
+            raise ImproperlyConfigured(
+                "REDIS_URL must be redis://host:6379/0, rediss://… or unix:///path, several separated by commas;"
+                f" one has the scheme {urlsplit(url).scheme!r}."
+            )
+    return urls
+
+
+def embedded_valkey_socket(data_dir: Path) -> Path:
+    """Return where the embedded Valkey of this data folder listens: in the folder, or, where that path is too
+    long for a Unix socket, in a folder of this user's below the temporary one."""
+    path = data_dir / "valkey.sock"
+    if len(os.fsencode(path)) < LONGEST_SOCKET_PATH_BYTES:
+        return path
+    name = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"nexgent-{os.getuid()}-{name}" / "valkey.sock"
+
+
+def secret_key(*, debug: bool, data_dir: Path) -> str:
+    """Return NEXGENT_SECRET_KEY; in debug mode, where there is none, one made once and kept in the data folder."""
+    key = os.environ.get("NEXGENT_SECRET_KEY", "")
+    if key:
+        if len(key) < 50:
+            raise ImproperlyConfigured(
+                f"NEXGENT_SECRET_KEY has {len(key)} characters; it signs tokens and needs at least 50 random ones."
+            )
+        return key
+    if not debug:
+        raise ImproperlyConfigured("NEXGENT_SECRET_KEY must be set when NEXGENT_DEBUG is off.")
+    path = data_dir / "secret_key"
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            # Two processes may start at once: the key appears whole, and the first one stays.
+            descriptor, draft = tempfile.mkstemp(dir=data_dir)  # readable by its owner only
+            os.write(descriptor, secrets.token_urlsafe(64).encode())
+            os.close(descriptor)
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, path)
+            os.unlink(draft)
+        return path.read_text()
+    except OSError as error:
+        raise ImproperlyConfigured(f"NEXGENT_DATA_DIR: {path}: {error.strerror}.") from error

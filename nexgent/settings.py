@@ -1,0 +1,171 @@
+"""Settings, all from the environment. Without any, everything runs on this machine, in debug mode, below `var/`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+from nexgent.environment import (
+    database,
+    env_bool,
+    env_float,
+    env_int,
+    env_list,
+    env_str,
+    redis_urls,
+    secret_key,
+)
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(env_str("NEXGENT_DATA_DIR", str(BASE_DIR / "var"))).expanduser().resolve()
+
+DEBUG = env_bool("NEXGENT_DEBUG", default=True)
+SECRET_KEY = secret_key(debug=DEBUG, data_dir=DATA_DIR)
+LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+ALLOWED_HOSTS = env_list("NEXGENT_ALLOWED_HOSTS", LOCAL_HOSTS if DEBUG else [])
+if not DEBUG and not ALLOWED_HOSTS:
+    raise ImproperlyConfigured("NEXGENT_ALLOWED_HOSTS must name the hosts served when NEXGENT_DEBUG is off.")
+CSRF_TRUSTED_ORIGINS = env_list("NEXGENT_TRUSTED_ORIGINS", [])
+
+INSTALLED_APPS = [
+    "daphne",  # first: it replaces `runserver`
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "rest_framework",
+    "django_filters",
+    "positions",
+    "realtime",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "nexgent.urls"
+ASGI_APPLICATION = "nexgent.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# Data
+
+DATABASES = {"default": database(env_str("DATABASE_URL", ""), data_dir=DATA_DIR)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URLS = redis_urls(env_str("REDIS_URL", ""), data_dir=DATA_DIR)
+REDIS_URL = REDIS_URLS[0]  # the price cache and who is connected; the other shards carry messages only
+CHANNEL_LAYERS = {
+    "default": {
+        # Pub/Sub: one fifth of the other layer's round trip, and it survives a restart of the server behind it.
+        # What it loses is read from the database (docs/adr/0002).
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": REDIS_URLS, "prefix": "nexgent", "serializer_format": "msgspec"},
+    }
+}
+
+# People and tokens
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=env_float("NEXGENT_ACCESS_TOKEN_MINUTES", 30)),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=env_float("NEXGENT_REFRESH_TOKEN_DAYS", 7)),
+    "UPDATE_LAST_LOGIN": True,
+}
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": ["positions.api.json.ExactJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["positions.api.json.ExactJSONRenderer"],
+    "EXCEPTION_HANDLER": "positions.api.errors.handle",
+}
+
+# The socket. Seconds and bytes as named; docs/settings.md says what each is for.
+
+REALTIME = {
+    "PING_INTERVAL_SECONDS": env_float("NEXGENT_PING_INTERVAL_SECONDS", 30.0),
+    "DEAD_AFTER_SECONDS": env_float("NEXGENT_DEAD_AFTER_SECONDS", 60.0),
+    "MAX_MESSAGE_BYTES": env_int("NEXGENT_MAX_MESSAGE_BYTES", 16_384),
+    "INBOUND_MESSAGES_PER_SECOND": env_float("NEXGENT_INBOUND_MESSAGES_PER_SECOND", 10.0),
+    "INBOUND_BURST": env_int("NEXGENT_INBOUND_BURST", 40),
+    "MAX_SOCKETS": env_int("NEXGENT_MAX_SOCKETS", 20_000),
+    "MAX_UNSENT_EVENTS": env_int("NEXGENT_MAX_UNSENT_EVENTS", 1_000),
+    "RETRY_AFTER_SECONDS": env_float("NEXGENT_RETRY_AFTER_SECONDS", 2.0),
+    "PRESENCE_SECONDS": env_float("NEXGENT_PRESENCE_SECONDS", 5.0),
+    "DATABASE_THREADS": env_int("NEXGENT_DATABASE_THREADS", 8),
+    "ALLOWED_ORIGINS": env_list("NEXGENT_ALLOWED_ORIGINS", []),
+}
+
+# Prices. The addresses are settings so that tests, and a proxy, can stand in.
+
+PRICES = {
+    "DEXSCREENER_URL": env_str("NEXGENT_DEXSCREENER_URL", "https://api.dexscreener.com"),
+    "JUPITER_URL": env_str("NEXGENT_JUPITER_URL", "https://api.jup.ag"),
+    "JUPITER_API_KEY": env_str("NEXGENT_JUPITER_API_KEY", ""),
+    "REQUEST_TIMEOUT_SECONDS": env_float("NEXGENT_PRICE_TIMEOUT_SECONDS", 3.0),
+}
+
+# Web
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = Path(env_str("NEXGENT_STATIC_DIR", str(DATA_DIR / "static")))
+SERVESTATIC_USE_FINDERS = DEBUG
+SERVESTATIC_AUTOREFRESH = DEBUG
+if not DEBUG:
+    STORAGES = {
+        "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+        "staticfiles": {"BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"},
+    }
+    if env_bool("NEXGENT_BEHIND_PROXY", default=False):
+        # Only where a proxy sets this header itself: a client that reaches us directly could claim https.
+        SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = env_bool("NEXGENT_SSL_REDIRECT", default=True)
+    SECURE_REDIRECT_EXEMPT = [r"^health"]  # probes ask from inside, without TLS
+    SECURE_HSTS_SECONDS = env_int("NEXGENT_HSTS_SECONDS", 31_536_000, minimum=0)
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {
+        "positions": {"handlers": ["stderr"], "level": env_str("NEXGENT_LOG_LEVEL", "INFO"), "propagate": False},
+        "realtime": {"handlers": ["stderr"], "level": env_str("NEXGENT_LOG_LEVEL", "INFO"), "propagate": False},
+    },
+}

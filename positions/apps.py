@@ -1,0 +1,9 @@
+from django.apps import AppConfig
+
+
+class PositionsConfig(AppConfig):
+    name = "positions"
+    verbose_name = "Positions"
+
+    def ready(self) -> None:
+        from positions import signals  # noqa: F401  connects the receivers

@@ -1,0 +1,107 @@
+"""The newest price of every token, in Redis or Valkey, for all processes: written by the feed, read by everyone.
+
+A price stays until a newer one replaces it, with the time it was fetched: a stale price with its age is worth more
+than none. A day after the last one, it goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import msgspec
+
+from positions.prices.quotes import Prices, Quote
+from positions.valkey import KEY_PREFIX, async_client, client
+
+KEPT_FOR = timedelta(days=1)
+FEED_KEY = f"{KEY_PREFIX}feed"
+
+
+class FeedStatus(msgspec.Struct, kw_only=True, rename="camel"):
+    """How the price feed does, as its last round left it."""
+
+    source: str
+    simulated: bool
+    sol_usd: Decimal | None = None
+    """USD for one SOL; None where unknown."""
+    updated_at: datetime
+    """When the last round ended, whatever came of it."""
+    interval_seconds: float
+    tokens: int = 0
+    """How many tokens were asked for."""
+    priced: int = 0
+    """How many of them have a price from that round."""
+    errors: list[str] = []
+
+    def is_stale(self, now: datetime) -> bool:
+        """Whether rounds have stopped coming: none for ten intervals, and ten seconds at least."""
+        return (now - self.updated_at).total_seconds() > max(10.0, 10 * self.interval_seconds)
+
+
+class _Entry(msgspec.Struct, array_like=True):
+    price: Decimal
+    price_usd: Decimal | None
+    as_of: datetime
+
+
+_encode = msgspec.json.Encoder().encode
+_decode_entry = msgspec.json.Decoder(_Entry).decode
+_decode_status = msgspec.json.Decoder(FeedStatus).decode
+
+
+def get_prices(token_addresses: Collection[str]) -> Prices:
+    """Return the cached quotes of these tokens, and SOL in USD: one MGET. Raises valkey.Unavailable."""
+    keys = _keys(token_addresses)
+    return _read(token_addresses, client().mget(keys))  # type: ignore[arg-type]
+
+
+async def aget_prices(token_addresses: Collection[str]) -> Prices:
+    """Like get_prices, for asynchronous code. Safe to cancel."""
+    keys = _keys(token_addresses)
+    return _read(token_addresses, await async_client().mget(keys))
+
+
+def get_feed_status() -> FeedStatus | None:
+    """Return how the feed does; None where none has run for a day. Raises valkey.Unavailable."""
+    value = client().get(FEED_KEY)
+    return _decode_status(value) if value else None  # type: ignore[arg-type]
+
+
+async def aget_feed_status() -> FeedStatus | None:
+    """Like get_feed_status, for asynchronous code."""
+    value = await async_client().get(FEED_KEY)
+    return _decode_status(value) if value else None
+
+
+async def put_prices(quotes: Iterable[Quote], status: FeedStatus | None = None) -> None:
+    """Write quotes, and the feed's status where it comes with them, in one pipeline. Raises valkey.Unavailable."""
+    async with async_client().pipeline(transaction=False) as pipeline:
+        for quote in quotes:
+            entry = _Entry(quote.price, quote.price_usd, quote.as_of)
+            pipeline.set(_key(quote.token_address), _encode(entry), ex=KEPT_FOR)
+        if status is not None:
+            pipeline.set(FEED_KEY, _encode(status), ex=KEPT_FOR)
+        await pipeline.execute()
+
+
+def _key(token_address: str) -> str:
+    return f"{KEY_PREFIX}price:{token_address}"
+
+
+def _keys(token_addresses: Collection[str]) -> list[str]:
+    return [FEED_KEY, *map(_key, token_addresses)]
+
+
+def _read(token_addresses: Collection[str], values: Sequence[bytes | None]) -> Prices:
+    status, *entries = values
+    quotes = {}
+    for address, value in zip(token_addresses, entries, strict=True):
+        if value is not None:
+            entry = _decode_entry(value)
+            quotes[address] = Quote(address, entry.price, entry.price_usd, entry.as_of.astimezone(UTC))
+    return Prices(quotes, sol_usd=_decode_status(status).sol_usd if status else None)
+
+
+__all__ = ["FeedStatus", "aget_feed_status", "aget_prices", "get_feed_status", "get_prices", "put_prices"]

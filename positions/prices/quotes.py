@@ -1,0 +1,77 @@
+"""What a price is: the types that sources, feed and cache share."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal, localcontext
+from typing import Protocol
+
+from positions.accounting import AMOUNT, AMOUNT_LIMIT
+
+WRAPPED_SOL = "So11111111111111111111111111111111111111112"
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """One token's price."""
+
+    token_address: str
+    price: Decimal
+    """In SOL, positive, at most 18 decimals."""
+    price_usd: Decimal | None
+    """In USD; None where the source does not know what SOL costs."""
+    as_of: datetime
+    """When the source gave it."""
+
+    @property
+    def sol_usd(self) -> Decimal | None:
+        """USD for one SOL, as this very quote has it: what is shown in SOL and in USD always agrees."""
+        if self.price_usd is None:
+            return None
+        with localcontext(prec=50):
+            return self.price_usd / self.price
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What a source answered: one round. Tokens that it does not know are missing, never zero."""
+
+    quotes: Mapping[str, Quote]
+    sol_usd: Decimal | None = None
+    errors: list[str] = field(default_factory=list)
+    """What went wrong with a part of it, each a sentence fit for a terminal."""
+
+
+class PriceSource(Protocol):
+    """Where prices come from."""
+
+    name: str
+    """As `--source` names it."""
+    simulated: bool
+    """Whether the prices are made up; the page says so."""
+
+    async def fetch(self, token_addresses: Collection[str]) -> Prices:
+        """Return prices of these tokens. What fails in part is in `errors`; raises SourceError where all of it fails.
+
+        Safe to cancel. Addresses are taken and given back in their own case.
+        """
+
+    async def aclose(self) -> None:
+        """Give back what the source holds open."""
+
+
+class SourceError(Exception):
+    """A source that gave no prices at all. The message is fit for a terminal."""
+
+
+def usable(price: Decimal | None) -> Decimal | None:
+    """Return the price rounded to what a column and a client can hold, or None where it is no price.
+
+    NaN, infinities, zero, negative numbers and those that round to zero are no prices.
+    """
+    if price is None or not price.is_finite() or not 0 < price < AMOUNT_LIMIT:
+        return None
+    with localcontext(prec=50):
+        return price.quantize(AMOUNT) or None

