@@ -171,7 +171,7 @@ def secret_key(*, debug: bool, data_dir: Path) -> str:
             os.close(descriptor)
             with contextlib.suppress(FileExistsError):
                 os.link(draft, path)
-            os.unlink(draft)
+            Path(draft).unlink()
         return path.read_text()
     except OSError as error:
         raise ImproperlyConfigured(f"NEXGENT_DATA_DIR: {path}: {error.strerror}.") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -111,7 +112,7 @@ REST_FRAMEWORK = {
 
 # The socket. Seconds and bytes as named; docs/settings.md says what each is for.
 
-REALTIME = {
+REALTIME: dict[str, Any] = {
     "PING_INTERVAL_SECONDS": env_float("NEXGENT_PING_INTERVAL_SECONDS", 30.0),
     "DEAD_AFTER_SECONDS": env_float("NEXGENT_DEAD_AFTER_SECONDS", 60.0),
     "MAX_MESSAGE_BYTES": env_int("NEXGENT_MAX_MESSAGE_BYTES", 16_384),
@@ -127,7 +128,7 @@ REALTIME = {
 
 # Prices. The addresses are settings so that tests, and a proxy, can stand in.
 
-PRICES = {
+PRICES: dict[str, Any] = {
     "DEXSCREENER_URL": env_str("NEXGENT_DEXSCREENER_URL", "https://api.dexscreener.com"),
     "JUPITER_URL": env_str("NEXGENT_JUPITER_URL", "https://api.jup.ag"),
     "JUPITER_API_KEY": env_str("NEXGENT_JUPITER_API_KEY", ""),
@@ -165,7 +166,15 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "loggers": {
-        "positions": {"handlers": ["stderr"], "level": env_str("NEXGENT_LOG_LEVEL", "INFO"), "propagate": False},
-        "realtime": {"handlers": ["stderr"], "level": env_str("NEXGENT_LOG_LEVEL", "INFO"), "propagate": False},
+        "positions": {
+            "handlers": ["stderr"],
+            "level": env_str("NEXGENT_LOG_LEVEL", "INFO"),
+            "propagate": False,
+        },
+        "realtime": {
+            "handlers": ["stderr"],
+            "level": env_str("NEXGENT_LOG_LEVEL", "INFO"),
+            "propagate": False,
+        },
     },
 }

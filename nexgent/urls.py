@@ -1,6 +1,14 @@
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
+
+from realtime import health
+from realtime.views import dashboard
 
 urlpatterns = [
+    path("", dashboard, name="dashboard"),
     path("admin/", admin.site.urls),
+    path("api/", include("positions.api.urls")),
+    path("health", health.health),
+    path("health/live", health.live),
+    path("health/ready", health.ready),
 ]

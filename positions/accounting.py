@@ -72,9 +72,13 @@ def buy(holding: Holding, *, tokens: Decimal, spent_sol: Decimal) -> Holding:
         invested = holding.total_invested_sol + spent_sol
         cost = (holding.purchase_price * holding.remaining_amount + spent_sol) / held
         if bought >= AMOUNT_LIMIT:
-            raise InvalidAmount(f"tokens: {bought:f} bought in all is more than a position can hold", field="tokens")
+            raise InvalidAmount(
+                f"tokens: {bought:f} bought in all is more than a position can hold", field="tokens"
+            )
         if invested >= SOL_LIMIT:
-            raise InvalidAmount(f"spent_sol: {invested:f} SOL in all is more than a position can hold", field="spent_sol")
+            raise InvalidAmount(
+                f"spent_sol: {invested:f} SOL in all is more than a position can hold", field="spent_sol"
+            )
         if cost >= AMOUNT_LIMIT:
             raise InvalidAmount(f"spent_sol: {cost:f} SOL for one token is too much", field="spent_sol")
         return replace(
@@ -94,12 +98,15 @@ def sell(holding: Holding, *, tokens: Decimal, proceeds_sol: Decimal) -> Holding
     check_amount(tokens, "tokens")
     check_sol(proceeds_sol, "proceeds_sol", minimum=ZERO)
     if tokens > holding.remaining_amount:
-        raise NotEnoughTokens(f"tokens: {tokens:f} to sell, {holding.remaining_amount:f} held", field="tokens")
+        raise NotEnoughTokens(
+            f"tokens: {tokens:f} to sell, {holding.remaining_amount:f} held", field="tokens"
+        )
     with localcontext(_CONTEXT):
         realized = holding.realized_profit_sol + proceeds_sol - holding.purchase_price * tokens
         if abs(realized) >= SOL_LIMIT:
             raise InvalidAmount(
-                f"proceeds_sol: {realized:f} SOL realised in all is more than a position can hold", field="proceeds_sol"
+                f"proceeds_sol: {realized:f} SOL realised in all is more than a position can hold",
+                field="proceeds_sol",
             )
         return replace(
             holding,

@@ -46,7 +46,10 @@ def lock_agents(agent_ids: Collection[UUID], *, using: str) -> set[UUID]:
 def states(position_ids: Collection[UUID], *, using: str) -> dict[UUID, State]:
     """Return the state of each of the positions that exists."""
     rows = Position.objects.using(using).filter(pk__in=position_ids).order_by()
-    return {key: State(agent, status == "open") for key, agent, status in rows.values_list("pk", "agent_id", "status")}
+    return {
+        key: State(agent, status == "open")
+        for key, agent, status in rows.values_list("pk", "agent_id", "status")
+    }
 
 
 def record_changes(before: Mapping[UUID, State], position_ids: Collection[UUID], *, using: str) -> None:

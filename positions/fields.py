@@ -9,7 +9,7 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 
-class ExactDecimalField(models.DecimalField):
+class ExactDecimalField(models.DecimalField):  # type: ignore[type-arg]
     """A DecimalField that SQLite, too, gives back digit for digit.
 
     SQLite has no decimal type: Django's column is of NUMERIC affinity there, which keeps 15 significant digits and
@@ -27,13 +27,15 @@ class ExactDecimalField(models.DecimalField):
         # Not "DecimalField": for that, the SQLite backend converts through a float.
         return "ExactDecimalField"
 
-    def from_db_value(self, value: Any, expression: object, connection: BaseDatabaseWrapper) -> Decimal | None:
+    def from_db_value(
+        self, value: Any, expression: object, connection: BaseDatabaseWrapper
+    ) -> Decimal | None:
         if value is None or isinstance(value, Decimal):
             return value
         return Decimal(str(value))
 
 
-class SequenceField(models.BigIntegerField):
+class SequenceField(models.BigIntegerField):  # type: ignore[type-arg]
     """A counter that only its owner's SQL moves: saving a model instance never writes an old value back.
 
     Without it, `agent.name = …; agent.save()` with an agent read a moment ago would set its event sequence back, and

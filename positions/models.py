@@ -7,7 +7,6 @@ the change becomes a PositionEvent.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
@@ -23,7 +22,9 @@ from positions.querysets import PositionQuerySet
 
 # Base58 leaves out 0, O, I and l. Case matters: lower-cased, an address is another one, or none.
 base58 = RegexValidator(
-    r"^[1-9A-HJ-NP-Za-km-z]+\Z", "“%(value)s” is not a Solana address: base58 has no 0, O, I, l or other signs.", "base58"
+    r"^[1-9A-HJ-NP-Za-km-z]+\Z",
+    "“%(value)s” is not a Solana address: base58 has no 0, O, I, l or other signs.",
+    "base58",
 )
 
 
@@ -68,7 +69,9 @@ class Wallet(models.Model):
 
     class Meta:
         ordering = ["address"]
-        constraints = [models.UniqueConstraint(fields=["agent", "kind"], name="wallet_one_of_a_kind_per_agent")]
+        constraints = [
+            models.UniqueConstraint(fields=["agent", "kind"], name="wallet_one_of_a_kind_per_agent")
+        ]
 
     def __str__(self) -> str:
         return self.address
@@ -148,7 +151,8 @@ class Position(models.Model):
                 violation_error_message="This wallet already has an open position in this token.",
             ),
             models.CheckConstraint(
-                condition=Q(status="open", closed_at__isnull=True) | Q(status="closed", closed_at__isnull=False),
+                condition=Q(status="open", closed_at__isnull=True)
+                | Q(status="closed", closed_at__isnull=False),
                 name="position_closed_at_says_closed",
                 violation_error_message="A closed position has a closing time, an open one has none.",
             ),
@@ -189,13 +193,11 @@ class Position(models.Model):
         if self.wallet_id and self.agent_id and self.wallet.agent_id != self.agent_id:
             raise ValidationError({"wallet": "This wallet belongs to another agent."})
 
-    def save_base(self, *args: Any, using: str | None = None, **kwargs: Any) -> None:
+    def save_base(self, *args: Any, **kwargs: Any) -> None:
         # Django sends post_save after the row is committed where no transaction is open: a process that dies right
-        # there would leave a change without its event. One transaction holds both. (save_base, since loaddata
-        # passes by save.)
-        using = using or router.db_for_write(type(self), instance=self)
-        with transaction.atomic(using=using, savepoint=False):
-            super().save_base(*args, using=using, **kwargs)
+        # there would leave a change without its event. One transaction holds both. (Model.save names the database.)
+        with transaction.atomic(using=kwargs["using"], savepoint=False):
+            super().save_base(*args, **kwargs)
 
 
 class PositionEvent(models.Model):
@@ -215,7 +217,9 @@ class PositionEvent(models.Model):
     event_type = models.CharField(max_length=16, choices=Type)
     position_id = models.UUIDField()
     position = models.JSONField(
-        null=True, blank=True, help_text="The position after the change, decimals as strings; none when closed."
+        null=True,
+        blank=True,
+        help_text="The position after the change, decimals as strings; none when closed.",
     )
     created_at = models.DateTimeField()
 

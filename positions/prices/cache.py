@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import cast
 
 import msgspec
 
@@ -54,24 +55,24 @@ _decode_status = msgspec.json.Decoder(FeedStatus).decode
 def get_prices(token_addresses: Collection[str]) -> Prices:
     """Return the cached quotes of these tokens, and SOL in USD: one MGET. Raises valkey.Unavailable."""
     keys = _keys(token_addresses)
-    return _read(token_addresses, client().mget(keys))  # type: ignore[arg-type]
+    return _read(token_addresses, cast("list[bytes | None]", client().mget(keys)))
 
 
 async def aget_prices(token_addresses: Collection[str]) -> Prices:
     """Like get_prices, for asynchronous code. Safe to cancel."""
     keys = _keys(token_addresses)
-    return _read(token_addresses, await async_client().mget(keys))
+    return _read(token_addresses, cast("list[bytes | None]", await async_client().mget(keys)))
 
 
 def get_feed_status() -> FeedStatus | None:
     """Return how the feed does; None where none has run for a day. Raises valkey.Unavailable."""
-    value = client().get(FEED_KEY)
-    return _decode_status(value) if value else None  # type: ignore[arg-type]
+    value = cast("bytes | None", client().get(FEED_KEY))
+    return _decode_status(value) if value else None
 
 
 async def aget_feed_status() -> FeedStatus | None:
     """Like get_feed_status, for asynchronous code."""
-    value = await async_client().get(FEED_KEY)
+    value = cast("bytes | None", await async_client().get(FEED_KEY))
     return _decode_status(value) if value else None
 
 

@@ -1,0 +1,277 @@
+"""One socket's outgoing stream: every event once and in order, the newest price of each token, within bounds.
+
+Pure asyncio: knows neither Django nor Channels. Everything here runs on the event loop's thread and returns at once;
+a client that reads slowly holds up nobody but itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from realtime import protocol
+from realtime.protocol import Close, CloseReason
+
+AsgiSend = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class TokenIndex:
+    """Which streams of this process to tell of a token's price."""
+
+    def __init__(self) -> None:
+        self._holders: dict[str, set[Delivery]] = {}
+
+    def holders(self, token: str) -> Collection[Delivery]:
+        return self._holders.get(token, ())
+
+    def add(self, token: str, delivery: Delivery) -> None:
+        self._holders.setdefault(token, set()).add(delivery)
+
+    def discard(self, token: str, delivery: Delivery) -> None:
+        holders = self._holders[token]
+        holders.discard(delivery)
+        if not holders:
+            del self._holders[token]
+
+
+class Event(NamedTuple):
+    """An event as the stream needs it: its message, and what it changes in the index."""
+
+    seq: int
+    text: str
+    position_id: str
+    token: str | None
+    """What the position holds after the event; None once it is closed."""
+
+
+class Delivery:
+    """What one socket is sent, and in which order.
+
+    Until `start`, events wait; after it they follow the snapshot's `seq` without a gap. Messages other than prices
+    are sent in the order of the calls. While a write is pending (uvicorn: the client does not read), they queue, at
+    most `max_unsent` of them, and prices are conflated: the newest per token goes out when the client reads again.
+    """
+
+    def __init__(
+        self,
+        send: AsgiSend,
+        *,
+        agent_id: str,
+        index: TokenIndex,
+        max_unsent: int,
+        retry_after_seconds: float,
+        on_gap: Callable[[Delivery], None],
+        on_close: Callable[[Delivery], None],
+    ) -> None:
+        self.agent_id = agent_id
+        self.claim = 0
+        """Which of an agent's sockets is the newest: the highest, over all processes."""
+        self.seq: int | None = None
+        """Number of the last event sent; None before the snapshot."""
+        self.closed: Close | None = None
+        """Why the server ended this stream; None while it runs."""
+        self._held: dict[str, set[str]] = {}  # token → ids of the positions that hold it
+        self._index = index
+        self._send = send
+        self._max_unsent = max_unsent
+        self._retry_after_seconds = retry_after_seconds
+        self._on_gap = on_gap
+        self._on_close = on_close
+        self._queue: deque[dict[str, Any]] = deque()
+        self._prices: dict[str, str] = {}
+        self._ahead: dict[int, Event] = {}
+        self._writing: asyncio.Task[None] | None = None
+
+    # Events
+
+    def start(self, text: str, seq: int, held: Iterable[tuple[str, str]]) -> None:
+        """Send the snapshot, which is true up to event `seq`, then what has happened since.
+
+        `held`: the token and the id of each position in it.
+        """
+        if self.closed:
+            return
+        self.write(text)
+        self.seq = seq
+        for token, position_id in held:
+            self._hold(token, position_id)
+        self._send_ahead()
+
+    def hold_back(self) -> None:
+        """Let events wait until the next `start`, and tell no prices: the stream moves to another agent."""
+        self.seq = None
+        self._ahead.clear()
+        self._prices.clear()
+        self._release_all()
+
+    def event(self, event: Event) -> None:
+        """Send an event in its turn. One that was sent already is dropped; one that is early waits for the others."""
+        if self.closed or (self.seq is not None and event.seq <= self.seq):
+            return
+        self._ahead[event.seq] = event
+        if self.seq is not None:
+            self._send_ahead()
+        if len(self._ahead) > self._max_unsent:
+            self.close(CloseReason.TRY_LATER)
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether events are missing between the last one sent and one that has come."""
+        return self.seq is not None and bool(self._ahead)
+
+    def _send_ahead(self) -> None:
+        """Send what waits, as far as its numbers follow on the last one sent."""
+        assert self.seq is not None  # noqa: S101  callers have a snapshot
+        for seq in sorted(self._ahead):
+            if seq > self.seq + 1:
+                self._on_gap(self)
+                return
+            event = self._ahead.pop(seq)
+            if seq == self.seq + 1:
+                self.seq = seq
+                self.write(event.text)
+                if event.token is None:
+                    self._release(event.position_id)
+                else:
+                    self._hold(event.token, event.position_id)
+
+    # Prices
+
+    def prices(self, tokens: Iterable[str], fragments: Mapping[str, str], at: str) -> None:
+        """Send the fragments of these tokens as one batch, now, or the newest of each once the client reads."""
+        if self._writing is None and self.seq is not None:
+            self.write(protocol.price_batch([fragments[token] for token in tokens], at))
+        else:
+            for token in tokens:
+                self._prices[token] = fragments[token]
+
+    def _flush_prices(self) -> None:
+        if not self._prices or self._writing or self.closed or self.seq is None:
+            return
+        fragments = [fragment for token, fragment in self._prices.items() if token in self._held]
+        self._prices.clear()
+        if fragments:
+            self.write(protocol.price_batch(fragments, protocol.now()))
+
+    # Holdings
+
+    def _hold(self, token: str, position_id: str) -> None:
+        if self.closed:
+            return
+        holders = self._held.setdefault(token, set())
+        if not holders:
+            self._index.add(token, self)
+        holders.add(position_id)
+
+    def _release(self, position_id: str) -> None:
+        """Forget a position. Its token stays while another one, in another wallet, holds it, too."""
+        for token, holders in self._held.items():
+            if position_id in holders:
+                holders.discard(position_id)
+                if not holders:
+                    del self._held[token]
+                    self._index.discard(token, self)
+                return
+
+    def _release_all(self) -> None:
+        for token in self._held:
+            self._index.discard(token, self)
+        self._held.clear()
+
+    # The wire
+
+    def write(self, text: str) -> None:
+        """Send a message after all those before it."""
+        if not self.closed:
+            self._put({"type": "websocket.send", "text": text})
+
+    def close(self, reason: CloseReason) -> None:
+        """Announce the end and close, after what waits already. Later calls of any kind do nothing.
+
+        A client that is too slow for its events loses those that wait: it resumes, or starts with a new snapshot.
+        """
+        if self.closed:
+            return
+        if reason is CloseReason.TRY_LATER:
+            self._queue.clear()
+        self._release_all()
+        self._prices.clear()
+        self._ahead.clear()
+        close = reason.value
+        self.write(protocol.closing(close, retry_after_seconds=self._retry_after_seconds))
+        self.closed = close
+        self._put({"type": "websocket.close", "code": close.code, "reason": close.reason})
+        self._on_close(self)
+
+    def abandon(self) -> None:
+        """Send nothing more: the connection is gone."""
+        self.closed = self.closed or Close(1006, "", reconnect=True)
+        self._release_all()
+        self._queue.clear()
+        self._prices.clear()
+        self._ahead.clear()
+        if self._writing:
+            self._writing.cancel()
+
+    def _put(self, message: dict[str, Any]) -> None:
+        if self._writing:
+            self._queue.append(message)
+            if len(self._queue) > self._max_unsent and not self.closed:
+                self.close(CloseReason.TRY_LATER)
+            return
+        self._writing = send_eagerly(self._send(message))
+        if self._writing:
+            self._writing.add_done_callback(self._written)
+
+    def _written(self, task: asyncio.Task[None]) -> None:
+        self._writing = None
+        if task.cancelled() or task.exception() is not None:
+            # The connection is gone; the server tells the consumer, which cleans up.
+            self.abandon()
+            return
+        while self._queue and not self._writing:
+            self._put(self._queue.popleft())
+        self._flush_prices()
+
+
+def send_eagerly(sending: Awaitable[None]) -> asyncio.Task[None] | None:
+    """Run a send until it first has to wait; return a task for the rest, None where there is no rest.
+
+    Nearly every send ends at once (uvicorn: the transport takes the bytes; daphne: always), and a task for each
+    would cost more than the send itself. Python 3.12's `Task(eager_start=True)` does the same. A connection that is
+    gone raises from servers as OSError: there is nobody left to tell.
+    """
+    coroutine: Coroutine[Any, Any, None] = sending if asyncio.iscoroutine(sending) else _awaiting(sending)
+    try:
+        waiting_for = coroutine.send(None)
+    except StopIteration:
+        return None
+    except OSError:
+        return None
+    return asyncio.ensure_future(_rest(coroutine, waiting_for))
+
+
+async def _awaiting(sending: Awaitable[None]) -> None:
+    await sending
+
+
+async def _rest(coroutine: Coroutine[Any, Any, None], waiting_for: Any) -> None:
+    await _resume(coroutine, waiting_for)
+
+
+@types.coroutine
+def _resume(coroutine: Coroutine[Any, Any, None], waiting_for: Any) -> Generator[Any, Any, None]:
+    """Go on with a coroutine that has already yielded `waiting_for` to us, as its task would have."""
+    while True:
+        problem: BaseException | None = None
+        try:
+            yield waiting_for
+        except BaseException as error:  # noqa: BLE001  a cancellation, too, belongs to the coroutine
+            problem = error
+        try:
+            waiting_for = coroutine.throw(problem) if problem else coroutine.send(None)
+        except StopIteration:
+            return

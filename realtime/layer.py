@@ -1,0 +1,118 @@
+"""What travels over the channel layer between processes, and how it is packed.
+
+Three types: `position.event` and `socket.claimed` go to an agent's group, `price.batch` to the prices group. The
+members of all groups are hubs, one a server process. Names are snake_case, decimals strings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, Literal
+
+import msgspec
+from channels_redis.serializers import BaseMessageSerializer, registry
+from msgspec import Struct
+
+from positions.models import PositionEvent
+from positions.prices.quotes import Quote, usable
+from positions.snapshots import digits, timestamp
+
+
+class MsgspecSerializer(BaseMessageSerializer):  # type: ignore[misc]
+    """MessagePack that takes Decimals, UUIDs and datetimes, as strings; channels_redis' own raises on them."""
+
+    as_bytes = staticmethod(msgspec.msgpack.Encoder().encode)
+    from_bytes = staticmethod(msgspec.msgpack.Decoder().decode)
+
+
+def register_serializer() -> None:
+    """Make `"serializer_format": "msgspec"` known to channels_redis."""
+    registry.register_serializer("msgspec", MsgspecSerializer)
+
+
+class EventMessage(Struct):
+    """`position.event`: a PositionEvent on its way."""
+
+    agent_id: str
+    seq: int
+    event_type: Literal["position_created", "position_updated", "position_closed"]
+    position_id: str
+    position: dict[str, Any] | None
+    """As positions.snapshots.snapshot makes it."""
+    created_at: str
+
+
+class ClaimMessage(Struct):
+    """`socket.claimed`: a socket has taken an agent; every socket of a lower claim ends."""
+
+    agent_id: str
+    claim: int
+
+
+def event_message(event: PositionEvent) -> dict[str, Any]:
+    """Return the message that takes a stored event to the sockets of its agent."""
+    return {
+        "type": "position.event",
+        "agent_id": str(event.agent_id),
+        "seq": event.seq,
+        "event_type": str(event.event_type),
+        "position_id": str(event.position_id),
+        "position": event.position,
+        "created_at": timestamp(event.created_at),
+    }
+
+
+def to_event(event: PositionEvent) -> EventMessage:
+    """Return a stored event in the form in which the layer delivers it."""
+    return msgspec.convert(event_message(event), EventMessage)
+
+
+def claim_message(agent_id: str, claim: int) -> dict[str, Any]:
+    return {"type": "socket.claimed", "agent_id": agent_id, "claim": claim}
+
+
+def price_message(quotes: Iterable[Quote]) -> dict[str, Any]:
+    """Return the one message that takes a round of prices to every server process."""
+    return {
+        "type": "price.batch",
+        "updates": [
+            {
+                "token_address": quote.token_address,
+                "price": digits(quote.price),
+                "price_usd": None if quote.price_usd is None else digits(quote.price_usd),
+                "as_of": timestamp(quote.as_of),
+            }
+            for quote in quotes
+        ],
+    }
+
+
+def read_price(update: Any) -> Quote:
+    """Return the quote in one entry of a `price.batch`; whatever an app sends, numbers or strings of digits.
+
+    Raises ValueError, which names what is wrong.
+    """
+    if not isinstance(update, dict) or not isinstance(update.get("token_address"), str):
+        raise ValueError("token_address must be a string")
+    price = usable(_decimal(update.get("price"), "price"))
+    if price is None:
+        raise ValueError(f"price must be positive and finite, not {update['price']!r}")
+    price_usd = update.get("price_usd")
+    as_of = update.get("as_of")
+    return Quote(
+        update["token_address"],
+        price,
+        None if price_usd is None else usable(_decimal(price_usd, "price_usd")),
+        datetime.now(UTC)
+        if as_of is None
+        else msgspec.convert(as_of, datetime, strict=False).astimezone(UTC),
+    )
+
+
+def _decimal(value: Any, name: str) -> Decimal:
+    try:
+        return Decimal(str(value))
+    except InvalidOperation as error:
+        raise ValueError(f"{name} must be a number, not {value!r}") from error

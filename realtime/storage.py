@@ -1,0 +1,61 @@
+"""What the socket reads from the database: may it, what is held, what was missed. One query each."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db.models import F, FilteredRelation, Q
+
+from positions.events import missed
+from positions.models import Agent, Position
+from positions.snapshots import snapshot
+from realtime.database import in_database_thread
+from realtime.layer import EventMessage, to_event
+
+# Events read at a time when healing a gap.
+EVENTS_PER_READ = 500
+
+_COLUMNS = [field.attname for field in Position._meta.concrete_fields]
+
+
+class Holdings(NamedTuple):
+    """What an agent holds, true up to event `seq`."""
+
+    seq: int
+    positions: list[dict[str, Any]]
+    """Snapshots of the open positions."""
+
+
+@in_database_thread
+def may_watch(user_id: Any, agent_id: UUID) -> bool:
+    """Return whether the user owns the agent."""
+    return Agent.objects.filter(pk=agent_id, owner_id=user_id).exists()
+
+
+@in_database_thread
+def holdings(agent_id: str) -> Holdings | None:
+    """Return the agent's open positions and event number, of one moment; None where the agent is gone.
+
+    One statement, an outer join: it sees one state of the database at every isolation level, where two statements
+    could have a commit between them.
+    """
+    columns = [F(f"held__{column}") for column in _COLUMNS]
+    rows = list(
+        Agent.objects.filter(pk=agent_id)
+        .annotate(held=FilteredRelation("positions", condition=Q(positions__status=Position.Status.OPEN)))
+        .order_by("held__created_at", "held__id")
+        .values_list("event_seq", *columns)
+    )
+    if not rows:
+        return None
+    return Holdings(
+        seq=rows[0][0],
+        positions=[snapshot(Position.from_db(None, _COLUMNS, row[1:])) for row in rows if row[1] is not None],
+    )
+
+
+@in_database_thread
+def missed_events(agent_id: str, *, after: int) -> list[EventMessage]:
+    """Return the agent's next events after number `after`, in order."""
+    return [to_event(event) for event in missed(UUID(agent_id), after=after, limit=EVENTS_PER_READ)]

@@ -1,0 +1,179 @@
+"""Real server processes and a real client for the tests that go over the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+from django.conf import settings
+from rest_framework_simplejwt.tokens import AccessToken
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+# One constant that every wait is a multiple of: slow machines raise it.
+PATIENCE_SECONDS = float(os.environ.get("NEXGENT_TEST_PATIENCE", "20"))
+ROOT = Path(__file__).resolve().parent.parent
+COMMANDS = {
+    "daphne": ["-m", "daphne", "-v", "1", "-b", "127.0.0.1", "-p"],
+    "uvicorn": [
+        "-m",
+        "uvicorn",
+        "--ws",
+        "websockets-sansio",
+        "--log-level",
+        "info",
+        "--host",
+        "127.0.0.1",
+        "--port",
+    ],
+}
+
+
+def database_url() -> str:
+    """Return the address of the database that the tests use, for other processes."""
+    if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+        return f"sqlite:///{settings.DATABASES['default']['NAME']}"
+    parts = urlsplit(os.environ["DATABASE_URL"])
+    return urlunsplit(parts._replace(path=f"/{settings.DATABASES['default']['NAME']}"))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """A daphne or uvicorn process that serves this project on the tests' database."""
+
+    def __init__(
+        self, kind: str, *, log: Path, port: int = 0, **environment: str
+    ) -> None:
+        self.kind = kind
+        self.port = port or free_port()
+        self.log = log
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.ws_url = f"ws://127.0.0.1:{self.port}/ws"
+        self.environment = {
+            **os.environ,
+            "DATABASE_URL": database_url(),
+            "DJANGO_SETTINGS_MODULE": "nexgent.settings",
+            "PYTHONUNBUFFERED": "1",
+            **environment,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        command = [sys.executable, *COMMANDS[self.kind], str(self.port), "nexgent.asgi:application"]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, env=self.environment, cwd=ROOT, stdout=log, stderr=log)
+        deadline = time.monotonic() + 2 * PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            try:
+                urllib.request.urlopen(f"{self.url}/health/live", timeout=PATIENCE_SECONDS).close()  # noqa: S310
+                return self
+            except urllib.error.URLError:
+                time.sleep(0.05)  # between two looks at a condition, not instead of one
+        raise AssertionError(f"{self.kind} did not start:\n{self.log.read_text()}")
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send the signal, wait, and return the exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(2 * PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise AssertionError(f"{self.kind} did not end:\n{self.log.read_text()}") from None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+def access_token(user: Any, **claims: Any) -> str:
+    token = AccessToken.for_user(user)
+    for name, value in claims.items():
+        token[name] = value
+    return str(token)
+
+
+class Client:
+    """One WebSocket client. Every wait is bounded, and says what came instead."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+        self.raw = ""
+        self.initial: dict[str, Any] = {}
+
+    async def receive(self) -> dict[str, Any]:
+        """Return the next message; `raw` is its text."""
+        self.raw = str(await asyncio.wait_for(self.connection.recv(), PATIENCE_SECONDS))
+        message: dict[str, Any] = json.loads(self.raw)
+        return message
+
+    async def expect(self, kind: str) -> dict[str, Any]:
+        """Return the next message, which must be of this type."""
+        message = await self.receive()
+        assert message["type"] == kind, f"expected {kind}, got {self.raw[:500]}"
+        return message
+
+    async def until(self, kind: str) -> dict[str, Any]:
+        """Return the next message of this type, passing over others."""
+        while True:
+            message = await self.receive()
+            if message["type"] == kind:
+                return message
+
+    async def send(self, **message: Any) -> None:
+        await self.connection.send(json.dumps(message))
+
+    async def closed(self) -> tuple[int | None, str, list[dict[str, Any]]]:
+        """Wait for the close; return its code and reason as they came over the wire, and what came before it."""
+        messages = []
+        while True:
+            try:
+                messages.append(await self.receive())
+            except ConnectionClosed:
+                return self.connection.close_code, self.connection.close_reason or "", messages
+
+
+@asynccontextmanager
+async def client(
+    server: Server, *, query: dict[str, str] | None = None, token: str = "", agent: Any = None, **options
+):
+    """Open a socket, to `agent` with `token` unless `query` says otherwise."""
+    if query is None:
+        query = {"token": token, "agentId": str(agent.pk if hasattr(agent, "pk") else agent)}
+    url = f"{server.ws_url}?{urlencode(query)}"
+    options.setdefault("open_timeout", PATIENCE_SECONDS)
+    async with connect(url, **options) as connection:
+        yield Client(connection)
+
+
+@asynccontextmanager
+async def watching(server: Server, user: Any, agent: Any):
+    """Open a socket and pass its first two messages; `initial` is the second."""
+    async with client(server, token=access_token(user), agent=agent) as socket_:
+        await socket_.expect("connected")
+        socket_.initial = (await socket_.expect("initial_data"))["data"]
+        yield socket_
