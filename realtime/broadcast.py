@@ -14,12 +14,13 @@ import os
 import threading
 from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any
+from uuid import UUID
 
 from channels.layers import get_channel_layer
 
 from positions.models import PositionEvent
 from positions.prices.quotes import Quote
-from realtime.layer import event_message, price_message
+from realtime.layer import access_message, event_message, price_message
 from realtime.protocol import PRICES_GROUP, agent_group
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,18 @@ def publish_position_events(events: Sequence[PositionEvent]) -> None:
     A thread of this process sends, in the order of the calls. What it cannot send is logged and left to healing.
     """
     _publisher.submit(send_position_events(events), f"events of agent {events[0].agent_id}")
+
+
+async def send_access_changes(agent_ids: Iterable[UUID]) -> None:
+    """Let every process look again whether the sockets of these agents may stay open."""
+    channel_layer = get_channel_layer()
+    for agent_id in agent_ids:
+        await channel_layer.group_send(agent_group(agent_id), access_message(agent_id))
+
+
+def publish_access_changes(agent_ids: Sequence[UUID]) -> None:
+    """Like send_access_changes, for synchronous code: returns at once and never raises."""
+    _publisher.submit(send_access_changes(agent_ids), f"changed access to {len(agent_ids)} agents")
 
 
 def flush(timeout_seconds: float = FLUSH_SECONDS) -> bool:

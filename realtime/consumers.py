@@ -114,6 +114,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     def _new_delivery(self, agent_id: str) -> Delivery:
         return Delivery(
             self.base_send,
+            user_id=self.scope["user"].pk,
             agent_id=agent_id,
             index=self.hub.index,
             max_unsent=settings.REALTIME["MAX_UNSENT_EVENTS"],

@@ -59,6 +59,7 @@ class Delivery:
         self,
         send: AsgiSend,
         *,
+        user_id: object,
         agent_id: str,
         index: TokenIndex,
         max_unsent: int,
@@ -66,6 +67,7 @@ class Delivery:
         on_gap: Callable[[Delivery], None],
         on_close: Callable[[Delivery], None],
     ) -> None:
+        self.user_id = user_id
         self.agent_id = agent_id
         self.claim = 0
         """Which of an agent's sockets is the newest: the highest, over all processes."""

@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from channels.layers import get_channel_layer
@@ -27,10 +28,17 @@ from positions.prices.quotes import Quote
 from positions.snapshots import live, number
 from realtime import layer, protocol
 from realtime.delivery import Delivery, Event, TokenIndex
-from realtime.layer import ClaimMessage, EventMessage
+from realtime.layer import AccessMessage, ClaimMessage, EventMessage
 from realtime.presence import Presence
-from realtime.protocol import CloseReason, PositionUpdate, PositionUpdateData, PriceUpdate, agent_group
-from realtime.storage import missed_events
+from realtime.protocol import (
+    CloseReason,
+    ErrorCode,
+    PositionUpdate,
+    PositionUpdateData,
+    PriceUpdate,
+    agent_group,
+)
+from realtime.storage import may_watch, missed_events
 
 logger = logging.getLogger(__name__)
 
@@ -270,6 +278,8 @@ class Hub:
                 await self._price_batch(message)
             elif kind == "position.event":
                 await self._position_event(message)
+            elif kind == "access.changed":
+                self._spawn(self._check_access(msgspec.convert(message, AccessMessage)))
             elif kind == "socket.claimed":
                 self._socket_claimed(msgspec.convert(message, ClaimMessage))
             elif str(kind) not in self._unknown_types and len(self._unknown_types) < 100:
@@ -277,6 +287,13 @@ class Hub:
                 logger.warning("messages of the unknown type %r are ignored", kind)
         except Exception:
             logger.exception("a message of type %r was not handled", kind)
+
+    async def _check_access(self, message: AccessMessage) -> None:
+        """End the agent's socket if its user may not watch the agent any more."""
+        delivery = self.sockets.get(message.agent_id)
+        if delivery is not None and not await may_watch(delivery.user_id, UUID(message.agent_id)):
+            delivery.write(protocol.error(ErrorCode.ACCESS_REVOKED, "you may not watch this agent any more"))
+            delivery.close(CloseReason.ACCESS_REVOKED)
 
     def _socket_claimed(self, message: ClaimMessage) -> None:
         heard = self._claimed.get((message.agent_id, message.claim))

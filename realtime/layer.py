@@ -1,7 +1,7 @@
 """What travels over the channel layer between processes, and how it is packed.
 
-Three types: `position.event` and `socket.claimed` go to an agent's group, `price.batch` to the prices group. The
-members of all groups are hubs, one a server process. Names are snake_case, decimals strings.
+Four types: `position.event`, `socket.claimed` and `access.changed` go to an agent's group, `price.batch` to the prices
+group. The members of all groups are hubs, one a server process. Names are snake_case, decimals strings.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
+from uuid import UUID
 
 import msgspec
 from channels_redis.serializers import BaseMessageSerializer, registry
@@ -51,6 +52,12 @@ class ClaimMessage(Struct):
     claim: int
 
 
+class AccessMessage(Struct):
+    """`access.changed`: who may watch an agent may have changed; look again."""
+
+    agent_id: str
+
+
 def event_message(event: PositionEvent) -> dict[str, Any]:
     """Return the message that takes a stored event to the sockets of its agent."""
     return {
@@ -71,6 +78,10 @@ def to_event(event: PositionEvent) -> EventMessage:
 
 def claim_message(agent_id: str, claim: int) -> dict[str, Any]:
     return {"type": "socket.claimed", "agent_id": agent_id, "claim": claim}
+
+
+def access_message(agent_id: UUID) -> dict[str, Any]:
+    return {"type": "access.changed", "agent_id": str(agent_id)}
 
 
 def price_message(quotes: Iterable[Quote]) -> dict[str, Any]:

@@ -29,8 +29,8 @@ class Holdings(NamedTuple):
 
 @in_database_thread
 def may_watch(user_id: Any, agent_id: UUID) -> bool:
-    """Return whether the user owns the agent."""
-    return Agent.objects.filter(pk=agent_id, owner_id=user_id).exists()
+    """Return whether the user owns the agent, and is active."""
+    return Agent.objects.filter(pk=agent_id, owner_id=user_id, owner__is_active=True).exists()
 
 
 @in_database_thread

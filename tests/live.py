@@ -25,20 +25,16 @@ from websockets.exceptions import ConnectionClosed
 # One constant that every wait is a multiple of: slow machines raise it.
 PATIENCE_SECONDS = float(os.environ.get("NEXGENT_TEST_PATIENCE", "20"))
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = {
-    "daphne": ["-m", "daphne", "-v", "1", "-b", "127.0.0.1", "-p"],
-    "uvicorn": [
-        "-m",
-        "uvicorn",
-        "--ws",
-        "websockets-sansio",
-        "--log-level",
-        "info",
-        "--host",
-        "127.0.0.1",
-        "--port",
-    ],
-}
+
+
+def command(kind: str, port: int) -> list[str]:
+    """Return the command line that serves this project, as the README gives it."""
+    python, application = sys.executable, "nexgent.asgi:application"
+    return {
+        "daphne": [python, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), application],
+        "uvicorn": [python, "-m", "uvicorn", "--ws", "websockets-sansio", "--port", str(port), application],
+        "runserver": [python, "manage.py", "runserver", "--noreload", f"127.0.0.1:{port}"],
+    }[kind]
 
 
 def database_url() -> str:
@@ -56,7 +52,7 @@ def free_port() -> int:
 
 
 class Server:
-    """A daphne or uvicorn process that serves this project on the tests' database."""
+    """A process of daphne, uvicorn or `runserver` that serves this project on the tests' database."""
 
     def __init__(
         self, kind: str, *, log: Path, port: int = 0, **environment: str
@@ -76,9 +72,10 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
-        command = [sys.executable, *COMMANDS[self.kind], str(self.port), "nexgent.asgi:application"]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, env=self.environment, cwd=ROOT, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                command(self.kind, self.port), env=self.environment, cwd=ROOT, stdout=log, stderr=log
+            )
         deadline = time.monotonic() + 2 * PATIENCE_SECONDS
         while time.monotonic() < deadline:
             if self.process.poll() is not None:

@@ -264,11 +264,34 @@ async def test_connect_while_a_writer_commits_misses_and_doubles_nothing(server,
         await writer
 
 
-async def test_deleted_agent_closes_its_positions_on_the_socket(server, alice, agent, position):
+async def test_deleted_agent_closes_its_positions_then_its_socket(server, alice, agent, position):
     async with watching(server, alice, agent) as socket:
         await agent.adelete()
         update = (await socket.expect("position_update"))["data"]
-    assert (update["eventType"], update["positionId"]) == ("position_closed", str(position.pk))
+        assert (update["eventType"], update["positionId"]) == ("position_closed", str(position.pk))
+        code, reason, messages = await socket.closed()
+    assert (code, reason) == (1008, "Access revoked")
+    assert messages[-1]["data"]["reconnect"] is False
+
+
+@pytest.mark.parametrize("change", ["deactivated user", "handed-over agent"])
+async def test_socket_of_a_user_who_may_not_watch_any_more_ends(server, alice, bob, agent, change):
+    async with watching(server, alice, agent) as socket:
+        if change == "deactivated user":
+            alice.is_active = False
+            await alice.asave()
+        else:
+            agent.owner = bob
+            await agent.asave()
+        assert (await socket.closed())[:2] == (1008, "Access revoked")
+
+
+async def test_renamed_agent_keeps_its_socket(server, alice, agent):
+    async with watching(server, alice, agent) as socket:
+        agent.name = "omega"
+        await agent.asave()
+        await socket.send(type="ping")
+        await socket.expect("pong")
 
 
 # Prices
@@ -550,6 +573,17 @@ async def test_server_that_ends_says_goodbye_to_every_socket(
         # uvicorn raises the signal again when it has ended.
         assert exit_code in ({0} if kind == "daphne" else {0, -number}), server.log.read_text()
         assert "Traceback" not in server.log.read_text()
+
+
+async def test_runserver_puts_close_codes_and_reasons_on_the_wire(transactional_db, tmp_path, alice, agent):
+    with Server("runserver", log=tmp_path / "log") as server:
+        async with client(server, token="nonsense", agent=agent) as socket:
+            assert (await socket.closed())[:2] == (1008, "Authentication failed")
+        async with watching(server, alice, agent) as first, watching(server, alice, agent) as second:
+            assert (await first.closed())[:2] == (1000, "New connection established")
+            ended = asyncio.get_running_loop().run_in_executor(None, server.stop)
+            assert (await second.closed())[:2] == (1000, "Server shutdown")
+            assert await ended == 0, server.log.read_text()
 
 
 async def test_full_server_turns_newcomers_away_with_1013(transactional_db, tmp_path, alice, agent):
