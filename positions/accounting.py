@@ -10,7 +10,7 @@ half to even to these, once; what is multiplied on the way is exact.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact, InvalidOperation, localcontext
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 
 from positions.errors import InvalidAmount, NotEnoughTokens
 
@@ -65,7 +65,7 @@ def buy(holding: Holding, *, tokens: Decimal, spent_sol: Decimal) -> Holding:
     Raises InvalidAmount where an argument or the result does not fit its column.
     """
     check_amount(tokens, "tokens")
-    check_sol(spent_sol, "spent_sol", minimum=SOL)
+    check_sol(spent_sol, "spent_sol", positive=True)
     with localcontext(_CONTEXT):
         held = holding.remaining_amount + tokens
         bought = holding.purchase_amount + tokens
@@ -73,14 +73,15 @@ def buy(holding: Holding, *, tokens: Decimal, spent_sol: Decimal) -> Holding:
         cost = (holding.purchase_price * holding.remaining_amount + spent_sol) / held
         if bought >= AMOUNT_LIMIT:
             raise InvalidAmount(
-                f"tokens: {bought:f} bought in all is more than a position can hold", field="tokens"
+                f"tokens: {digits(bought)} bought in all is more than a position can hold", field="tokens"
             )
         if invested >= SOL_LIMIT:
             raise InvalidAmount(
-                f"spent_sol: {invested:f} SOL in all is more than a position can hold", field="spent_sol"
+                f"spent_sol: {digits(invested)} SOL in all is more than a position can hold",
+                field="spent_sol",
             )
         if cost >= AMOUNT_LIMIT:
-            raise InvalidAmount(f"spent_sol: {cost:f} SOL for one token is too much", field="spent_sol")
+            raise InvalidAmount(f"spent_sol: {digits(cost)} SOL for one token is too much", field="spent_sol")
         return replace(
             holding,
             purchase_price=cost.quantize(AMOUNT),
@@ -96,16 +97,16 @@ def sell(holding: Holding, *, tokens: Decimal, proceeds_sol: Decimal) -> Holding
     Raises InvalidAmount, or NotEnoughTokens where more is sold than held.
     """
     check_amount(tokens, "tokens")
-    check_sol(proceeds_sol, "proceeds_sol", minimum=ZERO)
+    check_sol(proceeds_sol, "proceeds_sol", positive=False)
     if tokens > holding.remaining_amount:
         raise NotEnoughTokens(
-            f"tokens: {tokens:f} to sell, {holding.remaining_amount:f} held", field="tokens"
+            f"tokens: {digits(tokens)} to sell, {digits(holding.remaining_amount)} held", field="tokens"
         )
     with localcontext(_CONTEXT):
         realized = holding.realized_profit_sol + proceeds_sol - holding.purchase_price * tokens
         if abs(realized) >= SOL_LIMIT:
             raise InvalidAmount(
-                f"proceeds_sol: {realized:f} SOL realised in all is more than a position can hold",
+                f"proceeds_sol: {digits(realized)} SOL realised in all is more than a position can hold",
                 field="proceeds_sol",
             )
         return replace(
@@ -139,28 +140,37 @@ def proceeds(*, tokens: Decimal, price: Decimal) -> Decimal:
         return (tokens * price).quantize(SOL)
 
 
+def digits(number: Decimal) -> str:
+    """Return the number in plain notation, without an exponent and without zeros that say nothing."""
+    text = format(number, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text in {"-0", ""} else text
+
+
 def check_amount(number: Decimal, name: str) -> None:
     """Raise InvalidAmount unless `number` is a positive amount or price that its column holds digit for digit."""
-    _check(number, name, step=AMOUNT, minimum=AMOUNT, limit=AMOUNT_LIMIT)
+    _check(number, name, step=AMOUNT, limit=AMOUNT_LIMIT, positive=True)
 
 
-def check_sol(number: Decimal, name: str, *, minimum: Decimal) -> None:
-    """Raise InvalidAmount unless `number` is a sum of SOL of at least `minimum` in whole lamports."""
-    _check(number, name, step=SOL, minimum=minimum, limit=SOL_LIMIT)
+def check_sol(number: Decimal, name: str, *, positive: bool) -> None:
+    """Raise InvalidAmount unless `number` is a sum of SOL in whole lamports: more than 0, or 0 or more."""
+    _check(number, name, step=SOL, limit=SOL_LIMIT, positive=positive)
 
 
-def _check(number: Decimal, name: str, *, step: Decimal, minimum: Decimal, limit: Decimal) -> None:
+def _check(number: Decimal, name: str, *, step: Decimal, limit: Decimal, positive: bool) -> None:
+    problem = None
     if not isinstance(number, Decimal):
-        raise InvalidAmount(f"{name} must be a Decimal, not {type(number).__name__}", field=name)
-    if not number.is_finite():
-        raise InvalidAmount(f"{name} must be a finite number", field=name)
-    if number >= limit:
-        raise InvalidAmount(f"{name} must be less than {limit:f}", field=name)
-    if number < minimum:
-        least = "0 or more" if minimum == 0 else "more than 0"
-        raise InvalidAmount(f"{name} must be {least}", field=name)
-    try:
-        number.quantize(step, context=Context(prec=80, traps=[Inexact, InvalidOperation]))
-    except (Inexact, InvalidOperation) as error:
-        decimals = -int(step.as_tuple().exponent)
-        raise InvalidAmount(f"{name} must have at most {decimals} decimals", field=name) from error
+        problem = f"be a Decimal, not {type(number).__name__}"
+    elif not number.is_finite():
+        problem = "be a finite number"
+    elif number >= limit:
+        problem = f"be less than {digits(limit)}"
+    elif positive and number <= 0:
+        problem = "be more than 0"
+    elif number < 0:
+        problem = "be 0 or more"
+    elif number != number.quantize(step, context=_CONTEXT):
+        problem = f"have at most {-int(step.as_tuple().exponent)} decimals"
+    if problem:
+        raise InvalidAmount(f"{name} must {problem}", field=name)

@@ -1,8 +1,9 @@
 """How a change of a position gets its number and its row, in the transaction that makes it.
 
-Whoever writes positions locks their agents first: this serialises the writers of one agent, so that sequence numbers
-follow the order of commits, and no two writers can each hold what the other waits for. Called by the signal
-receivers and the queryset only.
+Whoever writes positions, or locks them, locks their agents first, all at once and in order of their keys: this
+serialises the writers of one agent, so that sequence numbers follow the order of commits, and no two writers can each
+hold what the other waits for. (A transaction that goes on to a further agent can: PostgreSQL then ends one of them.)
+Called by the signal receivers and the queryset only.
 """
 
 from __future__ import annotations
@@ -34,13 +35,9 @@ class State(NamedTuple):
 
 def lock_agents(agent_ids: Collection[UUID], *, using: str) -> set[UUID]:
     """Lock the agents until the transaction ends, in an order that every writer shares; return those that exist."""
-    return set(
-        Agent.objects.using(using)
-        .select_for_update(of=("self",))
-        .filter(pk__in=agent_ids)
-        .order_by("pk")
-        .values_list("pk", flat=True)
-    )
+    # no_key: adding a wallet to the agent need not wait.
+    agents = Agent.objects.using(using).select_for_update(no_key=True).filter(pk__in=agent_ids)
+    return set(agents.order_by("pk").values_list("pk", flat=True))
 
 
 def states(position_ids: Collection[UUID], *, using: str) -> dict[UUID, State]:
@@ -59,7 +56,7 @@ def record_changes(before: Mapping[UUID, State], position_ids: Collection[UUID],
     """
     rows = {position.pk: position for position in Position.objects.using(using).filter(pk__in=position_ids)}
     events = []
-    for key in position_ids:
+    for key in dict.fromkeys(position_ids):
         was, position = before.get(key), rows.get(key)
         if was and (position is None or was.agent_id != position.agent_id):
             events.append(_closed(was.agent_id, key))  # gone from this agent

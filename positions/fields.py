@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
-from django.db import models
+from django.db import DataError, models
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+_WIDE = Context(prec=80)
 
 
 class ExactDecimalField(models.DecimalField):  # type: ignore[type-arg]
@@ -26,6 +28,19 @@ class ExactDecimalField(models.DecimalField):  # type: ignore[type-arg]
     def get_internal_type(self) -> str:
         # Not "DecimalField": for that, the SQLite backend converts through a float.
         return "ExactDecimalField"
+
+    def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
+        value = super().get_db_prep_save(value, connection)
+        if isinstance(value, str) and len(value.lstrip("-")) > self.max_digits + 1:
+            raise DataError(f"{self.name}: numeric field overflow")  # as PostgreSQL would
+        return value
+
+    def get_db_prep_value(self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False) -> Any:
+        value = super().get_db_prep_value(value, connection, prepared)
+        if connection.vendor == "sqlite" and isinstance(value, Decimal):
+            # As PostgreSQL would store it: rounded to the column's decimals, and all of them written out.
+            return format(value.quantize(Decimal(1).scaleb(-self.decimal_places), context=_WIDE), "f")
+        return value
 
     def from_db_value(
         self, value: Any, expression: object, connection: BaseDatabaseWrapper

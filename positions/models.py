@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
-from django.db import models, router, transaction
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -212,6 +212,8 @@ class PositionEvent(models.Model):
         UPDATED = "position_updated"
         CLOSED = "position_closed"
 
+    # Not counted up: a dump that is loaded brings its events' keys along, and these must not be taken by then.
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     agent = models.ForeignKey(Agent, on_delete=models.DO_NOTHING, db_constraint=False, related_name="events")
     seq = models.BigIntegerField()
     event_type = models.CharField(max_length=16, choices=Type)

@@ -37,8 +37,7 @@ class PositionQuerySet(models.QuerySet["Position"]):
             locked = events.lock_agents(agents, using=self.db)
             matched = self.filter(agent_id__in=locked).order_by().values_list("pk", flat=True)
             changed = 0
-            keys = list(matched)
-            for chunk in chunks(keys):
+            for chunk in chunks(dict.fromkeys(matched)):  # a join may give a row more than once
                 before = events.states(chunk, using=self.db)
                 # By key, and by the queryset's own conditions, which the values may refer to (annotations).
                 changed += super(PositionQuerySet, self.filter(pk__in=chunk)).update(**kwargs)
@@ -60,42 +59,62 @@ class PositionQuerySet(models.QuerySet["Position"]):
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]
 
-    def bulk_create(self, objs: Iterable[Position], *args: Any, **kwargs: Any) -> list[Position]:
+    def bulk_create(
+        self,
+        objs: Iterable[Position],
+        batch_size: int | None = None,
+        ignore_conflicts: bool = False,
+        update_conflicts: bool = False,
+        update_fields: Collection[str] | None = None,
+        unique_fields: Collection[str] | None = None,
+    ) -> list[Position]:
         from positions import events
 
         objs = list(objs)
         with transaction.atomic(using=self.db, savepoint=False):
-            keys = [position.pk for position in objs]
+            keys = list(dict.fromkeys(position.pk for position in objs))
             agents = {position.agent_id for position in objs}
-            if kwargs.get("update_conflicts"):
-                agents |= set(_by_key(self, keys, "agent_id"))
+            if update_conflicts:
+                for chunk in chunks(keys):
+                    agents.update(state.agent_id for state in events.states(chunk, using=self.db).values())
             events.lock_agents(agents, using=self.db)
-            before = {
-                key: state
-                for chunk in chunks(keys)
-                for key, state in events.states(chunk, using=self.db).items()
-            }
-            created = super().bulk_create(objs, *args, **kwargs)
-            if kwargs.get("ignore_conflicts"):
-                # Only what was not there before can have been written.
-                keys = [key for key in keys if key not in before]
+            before = {}
+            for chunk in chunks(keys):
+                before.update(events.states(chunk, using=self.db))
+            created = super().bulk_create(
+                objs, batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields
+            )
+            if ignore_conflicts:
+                keys = [key for key in keys if key not in before]  # the others were left as they are
             for chunk in chunks(keys):
                 events.record_changes(before, chunk, using=self.db)
             return created
 
+    def _fetch_all(self) -> None:
+        if self._result_cache is None and self.query.select_for_update:
+            self._lock_agents_first()
+        super()._fetch_all()
 
-def chunks(keys: Collection[UUID]) -> Iterator[list[UUID]]:
+    def iterator(self, chunk_size: int | None = None) -> Iterator[Position]:
+        if self.query.select_for_update:
+            self._lock_agents_first()
+        return super().iterator(chunk_size)
+
+    def _lock_agents_first(self) -> None:
+        """Keep to the order of locks that every writer shares: the usual `select_for_update().get()`, then `save()`
+        would hold the position while it waits for the agent, and a service the other way round."""
+        from positions import events
+
+        unlocked = self._chain()
+        unlocked.query.select_for_update = False
+        events.lock_agents(set(unlocked.values_list("agent_id", flat=True)), using=self.db)
+
+
+def chunks(keys: Iterable[UUID]) -> Iterator[list[UUID]]:
     """Split `keys` into lists that one statement can hold."""
     keys = list(keys)
     for start in range(0, len(keys), ROWS_PER_STATEMENT):
         yield keys[start : start + ROWS_PER_STATEMENT]
-
-
-def _by_key(queryset: PositionQuerySet, keys: list[UUID], field: str) -> Iterator[UUID]:
-    for chunk in chunks(keys):
-        yield from (
-            queryset.model._base_manager.using(queryset.db).filter(pk__in=chunk).values_list(field, flat=True)
-        )
 
 
 def _agents_named(values: dict[str, Any]) -> set[UUID]:

@@ -15,7 +15,7 @@ from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from positions import accounting
@@ -29,6 +29,7 @@ from positions.valkey import Unavailable
 P = ParamSpec("P")
 R = TypeVar("R")
 
+TRANSACTION_ID_LENGTH = 128
 STOP_LOSS_LOWEST = Decimal(-100)
 STOP_LOSS_LIMIT = Decimal(100_000)
 
@@ -66,8 +67,9 @@ def open_position(
         raise PositionsError(f"token_address: {error.messages[0]}", field="token_address") from error
     if len(token_address) > 64:
         raise PositionsError("token_address must have at most 64 characters", field="token_address")
-    if not 1 <= len(token_symbol) <= 32:
-        raise PositionsError("token_symbol must have 1 to 32 characters", field="token_symbol")
+    if not 1 <= len(token_symbol) <= 32 or not token_symbol.isprintable():
+        raise PositionsError("token_symbol must have 1 to 32 printable characters", field="token_symbol")
+    _check_transaction_id(transaction_id)
     holding = accounting.buy(Holding(), tokens=tokens, spent_sol=spent_sol)
     position = Position(
         agent_id=wallet.agent_id,
@@ -82,18 +84,13 @@ def open_position(
     position.holding = holding
     if stop_loss_percentage is not None:
         _set_stop_loss(position, stop_loss_percentage, position.created_at)
-    # The agent's lock makes this check final; the constraint holds it against writers that take none.
+    # The agent's lock makes this check final: every write through the ORM takes it (see positions.events).
     Agent.objects.select_for_update().get(pk=wallet.agent_id)
-    already = AlreadyOpen(
-        f"{wallet.address} already holds an open position in {token_address}", field="token_address"
-    )
     if Position.objects.open().filter(wallet=wallet, token_address=token_address).exists():
-        raise already
-    try:
-        with transaction.atomic():
-            position.save(force_insert=True)
-    except IntegrityError as error:
-        raise already from error
+        raise AlreadyOpen(
+            f"{wallet.address} already holds an open position in {token_address}", field="token_address"
+        )
+    position.save(force_insert=True)
     return position
 
 
@@ -102,6 +99,7 @@ def buy_more(
     *, position_id: UUID, tokens: Decimal, spent_sol: Decimal, transaction_id: str | None = None
 ) -> Position:
     """Average down (DCA): buy `tokens` more of what the position holds, for `spent_sol` SOL."""
+    _check_transaction_id(transaction_id)
     position = _lock_open(position_id)
     paid = accounting.buy(Holding(), tokens=tokens, spent_sol=spent_sol).purchase_price
     position.holding = accounting.buy(position.holding, tokens=tokens, spent_sol=spent_sol)
@@ -127,6 +125,7 @@ def take_profit(
 
     Selling all that is left closes the position.
     """
+    _check_transaction_id(transaction_id)
     position = _lock_open(position_id)
     position.holding = accounting.sell(position.holding, tokens=tokens, proceeds_sol=proceeds_sol)
     position.take_profit_levels_hit += 1
@@ -168,11 +167,13 @@ def close_position(
     """
     if not 1 <= len(reason) <= 200:
         raise PositionsError("reason must have 1 to 200 characters", field="reason")
+    _check_transaction_id(transaction_id)
+    # Before the lock: a price cache that hangs must not hold up the agent's other writers.
+    quote = _market_price(position_id) if proceeds_sol is None else None
     position = _lock_open(position_id)
-    if proceeds_sol is None:
-        quote = _market_price(position)
+    if quote is not None:
         proceeds_sol = accounting.proceeds(tokens=position.remaining_amount, price=quote.price)
-    if position.remaining_amount:
+    if position.remaining_amount and proceeds_sol is not None:
         position.holding = accounting.sell(
             position.holding, tokens=position.remaining_amount, proceeds_sol=proceeds_sol
         )
@@ -194,6 +195,11 @@ def _lock_open(position_id: UUID) -> Position:
 
 
 def _set_stop_loss(position: Position, percentage: Decimal, now: datetime) -> None:
+    if not isinstance(percentage, Decimal):
+        raise InvalidAmount(
+            f"stop_loss_percentage must be a Decimal, not {type(percentage).__name__}",
+            field="stop_loss_percentage",
+        )
     if not percentage.is_finite() or not STOP_LOSS_LOWEST <= percentage < STOP_LOSS_LIMIT:
         raise InvalidAmount(
             f"stop_loss_percentage must be at least {STOP_LOSS_LOWEST} and below {STOP_LOSS_LIMIT}",
@@ -211,15 +217,24 @@ def _mark_closed(position: Position, reason: str) -> None:
     position.close_reason = reason
 
 
-def _market_price(position: Position) -> Quote:
+def _check_transaction_id(transaction_id: str | None) -> None:
+    if transaction_id is not None and not (
+        1 <= len(transaction_id) <= TRANSACTION_ID_LENGTH and transaction_id.isprintable()
+    ):
+        raise PositionsError(
+            f"transaction_id must have 1 to {TRANSACTION_ID_LENGTH} printable characters",
+            field="transaction_id",
+        )
+
+
+def _market_price(position_id: UUID) -> Quote:
+    address, symbol = Position.objects.values_list("token_address", "token_symbol").get(pk=position_id)
     try:
-        quote = get_prices([position.token_address]).quotes.get(position.token_address)
+        quote = get_prices([address]).quotes.get(address)
     except Unavailable as error:
         raise PriceUnknown(
             "the price cache cannot be reached: name the proceeds", field="proceeds_sol"
         ) from error
     if quote is None:
-        raise PriceUnknown(
-            f"no market price of {position.token_symbol} is known: name the proceeds", field="proceeds_sol"
-        )
+        raise PriceUnknown(f"no market price of {symbol} is known: name the proceeds", field="proceeds_sol")
     return quote

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from positions.accounting import Holding, value
+from positions.accounting import Holding, digits, value
 
 if TYPE_CHECKING:
     from positions.models import Position
@@ -117,14 +117,6 @@ def live(data: Mapping[str, Any], quote: Quote | None, *, sol_usd: Decimal | Non
         profit_loss_percent=number(worth.profit_loss_percent),
         price_change_percent=number(worth.price_change_percent),
     )
-
-
-def digits(number: Decimal) -> str:
-    """Return the number in plain notation, without an exponent and without zeros that say nothing."""
-    text = format(number, "f")
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return "0" if text in {"-0", ""} else text
 
 
 def number(value: Decimal | None) -> Any:

@@ -16,9 +16,10 @@ import msgspec
 from channels_redis.serializers import BaseMessageSerializer, registry
 from msgspec import Struct
 
+from positions.accounting import digits
 from positions.models import PositionEvent
 from positions.prices.quotes import Quote, usable
-from positions.snapshots import digits, timestamp
+from positions.snapshots import timestamp
 
 
 class MsgspecSerializer(BaseMessageSerializer):  # type: ignore[misc]

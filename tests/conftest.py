@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.contrib.auth.models import User
+from django.utils import timezone
 
 from positions import valkey
 from positions.models import Agent, Position, Wallet
+from positions.prices.quotes import Quote
 from positions.services import open_position
 from tests.live import Server
 
@@ -18,14 +21,20 @@ WIF = "EKpQGSJtjMFqKZ9KQanSqYXRcF8fBopzLHYxdM65zcjm"
 JUP = "JUPyiwrYJFskUPiHa7hkeR8VUtAeFoSYbKedZNsDvCN"
 
 
+def person(name: str) -> User:
+    """Make a user whose password is `NAME-has-a-password`, hashed cheaply: the default takes a third of a second."""
+    hashed = PBKDF2PasswordHasher().encode(f"{name}-has-a-password", "salt", iterations=1)
+    return User.objects.create(username=name, password=hashed)
+
+
 @pytest.fixture
 def alice(db) -> User:
-    return User.objects.create_user("alice", password="alice-has-a-password")
+    return person("alice")
 
 
 @pytest.fixture
 def bob(db) -> User:
-    return User.objects.create_user("bob", password="bob-has-a-password")
+    return person("bob")
 
 
 @pytest.fixture
@@ -48,6 +57,11 @@ def position(wallet: Wallet) -> Position:
         tokens=Decimal(1_000_000),
         spent_sol=Decimal(2),
     )
+
+
+def quote(token: str, price: str, price_usd: str | None = None) -> Quote:
+    """Return a price of this moment."""
+    return Quote(token, Decimal(price), None if price_usd is None else Decimal(price_usd), timezone.now())
 
 
 @pytest.fixture(autouse=True)

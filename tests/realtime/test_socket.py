@@ -19,19 +19,12 @@ from websockets.exceptions import InvalidStatus
 from positions import services
 from positions.models import Agent, PositionEvent, Wallet
 from positions.prices.cache import put_prices
-from positions.prices.quotes import Quote
 from realtime.broadcast import broadcast_prices
 from realtime.database import in_database_thread
-from tests.conftest import BONK, JUP, WIF
+from tests.conftest import BONK, JUP, WIF, quote
 from tests.live import Server, access_token, client, watching
 
 in_thread = sync_to_async
-
-
-def quote(token: str, price: str, price_usd: str | None = None) -> Quote:
-    from django.utils import timezone
-
-    return Quote(token, Decimal(price), None if price_usd is None else Decimal(price_usd), timezone.now())
 
 
 # Coming

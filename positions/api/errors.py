@@ -1,0 +1,127 @@
+"""How the REST API says no. One of two shapes, whatever went wrong:
+
+- `{"errors": {"fieldName": ["…", …], …}}` where input is at fault: a field of the body or a parameter of
+  the query, by the name that the client gave it. 400; 409 where it is refused only for what is held now (a
+  token that this wallet holds already).
+- `{"detail": "…"}` for all else: 400 (not JSON, too many parameters), 401, 403, 404 (what does not exist,
+  and what is somebody else's), 405, 406, 409 (a closed position), 413, 415, 500 and 503.
+
+Nothing is told of what broke inside: the client of a 500 gets a sentence, in debug mode too, and the
+`positions.api` logger the traceback.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.db import IntegrityError
+from django.http import Http404
+from rest_framework import status
+from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.response import Response
+from rest_framework.settings import api_settings
+from rest_framework.views import exception_handler, set_rollback
+
+from positions.errors import AlreadyOpen, PositionClosed, PositionsError
+from positions.models import Agent, Position, Wallet
+
+logger = logging.getLogger("positions.api")
+
+CONFLICTS = (AlreadyOpen, PositionClosed)
+# A row that went away between the look at its owner and the write.
+GONE = (Agent.DoesNotExist, Wallet.DoesNotExist, Position.DoesNotExist)
+
+
+class Conflict(APIException):
+    """A request that what is held now does not allow."""
+
+    status_code = status.HTTP_409_CONFLICT
+    default_code = "conflict"
+
+
+class PricesUnavailable(APIException):
+    """The price cache is away."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_detail = "Prices are not available: the price cache cannot be reached."
+    default_code = "prices_unavailable"
+
+
+def camel(name: str) -> str:
+    """Return a name in snake_case as the wire has it."""
+    first, *rest = name.split("_")
+    return first + "".join(word.title() for word in rest)
+
+
+def handle(error: Exception, context: dict[str, Any]) -> Response:
+    """Answer an exception that a view raised (REST framework's EXCEPTION_HANDLER)."""
+    set_rollback()
+    match error:
+        case PositionsError():
+            return _refused(error)
+        case ValidationError():
+            return Response(_invalid(error.detail), status=error.status_code)
+        case Http404():
+            return _detail("Not found.", status.HTTP_404_NOT_FOUND)
+        case SuspiciousOperation():
+            # The one that Django raises below a view of ours: DATA_UPLOAD_MAX_NUMBER_FIELDS.
+            return _detail("This request has too many parameters.", status.HTTP_400_BAD_REQUEST)
+        case PermissionDenied():
+            return _detail("Not allowed.", status.HTTP_403_FORBIDDEN)
+        case APIException():
+            response = exception_handler(error, context)  # for its headers
+            assert response is not None  # noqa: S101  it answers every APIException
+            response.data = {"detail": _sentence(error.detail)}
+            return response
+    if isinstance(error, GONE):
+        return _detail("Not found.", status.HTTP_404_NOT_FOUND)
+    request = context.get("request")
+    # The path only: what stands in a query or a body may be nobody's business.
+    where = (getattr(request, "method", "?"), getattr(request, "path", "?"))
+    if isinstance(error, IntegrityError):
+        logger.warning("%s %r lost against another write.", *where, exc_info=error)
+        return _detail(
+            "This conflicts with another request made at the same time; send it again.",
+            status.HTTP_409_CONFLICT,
+        )
+    logger.error("%s %r failed.", *where, exc_info=error)
+    return _detail("Internal server error.", status.HTTP_500_INTERNAL_SERVER_ERROR)
+
+
+def _refused(error: PositionsError) -> Response:
+    code = status.HTTP_409_CONFLICT if isinstance(error, CONFLICTS) else status.HTTP_400_BAD_REQUEST
+    if error.field is None:
+        return _detail(error.message, code)
+    name = camel(error.field)
+    return Response({"errors": {name: [error.message.replace(error.field, name)]}}, status=code)
+
+
+def _invalid(detail: Any) -> dict[str, Any]:
+    if not isinstance(detail, dict):
+        return {"detail": _sentence(detail)}
+    general = detail.get(api_settings.NON_FIELD_ERRORS_KEY)
+    if general:
+        return {"detail": _sentence(general)}
+    return {"errors": {name: list(_sentences(messages)) for name, messages in detail.items()}}
+
+
+def _sentence(detail: Any) -> str:
+    """Return what REST framework and simplejwt put into an exception's `detail` as one text."""
+    if isinstance(detail, dict) and "detail" in detail:
+        return str(detail["detail"])
+    return " ".join(_sentences(detail))
+
+
+def _sentences(detail: Any) -> Iterable[str]:
+    if isinstance(detail, dict):
+        detail = list(detail.values())
+    if not isinstance(detail, list):
+        return [str(detail)]
+    return [sentence for item in detail for sentence in _sentences(item)]
+
+
+def _detail(text: str, code: int) -> Response:
+    return Response({"detail": text}, status=code)

@@ -1,0 +1,112 @@
+"""What a query string may say: filters, pages, counters.
+
+A parameter that nobody knows, given twice or with a bad value is an error that names it: a filter that is
+silently left out shows positions that were not asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import django_filters
+from django.db.models import QuerySet
+from rest_framework.exceptions import ValidationError
+from rest_framework.pagination import LimitOffsetPagination
+from rest_framework.request import Request
+
+from positions.models import Position, Wallet
+
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 500
+LARGEST = 2**63 - 1  # of a bigint
+PAGE_PARAMETERS = {"limit", "offset"}
+
+
+def check_parameters(request: Request, *, once: Collection[str], often: Collection[str] = ()) -> None:
+    """Raise ValidationError unless the query string holds only these names, those in `once` at most once."""
+    errors = {}
+    for name, values in request.query_params.lists():
+        if name not in once and name not in often:
+            errors[name] = ["Unknown parameter."]
+        elif name in once and len(values) > 1:
+            errors[name] = ["Give this parameter only once."]
+    if errors:
+        raise ValidationError(errors)
+
+
+def whole_number(request: Request, name: str, *, default: int, minimum: int, maximum: int) -> int:
+    """Return the query's parameter. Raises ValidationError."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    # int() alone takes "1_000" and the digits of other scripts, too.
+    if text.isascii() and text.isdigit() and len(text) <= 20 and minimum <= int(text) <= maximum:
+        return int(text)
+    raise ValidationError({name: [f"This must be a whole number from {minimum} to {maximum}."]})
+
+
+def limit_of(request: Request) -> int:
+    return whole_number(request, "limit", default=DEFAULT_LIMIT, minimum=1, maximum=MAX_LIMIT)
+
+
+class Pages(LimitOffsetPagination):
+    """`{count, next, previous, results}`, by `limit` and `offset`. One COUNT more than the rows."""
+
+    def get_limit(self, request: Request) -> int:
+        return limit_of(request)
+
+    def get_offset(self, request: Request) -> int:
+        return whole_number(request, "offset", default=0, minimum=0, maximum=LARGEST)
+
+
+class WalletFilter(django_filters.FilterSet):  # type: ignore[misc]
+    agent = django_filters.UUIDFilter(field_name="agent_id")
+
+    class Meta:
+        model = Wallet
+        fields = ["agent"]
+
+
+class PositionFilter(django_filters.FilterSet):  # type: ignore[misc]
+    """Addresses match in their own case, symbols in any."""
+
+    agent = django_filters.UUIDFilter(field_name="agent_id")
+    wallet = django_filters.CharFilter(field_name="wallet_id", max_length=64)
+    token = django_filters.CharFilter(field_name="token_address", max_length=64)
+    symbol = django_filters.CharFilter(field_name="token_symbol", lookup_expr="iexact", max_length=32)
+    status = django_filters.ChoiceFilter(
+        choices=[*Position.Status.choices, ("all", "All")], method="by_status"
+    )
+    ordering = django_filters.ChoiceFilter(
+        choices=[("createdAt", "Oldest first"), ("-createdAt", "Newest first")], method="by_time"
+    )
+
+    class Meta:
+        model = Position
+        fields = ["agent", "wallet", "token", "symbol", "status", "ordering"]
+
+    def filter_queryset(self, queryset: QuerySet[Position]) -> Any:
+        if not self.form.cleaned_data["status"]:
+            queryset = queryset.filter(status=Position.Status.OPEN)
+        return super().filter_queryset(queryset)
+
+    def by_status(self, queryset: QuerySet[Position], name: str, value: str) -> QuerySet[Position]:
+        return queryset if value == "all" else queryset.filter(status=value)
+
+    def by_time(self, queryset: QuerySet[Position], name: str, value: str) -> QuerySet[Position]:
+        sign = "-" if value.startswith("-") else ""
+        return queryset.order_by(f"{sign}created_at", f"{sign}id")
+
+
+def filtered(request: Request, queryset: QuerySet[Any], filter_class: Any) -> QuerySet[Any]:
+    """Return the rows that the query string asks for; no `filter_class`, all. Raises ValidationError."""
+    known = set(filter_class.base_filters) if filter_class else set()
+    check_parameters(request, once=known | PAGE_PARAMETERS)
+    if filter_class is None:
+        return queryset
+    filters = filter_class(request.query_params, queryset=queryset, request=request)
+    if not filters.is_valid():
+        raise ValidationError({name: list(messages) for name, messages in filters.errors.items()})
+    rows: QuerySet[Any] = filters.qs
+    return rows

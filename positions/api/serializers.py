@@ -1,0 +1,180 @@
+"""What a request's body may hold: types and lengths. What a number may be is the services' business.
+
+Names come in as camelCase and go on in snake_case; a name that is not asked for is an error, not ignored: a
+typing mistake in `stopLossPercentage` must not open a position without one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import ObjectDoesNotExist
+from rest_framework import serializers
+from rest_framework.exceptions import AuthenticationFailed, ValidationError
+from rest_framework_simplejwt.serializers import (
+    PasswordField,
+    TokenObtainPairSerializer,
+    TokenRefreshSerializer,
+)
+
+from positions.api.errors import camel
+from positions.models import Agent, Mode, Wallet, base58
+
+
+class Number(serializers.Field[Decimal, Any, str, Any]):
+    """A JSON number, or a string of digits where a client's own JSON library has no exact numbers."""
+
+    default_error_messages = {"invalid": 'This must be a number, such as 0.25 or "0.25".'}
+    longest_string = 64
+
+    def to_internal_value(self, data: Any) -> Decimal:
+        if isinstance(data, str):
+            fits = len(data) <= self.longest_string and bool(re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", data))
+        else:
+            fits = isinstance(data, int | Decimal) and not isinstance(data, bool)
+        if not fits:
+            self.fail("invalid")
+        return Decimal(data)
+
+
+class Text(serializers.CharField):
+    """A string, and nothing that could be made one."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class Flag(serializers.BooleanField):
+    """true or false, and nothing that could be taken for one."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+class Body(serializers.Serializer[Any]):
+    """A JSON object of exactly the declared fields, in camelCase."""
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        given: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
+        names = {camel(name): name for name, _ in self.fields.items()}
+        errors: dict[str, Any] = {key: ["Unknown field."] for key in given if key not in names}
+        values = {}
+        try:
+            values = super().run_validation(
+                {names[key]: value for key, value in given.items() if key in names}
+            )
+        except ValidationError as error:
+            details = error.detail
+            errors |= (
+                {camel(key): detail for key, detail in details.items()} if isinstance(details, dict) else {}
+            )
+        if errors:
+            raise ValidationError(errors)
+        return values
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What was given, for a service to take: null means not given."""
+        return {name: value for name, value in self.validated_data.items() if value is not None}
+
+    @property
+    def owner_id(self) -> Any:
+        return self.context["request"].user.pk
+
+
+def transaction_id() -> Text:
+    return Text(max_length=128, required=False, allow_null=True)
+
+
+class AgentBody(Body):
+    name = Text(max_length=100)
+    trading_mode = serializers.ChoiceField(Mode.choices, required=False)
+
+
+class WalletBody(Body):
+    address = Text(max_length=64, validators=[base58])
+    agent_id = serializers.UUIDField()
+    kind = serializers.ChoiceField(Mode.choices, default=Mode.SIMULATION)
+
+    def validate_address(self, address: str) -> str:
+        if Wallet.objects.filter(pk=address).exists():
+            raise ValidationError("This address is taken.")
+        return address
+
+    def validate_agent_id(self, agent_id: UUID) -> UUID:
+        if not Agent.objects.filter(pk=agent_id, owner_id=self.owner_id).exists():
+            raise ValidationError("You have no such agent.")
+        return agent_id
+
+    def validate(self, attrs: Any) -> Any:
+        if Wallet.objects.filter(agent_id=attrs["agent_id"], kind=attrs["kind"]).exists():
+            raise ValidationError({"kind": f"This agent has a {attrs['kind']} wallet already."})
+        return attrs
+
+
+class OpenBody(Body):
+    wallet = Text()
+    token_address = Text(max_length=64)
+    token_symbol = Text(max_length=32)
+    tokens = Number()
+    spent_sol = Number()
+    stop_loss_percentage = Number(required=False, allow_null=True)
+    transaction_id = transaction_id()
+
+    def validate_wallet(self, address: str) -> Wallet:
+        wallet = Wallet.objects.filter(pk=address, agent__owner_id=self.owner_id).first()
+        if wallet is None:
+            raise ValidationError("You have no such wallet.")
+        return wallet
+
+
+class BuyBody(Body):
+    tokens = Number()
+    spent_sol = Number()
+    transaction_id = transaction_id()
+
+
+class TakeProfitBody(Body):
+    tokens = Number()
+    proceeds_sol = Number()
+    moon_bag = Flag(required=False)
+    transaction_id = transaction_id()
+
+
+class StopLossBody(Body):
+    percentage = Number()
+    peak_price = Number(required=False, allow_null=True)
+
+
+class CloseBody(Body):
+    proceeds_sol = Number(required=False, allow_null=True)
+    reason = Text(required=False, allow_null=True, max_length=200)
+    transaction_id = transaction_id()
+
+
+class TokenBody(TokenObtainPairSerializer):
+    """simplejwt's own, which strips a password of its spaces: whoever's ends in one could never log in."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["password"] = PasswordField(trim_whitespace=False)
+
+
+class RefreshBody(TokenRefreshSerializer):
+    """simplejwt's own, which looks the user up without expecting that the account may be gone."""
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
+        try:
+            return super().validate(attrs)
+        except ObjectDoesNotExist as error:
+            raise AuthenticationFailed(
+                self.error_messages["no_active_account"], "no_active_account"
+            ) from error

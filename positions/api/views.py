@@ -1,0 +1,240 @@
+"""The REST API: who asks, what of theirs is concerned, which service does it, and the answer on the wire.
+
+Everybody sees and touches only their own: what is somebody else's is answered exactly as what does not
+exist. Writes to positions go through `positions.services`, which lock and check again. A list costs the
+same however long it is: the user, a COUNT and the rows; positions one MGET besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NoReturn, TypeVar
+
+from django.core.exceptions import ValidationError as InvalidValue
+from django.db import transaction
+from django.db.models import Count, Model, Q, QuerySet
+from django.utils import timezone
+from rest_framework import status
+from rest_framework.decorators import action
+from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+from rest_framework.viewsets import GenericViewSet
+
+from positions import services
+from positions.api import serializers
+from positions.api.errors import Conflict, PricesUnavailable
+from positions.api.filters import (
+    LARGEST,
+    Pages,
+    PositionFilter,
+    WalletFilter,
+    check_parameters,
+    filtered,
+    limit_of,
+    whole_number,
+)
+from positions.api.wire import agent_on_rest, event_on_rest, positions_on_rest, prices_on_rest, wallet_on_rest
+from positions.errors import PositionsError
+from positions.events import missed
+from positions.models import Agent, Position, Wallet, base58
+from positions.prices.cache import get_feed_status, get_prices
+from positions.valkey import Unavailable
+
+M = TypeVar("M", bound=Model)
+MAX_TOKENS = 200
+
+
+class OwnedViewSet(GenericViewSet[M]):
+    """Rows that belong to whoever asks."""
+
+    pagination_class = Pages
+    metadata_class = None  # OPTIONS would ask for a serializer per method, and describe its snake_case
+    filter_class: ClassVar[Any] = None
+
+    def on_the_wire(self, rows: Sequence[M]) -> list[Any]:
+        raise NotImplementedError
+
+    def list(self, request: Request) -> Response:
+        page = self.paginate_queryset(filtered(request, self.get_queryset(), self.filter_class))
+        return self.get_paginated_response(self.on_the_wire(list(page or [])))
+
+    def retrieve(self, request: Request, pk: str) -> Response:
+        return self.answer(self.get_object())
+
+    def answer(self, row: M, code: int = status.HTTP_200_OK) -> Response:
+        return Response(self.on_the_wire([row])[0], status=code)
+
+    def body(self, body_class: type[serializers.Body], *, partial: bool = False) -> dict[str, Any]:
+        """Return the request's body as arguments. Raises ValidationError."""
+        body = body_class(data=self.request.data, context={"request": self.request}, partial=partial)
+        body.is_valid(raise_exception=True)
+        return body.arguments
+
+
+class AgentViewSet(OwnedViewSet[Agent]):
+    def get_queryset(self) -> QuerySet[Agent]:
+        held = Count("positions", filter=Q(positions__status=Position.Status.OPEN))
+        return Agent.objects.filter(owner_id=_caller(self.request)).annotate(open_positions=held)
+
+    def on_the_wire(self, rows: Sequence[Agent]) -> list[Any]:
+        return [agent_on_rest(agent, open_positions=getattr(agent, "open_positions", 0)) for agent in rows]
+
+    def create(self, request: Request) -> Response:
+        agent = Agent.objects.create(owner_id=_caller(request), **self.body(serializers.AgentBody))
+        return self.answer(agent, status.HTTP_201_CREATED)
+
+    def partial_update(self, request: Request, pk: str) -> Response:
+        agent = self.get_object()
+        values = self.body(serializers.AgentBody, partial=True)
+        for name, value in values.items():
+            setattr(agent, name, value)
+        if values:
+            agent.save(update_fields=[*values, "updated_at"])
+        return self.answer(agent)
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        agent = self.get_object()
+        with transaction.atomic():
+            _refuse_while_holding("agent", agent.pk, agent=agent.pk)
+            agent.delete()
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @action(detail=True, methods=["get"])
+    def events(self, request: Request, pk: str) -> Response:
+        """Answer what happened after number `after`, oldest first; `lastSeq` is the next call's `after`."""
+        agent = self.get_object()
+        check_parameters(request, once={"after", "limit"})
+        after = whole_number(request, "after", default=0, minimum=0, maximum=LARGEST)
+        limit = limit_of(request)
+        events = list(missed(agent.pk, after=after, limit=limit + 1))
+        page = events[:limit]
+        return Response(
+            {
+                "events": [event_on_rest(event) for event in page],
+                "lastSeq": page[-1].seq if page else after,
+                "more": len(events) > limit,
+            }
+        )
+
+
+class WalletViewSet(OwnedViewSet[Wallet]):
+    filter_class = WalletFilter
+    # Base58: an address with another sign, a NUL say, never reaches the database.
+    lookup_value_regex = "[1-9A-HJ-NP-Za-km-z]{1,64}"
+
+    def get_queryset(self) -> QuerySet[Wallet]:
+        return Wallet.objects.filter(agent__owner_id=_caller(self.request))
+
+    def on_the_wire(self, rows: Sequence[Wallet]) -> list[Any]:
+        return [wallet_on_rest(wallet) for wallet in rows]
+
+    def create(self, request: Request) -> Response:
+        wallet = Wallet.objects.create(**self.body(serializers.WalletBody))
+        return self.answer(wallet, status.HTTP_201_CREATED)
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        wallet = self.get_object()
+        with transaction.atomic():
+            _refuse_while_holding("wallet", wallet.agent_id, wallet=wallet.pk)
+            wallet.delete()
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class PositionViewSet(OwnedViewSet[Position]):
+    filter_class = PositionFilter
+
+    def get_queryset(self) -> QuerySet[Position]:
+        return Position.objects.filter(agent__owner_id=_caller(self.request))
+
+    def on_the_wire(self, rows: Sequence[Position]) -> list[Any]:
+        return list(positions_on_rest(rows))
+
+    def create(self, request: Request) -> Response:
+        position = services.open_position(**self.body(serializers.OpenBody))
+        return self.answer(position, status.HTTP_201_CREATED)
+
+    @action(detail=True, methods=["post"])
+    def buy(self, request: Request, pk: str) -> Response:
+        return self._write(serializers.BuyBody, services.buy_more)
+
+    @action(detail=True, methods=["post"], url_path="take-profit")
+    def take_profit(self, request: Request, pk: str) -> Response:
+        return self._write(serializers.TakeProfitBody, services.take_profit)
+
+    @action(detail=True, methods=["post"], url_path="stop-loss")
+    def stop_loss(self, request: Request, pk: str) -> Response:
+        try:
+            return self._write(serializers.StopLossBody, services.move_stop_loss)
+        except PositionsError as error:
+            if error.field == "stop_loss_percentage":  # here, the body calls it `percentage`
+                error = type(error)(error.message.replace(error.field, "percentage"), field="percentage")
+            raise error from None
+
+    @action(detail=True, methods=["post"])
+    def close(self, request: Request, pk: str) -> Response:
+        return self._write(serializers.CloseBody, services.close_position)
+
+    def _write(self, body_class: type[serializers.Body], service: Callable[..., Position]) -> Response:
+        position = self.get_object()  # first: a stranger's bad input is answered like their good one
+        return self.answer(service(position_id=position.pk, **self.body(body_class)))
+
+
+class PricesView(APIView):
+    """The newest prices of the tokens named, or of the caller's open positions; unknown ones are left out."""
+
+    metadata_class = None
+
+    def get(self, request: Request) -> Response:
+        check_parameters(request, once=(), often={"token"})
+        if "token" in request.query_params:
+            tokens = self._named(request)
+        else:
+            held = Position.objects.open().filter(agent__owner_id=_caller(request))
+            tokens = list(held.order_by("token_address").values_list("token_address", flat=True).distinct())
+        try:
+            feed, prices = get_feed_status(), get_prices(tokens)
+        except Unavailable as error:
+            raise PricesUnavailable from error
+        quotes = [prices.quotes[token] for token in tokens if token in prices.quotes]
+        return Response(prices_on_rest(quotes, feed, now=timezone.now()))
+
+    def _named(self, request: Request) -> list[str]:
+        tokens = list(dict.fromkeys(request.query_params.getlist("token")))
+        if len(tokens) > MAX_TOKENS:
+            raise ValidationError({"token": [f"At most {MAX_TOKENS} tokens at once."]})
+        for token in tokens:
+            if len(token) > 64:
+                raise ValidationError({"token": ["An address has at most 64 characters."]})
+            try:
+                base58(token)
+            except InvalidValue as error:
+                raise ValidationError({"token": error.messages}) from error
+        return tokens
+
+
+class UnknownPath(APIView):
+    """Every other path below /api/: Django's own page would be HTML, and in debug mode a list of all URLs."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    metadata_class = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> NoReturn:
+        raise NotFound(
+            "Not found." if request.path.endswith("/") else "Not found: paths here end in a slash."
+        )
+
+
+def _caller(request: Request) -> Any:
+    return request.user.pk
+
+
+def _refuse_while_holding(what: str, agent_id: Any, **where: Any) -> None:
+    """Raise Conflict while there is an open position; no other is opened until the transaction ends."""
+    Agent.objects.select_for_update().get(pk=agent_id)  # the lock that every writer of a position takes
+    held = Position.objects.open().filter(**where).count()
+    if held:
+        noun = "position" if held == 1 else "positions"
+        raise Conflict(f"This {what} holds {held} open {noun}: close them first.")

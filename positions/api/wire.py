@@ -1,0 +1,151 @@
+"""What the REST API answers with: the socket's forms, and what only REST shows."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from positions.models import Agent, Position, PositionEvent, Wallet
+from positions.prices.cache import FeedStatus, get_prices
+from positions.prices.quotes import Prices, Quote
+from positions.snapshots import (
+    LivePosition,
+    Number,
+    StoredPosition,
+    Timestamp,
+    live,
+    number,
+    snapshot,
+    stored,
+    timestamp,
+)
+from positions.valkey import Unavailable
+
+
+class PositionOnRest(LivePosition, rename="camel", kw_only=True):
+    """The socket's position; REST alone shows closed ones, too."""
+
+    status: str
+    closed_at: Timestamp | None
+    close_reason: str | None
+
+
+class AgentOnRest(Struct, rename="camel", kw_only=True):
+    id: str
+    name: str
+    trading_mode: str
+    event_seq: int
+    open_positions: int
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class WalletOnRest(Struct, rename="camel", kw_only=True):
+    address: str
+    agent_id: str
+    kind: str
+    created_at: Timestamp
+
+
+class EventOnRest(Struct, rename="camel", kw_only=True):
+    """The data of a `position_update`, with the position as it was then; its worth then is not known."""
+
+    event_type: str
+    position: StoredPosition | UnsetType = UNSET
+    position_id: str | UnsetType = UNSET
+    seq: int
+    timestamp: Timestamp
+
+
+class PriceOnRest(Struct, rename="camel", kw_only=True):
+    token_address: str
+    price: Number
+    price_usd: Number | None
+    timestamp: Timestamp
+
+
+class PricesOnRest(Struct, rename="camel", kw_only=True):
+    """Prices, and how the feed does that they come from. Without one, all that it would say is null."""
+
+    source: str | None
+    simulated: bool | None
+    stale: bool
+    sol_price_usd: Number | None
+    updated_at: Timestamp | None
+    errors: list[str]
+    prices: list[PriceOnRest]
+
+
+def positions_on_rest(positions: Sequence[Position]) -> list[PositionOnRest]:
+    """Return the positions at the newest prices: one MGET. Without the cache, at their purchase prices."""
+    prices = Prices({})
+    if positions:
+        # What is held is known without the cache; `priceSource` says what is shown.
+        with contextlib.suppress(*Unavailable):
+            prices = get_prices({position.token_address for position in positions})
+    return [_position(position, prices) for position in positions]
+
+
+def _position(position: Position, prices: Prices) -> PositionOnRest:
+    priced = live(snapshot(position), prices.quotes.get(position.token_address), sol_usd=prices.sol_usd)
+    return PositionOnRest(
+        **msgspec.structs.asdict(priced),
+        status=position.status,
+        closed_at=timestamp(position.closed_at) if position.closed_at else None,
+        close_reason=position.close_reason or None,
+    )
+
+
+def agent_on_rest(agent: Agent, *, open_positions: int) -> AgentOnRest:
+    return AgentOnRest(
+        id=str(agent.pk),
+        name=agent.name,
+        trading_mode=agent.trading_mode,
+        event_seq=agent.event_seq,
+        open_positions=open_positions,
+        created_at=timestamp(agent.created_at),
+        updated_at=timestamp(agent.updated_at),
+    )
+
+
+def wallet_on_rest(wallet: Wallet) -> WalletOnRest:
+    return WalletOnRest(
+        address=wallet.address,
+        agent_id=str(wallet.agent_id),
+        kind=wallet.kind,
+        created_at=timestamp(wallet.created_at),
+    )
+
+
+def event_on_rest(event: PositionEvent) -> EventOnRest:
+    return EventOnRest(
+        event_type=event.event_type,
+        position=UNSET if event.position is None else stored(event.position),
+        position_id=str(event.position_id) if event.position is None else UNSET,
+        seq=event.seq,
+        timestamp=timestamp(event.created_at),
+    )
+
+
+def prices_on_rest(quotes: Sequence[Quote], feed: FeedStatus | None, *, now: datetime) -> PricesOnRest:
+    return PricesOnRest(
+        source=feed.source if feed else None,
+        simulated=feed.simulated if feed else None,
+        stale=feed is None or feed.is_stale(now),
+        sol_price_usd=number(feed.sol_usd) if feed else None,
+        updated_at=timestamp(feed.updated_at) if feed else None,
+        errors=feed.errors if feed else [],
+        prices=[
+            PriceOnRest(
+                token_address=quote.token_address,
+                price=number(quote.price),
+                price_usd=number(quote.price_usd),
+                timestamp=timestamp(quote.as_of),
+            )
+            for quote in quotes
+        ],
+    )

@@ -1,0 +1,31 @@
+"""The project's paths, and one view that fails in whatever way it is asked to."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError
+from django.urls import include, path
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from positions.models import Position
+
+FAILURES: dict[str, Exception] = {
+    "breaks": RuntimeError("broke on a secret"),
+    "loses-a-race": IntegrityError('duplicate key value violates unique constraint "positions_wallet_pkey"'),
+    "comes-too-late": Position.DoesNotExist("Position matching query does not exist."),
+    "may-not": PermissionDenied("not even the superuser"),
+}
+
+
+class Fails(APIView):
+    def get(self, request: Request, how: str) -> NoReturn:
+        raise FAILURES[how]
+
+
+urlpatterns = [
+    path("api/fails/<str:how>/", Fails.as_view()),
+    path("api/", include("positions.api.urls")),
+]

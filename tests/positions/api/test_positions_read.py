@@ -1,0 +1,250 @@
+"""Positions listed and shown: in the socket's own form, as filters ask, and nothing of anybody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from positions import valkey
+from positions.models import Agent, Position, Wallet
+from positions.prices.cache import get_prices
+from positions.prices.quotes import Quote
+from positions.services import close_position, open_position
+from positions.snapshots import live, snapshot, timestamp
+from tests.conftest import BONK, JUP, WIF
+from tests.positions.api.conftest import AS_OF, Api
+
+NOT_FOUND = (404, {"detail": "Not found."})
+
+
+@pytest.fixture
+def three(position: Position, wallet: Wallet) -> list[Position]:
+    """BONK, then WIF, open; JUP, last, closed."""
+    wif, jup = (
+        open_position(
+            wallet=wallet,
+            token_address=address,
+            token_symbol=symbol,
+            tokens=Decimal(10),
+            spent_sol=Decimal(1),
+        )
+        for address, symbol in ((WIF, "WIF"), (JUP, "JUP"))
+    )
+    close_position(position_id=jup.pk, proceeds_sol=Decimal("1.5"), reason="stop loss")
+    return [position, wif, jup]
+
+
+def symbols(api: Api, query: str) -> list[str]:
+    answer = api.get(f"positions/?{query}")
+    assert answer.status == 200, answer.text
+    assert answer.data["count"] == len(answer.data["results"])
+    return [result["tokenSymbol"] for result in answer.data["results"]]
+
+
+def test_position_is_byte_for_byte_the_socket_s_with_three_fields_more(
+    alices: Api, position: Position, bonk_at_3_micro
+):
+    prices = get_prices([BONK])
+    on_the_socket = msgspec.json.encode(
+        live(snapshot(position), prices.quotes[BONK], sol_usd=prices.sol_usd)
+    ).decode()
+    expected = f'{on_the_socket[:-1]},"status":"open","closedAt":null,"closeReason":null}}'
+    assert alices.get(f"positions/{position.pk}/").text == expected
+    listed = alices.get("positions/")
+    assert listed.text == f'{{"count":1,"next":null,"previous":null,"results":[{expected}]}}'
+
+
+def test_position_at_a_live_price_shows_its_worth(alices: Api, position: Position, bonk_at_3_micro):
+    data = alices.get(f"positions/{position.pk}/").data
+    assert (data["currentPrice"], data["currentPriceUsd"]) == (Decimal("0.000003"), Decimal("0.0006"))
+    assert (data["priceSource"], data["priceTimestamp"]) == ("live", "2026-01-31T12:00:00.250Z")
+    assert (data["positionValueSol"], data["profitLossSol"], data["profitLossUsd"]) == (3, 1, 200)
+    assert (data["profitLossPercent"], data["priceChangePercent"]) == (50, 50)
+
+
+def test_position_without_a_price_stands_at_its_purchase_price(alices: Api, position: Position):
+    data = alices.get(f"positions/{position.pk}/").data
+    assert (data["priceSource"], data["currentPrice"], data["priceTimestamp"]) == (
+        "purchase",
+        Decimal("0.000002"),
+        None,
+    )
+    assert (data["currentPriceUsd"], data["positionValueUsd"], data["profitLossSol"]) == (0, None, 0)
+
+
+def test_position_without_the_price_cache_stands_at_its_purchase_price(
+    alices: Api, position: Position, valkey_away
+):
+    [data] = alices.get("positions/").data["results"]
+    assert (data["priceSource"], data["currentPrice"]) == ("purchase", Decimal("0.000002"))
+
+
+def test_position_closed_says_when_and_why(alices: Api, three: list[Position]):
+    jup = Position.objects.get(token_symbol="JUP")
+    data = alices.get(f"positions/{jup.pk}/").data
+    assert jup.closed_at is not None
+    assert (data["status"], data["closedAt"], data["closeReason"]) == (
+        "closed",
+        timestamp(jup.closed_at),
+        "stop loss",
+    )
+    assert (data["remainingAmount"], data["realizedProfitSol"], data["profitLossSol"]) == (
+        0,
+        Decimal("0.5"),
+        Decimal("0.5"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", ["BONK", "WIF"]),
+        ("status=open", ["BONK", "WIF"]),
+        ("status=closed", ["JUP"]),
+        ("status=all", ["BONK", "WIF", "JUP"]),
+        ("status=all&ordering=createdAt", ["BONK", "WIF", "JUP"]),
+        ("status=all&ordering=-createdAt", ["JUP", "WIF", "BONK"]),
+        (f"token={WIF}", ["WIF"]),
+        (f"token={WIF.lower()}", []),
+        (f"token={JUP}", []),
+        (f"token={JUP}&status=all", ["JUP"]),
+        ("symbol=wif", ["WIF"]),
+        ("symbol=WI", []),
+    ],
+)
+def test_positions_are_filtered_and_ordered(
+    alices: Api, three: list[Position], query: str, expected: list[str]
+):
+    assert symbols(alices, query) == expected
+
+
+def test_positions_are_filtered_by_agent_and_wallet(alices: Api, alice, three: list[Position]):
+    other = Agent.objects.create(owner=alice, name="other")
+    wallet = Wallet.objects.create(agent=other, address="Other")
+    open_position(
+        wallet=wallet, token_address=BONK, token_symbol="B2", tokens=Decimal(1), spent_sol=Decimal(1)
+    )
+    assert symbols(alices, f"agent={other.pk}") == ["B2"]
+    assert symbols(alices, f"agent={three[0].agent_id}") == ["BONK", "WIF"]
+    assert symbols(alices, "wallet=Other") == ["B2"]
+    assert symbols(alices, f"wallet={three[0].wallet_id}&symbol=bonk") == ["BONK"]
+    assert symbols(alices, f"agent={uuid4()}") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "errors"),
+    [
+        ("agent=1", {"agent": ["Enter a valid UUID."]}),
+        ("status=OPEN", {"status": ["Select a valid choice. OPEN is not one of the available choices."]}),
+        (
+            "ordering=symbol",
+            {"ordering": ["Select a valid choice. symbol is not one of the available choices."]},
+        ),
+        ("symbol=%00", {"symbol": ["Null characters are not allowed."]}),
+        ("wallet=%00", {"wallet": ["Null characters are not allowed."]}),
+        ("token=%00", {"token": ["Null characters are not allowed."]}),
+        (
+            "token=" + "a" * 65,
+            {"token": ["Ensure this value has at most 64 characters (it has 65)."]},
+        ),
+        ("limit=0", {"limit": ["This must be a whole number from 1 to 500."]}),
+        ("limit=501", {"limit": ["This must be a whole number from 1 to 500."]}),
+        ("limit=all", {"limit": ["This must be a whole number from 1 to 500."]}),
+        ("offset=-1", {"offset": ["This must be a whole number from 0 to 9223372036854775807."]}),
+        (
+            "offset=9223372036854775808",
+            {"offset": ["This must be a whole number from 0 to 9223372036854775807."]},
+        ),
+        ("tokenAddress=x&page=2", {"tokenAddress": ["Unknown parameter."], "page": ["Unknown parameter."]}),
+        ("status=open&status=closed", {"status": ["Give this parameter only once."]}),
+    ],
+)
+def test_positions_of_a_bad_query_are_refused_by_parameter(
+    alices: Api, query: str, errors: dict[str, list[str]]
+):
+    assert alices.get(f"positions/?{query}").refusal == (400, {"errors": errors})
+
+
+def test_positions_come_in_pages(alices: Api, three: list[Position]):
+    first = alices.get("positions/?status=all&limit=2").data
+    assert first["count"] == 3
+    assert [result["tokenSymbol"] for result in first["results"]] == ["BONK", "WIF"]
+    assert first["previous"] is None
+    assert first["next"] == "http://testserver/api/positions/?limit=2&offset=2&status=all"
+    last = alices.get(first["next"].removeprefix("http://testserver/api/")).data
+    assert [result["tokenSymbol"] for result in last["results"]] == ["JUP"]
+    assert last["previous"] == "http://testserver/api/positions/?limit=2&status=all"
+    assert last["next"] is None
+    largest = alices.get(f"positions/?offset={2**63 - 1}").data
+    assert (largest["count"], largest["results"]) == (2, [])
+
+
+def test_positions_made_at_the_same_moment_keep_an_order_over_pages(alices: Api, wallet: Wallet):
+    for number in range(1, 7):
+        open_position(
+            wallet=wallet,
+            token_address=f"Token{number}",
+            token_symbol=f"T{number}",
+            tokens=Decimal(1),
+            spent_sol=Decimal(1),
+            opened_at=datetime(2026, 1, 1, tzinfo=UTC),
+        )
+    up, down = (
+        [
+            alices.get(f"positions/?ordering={order}&limit=1&offset={offset}").data["results"][0]["id"]
+            for offset in range(6)
+        ]
+        for order in ("createdAt", "-createdAt")
+    )
+    assert len(set(up)) == 6
+    assert up == down[::-1]
+
+
+def test_positions_are_not_found_by_a_stranger(bobs: Api, three: list[Position]):
+    position = three[0]
+    assert bobs.get(f"positions/{position.pk}/").refusal == NOT_FOUND
+    query = f"status=all&agent={position.agent_id}&wallet={position.wallet_id}&token={BONK}"
+    assert symbols(bobs, query) == []
+    assert symbols(bobs, "status=all") == []
+
+
+@pytest.mark.parametrize("key", [str(uuid4()), "1", "%00", "é"])
+def test_position_that_is_unknown_is_not_found(alices: Api, key: str):
+    assert alices.get(f"positions/{key}/").refusal == NOT_FOUND
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_positions_list_costs_the_same_for_any_length(
+    alices: Api, wallet: Wallet, feed: Callable[..., None], django_assert_num_queries, count: int
+):
+    for number in range(1, count + 1):
+        open_position(
+            wallet=wallet,
+            token_address=f"Token{number}",
+            token_symbol=f"T{number}",
+            tokens=Decimal(1),
+            spent_sol=Decimal(1),
+        )
+    feed(*(Quote(f"Token{number}", Decimal(1), None, AS_OF) for number in range(1, count + 1)))
+    calls = commands()
+    with django_assert_num_queries(3):
+        results = alices.get("positions/").data["results"]
+    assert [result["priceSource"] for result in results] == ["live"] * count
+    assert {name: n - calls.get(name, 0) for name, n in commands().items() if n != calls.get(name, 0)} == {
+        "mget": 1
+    }
+
+
+def commands() -> dict[str, int]:
+    """How often the price cache was asked for what, by its own count; the question itself left out."""
+    stats = valkey.client().info("commandstats")
+    return {
+        name.removeprefix("cmdstat_"): entry["calls"]
+        for name, entry in stats.items()
+        if name.removeprefix("cmdstat_") not in {"info", "client|setinfo", "hello"}
+    }

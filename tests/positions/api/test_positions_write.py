@@ -1,0 +1,327 @@
+"""Positions opened, bought, sold, guarded and closed: exact digits, clear refusals, nothing half-written."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from positions.models import Position, PositionEvent, Wallet
+from positions.services import close_position
+from tests.conftest import BONK, JUP, WIF
+from tests.positions.api.conftest import Api
+
+NOT_FOUND = (404, {"detail": "Not found."})
+REQUIRED = ["This field is required."]
+NO_NUMBER = ['This must be a number, such as 0.25 or "0.25".']
+ACTIONS = {
+    "buy": {"tokens": 1, "spentSol": 1},
+    "take-profit": {"tokens": 1, "proceedsSol": 1},
+    "stop-loss": {"percentage": -10},
+    "close": {"proceedsSol": 1},
+}
+
+
+def opening(in_wallet: Wallet, **changes: Any) -> dict[str, Any]:
+    body = {"wallet": in_wallet.pk, "tokenAddress": WIF, "tokenSymbol": "WIF", "tokens": 8, "spentSol": 2}
+    return {name: value for name, value in (body | changes).items() if value is not ...}
+
+
+def test_open_writes_the_position_and_its_event(alices: Api, wallet: Wallet):
+    body = opening(wallet, stopLossPercentage=-12.5, transactionId="tx-1")
+    made = alices.post("positions/", body)
+    assert made.status == 201
+    position = Position.objects.get()
+    assert made.data["id"] == str(position.pk)
+    assert made.data["agentId"] == str(wallet.agent_id)
+    assert (made.data["walletAddress"], made.data["tokenAddress"]) == (wallet.pk, WIF)
+    assert (made.data["purchasePrice"], made.data["remainingAmount"]) == (Decimal("0.25"), 8)
+    assert (made.data["currentStopLossPercentage"], made.data["purchaseTransactionId"]) == (
+        Decimal("-12.5"),
+        "tx-1",
+    )
+    assert made.data["status"] == "open"
+    assert made.text == alices.get(f"positions/{position.pk}/").text
+    [event] = PositionEvent.objects.all()
+    assert (event.event_type, event.position_id) == ("position_created", position.pk)
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+@pytest.mark.parametrize(
+    ("tokens", "spent", "price"),
+    [
+        ("1", "0.000000123", "0.000000123"),
+        ("1234567.123456789012345678", "1234567.123456789", "0.99999999999999999"),
+        ("0.000000000000000001", "0.000000001", "1000000000"),
+        ("999999999999.999999999999999999", "99999999999.999999999", "0.1"),
+    ],
+)
+def test_open_keeps_every_digit_of_numbers_and_of_strings(
+    alices: Api, wallet: Wallet, tokens: str, spent: str, price: str, quote: str
+):
+    rest = f'"wallet": "{wallet.pk}", "tokenAddress": "{WIF}", "tokenSymbol": "WIF"'
+    body = f'{{"tokens": {quote}{tokens}{quote}, "spentSol": {quote}{spent}{quote}, {rest}}}'
+    made = alices.post("positions/", body)
+    assert made.status == 201, made.text
+    for text in (made.text, alices.get(f"positions/{made.data['id']}/").text):
+        assert f'"purchaseAmount":{tokens},' in text
+        assert f'"remainingAmount":{tokens},' in text
+        assert f'"totalInvestedSol":{spent},' in text
+        assert f'"purchasePrice":{price},' in text
+
+
+def test_small_price_is_written_without_an_exponent(alices: Api, wallet: Wallet):
+    made = alices.post("positions/", opening(wallet, tokens=10_000, spentSol="0.001234"))
+    assert '"purchasePrice":0.0000001234,' in made.text
+    guarded = alices.post(
+        f"positions/{made.data['id']}/stop-loss/", '{"percentage": 1e1, "peakPrice": 1.234E-7}'
+    )
+    assert '"peakPrice":0.0000001234,' in guarded.text
+    assert '"currentStopLossPercentage":10,' in guarded.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "errors"),
+    [
+        ({"tokens": ..., "spentSol": ...}, {"tokens": REQUIRED, "spentSol": REQUIRED}),
+        ({"tokens": "x", "spentSol": True}, {"tokens": NO_NUMBER, "spentSol": NO_NUMBER}),
+        ({"tokens": "NaN", "spentSol": "Infinity"}, {"tokens": NO_NUMBER, "spentSol": NO_NUMBER}),
+        ({"tokens": "1e5", "spentSol": "1_0"}, {"tokens": NO_NUMBER, "spentSol": NO_NUMBER}),
+        ({"tokens": "٣", "spentSol": " 1"}, {"tokens": NO_NUMBER, "spentSol": NO_NUMBER}),
+        ({"tokens": [], "spentSol": {}}, {"tokens": NO_NUMBER, "spentSol": NO_NUMBER}),
+        ({"tokens": "1" * 65, "spentSol": ""}, {"tokens": NO_NUMBER, "spentSol": NO_NUMBER}),
+        ({"tokens": None}, {"tokens": ["This field may not be null."]}),
+        ({"tokens": 0}, {"tokens": ["tokens must be more than 0"]}),
+        ({"tokens": "-1"}, {"tokens": ["tokens must be more than 0"]}),
+        ({"tokens": 10**12}, {"tokens": ["tokens must be less than 1000000000000"]}),
+        ({"tokens": 1e300}, {"tokens": ["tokens must be less than 1000000000000"]}),
+        ({"tokens": "0.0000000000000000001"}, {"tokens": ["tokens must be more than 0"]}),
+        ({"tokens": "1.0000000000000000001"}, {"tokens": ["tokens must have at most 18 decimals"]}),
+        ({"spentSol": 0}, {"spentSol": ["spentSol must be more than 0"]}),
+        ({"spentSol": "1.0000000001"}, {"spentSol": ["spentSol must have at most 9 decimals"]}),
+        ({"spentSol": 10**11}, {"spentSol": ["spentSol must be less than 100000000000"]}),
+        (
+            {"stopLossPercentage": -101},
+            {"stopLossPercentage": ["stopLossPercentage must be at least -100 and below 100000"]},
+        ),
+        (
+            {"stopLossPercentage": 1.00001},
+            {"stopLossPercentage": ["stopLossPercentage must have at most 4 decimals"]},
+        ),
+        ({"stopLossPercentage": "ten"}, {"stopLossPercentage": NO_NUMBER}),
+        ({"spent_sol": 1}, {"spent_sol": ["Unknown field."]}),
+        ({"stopLoss": -5}, {"stopLoss": ["Unknown field."]}),
+        (
+            {"tokenAddress": "0x1"},
+            {
+                "tokenAddress": [
+                    "tokenAddress: “0x1” is not a Solana address: base58 has no 0, O, I, l or other signs."
+                ]
+            },
+        ),
+        ({"tokenAddress": "a" * 65}, {"tokenAddress": ["Ensure this field has no more than 64 characters."]}),
+        ({"tokenAddress": 5}, {"tokenAddress": ["Not a valid string."]}),
+        ({"tokenSymbol": ""}, {"tokenSymbol": ["This field may not be blank."]}),
+        ({"tokenSymbol": "S" * 33}, {"tokenSymbol": ["Ensure this field has no more than 32 characters."]}),
+        ({"tokenSymbol": "a\0b"}, {"tokenSymbol": ["Null characters are not allowed."]}),
+        (
+            {"transactionId": "t" * 129},
+            {"transactionId": ["Ensure this field has no more than 128 characters."]},
+        ),
+        ({"transactionId": ["t"]}, {"transactionId": ["Not a valid string."]}),
+        ({"wallet": 5}, {"wallet": ["Not a valid string."]}),
+        ({"wallet": "a\0b"}, {"wallet": ["Null characters are not allowed."]}),
+    ],
+)
+def test_open_with_bad_input_is_refused_by_field(
+    alices: Api, wallet: Wallet, changes: dict[str, Any], errors: dict[str, list[str]]
+):
+    assert alices.post("positions/", opening(wallet, **changes)).refusal == (400, {"errors": errors})
+    assert not Position.objects.exists()
+    assert not PositionEvent.objects.exists()
+
+
+def test_open_in_a_stranger_s_wallet_is_refused_as_in_an_unknown_one(bobs: Api, wallet: Wallet):
+    strange = bobs.post("positions/", opening(wallet))
+    unknown = bobs.post("positions/", opening(wallet, wallet="Unknown"))
+    assert strange.refusal == unknown.refusal == (400, {"errors": {"wallet": ["You have no such wallet."]}})
+    assert not Position.objects.exists()
+
+
+def test_open_of_what_the_wallet_holds_already_is_a_conflict(alices: Api, position: Position, wallet: Wallet):
+    answer = alices.post("positions/", opening(wallet, tokenAddress=BONK))
+    message = f"{wallet.pk} already holds an open position in {BONK}"
+    assert answer.refusal == (409, {"errors": {"tokenAddress": [message]}})
+    assert Position.objects.count() == 1
+
+
+def test_open_after_a_close_is_a_new_position(alices: Api, position: Position, wallet: Wallet):
+    close_position(position_id=position.pk, proceeds_sol=Decimal(1))
+    assert alices.post("positions/", opening(wallet, tokenAddress=BONK)).status == 201
+
+
+def test_buy_averages_the_cost(alices: Api, position: Position):
+    body = {"tokens": 1_000_000, "spentSol": 1, "transactionId": "dca-1"}
+    answer = alices.post(f"positions/{position.pk}/buy/", body)
+    assert answer.status == 200
+    assert (answer.data["purchasePrice"], answer.data["totalInvestedSol"]) == (Decimal("0.0000015"), 3)
+    assert (answer.data["dcaCount"], answer.data["dcaTransactionIds"]) == (1, ["dca-1"])
+    assert answer.text == alices.get(f"positions/{position.pk}/").text
+    assert PositionEvent.objects.values_list("event_type", flat=True).last() == "position_updated"
+
+
+def test_take_profit_realises_it_and_keeps_a_moon_bag(alices: Api, position: Position):
+    body = {"tokens": 600_000, "proceedsSol": "1.8", "moonBag": True, "transactionId": "tp-1"}
+    answer = alices.post(f"positions/{position.pk}/take-profit/", body)
+    assert answer.status == 200
+    assert (answer.data["remainingAmount"], answer.data["realizedProfitSol"]) == (400_000, Decimal("0.6"))
+    assert (answer.data["moonBagActivated"], answer.data["moonBagAmount"]) == (True, 400_000)
+    assert answer.data["takeProfitTransactionIds"] == ["tp-1"]
+    assert answer.data["status"] == "open"
+
+
+def test_take_profit_of_all_closes(alices: Api, position: Position):
+    answer = alices.post(f"positions/{position.pk}/take-profit/", {"tokens": 1_000_000, "proceedsSol": 3})
+    assert (answer.data["status"], answer.data["closeReason"]) == ("closed", "take profit")
+    assert PositionEvent.objects.values_list("event_type", flat=True).last() == "position_closed"
+
+
+def test_stop_loss_is_moved(alices: Api, position: Position):
+    answer = alices.post(f"positions/{position.pk}/stop-loss/", {"percentage": 5, "peakPrice": "0.000004"})
+    assert answer.status == 200
+    assert (answer.data["currentStopLossPercentage"], answer.data["peakPrice"]) == (5, Decimal("0.000004"))
+    assert answer.data["lastStopLossUpdate"] is not None
+
+
+def test_close_for_named_proceeds_realises_them(alices: Api, position: Position):
+    body = {"proceedsSol": "2.5", "reason": "enough", "transactionId": "end"}
+    answer = alices.post(f"positions/{position.pk}/close/", body)
+    assert answer.status == 200
+    assert (answer.data["status"], answer.data["closeReason"]) == ("closed", "enough")
+    assert (answer.data["remainingAmount"], answer.data["realizedProfitSol"]) == (0, Decimal("0.5"))
+    assert answer.data["takeProfitTransactionIds"] == ["end"]
+    assert answer.data["closedAt"] is not None
+
+
+@pytest.mark.parametrize("body", [None, {}, {"proceedsSol": None, "reason": None}])
+def test_close_without_proceeds_sells_at_the_market(
+    alices: Api, position: Position, bonk_at_3_micro, body: dict[str, Any] | None
+):
+    answer = alices.post(f"positions/{position.pk}/close/", body)
+    assert answer.status == 200
+    assert (answer.data["realizedProfitSol"], answer.data["closeReason"]) == (1, "manual")
+
+
+def test_close_without_proceeds_or_a_price_asks_for_the_proceeds(alices: Api, position: Position):
+    answer = alices.post(f"positions/{position.pk}/close/")
+    message = "no market price of BONK is known: name the proceeds"
+    assert answer.refusal == (400, {"errors": {"proceedsSol": [message]}})
+
+
+def test_close_without_proceeds_or_the_cache_asks_for_the_proceeds(
+    alices: Api, position: Position, valkey_away
+):
+    answer = alices.post(f"positions/{position.pk}/close/")
+    message = "the price cache cannot be reached: name the proceeds"
+    assert answer.refusal == (400, {"errors": {"proceedsSol": [message]}})
+
+
+@pytest.mark.parametrize(
+    ("action", "body", "errors"),
+    [
+        ("buy", {}, {"tokens": REQUIRED, "spentSol": REQUIRED}),
+        ("buy", {"tokens": 1, "spentSol": -1}, {"spentSol": ["spentSol must be more than 0"]}),
+        ("buy", {"tokens": 1, "spentSol": 1, "proceedsSol": 1}, {"proceedsSol": ["Unknown field."]}),
+        ("take-profit", {}, {"tokens": REQUIRED, "proceedsSol": REQUIRED}),
+        (
+            "take-profit",
+            {"tokens": 1, "proceedsSol": -1},
+            {"proceedsSol": ["proceedsSol must be 0 or more"]},
+        ),
+        (
+            "take-profit",
+            {"tokens": 1, "proceedsSol": 1, "moonBag": "yes"},
+            {"moonBag": ["Must be a valid boolean."]},
+        ),
+        ("stop-loss", {}, {"percentage": REQUIRED}),
+        (
+            "stop-loss",
+            {"percentage": 100_000},
+            {"percentage": ["percentage must be at least -100 and below 100000"]},
+        ),
+        ("stop-loss", {"percentage": "0.00001"}, {"percentage": ["percentage must have at most 4 decimals"]}),
+        ("stop-loss", {"percentage": 1, "peakPrice": 0}, {"peakPrice": ["peakPrice must be more than 0"]}),
+        ("close", {"proceedsSol": "-1"}, {"proceedsSol": ["proceedsSol must be 0 or more"]}),
+        (
+            "close",
+            {"proceedsSol": 1, "reason": "r" * 201},
+            {"reason": ["Ensure this field has no more than 200 characters."]},
+        ),
+        ("close", {"proceedsSol": 1, "reason": ""}, {"reason": ["This field may not be blank."]}),
+    ],
+)
+def test_action_with_bad_input_is_refused_by_field(
+    alices: Api, position: Position, action: str, body: dict[str, Any], errors: dict[str, list[str]]
+):
+    before = Position.objects.values().get()
+    assert alices.post(f"positions/{position.pk}/{action}/", body).refusal == (400, {"errors": errors})
+    assert Position.objects.values().get() == before
+    assert PositionEvent.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("action", "body", "message"),
+    [
+        (
+            "take-profit",
+            {"tokens": 1_000_001, "proceedsSol": 1},
+            r"tokens: 1000001 to sell, 1000000(\.0+)? held",
+        ),
+        (
+            "buy",
+            {"tokens": "999999999999", "spentSol": 1},
+            r"tokens: 1000000999999(\.0+)? bought in all is more than a position can hold",
+        ),
+    ],
+)
+def test_action_past_what_a_position_holds_or_can_hold_is_refused(
+    alices: Api, position: Position, action: str, body: dict[str, Any], message: str
+):
+    answer = alices.post(f"positions/{position.pk}/{action}/", body)
+    assert answer.status == 400
+    assert re.fullmatch(message, answer.data["errors"]["tokens"][0])
+    assert PositionEvent.objects.count() == 1
+
+
+@pytest.mark.parametrize(("action", "body"), ACTIONS.items())
+def test_action_on_a_closed_position_is_a_conflict(
+    alices: Api, position: Position, action: str, body: dict[str, Any]
+):
+    close_position(position_id=position.pk, proceeds_sol=Decimal(1))
+    answer = alices.post(f"positions/{position.pk}/{action}/", body)
+    assert answer.refusal == (409, {"detail": f"position {position.pk} is closed"})
+
+
+@pytest.mark.parametrize(("action", "body"), ACTIONS.items())
+def test_action_of_a_stranger_finds_nothing_whatever_the_body(
+    bobs: Api, position: Position, action: str, body: dict[str, Any]
+):
+    for sent in (body, {"unknown": 1}):
+        assert bobs.post(f"positions/{position.pk}/{action}/", sent).refusal == NOT_FOUND
+    assert bobs.post(f"positions/{uuid4()}/{action}/", body).refusal == NOT_FOUND
+    assert PositionEvent.objects.count() == 1
+
+
+def test_action_asked_with_get_is_refused(alices: Api, position: Position):
+    answer = alices.get(f"positions/{position.pk}/close/")
+    assert answer.refusal == (405, {"detail": 'Method "GET" not allowed.'})
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+def test_position_is_written_by_its_actions_only(alices: Api, position: Position, method: str):
+    answer = alices.request(method, f"positions/{position.pk}/", {"remainingAmount": 5})
+    assert answer.refusal == (405, {"detail": f'Method "{method}" not allowed.'})
+    assert Position.objects.get().token_address != JUP

@@ -1,0 +1,454 @@
+"""Average-cost accounting, held against exact fractions.
+
+`python -m tests.positions.test_accounting` rewrites the file of vectors from CASES below, in fractions and by
+formulas of its own: the file is what the rules give, not what our function gave.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from positions.accounting import AMOUNT_LIMIT, SOL_LIMIT, Holding, buy, digits, proceeds, sell, value
+from positions.errors import InvalidAmount, NotEnoughTokens
+from positions.prices.quotes import Quote
+
+VECTORS = Path(__file__).parent.parent / "accounting_vectors.json"
+
+HALF_AMOUNT = Fraction(1, 2 * 10**18)
+"""What rounding an average cost can be off by, in SOL for a token."""
+HALF_LAMPORT = Fraction(1, 2 * 10**9)
+"""What rounding a sum of SOL can be off by."""
+
+
+def scaled(units: st.SearchStrategy[int], decimals: int) -> st.SearchStrategy[Decimal]:
+    return units.map(lambda number: Decimal(number).scaleb(-decimals))
+
+
+# Every power of ten is as likely as the next: uniform numbers would hardly ever be small.
+amounts = scaled(st.integers(0, 29).flatmap(lambda digits: st.integers(1, 10 ** (digits + 1) - 1)), 18)
+sums_of_sol = scaled(st.integers(0, 19).flatmap(lambda digits: st.integers(1, 10 ** (digits + 1) - 1)), 9)
+
+
+class HoldingMachine(RuleBasedStateMachine):
+    """Any sequence of purchases and sales of one token, with the exact sums kept beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.holding = Holding()
+        self.bought = self.sold = self.spent = self.received = Fraction(0)
+        self.bound = Fraction(0)
+        """How far rounding may have moved the books from the exact sums, in SOL: each rule adds its part."""
+
+    @property
+    def held(self) -> Fraction:
+        return self.bought - self.sold
+
+    @rule(tokens=amounts, spent_sol=sums_of_sol)
+    def buy(self, tokens: Decimal, spent_sol: Decimal) -> None:
+        before = self.holding
+        bought, invested = self.bought + Fraction(tokens), self.spent + Fraction(spent_sol)
+        cost = (Fraction(before.purchase_price) * self.held + Fraction(spent_sol)) / (
+            self.held + Fraction(tokens)
+        )
+        if bought >= AMOUNT_LIMIT or invested >= SOL_LIMIT or cost >= AMOUNT_LIMIT:
+            with pytest.raises(InvalidAmount):
+                buy(before, tokens=tokens, spent_sol=spent_sol)
+            return
+        self.holding = buy(before, tokens=tokens, spent_sol=spent_sol)
+        self.bought, self.spent = bought, invested
+        # The average cost is rounded, once for each token held.
+        self.bound += HALF_AMOUNT * self.held
+        assert self.holding.realized_profit_sol == before.realized_profit_sol
+
+    def sell(self, tokens: Decimal, proceeds_sol: Decimal) -> None:
+        before = self.holding
+        exact = Fraction(before.realized_profit_sol) + Fraction(proceeds_sol)
+        if abs(exact - Fraction(before.purchase_price) * Fraction(tokens)) >= SOL_LIMIT:
+            with pytest.raises(InvalidAmount):
+                sell(before, tokens=tokens, proceeds_sol=proceeds_sol)
+            return
+        self.holding = sell(before, tokens=tokens, proceeds_sol=proceeds_sol)
+        self.sold += Fraction(tokens)
+        self.received += Fraction(proceeds_sol)
+        # Realised profit is rounded to the lamport; the average cost is the same, hence no other error.
+        self.bound += HALF_LAMPORT
+        assert self.holding.purchase_price == before.purchase_price
+        assert self.holding.total_invested_sol == before.total_invested_sol
+        assert self.holding.purchase_amount == before.purchase_amount
+
+    @precondition(lambda self: self.holding.remaining_amount > 0)
+    @rule(data=st.data(), proceeds_sol=st.one_of(st.just(Decimal(0)), sums_of_sol))
+    def sell_a_part(self, data: st.DataObject, proceeds_sol: Decimal) -> None:
+        units = int(self.holding.remaining_amount.scaleb(18))
+        self.sell(data.draw(scaled(st.integers(1, units), 18)), proceeds_sol)
+
+    @precondition(lambda self: self.holding.remaining_amount > 0)
+    @rule(proceeds_sol=sums_of_sol)
+    def sell_all(self, proceeds_sol: Decimal) -> None:
+        refused = self.holding
+        self.sell(self.holding.remaining_amount, proceeds_sol)
+        if self.holding is not refused:
+            assert self.holding.remaining_amount == 0
+            # Nothing is held, so that all of the profit is realised.
+            exact = self.received - self.spent
+            assert abs(Fraction(self.holding.realized_profit_sol) - exact) <= self.bound
+
+    @rule(tokens=amounts, proceeds_sol=sums_of_sol)
+    def sell_more_than_held(self, tokens: Decimal, proceeds_sol: Decimal) -> None:
+        before, figures = self.holding, asdict(self.holding)
+        tokens = before.remaining_amount + tokens
+        if tokens >= AMOUNT_LIMIT:
+            return
+        message = f"tokens: {digits(tokens)} to sell, {digits(before.remaining_amount)} held"
+        with pytest.raises(NotEnoughTokens, match=f"^{re.escape(message)}$"):
+            sell(before, tokens=tokens, proceeds_sol=proceeds_sol)
+        assert asdict(before) == figures
+
+    @rule(price=amounts)
+    def move_price(self, price: Decimal) -> None:
+        worth = value(self.holding, price=price, sol_usd=None)
+        exact_value = Fraction(price) * self.held
+        exact_profit = self.received + exact_value - self.spent
+        assert abs(Fraction(worth.position_value_sol) - exact_value) <= HALF_LAMPORT
+        # Realised and unrealised together are what came in and could come in, less what went out.
+        assert abs(Fraction(worth.profit_loss_sol) - exact_profit) <= self.bound + HALF_LAMPORT
+
+    @invariant()
+    def amounts_are_exact(self) -> None:
+        assert Fraction(self.holding.purchase_amount) == self.bought
+        assert Fraction(self.holding.remaining_amount) == self.held
+        assert Fraction(self.holding.total_invested_sol) == self.spent
+
+    @invariant()
+    def every_figure_fits_its_column(self) -> None:
+        for name, number in asdict(self.holding).items():
+            decimals, limit = (9, SOL_LIMIT) if name.endswith("_sol") else (18, AMOUNT_LIMIT)
+            assert abs(number) < limit, name
+            assert (Fraction(number) * 10**decimals).denominator == 1, name
+            assert number >= 0 or name == "realized_profit_sol"
+
+
+HoldingMachine.TestCase.settings = settings(
+    max_examples=120, stateful_step_count=25, deadline=None, database=None
+)
+test_any_sequence_of_trades_neither_makes_nor_loses_money = HoldingMachine.TestCase
+
+
+# By hand
+
+
+OPENED = buy(Holding(), tokens=Decimal(100), spent_sol=Decimal(2))
+
+
+def test_buy_of_a_new_holding_costs_what_was_spent_for_each_token():
+    opened = buy(Holding(), tokens=Decimal(100), spent_sol=Decimal(2))
+    assert opened == Holding(
+        purchase_price=Decimal("0.02"),
+        purchase_amount=Decimal(100),
+        remaining_amount=Decimal(100),
+        total_invested_sol=Decimal(2),
+        realized_profit_sol=Decimal(0),
+    )
+
+
+def test_buy_of_more_averages_the_cost_over_the_tokens_held():
+    assert buy(OPENED, tokens=Decimal(300), spent_sol=Decimal(2)) == Holding(
+        purchase_price=Decimal("0.01"),
+        purchase_amount=Decimal(400),
+        remaining_amount=Decimal(400),
+        total_invested_sol=Decimal(4),
+        realized_profit_sol=Decimal(0),
+    )
+
+
+def test_buy_after_a_sale_averages_over_what_is_left_not_over_what_was_bought():
+    left = sell(OPENED, tokens=Decimal(50), proceeds_sol=Decimal("1.5"))
+    again = buy(left, tokens=Decimal(50), spent_sol=Decimal(3))
+    assert again.purchase_price == Decimal("0.04")  # (0.02 · 50 + 3) / 100
+    assert (again.purchase_amount, again.remaining_amount) == (Decimal(150), Decimal(100))
+    assert (again.total_invested_sol, again.realized_profit_sol) == (Decimal(5), Decimal("0.5"))
+
+
+def test_sell_of_a_part_realizes_what_is_left_over_cost():
+    assert sell(OPENED, tokens=Decimal(25), proceeds_sol=Decimal("0.8")) == Holding(
+        purchase_price=Decimal("0.02"),
+        purchase_amount=Decimal(100),
+        remaining_amount=Decimal(75),
+        total_invested_sol=Decimal(2),
+        realized_profit_sol=Decimal("0.3"),
+    )
+
+
+def test_sell_below_cost_realizes_a_loss():
+    sold = sell(OPENED, tokens=Decimal(100), proceeds_sol=Decimal("0.5"))
+    assert (sold.remaining_amount, sold.realized_profit_sol) == (Decimal(0), Decimal("-1.5"))
+
+
+def test_sell_for_nothing_loses_the_cost_of_what_was_sold():
+    assert sell(OPENED, tokens=Decimal(100), proceeds_sol=Decimal(0)).realized_profit_sol == Decimal(-2)
+
+
+def test_buy_with_an_endless_cost_rounds_half_to_even_at_the_eighteenth_decimal():
+    third = buy(Holding(), tokens=Decimal(3), spent_sol=Decimal(1))
+    assert third.purchase_price == Decimal("0.333333333333333333")
+    tie = buy(Holding(), tokens=Decimal(2_000_000_000), spent_sol=Decimal("0.000000003"))
+    assert tie.purchase_price == Decimal("0.000000000000000002")  # of 1.5e-18
+    tie = buy(Holding(), tokens=Decimal(2_000_000_000), spent_sol=Decimal("0.000000001"))
+    assert tie.purchase_price == 0  # of 0.5e-18
+
+
+def test_proceeds_are_rounded_to_the_lamport():
+    assert proceeds(tokens=Decimal("0.5"), price=Decimal("0.000000003")) == Decimal("0.000000002")
+    assert proceeds(tokens=Decimal(3), price=Decimal("0.333333333333333333")) == Decimal(1)
+
+
+@given(held=amounts, price=amounts)
+@settings(max_examples=200, deadline=None, database=None)
+def test_proceeds_of_all_that_is_held_are_the_value_shown(held: Decimal, price: Decimal):
+    shown = value(Holding(remaining_amount=held), price=price, sol_usd=None).position_value_sol
+    assert proceeds(tokens=held, price=price) == shown
+
+
+BAD_AMOUNTS = [
+    (Decimal(0), "must be more than 0"),
+    (Decimal(-1), "must be more than 0"),
+    (Decimal("NaN"), "must be a finite number"),
+    (Decimal("sNaN"), "must be a finite number"),
+    (Decimal("Infinity"), "must be a finite number"),
+    (Decimal("-Infinity"), "must be a finite number"),
+    (Decimal("1e12"), "must be less than 1000000000000"),
+    (Decimal("1e400"), "must be less than 1000000000000"),
+    (Decimal("1.0000000000000000001"), "must have at most 18 decimals"),
+    (Decimal("1e-19"), "must have at most 18 decimals"),
+    (1.5, "must be a Decimal, not float"),
+    (3, "must be a Decimal, not int"),
+    ("3", "must be a Decimal, not str"),
+    (None, "must be a Decimal, not NoneType"),
+]
+
+
+@pytest.mark.parametrize(("tokens", "reason"), BAD_AMOUNTS)
+def test_buy_of_a_bad_amount_is_refused_naming_the_argument(tokens, reason):
+    with pytest.raises(InvalidAmount) as refused:
+        buy(OPENED, tokens=tokens, spent_sol=Decimal(1))
+    assert (refused.value.message, refused.value.field) == (f"tokens {reason}", "tokens")
+
+
+@pytest.mark.parametrize(("tokens", "reason"), BAD_AMOUNTS)
+def test_sell_of_a_bad_amount_is_refused_naming_the_argument(tokens, reason):
+    with pytest.raises(InvalidAmount) as refused:
+        sell(OPENED, tokens=tokens, proceeds_sol=Decimal(1))
+    assert (refused.value.message, refused.value.field) == (f"tokens {reason}", "tokens")
+
+
+@pytest.mark.parametrize(
+    ("spent", "reason"),
+    [
+        (Decimal(0), "must be more than 0"),
+        (Decimal(-1), "must be more than 0"),
+        (Decimal("NaN"), "must be a finite number"),
+        (Decimal("1e11"), "must be less than 100000000000"),
+        (Decimal("1.0000000001"), "must have at most 9 decimals"),
+        (Decimal("1e-10"), "must have at most 9 decimals"),
+    ],
+)
+def test_buy_for_a_bad_sum_is_refused_naming_the_argument(spent, reason):
+    with pytest.raises(InvalidAmount) as refused:
+        buy(OPENED, tokens=Decimal(1), spent_sol=spent)
+    assert (refused.value.message, refused.value.field) == (f"spent_sol {reason}", "spent_sol")
+
+
+@pytest.mark.parametrize(
+    ("proceeds_sol", "reason"),
+    [
+        (Decimal("-0.000000001"), "must be 0 or more"),
+        (Decimal("NaN"), "must be a finite number"),
+        (Decimal("1e11"), "must be less than 100000000000"),
+        (Decimal("0.0000000001"), "must have at most 9 decimals"),
+    ],
+)
+def test_sell_for_a_bad_sum_is_refused_naming_the_argument(proceeds_sol, reason):
+    with pytest.raises(InvalidAmount) as refused:
+        sell(OPENED, tokens=Decimal(1), proceeds_sol=proceeds_sol)
+    assert (refused.value.message, refused.value.field) == (f"proceeds_sol {reason}", "proceeds_sol")
+
+
+def test_sell_of_more_than_held_is_refused_and_says_what_is_held():
+    with pytest.raises(NotEnoughTokens) as refused:
+        sell(OPENED, tokens=Decimal("100.5"), proceeds_sol=Decimal(1))
+    assert (refused.value.message, refused.value.field) == ("tokens: 100.5 to sell, 100 held", "tokens")
+
+
+@pytest.mark.parametrize(
+    ("holding", "tokens", "spent", "message"),
+    [
+        (
+            Holding(purchase_amount=Decimal("999999999999")),
+            "1",
+            "1",
+            "tokens: 1000000000000 bought in all is more than a position can hold",
+        ),
+        (
+            Holding(total_invested_sol=Decimal("99999999999")),
+            "1",
+            "1",
+            "spent_sol: 100000000000 SOL in all is more than a position can hold",
+        ),
+        (Holding(), "0.000000001", "1000", "spent_sol: 1000000000000 SOL for one token is too much"),
+    ],
+)
+def test_buy_past_what_a_position_can_hold_is_refused(holding, tokens, spent, message):
+    with pytest.raises(InvalidAmount) as refused:
+        buy(holding, tokens=Decimal(tokens), spent_sol=Decimal(spent))
+    assert refused.value.message == message
+
+
+def test_sell_past_what_a_position_can_realize_is_refused():
+    rich = Holding(remaining_amount=Decimal(2), realized_profit_sol=Decimal("99999999999"))
+    with pytest.raises(InvalidAmount) as refused:
+        sell(rich, tokens=Decimal(1), proceeds_sol=Decimal(1))
+    message = "proceeds_sol: 100000000000 SOL realised in all is more than a position can hold"
+    assert (refused.value.message, refused.value.field) == (message, "proceeds_sol")
+
+
+# The vectors that the browser's suite reads, too
+
+INPUTS = (
+    "purchasePrice",
+    "remainingAmount",
+    "totalInvestedSol",
+    "realizedProfitSol",
+    "price",
+    "priceUsd",
+)
+CASES: dict[str, tuple[str, str, str, str, str, str | None]] = {
+    "unchanged price": ("0.02", "100", "2", "0", "0.02", "3"),
+    "profit": ("0.02", "100", "2", "0", "0.03", "4.5"),
+    "loss": ("0.02", "100", "2", "0", "0.005", "0.75"),
+    "total loss but one atom": ("0.02", "100", "2", "0", "0.000000000000000001", "0.00000000000000015"),
+    "hundredfold": ("0.0001", "1000000", "100", "0", "0.01", "1.87"),
+    "profit, half of it sold at a profit": ("0.02", "50", "2", "0.75", "0.025", "3.625"),
+    "profit today, more lost before": ("0.02", "50", "2", "-0.8", "0.025", "3.625"),
+    "loss today, more earned before": ("0.02", "50", "2", "1.2", "0.015", "2.175"),
+    "averaged down, endless cost": ("0.013333333333333333", "300", "4", "0", "0.0141", "2.2701"),
+    "BONK": ("0.000000124113", "16113700.12345", "2", "0", "0.0000001309", "0.00001947792"),
+    "BONK, USD unknown": ("0.000000124113", "16113700.12345", "2", "0", "0.0000001309", None),
+    "price of 1e-12": ("0.0000000000012", "750000000000", "0.9", "0", "0.000000000001", "0.000000000153"),
+    "price of one atom": (
+        "0.000000000000000003",
+        "999999999999.5",
+        "0.000003",
+        "0",
+        "0.000000000000000001",
+        None,
+    ),
+    "dust": ("12.5", "0.000000000000000001", "25", "3.125", "13.75", "2062.5"),
+    "dust worth less than a lamport": ("0.02", "0.000000049", "0.000000001", "0", "0.02", "3.1"),
+    "all digits": (
+        "123456.789012345678901234",
+        "987654.321098765432109876",
+        "99999999999.999999999",
+        "-12345678.123456789",
+        "123457.890123456789012345",
+        "18518683.5185185183518517",
+    ),
+    "huge amount": ("0.1", "999999999999.999999999999999999", "99999999999.999999999", "0", "0.2", "30.5"),
+    "huge price": ("1", "1.5", "1.5", "0", "999999999999.999999999999999999", "151000000000000"),
+    "nothing invested (airdrop)": ("0", "5000", "0", "0", "0.0004", "0.0604"),
+    "zero cost, something invested": ("0", "5000", "0.000000001", "0", "0.0004", "0.0604"),
+    "nothing held, loss realised": ("0.02", "0", "2", "-1.5", "0.03", "4.53"),
+    "SOL worth 1 USD": ("0.3", "7", "2.1", "0", "0.7", "0.7"),
+    "SOL worth a third of a USD": ("0.3", "7.7", "2.31", "0.1", "0.9", "0.3"),
+    "value between two lamports, to the even one below": (
+        "0.5",
+        "0.000000001",
+        "1",
+        "0",
+        "0.5",
+        None,
+    ),
+    "value between two lamports, to the even one above": (
+        "0.5",
+        "0.000000003",
+        "1",
+        "0",
+        "0.5",
+        None,
+    ),
+    "loss between two lamports": ("1", "0.000000003", "1", "0", "0.5", None),
+    "percents with an endless fraction": ("0.07", "13", "0.91", "0.013", "0.0701", "10.76035"),
+}
+
+
+def rounded(exact: Fraction, decimals: int) -> str:
+    """Return the fraction with at most so many decimals, half to even, written without an exponent."""
+    units = round(exact * 10**decimals)  # Fraction rounds half to even
+    sign = "-" if units < 0 else ""
+    whole, rest = divmod(abs(units), 10**decimals)
+    return (f"{sign}{whole}.{rest:0{decimals}d}").rstrip("0").rstrip(".")
+
+
+def expected(inputs: dict[str, str | None]) -> dict[str, str | None]:
+    """Work out PROTOCOL's rules in fractions, independently of positions.accounting."""
+    exact = {name: Fraction(number) for name, number in inputs.items() if number is not None}
+    price, cost, held = exact["price"], exact["purchasePrice"], exact["remainingAmount"]
+    profit = exact["realizedProfitSol"] + (price - cost) * held
+    invested = exact["totalInvestedSol"]
+
+    def usd(sol: Fraction, decimals: int) -> str | None:
+        if "priceUsd" not in exact:
+            return None
+        in_usd = sol * exact["priceUsd"] / price
+        # The price of SOL is a quotient, which nobody holds exactly: a tie would test its last digit.
+        assert (in_usd * 10**decimals * 2) % 2 != 1, "choose another case"
+        return rounded(in_usd, decimals)
+
+    return {
+        "positionValueSol": rounded(price * held, 9),
+        "positionValueUsd": usd(price * held, 6),
+        "profitLossSol": rounded(profit, 9),
+        "profitLossUsd": usd(profit, 6),
+        "profitLossPercent": rounded(profit / invested * 100, 6) if invested else "0",
+        "priceChangePercent": rounded((price - cost) / cost * 100, 6) if cost else "0",
+        "purchasePriceUsd": usd(cost, 18),
+    }
+
+
+def vectors() -> list[dict[str, object]]:
+    named = {name: dict(zip(INPUTS, numbers, strict=True)) for name, numbers in CASES.items()}
+    return [{"name": name, "inputs": inputs, "expected": expected(inputs)} for name, inputs in named.items()]
+
+
+def test_vectors_file_is_what_the_rules_give():
+    assert json.loads(VECTORS.read_text()) == vectors()
+
+
+@pytest.mark.parametrize("vector", json.loads(VECTORS.read_text()), ids=lambda vector: vector["name"])
+def test_value_of_a_vector_is_what_the_file_says(vector):
+    number = {name: digits and Decimal(digits) for name, digits in vector["inputs"].items()}
+    holding = Holding(
+        purchase_price=number["purchasePrice"],
+        remaining_amount=number["remainingAmount"],
+        total_invested_sol=number["totalInvestedSol"],
+        realized_profit_sol=number["realizedProfitSol"],
+    )
+    sol_usd = Quote("any", number["price"], number["priceUsd"], as_of=None).sol_usd  # type: ignore[arg-type]
+    worth = value(holding, price=number["price"], sol_usd=sol_usd)
+    camel = {
+        re.sub("_(.)", lambda part: part[1].upper(), name): number for name, number in asdict(worth).items()
+    }
+    assert camel == {name: digits and Decimal(digits) for name, digits in vector["expected"].items()}
+
+
+if __name__ == "__main__":
+    VECTORS.write_text(json.dumps(vectors(), indent=1, ensure_ascii=False) + "\n")
