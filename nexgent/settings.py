@@ -83,8 +83,7 @@ REDIS_URLS = redis_urls(env_str("REDIS_URL", ""), data_dir=DATA_DIR)
 REDIS_URL = REDIS_URLS[0]  # the price cache and who is connected; the other shards carry messages only
 CHANNEL_LAYERS = {
     "default": {
-        # Pub/Sub: one fifth of the other layer's round trip, and it survives a restart of the server behind it.
-        # What it loses is read from the database (docs/adr/0002).
+        # It survives a restart of the server behind it; what it loses is read from the database (docs/adr/0002).
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
         "CONFIG": {"hosts": REDIS_URLS, "prefix": "nexgent", "serializer_format": "msgspec"},
     }

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from typing import Any
 
 from positions.errors import InvalidAmount, NotEnoughTokens
 
@@ -70,25 +71,24 @@ def buy(holding: Holding, *, tokens: Decimal, spent_sol: Decimal) -> Holding:
         held = holding.remaining_amount + tokens
         bought = holding.purchase_amount + tokens
         invested = holding.total_invested_sol + spent_sol
-        cost = (holding.purchase_price * holding.remaining_amount + spent_sol) / held
-        if bought >= AMOUNT_LIMIT:
-            raise InvalidAmount(
-                f"tokens: {digits(bought)} bought in all is more than a position can hold", field="tokens"
-            )
-        if invested >= SOL_LIMIT:
-            raise InvalidAmount(
-                f"spent_sol: {digits(invested)} SOL in all is more than a position can hold",
-                field="spent_sol",
-            )
-        if cost >= AMOUNT_LIMIT:
-            raise InvalidAmount(f"spent_sol: {digits(cost)} SOL for one token is too much", field="spent_sol")
-        return replace(
-            holding,
-            purchase_price=cost.quantize(AMOUNT),
-            purchase_amount=bought,
-            remaining_amount=held,
-            total_invested_sol=invested,
+        cost = ((holding.purchase_price * holding.remaining_amount + spent_sol) / held).quantize(AMOUNT)
+    if bought >= AMOUNT_LIMIT:
+        raise InvalidAmount(
+            f"tokens: {digits(bought)} bought in all is more than a position can hold", field="tokens"
         )
+    if invested >= SOL_LIMIT:
+        raise InvalidAmount(
+            f"spent_sol: {digits(invested)} SOL in all is more than a position can hold", field="spent_sol"
+        )
+    if cost >= AMOUNT_LIMIT:
+        raise InvalidAmount(f"spent_sol: {digits(cost)} SOL for one token is too much", field="spent_sol")
+    return replace(
+        holding,
+        purchase_price=cost,
+        purchase_amount=bought,
+        remaining_amount=held,
+        total_invested_sol=invested,
+    )
 
 
 def sell(holding: Holding, *, tokens: Decimal, proceeds_sol: Decimal) -> Holding:
@@ -103,17 +103,15 @@ def sell(holding: Holding, *, tokens: Decimal, proceeds_sol: Decimal) -> Holding
             f"tokens: {digits(tokens)} to sell, {digits(holding.remaining_amount)} held", field="tokens"
         )
     with localcontext(_CONTEXT):
-        realized = holding.realized_profit_sol + proceeds_sol - holding.purchase_price * tokens
-        if abs(realized) >= SOL_LIMIT:
-            raise InvalidAmount(
-                f"proceeds_sol: {digits(realized)} SOL realised in all is more than a position can hold",
-                field="proceeds_sol",
-            )
-        return replace(
-            holding,
-            remaining_amount=holding.remaining_amount - tokens,
-            realized_profit_sol=realized.quantize(SOL),
+        gained = proceeds_sol - holding.purchase_price * tokens
+        realized = (holding.realized_profit_sol + gained).quantize(SOL)
+        held = holding.remaining_amount - tokens
+    if abs(realized) >= SOL_LIMIT:
+        raise InvalidAmount(
+            f"proceeds_sol: {digits(realized)} SOL realised in all is more than a position can hold",
+            field="proceeds_sol",
         )
+    return replace(holding, remaining_amount=held, realized_profit_sol=realized)
 
 
 def value(holding: Holding, *, price: Decimal, sol_usd: Decimal | None) -> Valuation:
@@ -158,7 +156,7 @@ def check_sol(number: Decimal, name: str, *, positive: bool) -> None:
     _check(number, name, step=SOL, limit=SOL_LIMIT, positive=positive)
 
 
-def _check(number: Decimal, name: str, *, step: Decimal, limit: Decimal, positive: bool) -> None:
+def _check(number: Any, name: str, *, step: Decimal, limit: Decimal, positive: bool) -> None:
     problem = None
     if not isinstance(number, Decimal):
         problem = f"be a Decimal, not {type(number).__name__}"

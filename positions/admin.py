@@ -151,9 +151,7 @@ class PositionAdmin(ValueColumns, PositionModelAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # a purchase opens a position, not a form with ten figures that must fit each other
 
-    def formfield_for_dbfield(
-        self, db_field: Field[Any, Any], request: HttpRequest | None, **kwargs: Any
-    ) -> Any:
+    def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field:
             # The form sends what it showed, too: what counts as changed is what was changed by hand.
@@ -202,10 +200,11 @@ class EventChangeList(ChangeList):
 class PositionEventAdmin(EventModelAdmin):
     """To look at only: clients rely on these rows being what was sent."""
 
-    list_display = ("id", "agent_name", "seq", "event_type", "position_link", "created_at")
+    list_display = ("created_at", "agent_name", "seq", "event_type", "position_link")
     list_filter = ("event_type", ("agent", admin.RelatedOnlyFieldListFilter))
     search_fields = ("position_id",)
-    ordering = ("-id",)
+    ordering = ("-created_at", "-seq")
+    show_full_result_count = False
     fields = readonly_fields = (
         "agent_name",
         "agent_id",

@@ -86,6 +86,8 @@ def _closed(agent_id: UUID, position_id: UUID) -> PositionEvent:
 
 def _append(events: list[PositionEvent], *, using: str) -> None:
     """Number the events, add their rows, and send them out on commit."""
+    if not events:
+        return
     now = timezone.now()
     by_agent: dict[UUID, list[PositionEvent]] = {}
     for event in events:

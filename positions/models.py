@@ -229,7 +229,12 @@ class PositionEvent(models.Model):
         # agent_id, not agent: the latter sorts by a join, and drops the events of agents that are gone.
         ordering = ["agent_id", "seq"]
         constraints = [models.UniqueConstraint(fields=["agent", "seq"], name="event_seq_unique_per_agent")]
-        indexes = [models.Index(fields=["position_id"], name="event_position")]
+        indexes = [
+            models.Index(fields=["position_id"], name="event_position"),
+            models.Index(
+                fields=["created_at"], name="event_created_at"
+            ),  # the newest first, and pruning by age
+        ]
 
     def __str__(self) -> str:
         return f"{self.event_type} {self.seq}"

@@ -105,7 +105,9 @@ class PositionQuerySet(models.QuerySet["Position"]):
         would hold the position while it waits for the agent, and a service the other way round."""
         from positions import events
 
-        unlocked = self._chain()
+        if self.query.select_for_update_nowait or self.query.select_for_update_skip_locked:
+            return  # whoever does not wait cannot be part of a deadlock
+        unlocked = self.all()
         unlocked.query.select_for_update = False
         events.lock_agents(set(unlocked.values_list("agent_id", flat=True)), using=self.db)
 
@@ -119,5 +121,8 @@ def chunks(keys: Iterable[UUID]) -> Iterator[list[UUID]]:
 
 def _agents_named(values: dict[str, Any]) -> set[UUID]:
     """Return the agents that an update hands positions to."""
-    agent = values.get("agent_id", getattr(values.get("agent"), "pk", values.get("agent")))
-    return {agent} if isinstance(agent, UUID) else set()
+    agent = values.get("agent_id", values.get("agent"))
+    try:
+        return {UUID(str(getattr(agent, "pk", agent)))}
+    except ValueError:  # none named, or an expression, known only to the database
+        return set()

@@ -8,10 +8,10 @@ from the same old figures.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -30,6 +30,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 TRANSACTION_ID_LENGTH = 128
+MARKET_PRICE_GOOD_FOR = timedelta(minutes=5)
+"""A sale at an older price would make money up."""
 STOP_LOSS_LOWEST = Decimal(-100)
 STOP_LOSS_LIMIT = Decimal(100_000)
 
@@ -83,7 +85,7 @@ def open_position(
     )
     position.holding = holding
     if stop_loss_percentage is not None:
-        _set_stop_loss(position, stop_loss_percentage, position.created_at)
+        _set_stop_loss(position, stop_loss_percentage, "stop_loss_percentage", position.created_at)
     # The agent's lock makes this check final: every write through the ORM takes it (see positions.events).
     Agent.objects.select_for_update().get(pk=wallet.agent_id)
     if Position.objects.open().filter(wallet=wallet, token_address=token_address).exists():
@@ -145,7 +147,7 @@ def take_profit(
 def move_stop_loss(*, position_id: UUID, percentage: Decimal, peak_price: Decimal | None = None) -> Position:
     """Set the stop loss, in percent of the average cost: -20 sells 20 % below it, 5 sells 5 % above it."""
     position = _lock_open(position_id)
-    _set_stop_loss(position, percentage, timezone.now())
+    _set_stop_loss(position, percentage, "percentage", timezone.now())
     if peak_price is not None:
         accounting.check_amount(peak_price, "peak_price")
         position.peak_price = peak_price
@@ -194,19 +196,16 @@ def _lock_open(position_id: UUID) -> Position:
     return position
 
 
-def _set_stop_loss(position: Position, percentage: Decimal, now: datetime) -> None:
+def _set_stop_loss(position: Position, percentage: Any, name: str, now: datetime) -> None:
+    problem = None
     if not isinstance(percentage, Decimal):
-        raise InvalidAmount(
-            f"stop_loss_percentage must be a Decimal, not {type(percentage).__name__}",
-            field="stop_loss_percentage",
-        )
-    if not percentage.is_finite() or not STOP_LOSS_LOWEST <= percentage < STOP_LOSS_LIMIT:
-        raise InvalidAmount(
-            f"stop_loss_percentage must be at least {STOP_LOSS_LOWEST} and below {STOP_LOSS_LIMIT}",
-            field="stop_loss_percentage",
-        )
-    if percentage != round(percentage, 4):
-        raise InvalidAmount("stop_loss_percentage must have at most 4 decimals", field="stop_loss_percentage")
+        problem = f"be a Decimal, not {type(percentage).__name__}"
+    elif not percentage.is_finite() or not STOP_LOSS_LOWEST <= percentage < STOP_LOSS_LIMIT:
+        problem = f"be at least {STOP_LOSS_LOWEST} and below {STOP_LOSS_LIMIT}"
+    elif percentage != round(percentage, 4):
+        problem = "have at most 4 decimals"
+    if problem:
+        raise InvalidAmount(f"{name} must {problem}", field=name)
     position.current_stop_loss_percentage = percentage
     position.last_stop_loss_update = now
 
@@ -237,4 +236,10 @@ def _market_price(position_id: UUID) -> Quote:
         ) from error
     if quote is None:
         raise PriceUnknown(f"no market price of {symbol} is known: name the proceeds", field="proceeds_sol")
+    age = timezone.now() - quote.as_of
+    if age > MARKET_PRICE_GOOD_FOR:
+        raise PriceUnknown(
+            f"the last price of {symbol} is {age.total_seconds() / 60:.0f} minutes old: name the proceeds",
+            field="proceeds_sol",
+        )
     return quote

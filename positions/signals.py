@@ -43,9 +43,11 @@ def record_save(sender: type[Position], instance: Position, using: str, **kwargs
 def before_delete(
     sender: type[Position], instance: Position, using: str, origin: Model | QuerySet[Any], **kwargs: Any
 ) -> None:
-    if "_agents_locked" not in origin.__dict__:
+    block = transaction.get_connection(using).atomic_blocks[0]
+    if origin.__dict__.get("_agents_locked_in") is not block:
         # All at once, in order, whatever the cascade started from: position by position could deadlock.
-        origin.__dict__["_agents_locked"] = events.lock_agents(_agents_of(origin, using), using=using)
+        events.lock_agents(_agents_of(origin, using), using=using)
+        origin.__dict__["_agents_locked_in"] = block  # once for all positions of this deletion
     events.lock_agents({instance.agent_id}, using=using)
     _remember(instance, events.states([instance.pk], using=using))
 

@@ -30,7 +30,7 @@ ZERO = Raw(b"0")
 
 
 class StoredPosition(Struct, rename="camel", kw_only=True):
-    """What the database holds of an open position, as PROTOCOL.md names it."""
+    """What the database holds of an open position, as docs/protocol.md names it."""
 
     id: str
     agent_id: str

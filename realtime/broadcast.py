@@ -2,7 +2,7 @@
 
 The plain Channels API does the same: `group_send(agent_group(id), event_message(event))` and
 `group_send(PRICES_GROUP, price_message(quotes))`. From synchronous code it costs new connections with every call,
-since `async_to_sync` makes a new event loop outside a server (TRAPS 5); the functions here do not.
+since `async_to_sync` makes a new event loop outside a server; the functions here do not.
 """
 
 from __future__ import annotations

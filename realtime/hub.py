@@ -24,7 +24,7 @@ from channels.layers import get_channel_layer
 from positions import valkey
 from positions.prices.cache import aget_prices
 from positions.prices.lookup import fill_misses
-from positions.prices.quotes import Quote
+from positions.prices.quotes import WRAPPED_SOL, Quote
 from positions.snapshots import live, number
 from realtime import layer, protocol
 from realtime.delivery import Delivery, Event, TokenIndex
@@ -46,7 +46,7 @@ CLAIMS_KEY = f"{valkey.KEY_PREFIX}claims"
 # How long a socket waits for its own claim to come back through the channel layer, and how often it claims again.
 CLAIM_WAIT_SECONDS = 1.0
 CLAIM_TRIES = 3
-# Sockets written to before other tasks get a turn: a write costs about 20 µs on uvicorn, 60 on daphne (TRAPS).
+# Sockets written to before other tasks get a turn: a write costs about 20 µs on uvicorn, 60 on daphne.
 SOCKETS_PER_TURN = 100
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -181,6 +181,8 @@ class Hub:
         wanted: dict[Delivery, list[str]] = {}
         for quote in self._remember(quotes):
             token = quote.token_address
+            if token == WRAPPED_SOL:
+                self.sol_usd = quote.sol_usd
             holders = self.index.holders(token)
             if not holders:
                 continue

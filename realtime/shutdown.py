@@ -3,7 +3,8 @@
 Left alone, daphne drops its sockets (clients see 1006, and no consumer's `disconnect` runs), and uvicorn closes them
 with 1012. This wrapper sees the signal first. It tells each client (`closing`, then close 1000 `Server shutdown`),
 waits for the answers, hands each consumer its `websocket.disconnect`, and only then lets the server's own handler
-run. What worked, and what did not, is TRAPS 8.
+run. (Draining when the server cancels its applications is too late: daphne 4.2.3 skips that where an HTTP request was
+answered within the last second, `kill_all_applications` raising KeyError.)
 
 Signals can be caught in the main thread only: under `runserver` with its reloader there is no goodbye.
 """
@@ -123,7 +124,10 @@ class _Socket:
         if not self._leaving.is_set():
             self._receiver = task
             try:
-                return await self._receive()
+                message = await self._receive()
+                if message["type"] == "websocket.disconnect":
+                    self._disconnected.set()
+                return message
             except asyncio.CancelledError:
                 if task is None or not self._leaving.is_set():
                     raise
@@ -145,6 +149,9 @@ class _Socket:
     async def say_goodbye(self) -> None:
         """Close the socket, wait for the client's answer, then for the application to end."""
         self._leaving.set()
+        if self._disconnected.is_set():  # the client was faster
+            await self.ended.wait()
+            return
         if self._receiver is not None:
             self._receiver.cancel()
         try:

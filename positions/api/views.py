@@ -36,7 +36,6 @@ from positions.api.filters import (
     whole_number,
 )
 from positions.api.wire import agent_on_rest, event_on_rest, positions_on_rest, prices_on_rest, wallet_on_rest
-from positions.errors import PositionsError
 from positions.events import missed
 from positions.models import Agent, Position, Wallet, base58
 from positions.prices.cache import get_feed_status, get_prices
@@ -165,12 +164,7 @@ class PositionViewSet(OwnedViewSet[Position]):
 
     @action(detail=True, methods=["post"], url_path="stop-loss")
     def stop_loss(self, request: Request, pk: str) -> Response:
-        try:
-            return self._write(serializers.StopLossBody, services.move_stop_loss)
-        except PositionsError as error:
-            if error.field == "stop_loss_percentage":  # here, the body calls it `percentage`
-                error = type(error)(error.message.replace(error.field, "percentage"), field="percentage")
-            raise error from None
+        return self._write(serializers.StopLossBody, services.move_stop_loss)
 
     @action(detail=True, methods=["post"])
     def close(self, request: Request, pk: str) -> Response:

@@ -6,11 +6,20 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal, localcontext
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from positions.accounting import AMOUNT, AMOUNT_LIMIT
 
 WRAPPED_SOL = "So11111111111111111111111111111111111111112"
+
+
+class Token(NamedTuple):
+    """A token that somebody holds, as its position names it."""
+
+    address: str
+    """Its mint, in its own case."""
+    symbol: str = ""
+    """What its holder calls it: neither unique nor checked. Only `replay` looks at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,8 @@ class Prices:
     sol_usd: Decimal | None = None
     errors: list[str] = field(default_factory=list)
     """What went wrong with a part of it, each a sentence fit for a terminal."""
+    notes: list[str] = field(default_factory=list)
+    """What is worth saying once and is no error, likewise."""
 
 
 class PriceSource(Protocol):
@@ -52,10 +63,10 @@ class PriceSource(Protocol):
     simulated: bool
     """Whether the prices are made up; the page says so."""
 
-    async def fetch(self, token_addresses: Collection[str]) -> Prices:
-        """Return prices of these tokens. What fails in part is in `errors`; raises SourceError where all of it fails.
+    async def fetch(self, tokens: Collection[Token]) -> Prices:
+        """Return prices of these tokens; raises SourceError where all of it fails, a part is in `errors`.
 
-        Safe to cancel. Addresses are taken and given back in their own case.
+        Safe to cancel. Addresses are taken and given back in their own case. Wrapped SOL costs 1 SOL.
         """
 
     async def aclose(self) -> None:
@@ -75,3 +86,27 @@ def usable(price: Decimal | None) -> Decimal | None:
         return None
     with localcontext(prec=50):
         return price.quantize(AMOUNT) or None
+
+
+def quotes_in_sol(
+    prices: Mapping[str, Decimal], *, sol_usd: Decimal | None, as_of: datetime
+) -> dict[str, Quote]:
+    """Return the quotes of one round from prices in SOL. What is no price is left out; wrapped SOL costs 1.
+
+    `price_usd` is always price · sol_usd, rounded to 18 decimals: a client that divides gets the same SOL in
+    USD from each of them.
+    """
+    quotes = {}
+    for address, given in prices.items():
+        price = usable(Decimal(1) if address == WRAPPED_SOL else given)
+        if price is not None:
+            quotes[address] = Quote(address, price, in_usd(price, sol_usd), as_of)
+    return quotes
+
+
+def in_usd(price: Decimal, sol_usd: Decimal | None) -> Decimal | None:
+    """Return a price in SOL in USD, rounded to 18 decimals; None where SOL in USD is unknown."""
+    if sol_usd is None:
+        return None
+    with localcontext(prec=50):
+        return usable(price * sol_usd)

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.conf import LazySettings
 from django.db import transaction
 from django.utils import timezone
@@ -20,6 +21,8 @@ from positions.errors import (
     PriceUnknown,
 )
 from positions.models import Agent, Position, PositionEvent, Wallet
+from positions.prices.cache import put_prices
+from positions.prices.quotes import Quote
 from positions.services import buy_more, close_position, move_stop_loss, open_position, take_profit
 from positions.snapshots import snapshot
 from tests.conftest import BONK, WIF
@@ -249,7 +252,7 @@ def test_move_stop_loss_without_a_peak_leaves_the_peak(position: Position):
     assert position.peak_price == Decimal("0.000002")
 
 
-OUT_OF_RANGE = "stop_loss_percentage must be at least -100 and below 100000"
+OUT_OF_RANGE = "percentage must be at least -100 and below 100000"
 
 
 @pytest.mark.parametrize(
@@ -259,9 +262,9 @@ OUT_OF_RANGE = "stop_loss_percentage must be at least -100 and below 100000"
         (Decimal(100_000), OUT_OF_RANGE),
         (Decimal("NaN"), OUT_OF_RANGE),
         (Decimal("-Infinity"), OUT_OF_RANGE),
-        (Decimal("5.12345"), "stop_loss_percentage must have at most 4 decimals"),
-        (-20, "stop_loss_percentage must be a Decimal, not int"),
-        (5.5, "stop_loss_percentage must be a Decimal, not float"),
+        (Decimal("5.12345"), "percentage must have at most 4 decimals"),
+        (-20, "percentage must be a Decimal, not int"),
+        (5.5, "percentage must be a Decimal, not float"),
     ],
 )
 def test_move_stop_loss_to_a_bad_percentage_is_refused(position: Position, percentage, message: str):
@@ -269,7 +272,7 @@ def test_move_stop_loss_to_a_bad_percentage_is_refused(position: Position, perce
         move_stop_loss,
         InvalidAmount,
         message,
-        "stop_loss_percentage",
+        "percentage",
         position_id=position.pk,
         percentage=percentage,
     )
@@ -428,3 +431,12 @@ def test_open_position_by_two_at_once_opens_one(wallet: Wallet):
 
     assert sorted(at_once(try_to_open, try_to_open)) == [False, True]
     assert Position.objects.count() == PositionEvent.objects.count() == 1
+
+
+def test_close_at_an_old_market_price_is_refused(position: Position):
+    old = timezone.now() - timedelta(minutes=6)
+    async_to_sync(put_prices)([Quote(BONK, Decimal("0.000003"), None, old)])
+    with pytest.raises(PriceUnknown) as raised:
+        close_position(position_id=position.pk)
+    assert raised.value.message == "the last price of BONK is 6 minutes old: name the proceeds"
+    assert Position.objects.open().filter(pk=position.pk).exists()

@@ -473,7 +473,7 @@ async def test_second_socket_of_an_agent_ends_the_first(server, alice, agent, po
         code, reason, messages = await first.closed()
         assert (code, reason) == (1000, "New connection established")
         assert messages[-1]["data"]["reconnect"] is False
-        # The first one's end takes nothing from the second (TRAPS 14).
+        # The first one's end takes nothing from the second.
         await broadcast_prices([quote(BONK, "0.5")])
         await second.expect("price_update_batch")
         await in_thread(services.move_stop_loss)(position_id=position.pk, percentage=Decimal(-5))

@@ -98,7 +98,7 @@ def test_small_price_is_written_without_an_exponent(alices: Api, wallet: Wallet)
         ({"tokens": "-1"}, {"tokens": ["tokens must be more than 0"]}),
         ({"tokens": 10**12}, {"tokens": ["tokens must be less than 1000000000000"]}),
         ({"tokens": 1e300}, {"tokens": ["tokens must be less than 1000000000000"]}),
-        ({"tokens": "0.0000000000000000001"}, {"tokens": ["tokens must be more than 0"]}),
+        ({"tokens": "0.0000000000000000001"}, {"tokens": ["tokens must have at most 18 decimals"]}),
         ({"tokens": "1.0000000000000000001"}, {"tokens": ["tokens must have at most 18 decimals"]}),
         ({"spentSol": 0}, {"spentSol": ["spentSol must be more than 0"]}),
         ({"spentSol": "1.0000000001"}, {"spentSol": ["spentSol must have at most 9 decimals"]}),

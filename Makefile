@@ -1,0 +1,55 @@
+# What this project can do, on a machine that has python3 (3.11 or newer, with venv) and make. `make` lists it.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check lock clean
+
+# The first interpreter that is new enough. `make PYTHON=/path/to/python3.12 setup` names another.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; done)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+
+setup: $(INSTALLED) ## Make .venv and install what requirements.lock names
+
+run: $(INSTALLED) ## Start everything and print the address (options: make run ARGS="--port 4001")
+	@exec $(BIN)/python manage.py up $(ARGS)
+
+test: $(INSTALLED) ## Run every test: on PostgreSQL, then those of the data on SQLite too
+	$(BIN)/python -m pytest
+	NEXGENT_TEST_DATABASE=sqlite $(BIN)/python -m pytest tests/positions
+
+check: $(INSTALLED) ## Lint, types, missing migrations, deployment settings, the lock
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	NEXGENT_DEBUG=0 NEXGENT_ALLOWED_HOSTS=example.org \
+		NEXGENT_SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(64))') \
+		$(BIN)/python manage.py check --deploy --fail-level WARNING
+	@if grep -nE '://|(^|[[:space:]])--(extra-)?index-url|(^|[[:space:]])--(find-links|trusted-host)| @ ' requirements.lock; then \
+		echo 'requirements.lock must name no address: run `make lock`.' >&2; exit 1; fi
+
+lock: ## Choose the versions in requirements.lock anew (needs uv)
+	@command -v uv >/dev/null || { echo 'make lock needs uv: https://docs.astral.sh/uv/' >&2; exit 1; }
+	uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-annotate \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements.lock
+
+clean: ## Remove .venv and caches; data in var/ stays
+	rm -rf .venv .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp: installed again only when the lock changes.
+$(INSTALLED): requirements.lock | $(BIN)/python
+	@echo 'Installing into .venv, which takes about half a minute …'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { \
+		echo 'Python 3.11 or newer is needed, and none was found. Name one: make PYTHON=/path/to/python3.12 …' >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
+		echo 'Python could not make .venv. On Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }

@@ -1,0 +1,237 @@
+"""The poll loop: one process asks one source, round after round, and tells everyone what changed.
+
+Nothing that goes wrong ends it: an error is part of the round's result. Prices once known stay known, with
+their age.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from asgiref.sync import sync_to_async
+from django.db import Error as DatabaseError
+from django.db import close_old_connections
+
+from positions.models import Position
+from positions.prices.cache import FeedStatus, put_prices
+from positions.prices.quotes import WRAPPED_SOL, Prices, PriceSource, Quote, SourceError, Token
+from positions.valkey import Unavailable
+
+DEADLINE_SECONDS = 15.0
+"""For the source, beyond its own time-outs: whatever it does, the loop goes on."""
+DATABASE_DEADLINE_SECONDS = 5.0
+PUBLISH_DEADLINE_SECONDS = 5.0
+LONGEST_BACKOFF_SECONDS = 30.0
+MAX_ERROR_CHARACTERS = 500
+
+Publish = Callable[[list[Quote]], Awaitable[None]]
+"""Sends quotes to all server processes as one message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What became of one round."""
+
+    tokens: int
+    """How many different tokens are held."""
+    priced: int = 0
+    """How many of them the source priced in this round."""
+    changed: int = 0
+    """How many quotes were published: new ones, and all after an outage."""
+    errors: tuple[str, ...] = ()
+    """Each a sentence fit for a terminal."""
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    """How long the round took."""
+    oldest_age_seconds: float | None = None
+    """The age of the oldest price among the tokens held; None where none has one."""
+
+
+class PriceFeed:
+    """Rounds of: who holds what → ask the source → write the cache → publish what changed.
+
+    Rounds begin every `interval_seconds`, one after the other: a slow one makes the next one late, never
+    doubled, and those that were missed are not made up for. A source that fails altogether is asked less and
+    less often.
+    """
+
+    def __init__(
+        self,
+        source: PriceSource,
+        publish: Publish,
+        interval_seconds: float,
+        *,
+        on_round: Callable[[Round], None] = lambda _: None,
+        deadline_seconds: float = DEADLINE_SECONDS,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source = source
+        self._publish = publish
+        self._interval = interval_seconds
+        self._on_round = on_round
+        self._deadline = deadline_seconds
+        self._sleep = sleep
+        self._clock = clock
+        self._held: frozenset[Token] = frozenset()
+        self._latest: dict[str, Quote] = {}
+        self._published: dict[str, Quote] = {}  # what everyone was told; empty after an outage
+        self._cache_behind = False
+        self._sol_usd: Decimal | None = None
+        self._failures = 0
+
+    async def run(self, rounds: int | None = None) -> None:
+        """Run that many rounds; for ever without a number.
+
+        Safe to cancel: at worst a round is cached and not published; whoever runs the feed next publishes it
+        whole.
+        """
+        done = 0
+        begin = self._clock()
+        while True:
+            result = await self.round()
+            self._on_round(result)
+            done += 1
+            if done == rounds:
+                return
+            now = self._clock()
+            begin = max(begin + self._interval, now) + self._backoff()
+            await self._sleep(begin - now)
+
+    async def round(self) -> Round:
+        """Run one round. Raises nothing that the database, the source, the cache or the channel layer do."""
+        started = self._clock()
+        errors: list[str] = []
+        await self._look_up_held(errors)
+        addresses = {token.address for token in self._held}
+        prices = await self._ask(errors)
+        for known in (self._latest, self._published):
+            for address in known.keys() - addresses - {WRAPPED_SOL}:
+                del known[address]
+        self._latest.update(prices.quotes)
+        self._sol_usd = prices.sol_usd or self._sol_usd
+        changed = [
+            quote for address, quote in self._latest.items() if _moved(quote, self._published.get(address))
+        ]
+        priced = len(addresses & prices.quotes.keys())
+        now = datetime.now(UTC)
+        status = FeedStatus(
+            source=self._source.name,
+            simulated=self._source.simulated,
+            sol_usd=self._sol_usd,
+            updated_at=now,
+            interval_seconds=self._interval,
+            tokens=len(addresses),
+            priced=priced,
+            errors=list(errors),
+        )
+        # The cache first: whoever connects in between reads the new price there, and is told it once more.
+        await self._write(prices, status, errors)
+        published = await self._tell(changed, errors)
+        ages = [
+            (now - self._latest[address].as_of).total_seconds() for address in addresses & self._latest.keys()
+        ]
+        return Round(
+            tokens=len(addresses),
+            priced=priced,
+            changed=len(changed) if published else 0,
+            errors=tuple(errors),
+            notes=tuple(prices.notes),
+            seconds=self._clock() - started,
+            oldest_age_seconds=max(ages, default=None),
+        )
+
+    async def _look_up_held(self, errors: list[str]) -> None:
+        try:
+            async with asyncio.timeout(DATABASE_DEADLINE_SECONDS):
+                self._held = await _held_tokens()
+        except (DatabaseError, TimeoutError) as error:
+            # Those of the last round still have owners who watch them.
+            errors.append(_sentence("The database does not say what is held", error))
+
+    async def _ask(self, errors: list[str]) -> Prices:
+        # Wrapped SOL is always asked for: its price in USD is that of all sums.
+        tokens = self._held
+        if all(token.address != WRAPPED_SOL for token in tokens):
+            tokens |= {Token(WRAPPED_SOL, "SOL")}
+        try:
+            async with asyncio.timeout(self._deadline):
+                prices = await self._source.fetch(tokens)
+        except TimeoutError:
+            self._failures += 1
+            errors.append(f"{self._source.name} was given up after {self._deadline:g} s without an answer.")
+            return Prices({})
+        except SourceError as error:
+            self._failures += 1
+            errors.append(str(error)[:MAX_ERROR_CHARACTERS])
+            return Prices({})
+        self._failures = 0
+        errors.extend(error[:MAX_ERROR_CHARACTERS] for error in prices.errors)
+        return prices
+
+    async def _write(self, prices: Prices, status: FeedStatus, errors: list[str]) -> None:
+        quotes = self._latest if self._cache_behind else prices.quotes
+        try:
+            await put_prices(quotes.values(), status)
+        except Unavailable as error:
+            self._outage()
+            errors.append(_sentence("The price cache cannot be written", error))
+        else:
+            self._cache_behind = False
+
+    async def _tell(self, changed: list[Quote], errors: list[str]) -> bool:
+        if not changed:
+            return True
+        try:
+            async with asyncio.timeout(PUBLISH_DEADLINE_SECONDS):
+                await self._publish(changed)
+        except Unavailable as error:
+            self._outage()
+            errors.append(_sentence("The prices cannot be sent to the servers", error))
+            return False
+        # After an outage of the cache alone, everyone is told once more: who connected meanwhile read old
+        # prices.
+        if not self._cache_behind:
+            self._published.update((quote.token_address, quote) for quote in changed)
+        return True
+
+    def _outage(self) -> None:
+        """Whoever missed this round, or lost what it had, gets everything in the next good one."""
+        self._cache_behind = True
+        self._published.clear()
+
+    def _backoff(self) -> float:
+        """Seconds to wait beyond the interval, with full jitter: 0 after a good round."""
+        if not self._failures:
+            return 0.0
+        # The exponent is bounded: 2.0 ** 1100 is an OverflowError, after a weekend without a network.
+        longest = min(LONGEST_BACKOFF_SECONDS, self._interval * 2.0 ** min(self._failures, 10))
+        return random.uniform(0, longest)  # noqa: S311
+
+
+def _moved(quote: Quote, published: Quote | None) -> bool:
+    """Whether clients must be told. A newer time alone is no news."""
+    return published is None or (quote.price, quote.price_usd) != (published.price, published.price_usd)
+
+
+def _sentence(what: str, error: BaseException) -> str:
+    """Return what went wrong in one line: database errors have several."""
+    why = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return f"{what}: {why[:MAX_ERROR_CHARACTERS].rstrip('.')}."
+
+
+@sync_to_async
+def _held_tokens() -> frozenset[Token]:
+    """Return the tokens of all open positions. One statement; a token held under two names comes twice."""
+    close_old_connections()  # Django does so around requests; here is none, and the server may have restarted
+    try:
+        rows = Position.objects.open().order_by().values_list("token_address", "token_symbol").distinct()
+        return frozenset(Token(address, symbol) for address, symbol in rows)
+    finally:
+        close_old_connections()

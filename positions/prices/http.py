@@ -1,0 +1,212 @@
+"""Asking a price API over HTTP: in batches, within its rate limit, tried again where that helps.
+
+Used by the sources that ask one. All of it is bounded in time, and whatever goes wrong becomes a SourceError
+with one sentence for a terminal; no header, hence no API key, is ever part of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import re
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+
+import httpx
+from django.conf import settings
+
+from positions.prices.quotes import WRAPPED_SOL, SourceError, Token
+from positions.prices.rate_limit import RateLimit, RateLimitError, Sleep
+
+T = TypeVar("T")
+
+TRIES = 3
+FIRST_DELAY_SECONDS = 0.25
+LONGEST_DELAY_SECONDS = 2.0
+LONGEST_BUDGET_SECONDS = 8.0
+"""One question, waiting for the rate limit and all tries included."""
+MAX_BODY_BYTES = 16 * 1024 * 1024
+MAX_CONNECTIONS = 6
+
+# What a Solana mint looks like. Whatever else a position calls its token, no API knows: asking would at best
+# be a waste, at worst it spoils the other addresses of its batch.
+_MINT = re.compile(r"[1-9A-HJ-NP-Za-km-z]{32,44}\Z")
+
+
+class JsonApi:
+    """One API's JSON. A connection pool that belongs to the event loop which first asks."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        base_url: str,
+        per_minute: int,
+        headers: Mapping[str, str] | None = None,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self.name = name
+        self._base_url = base_url.rstrip("/")
+        self._headers = {"Accept": "application/json", **(headers or {})}
+        self._sleep = sleep
+        self._limit = RateLimit(per_minute, sleep=sleep)
+        self._timeout: float = setting("REQUEST_TIMEOUT_SECONDS")
+        self._budget = min(LONGEST_BUDGET_SECONDS, 3 * self._timeout)
+        self._client: httpx.AsyncClient | None = None
+
+    async def get(self, path: str) -> Any:
+        """Return the parsed answer, its numbers as Decimal. Raises SourceError. Safe to cancel.
+
+        Tried again after a failed connection, 429 and 5xx; not after a time-out: the next round is the next
+        try.
+        """
+        try:
+            async with asyncio.timeout(self._budget):
+                return self._parse(await self._body(path))
+        except TimeoutError:
+            raise SourceError(f"{self.name} gave no whole answer within {self._budget:g} s.") from None
+
+    async def aclose(self) -> None:
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.aclose()
+
+    async def _body(self, path: str) -> bytes:
+        for attempt in range(TRIES):
+            try:
+                await self._limit.acquire(self._budget / 2)
+            except RateLimitError as error:
+                seconds = error.args[0]
+                raise SourceError(
+                    f"{self.name}'s rate limit allows no request for {seconds:.0f} s."
+                ) from None
+            try:
+                status, headers, body = await self._ask(path)
+            except httpx.TimeoutException:
+                raise SourceError(f"{self.name} did not answer within {self._timeout:g} s.") from None
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                failure = f"{self.name} cannot be reached: {str(error) or type(error).__name__}"
+                if not isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError):
+                    raise SourceError(f"{failure}.") from None
+            else:
+                if status == 200:
+                    return body
+                failure = f"{self.name} answered {status}"
+                if status == 429:
+                    self._limit.pause(retry_after(headers.get("retry-after")) or _delay(attempt))
+                    continue  # the pause is the delay
+                if status < 500:
+                    raise SourceError(f"{failure}{self._hint(status)}.")
+            if attempt + 1 < TRIES:
+                await self._sleep(_delay(attempt))
+        raise SourceError(f"{failure}, {TRIES} times in a row.")
+
+    async def _ask(self, path: str) -> tuple[int, httpx.Headers, bytes]:
+        if self._client is None:
+            self._client = httpx.AsyncClient(
+                headers=self._headers,
+                timeout=self._timeout,
+                limits=httpx.Limits(max_connections=MAX_CONNECTIONS),
+            )
+        async with self._client.stream("GET", self._base_url + path) as response:
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise SourceError(f"{self.name} answered with more than {MAX_BODY_BYTES // 2**20} MiB.")
+            return response.status_code, response.headers, bytes(body)
+
+    def _parse(self, body: bytes) -> Any:
+        try:
+            # Python's parser takes NaN for a number, as some servers do: `usable` refuses it, for its token
+            # alone.
+            return json.loads(body, parse_float=_decimal, parse_int=_decimal, parse_constant=_decimal)
+        except (ValueError, RecursionError) as error:
+            if body.lstrip()[:1] == b"<":
+                raise SourceError(f"{self.name} answered with a web page, not with JSON.") from None
+            what = error if isinstance(error, json.JSONDecodeError) else type(error).__name__
+            raise SourceError(f"{self.name}'s answer is not JSON: {what}.") from None
+
+    def _hint(self, status: int) -> str:
+        return {401: ": the API key is refused", 403: ": access is refused"}.get(status, "")
+
+
+def mints(tokens: Collection[Token]) -> list[str]:
+    """Return the addresses that an API can know, sorted, wrapped SOL first: S is needed for all others."""
+    addresses = {token.address for token in tokens if _MINT.match(token.address)}
+    return [WRAPPED_SOL, *sorted(addresses - {WRAPPED_SOL})]
+
+
+async def in_batches(
+    addresses: Sequence[str], size: int, ask: Callable[[Sequence[str]], Awaitable[T]]
+) -> tuple[list[T], list[str]]:
+    """Ask for all addresses, `size` at a time, side by side: the answers, and the sentences of what failed.
+
+    Raises SourceError where every batch failed.
+    """
+    batches = [addresses[start : start + size] for start in range(0, len(addresses), size)]
+    # In any order: where the rate limit lets only some through in time, it is not always the same that wait.
+    random.shuffle(batches)
+    outcomes = await asyncio.gather(*(_outcome(ask(batch)) for batch in batches))
+    answers = [outcome for outcome in outcomes if not isinstance(outcome, SourceError)]
+    sentences = list(dict.fromkeys(str(outcome) for outcome in outcomes if isinstance(outcome, SourceError)))
+    if not answers:
+        raise SourceError(" ".join(sentences))
+    failed = len(batches) - len(answers)
+    if failed:
+        sentences = [f"{failed} of {len(batches)} batches failed: {' '.join(sentences)}"]
+    return answers, sentences
+
+
+def setting(name: str) -> Any:
+    return settings.PRICES[name]
+
+
+def decimal(value: object) -> Decimal | None:
+    """Return the number that an API sent, as a number or in quotes; None for anything else."""
+    if isinstance(value, Decimal):
+        return value
+    if isinstance(value, str) and len(value) <= 100:
+        try:
+            return Decimal(value)
+        except InvalidOperation:
+            return None
+    return None
+
+
+def retry_after(value: str | None) -> float | None:
+    """Return the seconds that a Retry-After header asks for, as a number or a date (RFC 9110, 10.2.3)."""
+    if value is None:
+        return None
+    if re.fullmatch(r"[0-9]{1,9}", value.strip()):
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+async def _outcome(answer: Awaitable[T]) -> T | SourceError:
+    try:
+        return await answer
+    except SourceError as error:
+        return error
+
+
+def _delay(attempt: int) -> float:
+    """Full jitter: many clients that failed together do not come back together."""
+    return random.uniform(0, min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2**attempt))  # noqa: S311
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:  # an exponent beyond all bounds
+        return Decimal("NaN")

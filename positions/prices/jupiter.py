@@ -1,0 +1,74 @@
+"""Jupiter's price API: the last swap of each token over all Solana exchanges, outliers removed. Needs a key.
+
+`GET /price/v3?ids=<up to 50 addresses>` answers `{mint: {"usdPrice": …}}`, without the tokens that it has no
+reliable price of. https://dev.jup.ag/docs/price/v3
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal, localcontext
+from urllib.parse import quote
+
+from positions.prices.http import JsonApi, decimal, in_batches, mints, setting
+from positions.prices.quotes import WRAPPED_SOL, Prices, SourceError, Token, quotes_in_sol, usable
+from positions.prices.rate_limit import Sleep
+
+ADDRESSES_PER_REQUEST = 50
+REQUESTS_PER_MINUTE = 60  # of the free plan
+
+
+class JupiterSource:
+    """A token's price is its price in USD, divided by that of wrapped SOL in the same answer."""
+
+    name = "jupiter"
+    simulated = False
+
+    def __init__(self, *, per_minute: int = REQUESTS_PER_MINUTE, sleep: Sleep = asyncio.sleep) -> None:
+        key = setting("JUPITER_API_KEY")
+        if not key:
+            raise SourceError("Jupiter needs an API key, free at portal.jup.ag: set NEXGENT_JUPITER_API_KEY.")
+        if not (key.isascii() and key.isprintable()):
+            raise SourceError("NEXGENT_JUPITER_API_KEY has a sign in it that no HTTP header can hold.")
+        self._api = JsonApi(
+            name="Jupiter",
+            base_url=setting("JUPITER_URL"),
+            per_minute=per_minute,
+            headers={"x-api-key": key},
+            sleep=sleep,
+        )
+
+    async def fetch(self, tokens: Collection[Token]) -> Prices:
+        """One request for every 49 tokens: wrapped SOL is part of each."""
+        addresses = mints(tokens)[1:]
+        answers, errors = await in_batches(
+            addresses or [WRAPPED_SOL], ADDRESSES_PER_REQUEST - 1, self._prices_in_usd
+        )
+        prices = {WRAPPED_SOL: Decimal(1)}
+        for in_usd in answers:
+            with localcontext(prec=50):
+                prices |= {address: price / in_usd[WRAPPED_SOL] for address, price in in_usd.items()}
+        # One round has one price of SOL, that of any answer: they are milliseconds apart.
+        sol_usd = answers[0][WRAPPED_SOL]
+        asked = {token.address for token in tokens}
+        wanted = {address: price for address, price in prices.items() if address in asked}
+        return Prices(quotes_in_sol(wanted, sol_usd=sol_usd, as_of=datetime.now(UTC)), sol_usd, errors)
+
+    async def aclose(self) -> None:
+        await self._api.aclose()
+
+    async def _prices_in_usd(self, addresses: Sequence[str]) -> dict[str, Decimal]:
+        ids = ",".join(quote(address, safe="") for address in dict.fromkeys([WRAPPED_SOL, *addresses]))
+        answer = await self._api.get(f"/price/v3?ids={ids}")
+        if not isinstance(answer, dict):
+            raise SourceError("Jupiter's answer is not the documented object of tokens.")
+        prices = {}
+        for address, entry in answer.items():
+            price = usable(decimal(entry.get("usdPrice"))) if isinstance(entry, dict) else None
+            if price is not None:
+                prices[address] = price
+        if WRAPPED_SOL not in prices:
+            raise SourceError("Jupiter gave no price of wrapped SOL, without which none can be given in SOL.")
+        return prices

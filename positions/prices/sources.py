@@ -1,0 +1,61 @@
+"""The price sources by name, and the choice between them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from positions.prices.dexscreener import DexScreenerSource
+from positions.prices.jupiter import JupiterSource
+from positions.prices.quotes import WRAPPED_SOL, PriceSource, SourceError, Token
+from positions.prices.replay import ReplaySource
+from positions.prices.simulated import SimulatedSource
+
+AUTO = "auto"
+NAMES = ("dexscreener", "jupiter", "replay", "simulated")
+OVER_HTTP = frozenset({"dexscreener", "jupiter"})
+"""Those that any process may ask; the others live in the one that runs the feed."""
+
+
+def make_source(
+    name: str, *, replay: Path | None = None, speed: int = 1, loop: bool = False, seed: int | None = None
+) -> PriceSource:
+    """Return the source of this name; `replay`, `speed` and `loop` are for replay, `seed` for simulated.
+
+    Raises SourceError where it cannot be had: no API key, an unreadable file, an unknown name.
+    """
+    match name:
+        case "dexscreener":
+            return DexScreenerSource()
+        case "jupiter":
+            return JupiterSource()
+        case "replay":
+            if replay is None:
+                raise SourceError("replay needs a file.")
+            return ReplaySource(replay, speed=speed, loop=loop)
+        case "simulated":
+            return SimulatedSource(seed=seed)
+    raise SourceError(f"There is no price source {name!r}; there are {', '.join(NAMES)}.")
+
+
+async def resolve_auto(deadline_seconds: float = 3.0) -> tuple[str, str]:
+    """Return the name of the source to take, and why, as a sentence: DexScreener where it answers in time.
+
+    Asked once, at the start: prices that turn from simulated to real in mid-session would be a market move
+    that nobody made.
+    """
+    source = DexScreenerSource()
+    started = time.monotonic()
+    try:
+        async with asyncio.timeout(deadline_seconds):
+            prices = await source.fetch([Token(WRAPPED_SOL, "SOL")])
+        if prices.sol_usd is None:
+            raise SourceError("DexScreener does not say what SOL costs.")
+    except TimeoutError:
+        return "simulated", f"DexScreener did not answer within {deadline_seconds:g} s."
+    except SourceError as error:
+        return "simulated", str(error)
+    finally:
+        await source.aclose()
+    return "dexscreener", f"DexScreener answered within {time.monotonic() - started:.1f} s."

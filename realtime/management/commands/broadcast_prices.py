@@ -1,0 +1,174 @@
+"""`manage.py broadcast_prices`: the process that runs the price feed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.core.management import BaseCommand, CommandError, CommandParser
+
+from positions.prices.feed import PriceFeed, Round
+from positions.prices.lease import FeedLease
+from positions.prices.quotes import PriceSource, SourceError
+from positions.prices.report import FeedReport
+from positions.prices.simulated import SimulatedSource
+from positions.prices.sources import AUTO, NAMES, make_source, resolve_auto
+from positions.valkey import close_async_client
+from realtime.broadcast import broadcast_prices
+
+
+class Command(BaseCommand):
+    help = (
+        "Fetch the prices of all tokens held, round after round, and send what changed to every server."
+        " Where another process does so already, stand by and take over when it is gone."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--source",
+            choices=(AUTO, *NAMES),
+            default=AUTO,
+            help="where prices come from; auto (the default) is dexscreener where it answers, else simulated",
+        )
+        parser.add_argument(
+            "--replay", type=Path, metavar="FILE", help="CSV with time,token,price[,price_usd]"
+        )
+        parser.add_argument(
+            "--speed", type=int, metavar="STEPS", help="replay: moments of the file a round (1)"
+        )
+        parser.add_argument("--loop", action="store_true", help="replay: begin again at the end of the file")
+        parser.add_argument("--seed", type=int, help="simulated: the same number gives the same prices")
+        parser.add_argument(
+            "--interval", type=float, default=1.5, metavar="SECONDS", help="between rounds (1.5)"
+        )
+        rounds = parser.add_mutually_exclusive_group()
+        rounds.add_argument(
+            "--once",
+            action="store_true",
+            help="run one round, even beside another process; fail without prices",
+        )
+        rounds.add_argument(
+            "--rounds", type=int, metavar="N", help="run N rounds, even beside another process"
+        )
+
+    def handle(self, **options: Any) -> None:
+        check(options)
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(self._main(options))
+
+    async def _main(self, options: dict[str, Any]) -> None:
+        rounds = 1 if options["once"] else options["rounds"]
+        report = FeedReport(
+            self._write,
+            terminal=self.stdout.isatty() and os.environ.get("TERM") != "dumb",
+            every_round=rounds is not None,
+        )
+        source: PriceSource | None = None
+        results: list[Round] = []
+
+        def on_round(result: Round) -> None:
+            results[:] = [result]
+            report.round(result)
+
+        try:
+            with ended_by_signals():
+                source = await self._source(options, report)
+                await self._broadcast(source, options["interval"], rounds, on_round, report)
+        except asyncio.CancelledError:
+            report.end()
+            report.say("Stopped.")
+        finally:
+            report.end()
+            if source is not None:
+                await source.aclose()
+            await close_async_client()
+        if options["once"] and results and not results[0].priced and (results[0].tokens or results[0].errors):
+            raise CommandError("No token could be priced.")
+
+    async def _source(self, options: dict[str, Any], report: FeedReport) -> PriceSource:
+        name, why = options["source"], ""
+        if name == AUTO:
+            name, why = await resolve_auto()
+        try:
+            source = make_source(
+                name,
+                replay=options["replay"],
+                speed=options["speed"] or 1,
+                loop=options["loop"],
+                seed=options["seed"],
+            )
+        except SourceError as error:
+            raise CommandError(str(error)) from None
+        what = f"Prices from {name}."
+        if isinstance(source, SimulatedSource):
+            what = f"Prices are simulated, made up with seed {source.seed}."
+        elif name == "replay":
+            what = f"Prices are replayed from {options['replay']}."
+        report.say(f"{why} {what}".strip())
+        return source
+
+    async def _broadcast(
+        self,
+        source: PriceSource,
+        interval_seconds: float,
+        rounds: int | None,
+        on_round: Any,
+        report: FeedReport,
+    ) -> None:
+        async def run() -> None:
+            # A new feed with every lease: what an earlier one told the servers, another process may have
+            # replaced.
+            await PriceFeed(source, broadcast_prices, interval_seconds, on_round=on_round).run(rounds)
+
+        if rounds is None:
+            await FeedLease().run_while_held(run, on_standby=report.say)
+        else:
+            await run()
+
+    def _write(self, text: str) -> None:
+        self.stdout.write(text, ending="")
+        self.stdout.flush()
+
+
+def check(options: dict[str, Any]) -> None:
+    """Raise CommandError, naming the argument, where they make no sense."""
+    if not (math.isfinite(options["interval"]) and options["interval"] > 0):
+        raise CommandError(f"--interval must be a number of seconds above 0; it is {options['interval']:g}.")
+    for name in ("rounds", "speed"):
+        if options[name] is not None and options[name] < 1:
+            raise CommandError(f"--{name} must be at least 1; it is {options[name]}.")
+    if options["source"] == "replay" and options["replay"] is None:
+        raise CommandError("--source replay needs --replay FILE.")
+    if options["source"] != "replay":
+        for name in ("replay", "speed", "loop"):
+            if options[name]:
+                raise CommandError(f"--{name} needs --source replay; the source is {options['source']}.")
+    if options["seed"] is not None and options["source"] not in (AUTO, "simulated"):
+        raise CommandError(f"--seed needs --source simulated; the source is {options['source']}.")
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Cancel the running task on Ctrl-C and SIGTERM, where the platform lets a loop hear of them."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    if task is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        for number in before:
+            with contextlib.suppress(NotImplementedError):
+                loop.add_signal_handler(number, task.cancel)
+        yield
+    finally:
+        for number, handler in before.items():
+            with contextlib.suppress(NotImplementedError):
+                loop.remove_signal_handler(number)
+            signal.signal(number, handler)

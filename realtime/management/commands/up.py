@@ -1,0 +1,251 @@
+"""`manage.py up`: everything that this project needs, on one machine, with nothing to configure.
+
+Only the order of the steps is here. How children live is realtime.supervisor's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import csv
+import ipaddress
+import os
+import signal
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.management import BaseCommand, CommandError, CommandParser, call_command
+from django.db import DatabaseError, connections
+
+from nexgent.environment import embedded_valkey_socket
+from positions import demo
+from positions.errors import PositionsError
+from positions.prices import sources
+from positions.prices.quotes import PriceSource, SourceError
+from realtime import embedded_valkey
+from realtime.readiness import NotReadyError, until_http_answers, until_port_is_free, until_redis_answers
+from realtime.single_instance import AlreadyRunningError, only_instance
+from realtime.supervisor import Child, ChildError, Supervisor
+
+PORT_SECONDS = 20.0
+"""How long the children of a killed `up` may still hold the port: realtime.lifeline's grace, and a margin."""
+EMBEDDED_VALKEY_SECONDS = 15.0
+REDIS_SECONDS = 5.0
+SERVER_SECONDS = 60.0
+REPLAY_POSITIONS = 50
+"""How many tokens of a replayed file the demo buys at most."""
+
+
+class Command(BaseCommand):
+    help = "Start everything on this machine: messages, database, prices and server, until Ctrl-C."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+        parser.add_argument("--port", type=int, default=4000, help="port to listen on (4000)")
+        parser.add_argument("--server", choices=["daphne", "uvicorn"], default="daphne")
+        parser.add_argument(
+            "--source",
+            choices=[sources.AUTO, *sources.NAMES],
+            default=sources.AUTO,
+            help="where prices come from; auto, the default: dexscreener where it answers, else simulated",
+        )
+        parser.add_argument("--replay", type=Path, metavar="FILE", help="the CSV file of --source replay")
+        parser.add_argument(
+            "--interval", type=float, metavar="SECONDS", help="from one round of prices to the next"
+        )
+        parser.add_argument("--no-demo", action="store_true", help="make no demo user and no demo positions")
+
+    def handle(self, **options: Any) -> None:
+        self.options = options
+        self.url = f"http://{_as_in_url(options['host'])}:{options['port']}/"
+        self._refuse_impossible_options()
+        with contextlib.ExitStack() as held:
+            try:
+                # What lies there signs tokens, holds everyone's data and commands the message server.
+                embedded_valkey.make_private(settings.DATA_DIR)
+                was_killed = held.enter_context(
+                    only_instance(settings.DATA_DIR / "up.lock", note=f"pid {os.getpid()}, {self.url}")
+                )
+            except AlreadyRunningError as error:
+                raise CommandError(f"`up` is already running ({error}) on {settings.DATA_DIR}.") from error
+            except (OSError, embedded_valkey.UnsafeFolderError) as error:
+                raise CommandError(f"NEXGENT_DATA_DIR: {error}.") from error
+            try:
+                asyncio.run(self._run(port_seconds=PORT_SECONDS if was_killed else 0.0))
+            except (ChildError, NotReadyError, SourceError, embedded_valkey.UnsafeFolderError) as error:
+                raise CommandError(str(error)) from error
+            except DatabaseError as error:
+                raise CommandError(f"The database cannot be used: {error}") from error
+            except PositionsError as error:
+                raise CommandError(f"The demo cannot be made: {error}") from error
+
+    def _refuse_impossible_options(self) -> None:
+        options = self.options
+        if sys.platform == "win32":
+            raise CommandError(
+                "`up` runs on Linux and macOS. On Windows set REDIS_URL to a Redis or Valkey server and start"
+                " `manage.py migrate`, `daphne nexgent.asgi:application` and `manage.py broadcast_prices`."
+            )
+        if not 1 <= options["port"] <= 65535:
+            raise CommandError(f"--port must be between 1 and 65535; it is {options['port']}.")
+        if options["interval"] is not None and not 0 < options["interval"] < float("inf"):
+            raise CommandError(
+                f"--interval must be a number of seconds above 0; it is {options['interval']:g}."
+            )
+        if (options["source"] == "replay") != (options["replay"] is not None):
+            raise CommandError("--source replay and --replay FILE belong together.")
+        if _embeds_valkey():
+            try:
+                embedded_valkey.binary()
+            except embedded_valkey.UnsupportedError as error:
+                raise CommandError(
+                    f"There is no embedded Valkey here: {error}. Set REDIS_URL to a Redis or Valkey server,"
+                    " such as redis://localhost:6379/0."
+                ) from error
+
+    async def _run(self, *, port_seconds: float) -> None:
+        supervisor = Supervisor(self._say)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:  # nohup's wish is kept
+                asyncio.get_running_loop().add_signal_handler(number, self._on_signal, supervisor)
+        await supervisor.run(lambda: self._start(supervisor, port_seconds))
+        self._say("Stopped.")
+
+    def _on_signal(self, supervisor: Supervisor) -> None:
+        self._say("Stopping … (once more to stop at once)")
+        supervisor.request_stop()
+
+    async def _start(self, supervisor: Supervisor, port_seconds: float) -> None:
+        await until_port_is_free(self.options["host"], self.options["port"], seconds=port_seconds)
+        source, why = await self._choose_source()
+        redis_seconds = REDIS_SECONDS
+        if _embeds_valkey():
+            redis_seconds = EMBEDDED_VALKEY_SECONDS
+            socket = embedded_valkey_socket(settings.DATA_DIR)
+            embedded_valkey.make_private(socket.parent)
+            supervisor.keep(_child("valkey", "realtime.embedded_valkey", str(socket), str(settings.DATA_DIR)))
+        for url in settings.REDIS_URLS:
+            await until_redis_answers(url, seconds=redis_seconds)
+        await sync_to_async(self._prepare_database)()
+        supervisor.keep(self._prices(source))
+        supervisor.keep(self._server())
+        await until_http_answers(f"{self.url}health/live", seconds=SERVER_SECONDS)
+        self._say(self._summary(source, why))
+
+    async def _choose_source(self) -> tuple[PriceSource, str]:
+        """Settle `auto`, and find out now what would keep a source from working. Raises SourceError."""
+        name, why = self.options["source"], "as you asked for."
+        if name == sources.AUTO:
+            name, why = await sources.resolve_auto()
+        source = await asyncio.to_thread(sources.make_source, name, replay=self.options["replay"])
+        await source.aclose()
+        return source, why
+
+    def _prepare_database(self) -> None:
+        call_command("migrate", verbosity=0, interactive=False)
+        if self._has_demo():
+            demo.create_demo()
+            if self.options["replay"] is not None:
+                demo.create_replay_positions(_first_prices(self.options["replay"]))
+        self.has_staff = User.objects.filter(is_staff=True, is_active=True).exists()
+        for connection in connections.all(initialized_only=True):
+            connection.close()
+            if hasattr(connection, "close_pool"):  # PostgreSQL
+                connection.close_pool()
+
+    def _prices(self, source: PriceSource) -> Child:
+        arguments = ["broadcast_prices", "--source", source.name]
+        if self.options["replay"] is not None:
+            arguments += ["--replay", str(self.options["replay"])]
+        if self.options["interval"] is not None:
+            arguments += ["--interval", str(self.options["interval"])]
+        return _child("prices", "django", *arguments)
+
+    def _server(self) -> Child:
+        host, port, application = self.options["host"], str(self.options["port"]), "nexgent.asgi:application"
+        if self.options["server"] == "daphne":
+            # -v 0: no line for each request
+            return _child("server", "daphne", "-v", "0", "-b", host, "-p", port, application)
+        return _child(
+            "server", "uvicorn", application, "--host", host, "--port", port, "--ws", "websockets-sansio",
+            "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "8",
+        )  # fmt: skip
+
+    def _has_demo(self) -> bool:
+        return settings.DEBUG and not self.options["no_demo"]
+
+    def _summary(self, source: PriceSource, why: str) -> str:
+        """Return what someone who has just typed `make run` wants to know."""
+        facts = {
+            "Page": self.url,
+            "Admin": f"{self.url}admin/"
+            + ("" if self.has_staff else ", once `manage.py createsuperuser` has run"),
+            "Login": f"{demo.DEMO_USERNAME}, password {demo.DEMO_PASSWORD}" if self._has_demo() else None,
+            "Prices": f"{source.name}{' (made up)' if source.simulated else ''}: {why}",
+            "Data": f"{settings.DATA_DIR}",
+            "Database": connections["default"].display_name,
+            "Stop": "Ctrl-C",
+        }
+        lines = ["", "Nexgent is up.", ""]
+        lines += [f"  {name:8} {value}" for name, value in facts.items() if value]
+        if settings.DEBUG and not _is_loopback(self.options["host"]):
+            lines += [
+                "",
+                f"  Warning: other machines can reach {self.options['host']}, and this is debug mode"
+                + (", with a password that everyone knows." if self._has_demo() else "."),
+                "  NEXGENT_DEBUG=0 ends debug mode; NEXGENT_ALLOWED_HOSTS names the hosts that are answered.",
+            ]
+        return "\n".join([*lines, ""])
+
+    def _say(self, line: str) -> None:
+        """Write to the terminal. One that is gone must not stop an orderly end."""
+        with contextlib.suppress(OSError):
+            self.stdout.write(line)
+            self.stdout.flush()
+
+
+def _child(name: str, module: str, *arguments: str) -> Child:
+    """Return a child that runs a Python module with our settings, and ends when we do, however we end."""
+    path = [str(settings.BASE_DIR), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {
+        "NEXGENT_DATA_DIR": str(settings.DATA_DIR),
+        "PYTHONPATH": os.pathsep.join(filter(None, path)),
+        "PYTHONUNBUFFERED": "1",
+    }
+    return Child(
+        name, [sys.executable, "-m", "realtime.lifeline", module, *arguments], environment=environment
+    )
+
+
+def _first_prices(replay: Path) -> dict[str, Decimal]:
+    """Return what each token costs where the file first names it. The file has been found sound before."""
+    prices: dict[str, Decimal] = {}
+    with replay.open(newline="", encoding="utf-8-sig") as file:
+        for row in csv.DictReader(file, skipinitialspace=True):
+            if len(prices) == REPLAY_POSITIONS:
+                break
+            prices.setdefault(row["token"].strip(), Decimal(row["price"]))
+    return prices
+
+
+def _embeds_valkey() -> bool:
+    return not os.environ.get("REDIS_URL", "").strip()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _as_in_url(host: str) -> str:
+    """Return the host as a browser on this machine writes it."""
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,49 @@
+/**
+ * What to do when the socket closes: PROTOCOL.md's table of close codes, as the one decision that hangs on it.
+ */
+
+/**
+ * The answers:
+ * - `taken-over`: a newer socket owns this agent. Never come back unasked: two windows would fight for ever.
+ * - `unavailable`: this agent is not, or no longer, this user's.
+ * - `renew`: come back with a new access token.
+ * - `login`: try one new token; if that is refused as well, the user must log in.
+ * - `refused`: the server asks us to stay away.
+ * - `retry`: come back, backing off.
+ */
+const ANSWERS = new Map([
+  ["1000 New connection established", "taken-over"],
+  ["1008 Agent not found", "unavailable"],
+  ["1008 Access revoked", "unavailable"],
+  ["1008 Token expired", "renew"],
+  ["1008 Authentication failed", "login"],
+]);
+
+/**
+ * Judge a close event.
+ *
+ * @param event `{code, reason}`, of the WebSocket.
+ * @param closing `{code, reason, reconnect, retryAfter}` of the server's last message, or null. It also stands in
+ *   for a code that a proxy on the way has lost (1005, 1006).
+ * @returns `{answer, reason, retryAfter}`, the latter in milliseconds: wait at least this long.
+ */
+export function judge(event, closing) {
+  const lost = event.code === 1005 || event.code === 1006;
+  const { code, reason } = lost && closing ? closing : event;
+  let answer = ANSWERS.get(`${code} ${reason}`);
+  if (!answer) answer = closing?.reconnect === false ? "refused" : "retry";
+  return { answer, reason: reason || "Connection lost", retryAfter: Number(closing?.retryAfter) || 0 };
+}
+
+export const BACKOFF_BASE_MS = 500;
+export const BACKOFF_LIMIT_MS = 30_000;
+
+/**
+ * How long to wait before a try, in milliseconds: exponential back-off with full jitter, so that the clients of a
+ * server that went away do not all return in the same second, on top of what the server asked for.
+ *
+ * @param attempt how many tries have failed in a row, from 0.
+ */
+export function backoff(attempt, retryAfter = 0, random = Math.random) {
+  return retryAfter + random() * Math.min(BACKOFF_LIMIT_MS, BACKOFF_BASE_MS * 2 ** Math.min(attempt, 20));
+}

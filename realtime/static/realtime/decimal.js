@@ -1,0 +1,96 @@
+/**
+ * Exact decimal numbers on BigInt: what the server's `decimal.Decimal` does, as far as accounting needs it.
+ *
+ * A double holds 16 digits and a price has up to 30; a profit, the difference of two nearly equal numbers, would
+ * show the rounding. Pure, no imports.
+ */
+
+const PATTERN = /^([+-]?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d{1,3}))?$/;
+
+export class Decimal {
+  /** The number is `units` · 10^−`scale`; the scale is never negative. */
+  constructor(units, scale) {
+    this.units = scale < 0 ? units * 10n ** BigInt(-scale) : units;
+    this.scale = Math.max(scale, 0);
+    Object.freeze(this);
+  }
+
+  /** Read a string of digits, or a number by its shortest digits. Throws RangeError for anything else. */
+  static of(value) {
+    if (value instanceof Decimal) return value;
+    const match = PATTERN.exec(String(value));
+    if (!match) throw new RangeError(`not a decimal number: ${value}`);
+    const [, sign, whole, fraction = "", exponent = "0"] = match;
+    const units = BigInt(whole + fraction);
+    return new Decimal(sign === "-" ? -units : units, fraction.length - Number(exponent));
+  }
+
+  /** −1, 0 or 1. */
+  get sign() {
+    return Number(this.units > 0n) - Number(this.units < 0n);
+  }
+
+  compare(other) {
+    return this.minus(other).sign;
+  }
+
+  plus(other) {
+    const scale = Math.max(this.scale, other.scale);
+    return new Decimal(this.#unitsAt(scale) + other.#unitsAt(scale), scale);
+  }
+
+  minus(other) {
+    return this.plus(new Decimal(-other.units, other.scale));
+  }
+
+  times(other) {
+    return new Decimal(this.units * other.units, this.scale + other.scale);
+  }
+
+  /** The quotient, to `precision` significant digits, half to even. Throws RangeError where `other` is zero. */
+  over(other, precision) {
+    if (other.units === 0n) throw new RangeError("division by zero");
+    if (this.units === 0n) return new Decimal(0n, 0);
+    const negative = this.units < 0n !== other.units < 0n;
+    const dividend = abs(this.units);
+    const divisor = abs(other.units);
+    let shift = precision - (length(dividend) - length(divisor));
+    if (shifted(dividend, shift) / shifted(divisor, -shift) >= 10n ** BigInt(precision)) shift -= 1;
+    const units = halfEven(shifted(dividend, shift), shifted(divisor, -shift));
+    return new Decimal(negative ? -units : units, this.scale - other.scale + shift);
+  }
+
+  /** The number with at most this many decimals, half to even. */
+  rounded(decimals) {
+    if (this.scale <= decimals) return this;
+    const units = halfEven(abs(this.units), 10n ** BigInt(this.scale - decimals));
+    return new Decimal(this.units < 0n ? -units : units, decimals);
+  }
+
+  /** Plain digits: no exponent, no zeros that say nothing, no "-0". */
+  toString() {
+    const digits = String(abs(this.units)).padStart(this.scale + 1, "0");
+    const whole = digits.slice(0, digits.length - this.scale);
+    const fraction = digits.slice(digits.length - this.scale).replace(/0+$/, "");
+    return (this.units < 0n ? "-" : "") + whole + (fraction && `.${fraction}`);
+  }
+
+  #unitsAt(scale) {
+    return shifted(this.units, scale - this.scale);
+  }
+}
+
+export const ZERO = Decimal.of("0");
+export const HUNDRED = Decimal.of("100");
+
+const abs = (units) => (units < 0n ? -units : units);
+const length = (units) => String(units).length;
+const shifted = (units, places) => (places > 0 ? units * 10n ** BigInt(places) : units);
+
+/** The quotient of two numbers that are not negative, to a whole number. */
+function halfEven(dividend, divisor) {
+  const quotient = dividend / divisor;
+  const twice = 2n * (dividend % divisor);
+  const up = twice > divisor || (twice === divisor && quotient % 2n === 1n);
+  return up ? quotient + 1n : quotient;
+}

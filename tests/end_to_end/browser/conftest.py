@@ -1,0 +1,175 @@
+"""A real browser on a real server: Playwright drives the chromium that the machine has."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from positions.models import Position, Wallet
+from positions.prices.cache import FeedStatus, put_prices
+from positions.prices.quotes import Quote
+from positions.services import open_position
+from positions.valkey import close_async_client
+from realtime.broadcast import broadcast_prices
+from tests.end_to_end.browser.windows import Window
+from tests.live import PATIENCE_SECONDS, ROOT, Server
+
+SCREENSHOTS = ROOT / "test-results"
+CANDIDATES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+NO_BROWSER = (
+    "NO BROWSER: the tests of the page did not run. Install chromium-headless-shell (Debian), or name one in"
+    " NEXGENT_BROWSER."
+)
+_skipped = False
+
+
+def find_browser() -> str | None:
+    named = os.environ.get("NEXGENT_BROWSER")
+    return named or next(filter(None, map(shutil.which, CANDIDATES)), None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _skipped:
+        terminalreporter.write_line(NO_BROWSER, yellow=True, bold=True)
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    global _skipped
+    executable = find_browser()
+    if executable is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(NO_BROWSER, pytrace=False)
+        _skipped = True
+        pytest.skip("no browser")
+    # Playwright's synchronous API keeps an event loop running in this thread, in which Django takes every query for
+    # one of asynchronous code. It is not: nothing of that loop touches the database.
+    with pytest.MonkeyPatch.context() as environment, sync_playwright() as playwright:
+        environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_window(
+    browser: Browser, transactional_db: None, daphne_server: Server
+) -> Iterator[Callable[..., Window]]:
+    """Open windows, each in its own profile; fail where a page reported an error that the test did not expect."""
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite's test database lives in one process's memory")
+    contexts: list[BrowserContext] = []
+    windows: list[Window] = []
+
+    def open_one(*, server: Server = daphne_server, **options: Any) -> Window:
+        context = browser.new_context(
+            viewport=options.pop("viewport", {"width": 1280, "height": 800}), **options
+        )
+        context.set_default_timeout(1000 * PATIENCE_SECONDS)
+        contexts.append(context)
+        page: Page = context.new_page()
+        windows.append(Window(page, server.url))
+        return windows[-1]
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert [error for window in windows for error in window.errors] == []
+
+
+@pytest.fixture
+def window(open_window: Callable[..., Window]) -> Window:
+    return open_window()
+
+
+@pytest.fixture(scope="package")
+def script_page(browser: Browser, daphne_server: Server) -> Iterator[Page]:
+    """A page that only lends its modules to tests of pure functions."""
+    page = browser.new_page()
+    page.goto(daphne_server.url)
+    yield page
+    page.close()
+
+
+class Backstage:
+    """An event loop in a thread of its own, for what the price feed does: this thread's is Playwright's."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._live, daemon=True)
+        self._thread.start()
+
+    def _live(self) -> None:
+        self._loop.run_forever()
+        self._loop.close()  # here, since channels_redis makes it run the loop once more, to close its connections
+
+    def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE_SECONDS)
+
+    def quote(self, position: Position, price: str, price_usd: str | None) -> None:
+        """Do one round of the feed: write the cache, then tell the sockets."""
+        usd = None if price_usd is None else Decimal(price_usd)
+        quotes = [Quote(position.token_address, Decimal(price), usd, datetime.now(UTC))]
+        self.run(put_prices(quotes))
+        self.run(broadcast_prices(quotes))
+
+    def report(self, **status: Any) -> None:
+        """Say how the feed does."""
+        defaults: dict[str, Any] = {"source": "simulated", "simulated": True, "interval_seconds": 1.5}
+        self.run(put_prices([], FeedStatus(**{**defaults, "updated_at": datetime.now(UTC), **status})))
+
+    def close(self) -> None:
+        self.run(close_async_client())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(PATIENCE_SECONDS)
+
+
+@pytest.fixture(scope="package")
+def feed() -> Iterator[Backstage]:
+    backstage = Backstage()
+    yield backstage
+    backstage.close()
+
+
+def new_token() -> str:
+    """Return an address that no other test uses: server processes, shared by tests, remember prices."""
+    return "".join(secrets.choice("123456789ABCDEFGHJKLMNPQRSTUVWXYZ") for _ in range(43))
+
+
+@pytest.fixture
+def bonk(wallet: Wallet) -> Position:
+    """A million tokens for 2 SOL, stop loss 20 % below that, no live price."""
+    return buy(wallet, "BONK", tokens="1000000", spent_sol="2", stop_loss="-20")
+
+
+def buy(
+    wallet: Wallet, symbol: str, *, tokens: str, spent_sol: str, stop_loss: str | None = None
+) -> Position:
+    return open_position(
+        wallet=wallet,
+        token_address=new_token(),
+        token_symbol=symbol,
+        tokens=Decimal(tokens),
+        spent_sol=Decimal(spent_sol),
+        stop_loss_percentage=None if stop_loss is None else Decimal(stop_loss),
+    )
+
+
+@pytest.fixture
+def own_server(transactional_db: None, tmp_path: Path) -> Iterator[Server]:
+    """A server of this test's alone, to be killed."""
+    with Server("daphne", log=tmp_path / "log", DJANGO_ALLOW_ASYNC_UNSAFE="") as server:
+        yield server

@@ -1,0 +1,152 @@
+"""Readable in both colour schemes, on a desk and on a phone. Leaves screenshots in test-results/ to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from positions import services
+from positions.models import Agent, Position, Wallet
+from tests.end_to_end.browser.conftest import SCREENSHOTS, Backstage, buy
+from tests.end_to_end.browser.windows import Window
+
+pytestmark = pytest.mark.browser
+
+DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
+TABLET: dict[str, Any] = {"viewport": {"width": 820, "height": 1100}}
+PHONE: dict[str, Any] = {
+    "viewport": {"width": 360, "height": 780},
+    "device_scale_factor": 2,
+    "is_mobile": True,
+}
+
+# WCAG 2.2, 1.4.3: every visible text against the nearest opaque background behind it.
+LOW_CONTRAST = """() => {
+    const channels = (color) => color.match(/[\\d.]+/g).map(Number);
+    const luminance = (color) => channels(color).slice(0, 3)
+        .map((c) => c / 255).map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+    const background = (element) => {
+        for (let e = element; e; e = e.parentElement) {
+            const color = getComputedStyle(e).backgroundColor;
+            if ((channels(color)[3] ?? 1) === 1) return color;
+        }
+        return "rgb(255, 255, 255)";
+    };
+    const found = [];
+    for (const element of document.querySelectorAll("body *")) {
+        const text = [...element.childNodes].filter((n) => n.nodeType === 3).map((n) => n.textContent.trim()).join("");
+        if (!text || !element.checkVisibility() || element.matches("option, noscript *, :disabled")) continue;
+        const [a, b] = [luminance(getComputedStyle(element).color), luminance(background(element))];
+        const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+        if (ratio < 4.5) found.push(`${text}: ${ratio.toFixed(2)}`);
+    }
+    return found;
+}"""
+CUT_OFF = """() => {
+    const right = document.documentElement.clientWidth - 1;
+    return [...document.querySelectorAll("#login *, header *, main *")]
+        .filter((element) => element.checkVisibility() && !element.closest(".visually-hidden, thead, option"))
+        .filter((element) => element.getBoundingClientRect().right > right ||
+            (element.matches("td") && element.scrollWidth > element.clientWidth))
+        .map((element) => element.dataset.testid ?? element.outerHTML);
+}"""
+
+
+@pytest.fixture
+def portfolio(agent: Agent, wallet: Wallet, bonk: Position, feed: Backstage) -> list[Position]:
+    """Gains, losses, a moon bag, a long symbol, tiny and large numbers, one without a price."""
+    second = Wallet.objects.create(agent=agent, address="B" * 43, kind="live")
+    positions = [
+        bonk,
+        buy(wallet, "WIF", tokens="812.5", spent_sol="10", stop_loss="-15.25"),
+        buy(wallet, "JUP", tokens="4200", spent_sol="18.75", stop_loss="7.5"),
+        buy(second, "ANEXTREMELYLONGSYMBOLOF32LETTERS", tokens="0.00001234", spent_sol="0.000000001"),
+        buy(second, "PEPE", tokens="98765432109.87654321", spent_sol="25.5", stop_loss="-30"),
+        buy(wallet, "NEW", tokens="1500", spent_sol="0.75"),
+    ]
+    services.take_profit(
+        position_id=positions[2].pk, tokens=Decimal(2100), proceeds_sol=Decimal(16), moon_bag=True
+    )
+    for position, price, usd in [
+        (bonk, "0.0000025", "0.00046875"),
+        (positions[1], "0.0101", "1.89375"),
+        (positions[2], "0.0061", "1.14375"),
+        (positions[3], "0.00009", "0.016875"),
+        (positions[4], "0.000000000231", "0.0000000433125"),
+    ]:
+        feed.quote(position, price, usd)
+    feed.report(source="simulated", simulated=True, sol_usd=Decimal("187.5"))
+    return positions
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("device", "options"), [("desk", DESK), ("tablet", TABLET), ("phone", PHONE)])
+def test_page_is_readable_and_fits(
+    open_window: Callable[..., Window], portfolio: list[Position], feed: Backstage, scheme, device, options
+) -> None:
+    window = open_window(color_scheme=scheme, reduced_motion="reduce", **options)
+    window.page.goto(window.url)
+    SCREENSHOTS.mkdir(exist_ok=True)
+
+    def look(name: str) -> None:
+        window.page.screenshot(path=SCREENSHOTS / f"{name}-{device}-{scheme}.png", full_page=True)
+        assert window.page.evaluate(LOW_CONTRAST) == []
+        assert window.page.evaluate(CUT_OFF) == []
+
+    expect(window.by_id("login")).to_be_visible()
+    look("login")
+    window.fill_in("alice", "wrong")
+    expect(window.by_id("login-error")).to_be_visible()
+    look("login-wrong")
+    window.forgive_network_trouble()
+    window.fill_in("alice", "alice-has-a-password")
+    expect(window.by_id("positions")).to_be_visible()
+    expect(window.by_id("price-source")).to_be_visible()
+    look("positions")
+    other = open_window().log_in()
+    window.expect_state("taken-over")
+    look("taken-over")
+    for position in portfolio:
+        services.close_position(position_id=position.pk, proceeds_sol=Decimal(1))
+    other.by_id("log-out").click()
+    window.by_id("notice-button").click()
+    expect(window.by_id("empty")).to_be_visible()
+    look("empty")
+
+
+def test_flash_is_played_unless_motion_is_unwanted(
+    open_window: Callable[..., Window], bonk: Position, feed: Backstage
+) -> None:
+    window = open_window().log_in()
+    window.expect_state("live")
+    animation = "(cell) => getComputedStyle(cell).animationName"
+    price = window.row(bonk).get_by_test_id("price")
+    names = []
+    for quote in ("0.000003", "0.000004", "0.000001"):
+        feed.quote(bonk, quote, None)
+        expect(price).to_have_text(f"{quote}0000")
+        names.append(price.evaluate(animation))
+    assert names == ["flash-up", "flash-up-again", "flash-down"]
+    window.page.emulate_media(reduced_motion="reduce")
+    assert price.evaluate(animation) == "none"
+
+
+def test_every_control_has_a_name(window: Window, bonk: Position) -> None:
+    window.page.goto(window.url)
+    page = window.page
+    for role, name in [("textbox", "User name"), ("textbox", "Password"), ("button", "Log in")]:
+        expect(page.get_by_role(role, name=name)).to_be_visible()  # type: ignore[arg-type]
+    window.fill_in("alice", "alice-has-a-password")
+    window.expect_state("live")
+    expect(page.get_by_role("combobox", name="Agent")).to_be_visible()
+    expect(page.get_by_role("button", name="Log out")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="Live")).to_be_visible()
+    expect(page.get_by_role("table", name="Open positions")).to_be_visible()
+    expect(page.get_by_role("columnheader")).to_have_count(8)
+    page.set_viewport_size({"width": 360, "height": 780})  # cards now, a table still
+    expect(page.get_by_role("row", name="BONK").get_by_role("cell")).to_have_count(7)

@@ -1,0 +1,187 @@
+"""What the page shows is what PROTOCOL.md's rules give, to the digit."""
+
+# ruff: noqa: RUF001  the page writes a real minus sign: screen readers pass over a hyphen
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+from playwright.sync_api import expect
+
+from positions import services
+from positions.models import Position, Wallet
+from tests.end_to_end.browser.conftest import Backstage, buy
+from tests.end_to_end.browser.windows import Window
+from tests.live import ROOT
+
+pytestmark = pytest.mark.browser
+
+VECTORS = json.loads((ROOT / "tests" / "accounting_vectors.json").read_text())
+
+
+def test_position_without_a_price_shows_its_cost_and_says_so(window: Window, bonk: Position) -> None:
+    window.log_in()
+    window.expect_row(
+        bonk,
+        symbol="BONK",
+        amount="1,000,000",
+        average="0.0000020000",
+        average_usd="—",
+        price="0.0000020000",
+        value="2.0000",
+        value_usd="—",
+        profit="0.0000",
+        profit_usd="—",
+        stop="−20%",
+        stop_price="at 0.0000016000",
+        **{"return": "0.00%"},
+    )
+    expect(window.row(bonk).get_by_test_id("return")).to_have_attribute("data-direction", "")
+    expect(window.row(bonk).get_by_test_id("no-price")).to_have_text("no live price")
+    expect(window.row(bonk).get_by_test_id("address")).to_have_attribute("title", bonk.token_address)
+
+
+def test_price_changes_price_value_and_profit(window: Window, bonk: Position, feed: Backstage) -> None:
+    window.log_in()
+    window.expect_state("live")
+    feed.quote(bonk, "0.0000025", "0.0005")  # SOL is at 200 USD
+    window.expect_row(
+        bonk,
+        price="0.0000025000",
+        price_usd="$0.0005000",
+        average_usd="$0.0004000",
+        value="2.5000",
+        value_usd="$500.00",
+        profit="+0.5000",
+        profit_usd="+$100.00",
+        change="price +25.00%",
+        **{"return": "+25.00%"},
+    )
+    row = window.row(bonk)
+    expect(row.get_by_test_id("no-price")).to_be_hidden()
+    expect(row.get_by_test_id("profit")).to_have_attribute("data-direction", "up")
+    expect(row.get_by_test_id("price")).to_have_attribute("data-flash", "up")
+    feed.quote(bonk, "0.000001999999", None)
+    window.expect_row(
+        bonk,
+        price="0.0000020000",
+        price_usd="—",
+        average_usd="—",
+        value="2.0000",
+        value_usd="—",
+        profit="−0.000001",
+        profit_usd="—",
+        **{"return": "0.00%"},
+    )
+    expect(row.get_by_test_id("profit")).to_have_attribute("data-direction", "down")
+    expect(row.get_by_test_id("profit")).to_have_attribute("title", "-0.000001 SOL")
+    expect(row.get_by_test_id("price")).to_have_attribute("title", "0.000001999999 SOL")
+    expect(row.get_by_test_id("price")).to_have_attribute("data-flash", "down")
+
+
+def test_figures_of_a_tick_are_those_of_the_next_snapshot(
+    window: Window, wallet: Wallet, feed: Backstage
+) -> None:
+    """The same rules on both sides: a reload, which asks the server, changes no figure."""
+    position = buy(
+        wallet, "ODD", tokens="123456.789012345678901234", spent_sol="3.333333333", stop_loss="-12.5"
+    )
+    services.take_profit(
+        position_id=position.pk, tokens=Decimal("456.000000000000000007"), proceeds_sol=Decimal("0.02")
+    )
+    window.log_in()
+    window.expect_state("live")
+    feed.quote(position, "0.000031415926535897", "0.007")
+    row = window.row(position)
+    expect(row.get_by_test_id("price")).to_have_text("0.000031416")
+    figures = (
+        "(row) => [...row.querySelectorAll('[data-cell]')].map((cell) => [cell.textContent, cell.title])"
+    )
+    ticked = row.evaluate(figures)
+    window.page.reload()
+    expect(row.get_by_test_id("price")).to_have_text("0.000031416")
+    assert row.evaluate(figures) == ticked
+
+
+def test_totals_add_up_and_are_unknown_in_usd_where_a_part_is(
+    window: Window, wallet: Wallet, bonk: Position, feed: Backstage
+) -> None:
+    wif = buy(wallet, "WIF", tokens="100", spent_sol="2")
+    window.log_in()
+    window.expect_totals(count="2 positions", value="4.0000", profit="0.0000", value_usd="—")
+    feed.quote(bonk, "0.000003", "0.0006")
+    window.expect_totals(
+        value="5.0000", value_usd="—", profit="+1.0000", profit_usd="—", **{"return": "+25.00%"}
+    )
+    feed.quote(wif, "0.005", "1")
+    window.expect_totals(
+        value="3.5000", value_usd="$700.00", profit="−0.5000", profit_usd="−$100.00", **{"return": "−12.50%"}
+    )
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
+def test_accounting_in_the_browser_agrees_with_the_server(script_page, vector) -> None:
+    inputs = vector["inputs"]
+    valued = script_page.evaluate(
+        """async ({module, inputs}) => {
+            const { value } = await import(module);
+            return value(inputs, inputs.price, inputs.priceUsd);
+        }""",
+        {"module": "/static/realtime/accounting.js", "inputs": inputs},
+    )
+    assert valued == vector["expected"]
+
+
+@pytest.mark.parametrize(
+    ("function", "digits", "shown"),
+    [
+        ("price", "0.0000001234", "0.00000012340"),
+        ("price", "0.000000000000000001", "0.0000000000000000010000"),
+        ("price", "1234.56789", "1,234.5679"),
+        ("price", "0", "0.0000"),
+        ("price", None, "—"),
+        ("amount", "1000000", "1,000,000"),
+        ("amount", "123456789012.123456789012345678", "123,456,789,012.12"),
+        ("amount", "12.345678", "12.3457"),
+        ("amount", "0.000012345678", "0.000012346"),
+        ("sol", "-1.5", "−1.5000"),
+        ("sol", "0.000000001", "0.000000001"),
+        ("sol", "99999999999.123456789", "99,999,999,999.1235"),
+        ("usd", "0", "$0.00"),
+        ("usd", "1234567.891", "$1,234,567.89"),
+        ("usd", "-0.00123", "−$0.0012"),
+        ("usd", None, "—"),
+        ("usdPrice", "0.00001234567", "$0.00001235"),
+        ("percent", "12345.678", "12,345.68%"),
+        ("chosenPercent", "-20", "−20%"),
+        ("chosenPercent", "7.125", "+7.125%"),
+        ("chosenPercent", "0", "0%"),
+        ("shortAddress", "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263", "DezX…B263"),
+    ],
+)
+def test_number_is_shown_in_digits_that_people_read(script_page, function, digits, shown) -> None:
+    assert (
+        script_page.evaluate(
+            "async ([name, digits]) => (await import('/static/realtime/format.js'))[name](digits)",
+            [function, digits],
+        )
+        == shown
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"price": 0.123456789012345678901234567890}', "0.123456789012345678901234567890"),
+        ('{"price": 1.309e-4}', "1.309e-4"),
+        ('{"price": null}', None),
+        ('{"price": 0}', "0"),
+    ],
+)
+def test_wire_keeps_the_digits_of_money(script_page, text, expected) -> None:
+    parsed = script_page.evaluate(
+        "async (text) => (await import('/static/realtime/wire.js')).parse(text)", text
+    )
+    assert parsed == {"price": expected}

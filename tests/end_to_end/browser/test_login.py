@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import expect
+
+from positions.models import Agent, Position
+from tests.end_to_end.browser.windows import Window
+
+pytestmark = pytest.mark.browser
+
+
+def test_log_in_with_a_wrong_password_says_so_and_stays(window: Window, alice: User) -> None:
+    window.log_in(password="wrong")
+    expect(window.by_id("login-error")).to_have_text("Wrong user name or password.")
+    expect(window.by_id("board")).to_be_hidden()
+    expect(window.by_id("password")).to_be_focused()
+    assert window.sockets == 0
+    window.forgive_network_trouble()
+
+
+def test_log_in_with_one_agent_shows_it_at_once(window: Window, bonk: Position) -> None:
+    window.log_in()
+    window.expect_state("live")
+    expect(window.by_id("agent")).to_have_value(str(bonk.agent_id))
+    expect(window.rows()).to_have_count(1)
+    expect(window.page).to_have_title("alpha · Nexgent")
+
+
+def test_log_in_with_two_agents_asks_which_and_remembers(window: Window, bonk: Position, alice: User) -> None:
+    other = Agent.objects.create(owner=alice, name="beta", trading_mode="live")
+    window.log_in()
+    expect(window.by_id("choose-agent")).to_be_visible()
+    assert window.sockets == 0
+    window.choose("beta (live)")
+    expect(window.by_id("empty")).to_be_visible()
+    window.choose("alpha (simulation)")
+    window.expect_row(bonk, symbol="BONK")
+    window.choose("beta (live)")
+    expect(window.by_id("empty")).to_be_visible()
+    window.page.reload()
+    window.expect_state("live")
+    expect(window.by_id("agent")).to_have_value(str(other.pk))
+
+
+def test_log_in_without_agents_says_so(window: Window, bob: User, bonk: Position) -> None:
+    window.log_in("bob")
+    expect(window.by_id("no-agents")).to_contain_text("You have no agents yet")
+    assert window.sockets == 0
+
+
+def test_log_out_closes_the_socket_and_forgets_the_user(window: Window, bonk: Position) -> None:
+    window.log_in()
+    window.expect_state("live")
+    with window.socket.expect_event("close"):
+        window.by_id("log-out").click()
+    expect(window.by_id("login")).to_be_visible()
+    window.page.reload()
+    expect(window.by_id("login")).to_be_visible()
+    assert window.page.evaluate("sessionStorage.length") == 0
+
+
+def test_session_that_ended_on_the_server_asks_to_log_in_again(
+    window: Window, bonk: Position, alice: User
+) -> None:
+    window.log_in()
+    window.expect_state("live")
+    alice.is_active = False
+    alice.save()
+    window.page.reload()
+    expect(window.by_id("login-error")).to_have_text("Your session has ended. Please log in again.")
+    window.forgive_network_trouble()
+
+
+def test_agent_handed_over_shows_the_error_and_the_agents_left(
+    window: Window, bonk: Position, alice: User
+) -> None:
+    """The page still lists the agent; its socket answers 'Agent not found'."""
+    Agent.objects.create(owner=alice, name="beta")
+    window.log_in()
+    window.choose("alpha (simulation)")
+    window.expect_state("live")
+    bonk.agent.owner = User.objects.create_user("carol")
+    bonk.agent.save()
+    window.choose("beta (simulation)")
+    expect(window.by_id("empty")).to_be_visible()
+    window.choose("alpha (simulation)")
+    expect(window.by_id("error")).to_contain_text("The server says: Agent not found.")
+    expect(window.by_id("agent").locator("option")).to_have_text(["Choose an agent", "beta (simulation)"])
+    expect(window.rows()).to_have_count(0)

@@ -1,0 +1,64 @@
+"""The page without debug mode: collected files with hashed names, the security headers, no inline anything."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from positions.models import Position
+from tests.end_to_end.browser.windows import Window
+from tests.live import PATIENCE_SECONDS, ROOT, Server
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def production(transactional_db: None, tmp_path: Path) -> Iterator[Server]:
+    environment = {
+        "NEXGENT_DEBUG": "false",
+        "NEXGENT_SECRET_KEY": "not-a-secret-" * 5,
+        "NEXGENT_ALLOWED_HOSTS": "127.0.0.1",
+        "NEXGENT_SSL_REDIRECT": "false",
+        "NEXGENT_STATIC_DIR": str(tmp_path / "static"),
+        "DJANGO_ALLOW_ASYNC_UNSAFE": "",
+    }
+    subprocess.run(
+        [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        check=True,
+        timeout=6 * PATIENCE_SECONDS,
+    )
+    with Server("daphne", log=tmp_path / "log", port=0, **environment) as server:
+        yield server
+
+
+def test_page_works_from_collected_files(
+    open_window: Callable[..., Window], bonk: Position, production: Server
+) -> None:
+    window = open_window(server=production)
+    loaded: list[str] = []
+    window.page.on("requestfinished", lambda request: loaded.append(request.url.rpartition("/")[2]))
+    window.log_in()
+    window.expect_row(bonk, amount="1,000,000")
+    (entry,) = [name for name in loaded if name.startswith("dashboard.") and name.endswith(".js")]
+    assert len(entry.split(".")) == 3  # dashboard, its hash, js
+    assert {"connection.js", "accounting.js", "store.js"} <= set(loaded)
+
+
+def test_page_lets_nothing_in_from_elsewhere(production: Server) -> None:
+    with urllib.request.urlopen(production.url, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310
+        policy, html = answer.headers["Content-Security-Policy"], answer.read().decode()
+    assert policy == (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+        " form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    )
+    assert "style=" not in html
+    assert "<script>" not in html
+    assert " on" not in "".join(part.partition(">")[0] for part in html.split("<"))  # no onclick and the like

@@ -1,0 +1,82 @@
+"""What a person does in a window of the page, and sees there."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from playwright.sync_api import ConsoleMessage, Error, Locator, Page, WebSocket, expect
+
+from tests.live import PATIENCE_SECONDS
+
+expect.set_options(timeout=1000 * PATIENCE_SECONDS)
+
+# What chromium itself writes to the console when a request fails, whatever the page makes of it.
+NETWORK_TROUBLE = re.compile(r"Failed to load resource|WebSocket connection to .* failed")
+
+
+class Window:
+    """One window. `errors` collects what the console reported and scripts threw."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.url = url
+        self.errors: list[str] = []
+        self.sockets = 0
+        """How many sockets the page has opened; the last of them is `socket`."""
+        self.socket: WebSocket
+        page.on("console", self._on_console)
+        page.on("pageerror", self._on_error)
+        page.on("websocket", self._on_socket)
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.errors.append(message.text)
+
+    def _on_error(self, error: Error) -> None:
+        self.errors.append(str(error))
+
+    def _on_socket(self, socket: WebSocket) -> None:
+        self.sockets += 1
+        self.socket = socket
+
+    def forgive_network_trouble(self) -> None:
+        """Drop the errors that a refused or broken request leaves in the console: the test is about them."""
+        self.errors = [error for error in self.errors if not NETWORK_TROUBLE.search(error)]
+
+    def log_in(self, username: str = "alice", *, password: str | None = None) -> Window:
+        self.page.goto(self.url)
+        self.fill_in(username, password or f"{username}-has-a-password")
+        return self
+
+    def fill_in(self, username: str, password: str) -> None:
+        self.by_id("username").fill(username)
+        self.by_id("password").fill(password)
+        self.by_id("log-in").click()
+
+    def by_id(self, test_id: str) -> Locator:
+        return self.page.get_by_test_id(test_id)
+
+    def choose(self, agent_name: str) -> None:
+        self.by_id("agent").select_option(label=agent_name)
+
+    def expect_state(self, name: str) -> None:
+        expect(self.by_id("connection")).to_have_attribute("data-state", name)
+
+    def rows(self) -> Locator:
+        return self.by_id("position")
+
+    def row(self, position: Any) -> Locator:
+        return self.page.locator(f"[data-position-id='{position.pk}']")
+
+    def expect_row(self, position: Any, **cells: str) -> None:
+        """Wait until the position's row shows these texts, cells named by test id with _ for -."""
+        expect_cells(self.row(position), **cells)
+
+    def expect_totals(self, **cells: str) -> None:
+        expect_cells(self.by_id("totals"), **cells)
+
+
+def expect_cells(row: Locator, **cells: str) -> None:
+    for name, text in cells.items():
+        expect(row.get_by_test_id(name.replace("_", "-"))).to_have_text(text)

@@ -1,0 +1,34 @@
+"""What the price feed leaves in the cache, put there by a test."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from positions.prices.cache import FeedStatus, put_prices
+from positions.prices.quotes import Quote
+from positions.valkey import close_async_client
+
+
+def quote(token_address: str, price: str, price_usd: str | None = None) -> Quote:
+    return Quote(
+        token_address, Decimal(price), None if price_usd is None else Decimal(price_usd), datetime.now(UTC)
+    )
+
+
+def put(*quotes: Quote, sol_usd: Decimal | None = None) -> None:
+    """Write the quotes to the cache, and what SOL costs as the feed's status has it."""
+    status = FeedStatus(
+        source="simulated",
+        simulated=True,
+        sol_usd=sol_usd,
+        updated_at=datetime.now(UTC),
+        interval_seconds=1.5,
+    )
+
+    async def write() -> None:
+        await put_prices(quotes, status)
+        await close_async_client()
+
+    asyncio.run(write())

@@ -1,0 +1,508 @@
+"""The admin as a superuser sees it: real pages, by Django's test client."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.conf import LazySettings
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from positions import valkey
+from positions.models import Agent, Position, PositionEvent, Wallet
+from positions.services import close_position, open_position
+from realtime.presence import Presence
+from tests.conftest import BONK, JUP, WIF
+from tests.positions.market import put, quote
+from tests.positions.world import CLOSED, UPDATED, World, check
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def admin(client: Client) -> Client:
+    client.force_login(User.objects.create(username="root", is_staff=True, is_superuser=True))
+    return client
+
+
+@pytest.fixture
+def no_valkey(settings: LazySettings, tmp_path) -> Iterator[None]:
+    settings.REDIS_URL = f"unix://{tmp_path}/nobody.sock"
+    valkey.client.cache_clear()
+    yield
+    valkey.client.cache_clear()
+
+
+def listing(model: str) -> str:
+    return reverse(f"admin:positions_{model}_changelist")
+
+
+def page_of(row: Agent | Wallet | Position | PositionEvent) -> str:
+    return reverse(f"admin:positions_{row._meta.model_name}_change", args=[row.pk])
+
+
+def text(response) -> str:
+    """Return the page as it is read: without tags, white space as single spaces."""
+    assert response.status_code == 200
+    plain = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", response.content.decode(), flags=re.DOTALL)
+    return re.sub(r"\s+", " ", html.unescape(plain))
+
+
+def rows(response) -> list[list[str]]:
+    """Return the cells of a list page."""
+    body = re.search("<tbody>(.*)</tbody>", response.content.decode(), re.DOTALL)
+    found = re.findall("<tr>(.*?)</tr>", body[1], re.DOTALL) if body else []
+    cells = [re.findall(r'<t[dh] class="field[^>]*>(.*?)</t[dh]>', row, re.DOTALL) for row in found]
+    return [[html.unescape(re.sub("<[^>]*>", "", cell)).strip() for cell in row] for row in cells]
+
+
+def symbols(response) -> list[str]:
+    return sorted(row[0] for row in rows(response))
+
+
+def said(response) -> list[tuple[str, str]]:
+    return [(message.level_tag, str(message)) for message in response.context["messages"]]
+
+
+def connect(agent: Agent) -> None:
+    """Be a hub that has a socket of this agent."""
+
+    async def beat() -> None:
+        presence = Presence("test")
+        presence.add(str(agent.pk))
+        await presence._write(lapse_seconds=60)
+        await valkey.close_async_client()
+
+    asyncio.run(beat())
+
+
+def more_of_everything(wallet: Wallet) -> None:
+    for number in "23456":
+        owner = User.objects.create(username=f"owner {number}")
+        agent = Agent.objects.create(owner=owner, name=f"agent {number}")
+        other = Wallet.objects.create(agent=agent, address=f"Wa{number}")
+        for token in (BONK, WIF):
+            open_position(
+                wallet=other, token_address=token, token_symbol="X", tokens=Decimal(1), spent_sol=Decimal(1)
+            )
+
+
+# Every page
+
+
+@pytest.mark.parametrize("model", ["agent", "wallet", "position", "positionevent"])
+def test_list_page_costs_the_same_number_of_queries_for_one_row_and_many(admin, position, model):
+    put(quote(BONK, "0.000003"))
+    admin.get(listing(model))
+    with CaptureQueriesContext(
+        connection,
+    ) as one:
+        assert len(rows(admin.get(listing(model)))) == 1
+    more_of_everything(position.wallet)
+    with CaptureQueriesContext(connection) as many:
+        assert len(rows(admin.get(listing(model)))) >= 6
+    assert len(many) == len(one)
+
+
+def mgets() -> int:
+    """Return how many times the cache was read since the server started."""
+    statistics: Any = valkey.client().info("commandstats")
+    calls: int = statistics.get("cmdstat_mget", {"calls": 0})["calls"]
+    return calls
+
+
+def test_position_list_asks_the_cache_once(admin, position):
+    more_of_everything(position.wallet)
+    before = mgets()
+    admin.get(listing("position"))
+    assert mgets() - before == 1
+
+
+def test_agent_page_asks_the_cache_once(admin, position, agent):
+    for token in (WIF, JUP):
+        open_position(
+            wallet=position.wallet,
+            token_address=token,
+            token_symbol="X",
+            tokens=Decimal(1),
+            spent_sol=Decimal(1),
+        )
+    before = mgets()
+    admin.get(page_of(agent))
+    assert mgets() - before == 1
+
+
+@pytest.mark.parametrize("model", ["agent", "wallet", "position", "positionevent"])
+def test_pages_are_for_staff_only(client, alice, position, model):
+    client.force_login(alice)
+    assert client.get(listing(model)).status_code == 302
+
+
+def test_every_page_works_without_valkey(admin, position, agent, wallet, no_valkey):
+    response = admin.get(listing("position"))
+    assert said(response) == [
+        ("warning", "The price cache cannot be reached: values are at the purchase price.")
+    ]
+    assert rows(response)[0][6:8] == ["0.000002 (purchase price)", "2"]
+    assert rows(admin.get(listing("agent")))[0][-1] == "—"
+    assert "Connected: —" in text(admin.get(page_of(agent)))
+    assert "0.000002 (purchase price)" in text(admin.get(page_of(agent)))
+    assert "0.000002 (purchase price)" in text(admin.get(page_of(position)))
+    for path in (listing("wallet"), listing("positionevent"), page_of(wallet)):
+        assert admin.get(path).status_code == 200
+
+
+# Agents
+
+
+def test_agent_list_shows_owner_mode_open_positions_and_who_is_connected(admin, agent, position, bob):
+    sold = open_position(
+        wallet=position.wallet, token_address=WIF, token_symbol="WIF", tokens=Decimal(1), spent_sol=Decimal(1)
+    )
+    close_position(position_id=sold.pk, proceeds_sol=Decimal(1))
+    Agent.objects.create(owner=bob, name="beta", trading_mode="live")
+    connect(agent)
+    assert rows(admin.get(listing("agent"))) == [
+        ["alpha", "alice", "Simulation", "1", "3", "yes"],
+        ["beta", "bob", "Live", "0", "0", "no"],
+    ]
+
+
+def test_agent_list_counts_positions_once_in_a_search_that_joins_wallets(admin, agent, position):
+    Wallet.objects.create(agent=agent, address="A1phaLive", kind="live")
+    assert rows(admin.get(listing("agent"), {"q": "A1pha"})) == [
+        ["alpha", "alice", "Simulation", "1", "1", "no"]
+    ]
+
+
+def test_agent_page_shows_wallets_and_open_positions_with_their_worth(admin, agent, position):
+    put(quote(BONK, "0.000003", "0.00045"))
+    connect(agent)
+    sold = open_position(
+        wallet=position.wallet, token_address=WIF, token_symbol="WIF", tokens=Decimal(1), spent_sol=Decimal(1)
+    )
+    close_position(position_id=sold.pk, proceeds_sol=Decimal(1))
+    page = text(admin.get(page_of(agent)))
+    assert position.wallet_id in page
+    assert "1000000 0.000002 0.000003 (live, 2026-01-31T12:00:00.250Z) 3 450 +1 +50" in page
+    assert "WIF" not in page
+    assert "Connected: yes" in page
+
+
+def test_agent_page_saves_the_agent_and_adds_a_wallet_but_changes_none(admin, agent, wallet, position):
+    data = {
+        "name": "renamed",
+        "owner": agent.owner_id,
+        "trading_mode": "live",
+        "event_seq": "99",
+        "wallets-TOTAL_FORMS": "2",
+        "wallets-INITIAL_FORMS": "1",
+        "wallets-0-address": "Changed",
+        "wallets-0-agent": str(agent.pk),
+        "wallets-0-kind": "live",
+        "wallets-1-address": "A1phaLive",
+        "wallets-1-agent": str(agent.pk),
+        "wallets-1-kind": "live",
+        "positions-TOTAL_FORMS": "1",
+        "positions-INITIAL_FORMS": "1",
+        "positions-0-id": str(position.pk),
+        "positions-0-token_symbol": "changed",
+    }
+    assert admin.post(page_of(agent), data).status_code == 302
+    agent.refresh_from_db()
+    assert (agent.name, agent.trading_mode, agent.event_seq) == ("renamed", "live", 1)
+    assert sorted(agent.wallets.values_list("address", "kind")) == [
+        (wallet.address, "simulation"),
+        ("A1phaLive", "live"),
+    ]
+    assert Position.objects.get().token_symbol == "BONK"
+
+
+def test_agent_can_be_added_with_a_wallet(admin, alice):
+    data = {
+        "name": "new",
+        "owner": alice.pk,
+        "trading_mode": "simulation",
+        "wallets-TOTAL_FORMS": "1",
+        "wallets-INITIAL_FORMS": "0",
+        "wallets-0-address": "New",
+        "wallets-0-kind": "simulation",
+        "positions-TOTAL_FORMS": "0",
+        "positions-INITIAL_FORMS": "0",
+    }
+    assert admin.get(reverse("admin:positions_agent_add")).status_code == 200
+    assert admin.post(reverse("admin:positions_agent_add"), data).status_code == 302
+    assert Agent.objects.get().wallets.get().address == "New"
+
+
+def test_agent_with_two_wallets_of_a_kind_is_refused_on_the_page(admin, agent, wallet):
+    data = {
+        "name": "alpha",
+        "owner": agent.owner_id,
+        "trading_mode": "live",
+        "wallets-TOTAL_FORMS": "2",
+        "wallets-INITIAL_FORMS": "1",
+        "wallets-0-address": wallet.address,
+        "wallets-1-address": "0xabc",
+        "wallets-1-kind": "live",
+        "positions-TOTAL_FORMS": "0",
+        "positions-INITIAL_FORMS": "0",
+    }
+    page = text(admin.post(page_of(agent), data))
+    assert "“0xabc” is not a Solana address: base58 has no 0, O, I, l or other signs." in page
+    assert Wallet.objects.get() == wallet
+
+
+@pytest.mark.django_db(transaction=True)
+def test_delete_of_an_agent_in_the_admin_closes_its_positions(admin, agent, position):
+    path = reverse("admin:positions_agent_delete", args=[agent.pk])
+    assert "alpha" in text(admin.get(path))
+    assert admin.post(path, {"post": "yes"}).status_code == 302
+    kinds = PositionEvent.objects.order_by("seq").values_list("seq", "event_type")
+    assert list(kinds) == [(1, "position_created"), (2, CLOSED)]
+    response = admin.get(listing("positionevent"))  # the events of an agent that is gone are still listed
+    assert [row[1:4] for row in rows(response)] == [["—", "2", "Closed"], ["—", "1", "Created"]]
+    assert "—" in text(admin.get(page_of(PositionEvent.objects.get(seq=2))))
+
+
+# Wallets
+
+
+def test_wallet_page_keeps_address_and_agent(admin, wallet, position):
+    page = text(admin.get(page_of(wallet)))
+    assert wallet.address in page
+    assert (
+        admin.post(page_of(wallet), {"kind": "live", "address": "Changed", "agent": uuid4()}).status_code
+        == 302
+    )
+    assert list(Wallet.objects.values_list("address", "kind", "agent")) == [
+        (wallet.address, "live", wallet.agent_id)
+    ]
+
+
+def test_wallet_can_be_added_and_found(admin, agent):
+    path = reverse("admin:positions_wallet_add")
+    assert admin.post(path, {"kind": "live", "address": "A1phaLive", "agent": agent.pk}).status_code == 302
+    for query in ("A1phaL", "alpha"):
+        assert rows(admin.get(listing("wallet"), {"q": query}))[0][:3] == ["A1phaLive", "alpha", "Live"]
+    assert rows(admin.get(listing("wallet"), {"q": "nobody"})) == []
+
+
+# Positions
+
+
+@pytest.fixture
+def two(agent: Agent, position: Position, bob: User) -> list[Position]:
+    """Alice's BONK in simulation, and WIF of bob's live agent."""
+    live = Agent.objects.create(owner=bob, name="beta", trading_mode="live")
+    wallet = Wallet.objects.create(agent=live, address="Beta", kind="live")
+    wif = open_position(
+        wallet=wallet, token_address=WIF, token_symbol="WIF", tokens=Decimal(100), spent_sol=Decimal(2)
+    )
+    return [position, wif]
+
+
+def test_position_list_shows_value_and_profit_at_live_and_purchase_prices(admin, two):
+    put(quote(BONK, "0.0000015", "0.000225"), sol_usd=Decimal(150))
+    listed = {row[0]: row[1:-1] for row in rows(admin.get(listing("position")))}
+    live = "0.0000015 (live, 2026-01-31T12:00:00.250Z)"
+    wallet = two[0].wallet_id
+    assert listed == {
+        "BONK": ["alpha", wallet, "Open", "1000000", "0.000002", live, "1.5", "225", "-0.5", "-25"],
+        "WIF": ["beta", "Beta", "Open", "100", "0.02", "0.02 (purchase price)", "2", "300", "0", "0"],
+    }
+
+
+def test_position_list_shows_unknown_usd_and_closed_positions(admin, position):
+    close_position(position_id=position.pk, proceeds_sol=Decimal("2.5"))
+    row = rows(admin.get(listing("position")))[0]
+    assert row[3:-1] == ["Closed", "0", "0.000002", "—", "0", "—", "+0.5", "+25"]
+
+
+@pytest.mark.parametrize("query", [WIF, WIF[:8], "WIF", "wif", "Beta", "beta"])
+def test_position_is_found_by_address_symbol_wallet_and_agent(admin, two, query):
+    assert symbols(admin.get(listing("position"), {"q": query})) == ["WIF"]
+
+
+def test_position_is_found_by_its_id(admin, two):
+    assert symbols(admin.get(listing("position"), {"q": str(two[1].pk)})) == ["WIF"]
+    assert symbols(admin.get(listing("position"), {"q": str(uuid4())})) == []
+
+
+def test_positions_are_filtered_by_status_mode_and_agent(admin, two):
+    close_position(position_id=two[0].pk, proceeds_sol=Decimal(1))
+    for filters, expected in [
+        ({"status__exact": "open"}, ["WIF"]),
+        ({"status__exact": "closed"}, ["BONK"]),
+        ({"agent__trading_mode__exact": "live"}, ["WIF"]),
+        ({"agent__trading_mode__exact": "simulation"}, ["BONK"]),
+        ({"agent__id__exact": str(two[1].agent_id)}, ["WIF"]),
+        ({}, ["BONK", "WIF"]),
+    ]:
+        assert symbols(admin.get(listing("position"), filters)) == expected
+
+
+def form_of(response) -> dict[str, str]:
+    """Return what the page's form would send: what it shows, and the same again as what it has shown."""
+    form = response.context["adminform"].form
+    shown = {name: form[name].value() for name in form.fields}
+    shown = {name: str(value) for name, value in shown.items() if value is not None and value is not False}
+    page = response.content.decode()
+    assert all(f'name="initial-{name}"' in page for name in shown)
+    return shown | {f"initial-{name}": value for name, value in shown.items()}
+
+
+def test_position_page_shows_what_it_is_worth(admin, position):
+    put(quote(BONK, "0.000003", "0.00045"))
+    page = text(admin.get(page_of(position)))
+    for part in (
+        "Price (SOL): 0.000003 (live, 2026-01-31T12:00:00.250Z)",
+        "Value (SOL): 3",
+        "Value (USD): 450",
+        "P/L (SOL): +1",
+        "P/L (%): +50",
+        f"Token address: {BONK}",
+    ):
+        assert part in page
+
+
+def test_position_edited_in_the_admin_becomes_an_event(admin, world: World):
+    data = form_of(admin.get(page_of(world.bonk)))
+    data |= {"current_stop_loss_percentage": "-7.5", "status": "closed"}
+    assert admin.post(page_of(world.bonk), data).status_code == 302
+    world.expect((UPDATED, world.bonk))
+    position = world.sent[0].position
+    assert position is not None
+    assert position["current_stop_loss_percentage"] == "-7.5"
+    assert Position.objects.get(pk=world.bonk.pk).status == "open"
+
+
+def test_position_edited_in_the_admin_keeps_what_the_bot_did_meanwhile(admin, position):
+    data = form_of(admin.get(page_of(position)))
+    Position.objects.filter(pk=position.pk).update(remaining_amount=Decimal(7), dca_count=3)
+    admin.post(page_of(position), data | {"token_symbol": "Bonk"})
+    fresh = Position.objects.get()
+    assert (fresh.token_symbol, fresh.remaining_amount, fresh.dca_count) == ("Bonk", 7, 3)
+
+
+def test_position_saved_unchanged_in_the_admin_keeps_every_digit(admin, position):
+    Position.objects.update(remaining_amount=Decimal("999999999999.999999999999999999"))
+    admin.post(page_of(position), form_of(admin.get(page_of(position))))
+    assert Position.objects.get().remaining_amount == Decimal("999999999999.999999999999999999")
+
+
+def test_position_with_a_negative_amount_is_refused_on_the_page(admin, position):
+    data = form_of(admin.get(page_of(position))) | {"remaining_amount": "-1"}
+    page = text(admin.post(page_of(position), data))
+    assert "Constraint “position_remaining_amount_not_negative” is violated." in page
+    assert Position.objects.get().remaining_amount == 1_000_000
+
+
+def test_position_cannot_be_added_by_a_form(admin, wallet):
+    assert admin.get(reverse("admin:positions_position_add")).status_code == 403
+
+
+def test_position_deleted_in_the_admin_becomes_an_event(admin, world: World):
+    admin.post(reverse("admin:positions_position_delete", args=[world.bonk.pk]), {"post": "yes"})
+    world.expect((CLOSED, world.bonk.pk))
+
+
+def test_positions_deleted_by_the_list_action_become_events(admin, world: World):
+    keys = [world.bonk.pk, world.wif.pk]
+    data = {"action": "delete_selected", "_selected_action": [str(key) for key in keys], "post": "yes"}
+    assert admin.post(listing("position"), data).status_code == 302
+    world.expect(*((CLOSED, key) for key in keys), in_any_order=True)
+
+
+# The action
+
+
+def close(client: Client, *positions: Position):
+    data = {"action": "close_selected", "_selected_action": [str(position.pk) for position in positions]}
+    return client.post(listing("position"), data, follow=True)
+
+
+def test_close_selected_closes_at_the_market_price_and_says_which_and_why_not(admin, two):
+    put(quote(BONK, "0.000003"))
+    assert sorted(said(close(admin, *two))) == [
+        ("success", f"Closed at the market price: BONK in {two[0].wallet_id} (realised +1 SOL in all)."),
+        ("warning", "Not closed: WIF in Beta: its market price is not known now."),
+    ]
+    closed = Position.objects.get(status="closed")
+    assert (closed.pk, closed.close_reason, closed.realized_profit_sol) == (
+        two[0].pk,
+        "closed in the admin",
+        1,
+    )
+    check(two[0].agent_id)
+    assert PositionEvent.objects.filter(agent=two[0].agent_id).last().event_type == CLOSED  # type: ignore[union-attr]
+    assert Position.objects.get(status="open") == two[1]
+
+
+def test_close_selected_skips_what_is_closed_already(admin, position):
+    put(quote(BONK, "0.000003"))
+    close_position(position_id=position.pk, proceeds_sol=Decimal(1))
+    assert said(close(admin, position)) == [
+        ("warning", f"Not closed: {position}: position {position.pk} is closed.")
+    ]
+    assert PositionEvent.objects.count() == 2
+
+
+def test_close_selected_without_valkey_closes_nothing(admin, position, no_valkey):
+    assert ("warning", f"Not closed: {position}: its market price is not known now.") in said(
+        close(admin, position)
+    )
+    assert Position.objects.get().status == "open"
+
+
+def test_close_selected_by_someone_who_may_only_look_is_refused(client, position, bob):
+    put(quote(BONK, "0.000003"))
+    bob.is_staff = True
+    bob.save()
+    bob.user_permissions.add(Permission.objects.get(codename="view_position"))
+    client.force_login(bob)
+    close(client, position)
+    assert Position.objects.get().status == "open"
+
+
+# Events
+
+
+def test_events_can_be_looked_at_and_nothing_else(admin, position):
+    event = PositionEvent.objects.get()
+    page = text(admin.get(page_of(event)))
+    assert '"token_symbol": "BONK"' in page
+    assert str(position.pk) in page
+    assert admin.get(reverse("admin:positions_positionevent_add")).status_code == 403
+    assert admin.post(page_of(event), {"seq": "5"}).status_code == 403
+    assert (
+        admin.post(
+            reverse("admin:positions_positionevent_delete", args=[event.pk]), {"post": "yes"}
+        ).status_code
+        == 403
+    )
+    admin.post(
+        listing("positionevent"), {"action": "delete_selected", "_selected_action": [event.pk], "post": "yes"}
+    )
+    assert list(PositionEvent.objects.values_list("seq", "event_type")) == [(1, "position_created")]
+
+
+def test_events_are_found_by_position_and_type(admin, two):
+    close_position(position_id=two[1].pk, proceeds_sol=Decimal(1))
+    key = str(two[1].pk)
+    listed = [row[1:4] for row in rows(admin.get(listing("positionevent"), {"q": key}))]
+    assert listed == [["beta", "2", "Closed"], ["beta", "1", "Created"]]
+    response = admin.get(listing("positionevent"), {"q": key, "event_type__exact": CLOSED})
+    assert [row[1:4] for row in rows(response)] == [["beta", "2", "Closed"]]
+    response = admin.get(listing("positionevent"), {"agent__id__exact": str(two[0].agent_id)})
+    assert [row[1:4] for row in rows(response)] == [["alpha", "1", "Created"]]

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import re
+from collections import Counter
+from decimal import Decimal
+
+import pytest
+from django.conf import LazySettings
+from django.contrib.auth import authenticate
+from django.contrib.auth.models import User
+from django.db.models import F
+from django.utils import timezone
+
+from positions.demo import TOKENS, create_demo, create_replay_positions, made_up_address
+from positions.errors import PositionsError
+from positions.models import Agent, Position, PositionEvent, Wallet
+from positions.prices.simulated import START_PRICES
+from positions.snapshots import snapshot
+from tests.conftest import BONK
+from tests.positions.world import check
+
+pytestmark = pytest.mark.django_db
+
+CANDLES = {"ADA": Decimal("0.0000529"), "DASH": Decimal("0.07553338"), "ETH": Decimal("0.0994766")}
+
+
+@pytest.fixture(autouse=True)
+def debug_mode(settings: LazySettings) -> None:
+    settings.DEBUG = True  # Django's test runner turns it off
+
+
+def everything() -> list[object]:
+    rows = [snapshot(position) for position in Position.objects.order_by("pk")]
+    return [
+        rows,
+        list(User.objects.values_list("username", "password")),
+        list(Agent.objects.values_list("pk", "name", "event_seq")),
+        list(Wallet.objects.values_list("pk", "agent")),
+        list(PositionEvent.objects.values_list("pk", "seq")),
+    ]
+
+
+def test_demo_has_a_user_two_agents_three_wallets_and_fifteen_open_positions():
+    create_demo()
+    user = authenticate(username="demo", password="demo")
+    assert user == User.objects.get()
+    assert not User.objects.filter(is_staff=True).exists()
+    wallets = Wallet.objects.values_list("agent__name", "kind")
+    assert sorted(wallets) == [
+        ("Dip buyer", "simulation"),
+        ("Momentum", "live"),
+        ("Momentum", "simulation"),
+    ]
+    assert Agent.objects.filter(owner=user).count() == Agent.objects.count() == 2
+    assert Position.objects.open().count() == 15
+    assert Position.objects.exclude(status="open").count() == 4
+
+
+def test_demo_positions_are_in_the_wallets_of_their_agents_and_pass_validation():
+    create_demo()
+    assert not Position.objects.exclude(agent=F("wallet__agent")).exists()
+    for row in [*Position.objects.all(), *Wallet.objects.all(), *Agent.objects.all()]:
+        row.full_clean()
+    for agent in Agent.objects.all():
+        check(agent.pk)
+
+
+def test_demo_positions_are_in_real_tokens_at_plausible_prices():
+    create_demo()
+    for position in Position.objects.all():
+        assert TOKENS[position.token_symbol][1] == position.token_address
+        assert Decimal("0.3") < position.purchase_price / START_PRICES[position.token_address] < Decimal(2)
+    assert set(START_PRICES) == {mint for _, mint in TOKENS.values()}
+
+
+def test_demo_positions_win_and_lose_old_and_young_with_all_kinds_of_history():
+    create_demo()
+    rows = list(Position.objects.open())
+    won = [START_PRICES[row.token_address] > row.purchase_price for row in rows]
+    assert Counter(won)[True] >= 5
+    assert Counter(won)[False] >= 5
+    now = timezone.now()
+    ages = [(now - row.created_at).total_seconds() for row in rows]
+    assert min(ages) < 3600 < 86_400 < max(ages)
+    assert sum(row.dca_count > 0 for row in rows) >= 4
+    assert sum(row.take_profit_levels_hit > 0 for row in rows) >= 3
+    assert sum(row.current_stop_loss_percentage is not None for row in rows) >= 8
+    assert sum(row.moon_bag_activated for row in rows) == 1
+    closed = Position.objects.exclude(status="open")
+    assert {row.close_reason for row in closed} == {"manual", "stop loss", "take profit"}
+    assert {row.realized_profit_sol > 0 for row in closed} == {True, False}
+
+
+def test_demo_history_lies_between_opening_and_now_and_counts_its_transactions():
+    create_demo()
+    now = timezone.now()
+    for row in Position.objects.all():
+        moments = [row.last_dca_time, row.last_take_profit_time, row.last_stop_loss_update, row.closed_at]
+        assert all(row.created_at <= moment <= now for moment in moments if moment)
+        assert bool(row.last_dca_time) == bool(row.dca_count) == bool(row.dca_transaction_ids)
+        assert row.dca_count == len(row.dca_transaction_ids)
+        if row.status == "open":
+            assert row.take_profit_levels_hit == len(row.take_profit_transaction_ids)
+    ids = [row.purchase_transaction_id for row in Position.objects.all()]
+    ids += [key for row in Position.objects.all() for key in row.dca_transaction_ids]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch("[1-9A-HJ-NP-Za-km-z]{80,88}", str(key)) for key in ids)
+
+
+def test_demo_wallets_have_addresses_that_look_and_are_made_up():
+    create_demo()
+    for address in Wallet.objects.values_list("address", flat=True):
+        assert re.fullmatch("Demo[1-9A-HJ-NP-Za-km-z]{39,40}", address)
+
+
+def test_demo_made_twice_is_made_once():
+    create_demo()
+    before = everything()
+    create_demo()
+    assert everything() == before
+
+
+def test_demo_leaves_what_was_changed_as_it_is():
+    create_demo()
+    user = User.objects.get()
+    user.set_password("changed")
+    user.save()
+    Agent.objects.filter(name="Momentum").update(name="renamed")
+    Position.objects.open().first().delete()  # type: ignore[union-attr]
+    before = everything()
+    create_demo()
+    assert everything() == before
+
+
+def test_demo_makes_an_agent_again_that_was_deleted():
+    create_demo()
+    Agent.objects.get(name="Dip buyer").delete()
+    create_demo()
+    assert (Agent.objects.count(), Position.objects.open().count()) == (2, 15)
+
+
+@pytest.mark.parametrize("make", [create_demo, lambda: create_replay_positions(CANDLES)])
+def test_demo_outside_debug_mode_is_refused(settings: LazySettings, make):
+    settings.DEBUG = False
+    with pytest.raises(PositionsError) as refused:
+        make()
+    assert refused.value.message == "the demo is for debug mode only: everybody knows its password"
+    assert not User.objects.exists()
+
+
+def test_replay_positions_are_bought_at_exactly_the_prices_given():
+    create_replay_positions(CANDLES)
+    rows = Position.objects.open().filter(agent__name="Replay", agent__owner__username="demo")
+    assert {row.token_symbol: row.purchase_price for row in rows} == CANDLES
+    assert {row.token_symbol: row.remaining_amount for row in rows} == {
+        "ADA": 100_000,
+        "DASH": 100,
+        "ETH": 100,
+    }
+    assert all(1 <= row.total_invested_sol < 10 for row in rows)
+    assert Wallet.objects.get().kind == "simulation"
+    for row in rows:
+        row.full_clean()
+        assert row.token_address == made_up_address(f"token {row.token_symbol}")
+        assert 43 <= len(row.token_address) <= 44
+
+
+def test_replay_positions_made_twice_are_made_once_and_new_symbols_are_added():
+    create_replay_positions(CANDLES)
+    before = everything()
+    create_replay_positions({symbol: price * 2 for symbol, price in CANDLES.items()})
+    assert everything() == before
+    create_replay_positions(CANDLES | {"XMR": Decimal("0.026")})
+    assert (Agent.objects.count(), Position.objects.open().count()) == (1, 4)
+
+
+def test_replay_positions_stand_beside_the_demo():
+    create_demo()
+    create_replay_positions(CANDLES)
+    assert (User.objects.count(), Agent.objects.count(), Position.objects.open().count()) == (1, 3, 18)
+
+
+def test_replay_position_of_an_address_is_held_under_this_address():
+    create_replay_positions({BONK: Decimal("0.0000001309")})
+    row = Position.objects.get()
+    assert (row.token_address, row.token_symbol, row.purchase_price) == (
+        BONK,
+        "DezXAZ8z",
+        Decimal("1.309E-7"),
+    )
+
+
+@pytest.mark.parametrize("price", ["0.000000000000000001", "999999999900", "1e-12", "123.456"])
+def test_replay_position_of_an_extreme_price_can_be_held(price: str):
+    create_replay_positions({"ADA": Decimal(price)})
+    assert Position.objects.get().purchase_price == Decimal(price)
+
+
+@pytest.mark.parametrize("price", ["0", "-1", "NaN", "Infinity"])
+def test_replay_position_of_no_price_is_refused_and_none_is_made(price: str):
+    with pytest.raises(PositionsError) as refused:
+        create_replay_positions(CANDLES | {"XMR": Decimal(price)})
+    assert refused.value.message == f"XMR: {price} is not a price"
+    assert not Position.objects.exists()
