@@ -9,7 +9,7 @@ import secrets
 import tempfile
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -129,7 +129,7 @@ def sqlite(path: Path) -> dict[str, Any]:
 def redis_urls(value: str, *, data_dir: Path) -> list[str]:
     """Return the shards of the channel layer; "" is the embedded Valkey's socket in the data folder."""
     if not value:
-        return [f"unix://{embedded_valkey_socket(data_dir)}"]
+        return [f"unix://{quote(str(embedded_valkey_socket(data_dir)))}"]
     urls = [url.strip() for url in value.split(",") if url.strip()]
     for url in urls:
         if urlsplit(url).scheme not in {"redis", "rediss", "unix"}:

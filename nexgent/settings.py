@@ -10,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from nexgent.environment import (
     database,
+    embedded_valkey_socket,
     env_bool,
     env_float,
     env_int,
@@ -80,6 +81,8 @@ DATABASES = {"default": database(env_str("DATABASE_URL", ""), data_dir=DATA_DIR)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URLS = redis_urls(env_str("REDIS_URL", ""), data_dir=DATA_DIR)
+# Where `manage.py up` lets its Valkey listen; None where REDIS_URL names a server.
+EMBEDDED_VALKEY_SOCKET = None if env_str("REDIS_URL", "") else embedded_valkey_socket(DATA_DIR)
 REDIS_URL = REDIS_URLS[0]  # the price cache and who is connected; the other shards carry messages only
 CHANNEL_LAYERS = {
     "default": {

@@ -24,7 +24,12 @@ def send_out(sender: object, events: list[PositionEvent], **kwargs: Any) -> None
 
 @receiver(post_save, sender=Agent)
 def agent_saved(
-    sender: type[Agent], instance: Agent, created: bool, update_fields: frozenset[str] | None, using: str, **kwargs: Any
+    sender: type[Agent],
+    instance: Agent,
+    created: bool,
+    update_fields: frozenset[str] | None,
+    using: str,
+    **kwargs: Any,
 ) -> None:
     """An agent may have been handed to another owner."""
     if not created and (update_fields is None or update_fields & {"owner", "owner_id"}):
@@ -38,7 +43,12 @@ def agent_deleted(sender: type[Agent], instance: Agent, using: str, **kwargs: An
 
 @receiver(post_save, sender=settings.AUTH_USER_MODEL)
 def user_saved(
-    sender: type[Any], instance: Any, created: bool, update_fields: frozenset[str] | None, using: str, **kwargs: Any
+    sender: type[Any],
+    instance: Any,
+    created: bool,
+    update_fields: frozenset[str] | None,
+    using: str,
+    **kwargs: Any,
 ) -> None:
     """A user may have been deactivated."""
     if not created and not instance.is_active and (update_fields is None or "is_active" in update_fields):

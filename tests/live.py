@@ -54,9 +54,7 @@ def free_port() -> int:
 class Server:
     """A process of daphne, uvicorn or `runserver` that serves this project on the tests' database."""
 
-    def __init__(
-        self, kind: str, *, log: Path, port: int = 0, **environment: str
-    ) -> None:
+    def __init__(self, kind: str, *, log: Path, port: int = 0, **environment: str) -> None:
         self.kind = kind
         self.port = port or free_port()
         self.log = log

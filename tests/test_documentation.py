@@ -27,7 +27,11 @@ def test_every_error_code_is_documented(error):
 
 @pytest.mark.parametrize(
     "message",
-    [each for each in vars(protocol).values() if getattr(getattr(each, "__struct_config__", None), "tag", None)],
+    [
+        each
+        for each in vars(protocol).values()
+        if getattr(getattr(each, "__struct_config__", None), "tag", None)
+    ],
     ids=lambda message: message.__name__,
 )
 def test_every_message_and_its_fields_are_documented(message):

@@ -57,6 +57,14 @@ class ReplaySource:
         self._sol_usd: Decimal | None = None
         self._ended = False
 
+    def first_prices(self) -> dict[str, Decimal]:
+        """Return what each token of the file costs, in SOL, where it first comes up."""
+        prices: dict[str, Decimal] = {}
+        for step in self._steps:
+            for token, row in step.items():
+                prices.setdefault(token, row.price)
+        return prices
+
     async def fetch(self, tokens: Collection[Token]) -> Prices:
         """Play on. Never fails; that no token of the file is held is among the errors."""
         notes = self._advance()

@@ -10,11 +10,18 @@ from positions.prices.cache import FeedStatus, put_prices
 from positions.prices.quotes import Quote
 from positions.valkey import close_async_client
 
+QUOTED_AT = datetime(2026, 1, 31, 12, 0, 0, 250_000, tzinfo=UTC)
 
-def quote(token_address: str, price: str, price_usd: str | None = None) -> Quote:
-    return Quote(
-        token_address, Decimal(price), None if price_usd is None else Decimal(price_usd), datetime.now(UTC)
-    )
+
+def quote(
+    token_address: str, price: str, price_usd: str | None = None, *, as_of: datetime = QUOTED_AT
+) -> Quote:
+    return Quote(token_address, Decimal(price), None if price_usd is None else Decimal(price_usd), as_of)
+
+
+def fresh_quote(token_address: str, price: str) -> Quote:
+    """Return a price that is good enough to sell at."""
+    return quote(token_address, price, as_of=datetime.now(UTC))
 
 
 def put(*quotes: Quote, sol_usd: Decimal | None = None) -> None:

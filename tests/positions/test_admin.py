@@ -23,7 +23,7 @@ from positions.models import Agent, Position, PositionEvent, Wallet
 from positions.services import close_position, open_position
 from realtime.presence import Presence
 from tests.conftest import BONK, JUP, WIF
-from tests.positions.market import put, quote
+from tests.positions.market import fresh_quote, put, quote
 from tests.positions.world import CLOSED, UPDATED, World, check
 
 pytestmark = pytest.mark.django_db
@@ -433,7 +433,7 @@ def close(client: Client, *positions: Position):
 
 
 def test_close_selected_closes_at_the_market_price_and_says_which_and_why_not(admin, two):
-    put(quote(BONK, "0.000003"))
+    put(fresh_quote(BONK, "0.000003"))
     assert sorted(said(close(admin, *two))) == [
         ("success", f"Closed at the market price: BONK in {two[0].wallet_id} (realised +1 SOL in all)."),
         ("warning", "Not closed: WIF in Beta: its market price is not known now."),
@@ -450,7 +450,7 @@ def test_close_selected_closes_at_the_market_price_and_says_which_and_why_not(ad
 
 
 def test_close_selected_skips_what_is_closed_already(admin, position):
-    put(quote(BONK, "0.000003"))
+    put(fresh_quote(BONK, "0.000003"))
     close_position(position_id=position.pk, proceeds_sol=Decimal(1))
     assert said(close(admin, position)) == [
         ("warning", f"Not closed: {position}: position {position.pk} is closed.")
@@ -466,7 +466,7 @@ def test_close_selected_without_valkey_closes_nothing(admin, position, no_valkey
 
 
 def test_close_selected_by_someone_who_may_only_look_is_refused(client, position, bob):
-    put(quote(BONK, "0.000003"))
+    put(fresh_quote(BONK, "0.000003"))
     bob.is_staff = True
     bob.save()
     bob.user_permissions.add(Permission.objects.get(codename="view_position"))

@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
 from django.conf import LazySettings
 from django.db import transaction
 from django.utils import timezone
@@ -21,12 +20,10 @@ from positions.errors import (
     PriceUnknown,
 )
 from positions.models import Agent, Position, PositionEvent, Wallet
-from positions.prices.cache import put_prices
-from positions.prices.quotes import Quote
 from positions.services import buy_more, close_position, move_stop_loss, open_position, take_profit
 from positions.snapshots import snapshot
 from tests.conftest import BONK, WIF
-from tests.positions.market import put, quote
+from tests.positions.market import fresh_quote, put, quote
 from tests.positions.threads import at_once, on_postgresql
 
 pytestmark = pytest.mark.django_db
@@ -305,7 +302,7 @@ def test_close_position_for_named_proceeds_realizes_them(position: Position):
 
 
 def test_close_position_without_proceeds_sells_at_the_market_price(position: Position):
-    put(quote(BONK, "0.0000031"))
+    put(fresh_quote(BONK, "0.0000031"))
     closed = close_position(position_id=position.pk)
     assert (closed.status, closed.close_reason, closed.realized_profit_sol) == (
         "closed",
@@ -434,8 +431,7 @@ def test_open_position_by_two_at_once_opens_one(wallet: Wallet):
 
 
 def test_close_at_an_old_market_price_is_refused(position: Position):
-    old = timezone.now() - timedelta(minutes=6)
-    async_to_sync(put_prices)([Quote(BONK, Decimal("0.000003"), None, old)])
+    put(quote(BONK, "0.000003", as_of=timezone.now() - timedelta(minutes=6)))
     with pytest.raises(PriceUnknown) as raised:
         close_position(position_id=position.pk)
     assert raised.value.message == "the last price of BONK is 6 minutes old: name the proceeds"

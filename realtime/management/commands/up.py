@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import csv
 import ipaddress
+import itertools
 import os
 import signal
 import sys
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,11 @@ from django.contrib.auth.models import User
 from django.core.management import BaseCommand, CommandError, CommandParser, call_command
 from django.db import DatabaseError, connections
 
-from nexgent.environment import embedded_valkey_socket
 from positions import demo
 from positions.errors import PositionsError
 from positions.prices import sources
 from positions.prices.quotes import PriceSource, SourceError
+from positions.prices.replay import ReplaySource
 from realtime import embedded_valkey
 from realtime.readiness import NotReadyError, until_http_answers, until_port_is_free, until_redis_answers
 from realtime.single_instance import AlreadyRunningError, only_instance
@@ -99,7 +98,7 @@ class Command(BaseCommand):
             )
         if (options["source"] == "replay") != (options["replay"] is not None):
             raise CommandError("--source replay and --replay FILE belong together.")
-        if _embeds_valkey():
+        if settings.EMBEDDED_VALKEY_SOCKET:
             try:
                 embedded_valkey.binary()
             except embedded_valkey.UnsupportedError as error:
@@ -124,14 +123,14 @@ class Command(BaseCommand):
         await until_port_is_free(self.options["host"], self.options["port"], seconds=port_seconds)
         source, why = await self._choose_source()
         redis_seconds = REDIS_SECONDS
-        if _embeds_valkey():
+        if settings.EMBEDDED_VALKEY_SOCKET:
             redis_seconds = EMBEDDED_VALKEY_SECONDS
-            socket = embedded_valkey_socket(settings.DATA_DIR)
+            socket = settings.EMBEDDED_VALKEY_SOCKET
             embedded_valkey.make_private(socket.parent)
             supervisor.keep(_child("valkey", "realtime.embedded_valkey", str(socket), str(settings.DATA_DIR)))
         for url in settings.REDIS_URLS:
             await until_redis_answers(url, seconds=redis_seconds)
-        await sync_to_async(self._prepare_database)()
+        await sync_to_async(self._prepare_database)(source)
         supervisor.keep(self._prices(source))
         supervisor.keep(self._server())
         await until_http_answers(f"{self.url}health/live", seconds=SERVER_SECONDS)
@@ -146,12 +145,13 @@ class Command(BaseCommand):
         await source.aclose()
         return source, why
 
-    def _prepare_database(self) -> None:
+    def _prepare_database(self, source: PriceSource) -> None:
         call_command("migrate", verbosity=0, interactive=False)
         if self._has_demo():
             demo.create_demo()
-            if self.options["replay"] is not None:
-                demo.create_replay_positions(_first_prices(self.options["replay"]))
+            if isinstance(source, ReplaySource):
+                prices = itertools.islice(source.first_prices().items(), REPLAY_POSITIONS)
+                demo.create_replay_positions(dict(prices))
         self.has_staff = User.objects.filter(is_staff=True, is_active=True).exists()
         for connection in connections.all(initialized_only=True):
             connection.close()
@@ -220,21 +220,6 @@ def _child(name: str, module: str, *arguments: str) -> Child:
     return Child(
         name, [sys.executable, "-m", "realtime.lifeline", module, *arguments], environment=environment
     )
-
-
-def _first_prices(replay: Path) -> dict[str, Decimal]:
-    """Return what each token costs where the file first names it. The file has been found sound before."""
-    prices: dict[str, Decimal] = {}
-    with replay.open(newline="", encoding="utf-8-sig") as file:
-        for row in csv.DictReader(file, skipinitialspace=True):
-            if len(prices) == REPLAY_POSITIONS:
-                break
-            prices.setdefault(row["token"].strip(), Decimal(row["price"]))
-    return prices
-
-
-def _embeds_valkey() -> bool:
-    return not os.environ.get("REDIS_URL", "").strip()
 
 
 def _is_loopback(host: str) -> bool:

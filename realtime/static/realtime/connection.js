@@ -15,7 +15,7 @@ const STABLE_AFTER_MS = 10_000;
 /**
  * States, as `onState({name, …})` hears them:
  * - `idle`: nothing is wanted.
- * - `connecting`
+ * - `connecting`, `again` where the last try or connection has failed.
  * - `live`: `initial_data` is here, and everything since.
  * - `waiting`, with `seconds` to the next try and the `reason` of the last failure; once a second.
  * - `offline`: the browser has lost its network; the next try comes with the network.
@@ -77,7 +77,7 @@ export class Connection {
 
   async #open() {
     const run = this.#reset();
-    this.#enter({ name: "connecting" });
+    this.#enter({ name: "connecting", again: this.#attempt > 0 });
     let token;
     try {
       token = await this.tokens.access();
@@ -139,7 +139,7 @@ export class Connection {
     this.#renewed = true;
     const stable = this.#stable;
     const run = this.#reset();
-    this.#enter({ name: "connecting" });
+    this.#enter({ name: "connecting", again: false });
     try {
       await this.tokens.renew();
     } catch (error) {

@@ -9,7 +9,7 @@ const byId = (id) => document.getElementById(id);
 /** What the header says of the connection. */
 const CONNECTION_TEXT = {
   idle: () => "Not connected",
-  connecting: () => "Connecting…",
+  connecting: ({ again }) => (again ? "Reconnecting…" : "Connecting…"),
   live: () => "Live",
   waiting: () => "Reconnecting…",
   offline: () => "Offline",
@@ -21,6 +21,7 @@ const CONNECTION_TEXT = {
 
 /** What is said below the header, where the user should know or can act: title, text and button. */
 const NOTICES = {
+  connecting: ({ again }) => again && ["Connection lost.", "The figures below may be old. Trying now.", "Try now"],
   waiting: ({ seconds }) => ["Connection lost.", `The figures below may be old. Next try in ${seconds} s.`, "Try now"],
   offline: () => ["You are offline.", "The figures below may be old. They come back with the network.", "Try now"],
   "taken-over": () => [
@@ -99,10 +100,10 @@ export class View {
   setConnection(state) {
     byId("connection").dataset.state = state.name;
     text("connection-text", CONNECTION_TEXT[state.name](state));
-    // Figures that nobody updates look it.
-    byId("content").classList.toggle("frozen", state.name !== "live" && state.name !== "connecting");
-    const [title, detail, button] = NOTICES[state.name]?.(state) ?? [];
+    const [title, detail, button] = NOTICES[state.name]?.(state) || [];
     byId("notice").hidden = title === undefined;
+    byId("content").classList.toggle("frozen", title !== undefined); // figures that nobody updates look it
+    byId("notice-button").disabled = state.name === "connecting";
     text("notice-title", title ?? "");
     text("notice-text", detail ?? "");
     text("notice-button", button ?? "");

@@ -123,7 +123,7 @@ def test_flash_is_played_unless_motion_is_unwanted(
     open_window: Callable[..., Window], bonk: Position, feed: Backstage
 ) -> None:
     window = open_window().log_in()
-    window.expect_state("live")
+    window.expect_row(bonk, value="2.0000")
     animation = "(cell) => getComputedStyle(cell).animationName"
     price = window.row(bonk).get_by_test_id("price")
     names = []

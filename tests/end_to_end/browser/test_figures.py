@@ -45,7 +45,7 @@ def test_position_without_a_price_shows_its_cost_and_says_so(window: Window, bon
 
 def test_price_changes_price_value_and_profit(window: Window, bonk: Position, feed: Backstage) -> None:
     window.log_in()
-    window.expect_state("live")
+    window.expect_row(bonk, value="2.0000")
     feed.quote(bonk, "0.0000025", "0.0005")  # SOL is at 200 USD
     window.expect_row(
         bonk,

@@ -120,7 +120,7 @@ def feed() -> Callable[..., None]:
 @pytest.fixture
 def bonk_at_3_micro(feed) -> None:
     """BONK at 0.000003 SOL, bought at 0.000002; SOL at 200 USD."""
-    feed(Quote(BONK, Decimal("0.000003"), Decimal("0.0006"), AS_OF), sol_usd=Decimal(200))
+    feed(Quote(BONK, Decimal("0.000003"), Decimal("0.0006"), timezone.now()), sol_usd=Decimal(200))
 
 
 @pytest.fixture

@@ -62,7 +62,8 @@ def test_position_is_byte_for_byte_the_socket_s_with_three_fields_more(
 def test_position_at_a_live_price_shows_its_worth(alices: Api, position: Position, bonk_at_3_micro):
     data = alices.get(f"positions/{position.pk}/").data
     assert (data["currentPrice"], data["currentPriceUsd"]) == (Decimal("0.000003"), Decimal("0.0006"))
-    assert (data["priceSource"], data["priceTimestamp"]) == ("live", "2026-01-31T12:00:00.250Z")
+    quoted_at = get_prices([BONK]).quotes[BONK].as_of
+    assert (data["priceSource"], data["priceTimestamp"]) == ("live", timestamp(quoted_at))
     assert (data["positionValueSol"], data["profitLossSol"], data["profitLossUsd"]) == (3, 1, 200)
     assert (data["profitLossPercent"], data["priceChangePercent"]) == (50, 50)
 
