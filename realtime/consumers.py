@@ -140,10 +140,10 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         if held is None:
             self._refuse(CloseReason.AGENT_NOT_FOUND, ErrorCode.AGENT_NOT_FOUND, "no such agent among yours")
             return
-        await self.hub.learn_prices(
+        await self.hub.prices.learn(
             {position["token_address"] for position in held.positions}, ask_source=True
         )
-        # From here to start() nothing is awaited: a price that came meanwhile is in hub.quotes, a later one finds
+        # From here to start() nothing is awaited: a price that came meanwhile is in hub.prices, a later one finds
         # the index filled.
         if acknowledge:
             self._write(Subscribed(SubscribedData(delivery.agent_id, held.seq, recovered=False)))
@@ -154,7 +154,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         )
 
     def _initial_data(self, held: Holdings) -> InitialData:
-        quotes, sol_usd = self.hub.quotes, self.hub.sol_usd
+        quotes, sol_usd = self.hub.prices.quotes, self.hub.prices.sol_usd
         positions = [
             live(data, quotes.get(data["token_address"]), sol_usd=sol_usd) for data in held.positions
         ]

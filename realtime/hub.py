@@ -13,8 +13,7 @@ import logging
 import time
 import uuid
 import weakref
-from collections.abc import Collection, Iterable, Mapping
-from decimal import Decimal
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -22,14 +21,12 @@ import msgspec
 from channels.layers import get_channel_layer
 
 from positions import valkey
-from positions.prices.cache import aget_prices
-from positions.prices.lookup import fill_misses
-from positions.prices.quotes import WRAPPED_SOL, Quote
 from positions.snapshots import live, number
 from realtime import layer, protocol
 from realtime.delivery import Delivery, Event, TokenIndex
 from realtime.layer import AccessMessage, ClaimMessage, EventMessage
 from realtime.presence import Presence
+from realtime.price_book import PriceBook
 from realtime.protocol import (
     CloseReason,
     ErrorCode,
@@ -63,9 +60,7 @@ class Hub:
         self.sockets: dict[str, Delivery] = {}
         """The socket of each agent that is served here."""
         self.index = TokenIndex()
-        self.quotes: dict[str, Quote] = {}
-        """The newest quote of each token that this process has heard of."""
-        self.sol_usd: Decimal | None = None
+        self.prices = PriceBook()
         self.listening = False
         """Whether the channel layer delivers here."""
         self._presence = Presence(self.id)
@@ -141,33 +136,6 @@ class Hub:
 
     # Prices
 
-    async def learn_prices(self, tokens: Collection[str], *, ask_source: bool) -> None:
-        """See to it that `quotes` has what can be known about these tokens: one MGET, and with `ask_source` the
-        source for what the cache misses (seconds, where it is slow).
-
-        Never raises for want of prices: the purchase price stands in.
-        """
-        if not tokens:
-            return
-        try:
-            known = await aget_prices(tokens)
-        except valkey.Unavailable as error:
-            logger.warning("prices of %d tokens not read: %s", len(tokens), error)
-            return
-        self.sol_usd = known.sol_usd
-        self._remember(known.quotes.values())
-        missing = [token for token in tokens if token not in self.quotes]
-        if missing and ask_source:
-            self._remember((await fill_misses(missing)).values())
-
-    def _remember(self, quotes: Iterable[Quote]) -> list[Quote]:
-        """Keep what is newer than what is known; return it."""
-        newer = [
-            q for q in quotes if (old := self.quotes.get(q.token_address)) is None or old.as_of <= q.as_of
-        ]
-        self.quotes.update({quote.token_address: quote for quote in newer})
-        return newer
-
     async def _price_batch(self, message: Mapping[str, Any]) -> None:
         """Send every socket the new prices of what it holds, in one message each."""
         updates = message.get("updates")
@@ -179,10 +147,8 @@ class Hub:
                 logger.warning("a price batch has an update that is none: %s", error)
         fragments: dict[str, str] = {}
         wanted: dict[Delivery, list[str]] = {}
-        for quote in self._remember(quotes):
+        for quote in self.prices.remember(quotes):
             token = quote.token_address
-            if token == WRAPPED_SOL:
-                self.sol_usd = quote.sol_usd
             holders = self.index.holders(token)
             if not holders:
                 continue
@@ -207,9 +173,9 @@ class Hub:
 
     async def _deliver(self, delivery: Delivery, event: EventMessage) -> None:
         token = event.position["token_address"] if event.position else None
-        if token is not None and token not in self.quotes:
+        if token is not None and token not in self.prices.quotes:
             # Not of the source: that may take seconds, and every other message waits behind this one.
-            await self.learn_prices([token], ask_source=False)
+            await self.prices.learn([token], ask_source=False)
         delivery.event(Event(event.seq, self.event_text(event), event.position_id, token))
 
     def event_text(self, event: EventMessage) -> str:
@@ -219,7 +185,9 @@ class Hub:
             data.position_id = event.position_id
         else:
             data.position = live(
-                event.position, self.quotes.get(event.position["token_address"]), sol_usd=self.sol_usd
+                event.position,
+                self.prices.quotes.get(event.position["token_address"]),
+                sol_usd=self.prices.sol_usd,
             )
         return protocol.encode(PositionUpdate(data))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 
-from realtime.delivery import Delivery, Event, TokenIndex, send_eagerly
+from realtime.delivery import Delivery, Event, TokenIndex
+from realtime.eager import send_eagerly
 from realtime.protocol import CloseReason
 
 
