@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -57,6 +58,11 @@ def position(wallet: Wallet) -> Position:
         tokens=Decimal(1_000_000),
         spent_sol=Decimal(2),
     )
+
+
+def fresh_token() -> str:
+    """Return the address of a token that no server process has heard a price of."""
+    return "".join(random.choices("123456789ABCDEFGHJKLMNPQRSTUVWXYZ", k=44))  # noqa: S311
 
 
 def quote(token: str, price: str, price_usd: str | None = None) -> Quote:

@@ -21,7 +21,7 @@ from positions.models import Agent, PositionEvent, Wallet
 from positions.prices.cache import put_prices
 from realtime.broadcast import broadcast_prices
 from realtime.database import in_database_thread
-from tests.conftest import BONK, JUP, WIF, quote
+from tests.conftest import BONK, JUP, WIF, fresh_token, quote
 from tests.live import Server, access_token, client, watching
 
 in_thread = sync_to_async
@@ -41,7 +41,22 @@ async def test_connect_with_token_and_agent_gets_connected_then_initial_data(ser
         initial = (await socket.expect("initial_data"))["data"]
         assert initial["seq"] == 1
         assert [held["id"] for held in initial["positions"]] == [str(position.pk)]
-        assert initial["positions"][0]["priceSource"] == "purchase"
+
+
+async def test_initial_data_of_a_token_without_a_price_stands_on_the_purchase_price(
+    server, alice, agent, wallet
+):
+    await in_thread(services.open_position)(
+        wallet=wallet,
+        token_address=fresh_token(),
+        token_symbol="NEW",
+        tokens=Decimal(1000),
+        spent_sol=Decimal(2),
+    )
+    async with watching(server, alice, agent) as socket:
+        held = socket.initial["positions"][0]
+    assert (held["priceSource"], held["priceTimestamp"]) == ("purchase", None)
+    assert (held["currentPrice"], held["currentPriceUsd"]) == (0.002, 0)
 
 
 async def test_connect_with_bearer_header_is_accepted(server, alice, agent):

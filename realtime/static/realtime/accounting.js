@@ -1,5 +1,5 @@
 /**
- * What a position is worth at a price: PROTOCOL.md's rules, as positions/accounting.py has them.
+ * What a position is worth at a price: the rules of docs/protocol.md, as positions/accounting.py has them.
  *
  * Both are held to tests/accounting_vectors.json, to the last digit. Pure: digits in (strings), digits out.
  */

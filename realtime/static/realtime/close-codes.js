@@ -1,5 +1,5 @@
 /**
- * What to do when the socket closes: PROTOCOL.md's table of close codes, as the one decision that hangs on it.
+ * What to do when the socket closes: the table of close codes in docs/protocol.md, as the one decision that hangs on it.
  */
 
 /**

@@ -27,7 +27,7 @@ export class Connection {
   #agentId = null;
   #socket = null;
   #closing = null; // the server's announcement of the close to come
-  #attempt = 0;
+  #attempt = 0; // failures in a row
   #renewed = false; // a new token was fetched since the last `connected`
   #liveSince = null;
   #lastFrameAt = 0;
@@ -138,8 +138,9 @@ export class Connection {
     }
     this.#renewed = true;
     const stable = this.#stable;
+    if (stable) this.#attempt = 0;
     const run = this.#reset();
-    this.#enter({ name: "connecting", again: false });
+    this.#enter({ name: "connecting", again: this.#attempt > 0 });
     try {
       await this.tokens.renew();
     } catch (error) {
@@ -163,8 +164,8 @@ export class Connection {
       this.#enter({ name: "offline" });
       return;
     }
-    this.#attempt = stable ? 0 : this.#attempt + 1;
-    const due = performance.now() + backoff(this.#attempt, retryAfter);
+    this.#attempt = stable ? 1 : this.#attempt + 1;
+    const due = performance.now() + backoff(this.#attempt - 1, retryAfter);
     const count = () => {
       const left = due - performance.now();
       if (left <= 0) {

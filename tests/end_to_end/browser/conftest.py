@@ -169,7 +169,9 @@ def buy(
 
 
 @pytest.fixture
-def own_server(transactional_db: None, tmp_path: Path) -> Iterator[Server]:
-    """A server of this test's alone, to be killed."""
-    with Server("daphne", log=tmp_path / "log", DJANGO_ALLOW_ASYNC_UNSAFE="") as server:
+def own_server(request: pytest.FixtureRequest, transactional_db: None, tmp_path: Path) -> Iterator[Server]:
+    """A server of this test's alone, to be killed: daphne, unless the test names another."""
+    with Server(
+        getattr(request, "param", "daphne"), log=tmp_path / "log", DJANGO_ALLOW_ASYNC_UNSAFE=""
+    ) as server:
         yield server

@@ -1,4 +1,4 @@
-"""What the page shows is what PROTOCOL.md's rules give, to the digit."""
+"""What the page shows is what the rules of docs/protocol.md give, to the digit."""
 
 # ruff: noqa: RUF001  the page writes a real minus sign: screen readers pass over a hyphen
 

@@ -49,7 +49,11 @@ def test_second_window_takes_over_and_the_first_stays_away(
     assert (first.sockets, second.sockets) == (2, 1)
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    ("own_server", "end"),
+    [("daphne", signal.SIGTERM), ("daphne", signal.SIGKILL), ("uvicorn", signal.SIGTERM)],
+    indirect=["own_server"],
+)
 def test_server_that_ends_and_comes_back_is_live_again(
     open_window: Callable[..., Window], bonk: Position, own_server: Server, end: signal.Signals
 ) -> None:
