@@ -6,8 +6,8 @@ class RealtimeConfig(AppConfig):
     verbose_name = "Realtime"
 
     def ready(self) -> None:
-        from realtime import daphne_close, layer, logs, signals  # noqa: F401  signals: connects the receivers
+        from realtime import daphne_server, layer, logs, signals  # noqa: F401  signals: connects the receivers
 
         layer.register_serializer()
-        daphne_close.install()
+        daphne_server.install()
         logs.redact_server_logs()

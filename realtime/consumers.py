@@ -18,30 +18,37 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 
-from positions.snapshots import live, timestamp
+from positions.snapshots import timestamp
 from positions.valkey import Unavailable
 from realtime import protocol
-from realtime.authentication import query
+from realtime.authentication import authenticate, query
+from realtime.beginning import NoSuchAgent, begin
+from realtime.claims import NotJoined
 from realtime.delivery import Delivery
-from realtime.hub import Hub, NotJoined, get_hub
+from realtime.hub import Hub, get_hub
 from realtime.limits import TokenBucket
 from realtime.protocol import (
     CloseReason,
     Connected,
     ConnectedData,
     ErrorCode,
-    InitialData,
-    InitialDataData,
     Malformed,
     PingRequest,
+    Refreshed,
+    RefreshedData,
+    RefreshRequest,
     Subscribed,
     SubscribedData,
     SubscribeRequest,
     parse_agent_id,
 )
-from realtime.storage import Holdings, holdings, may_watch
+from realtime.storage import may_watch
 
 logger = logging.getLogger(__name__)
+
+NOT_AUTHENTICATED = "the token is missing, malformed, expired, no access token, or its user is not active"
+NOT_YOURS = "no such agent among yours"
+SOMETHING_WENT_WRONG = "something went wrong on the server"
 
 
 class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
@@ -52,10 +59,17 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     hub: Hub
     delivery: Delivery
     token_expires_at: datetime
-    _inbound: TokenBucket
     _last_heard: float
     _ping: asyncio.TimerHandle | None = None
     _expiry: asyncio.TimerHandle | None = None
+    _patience: asyncio.TimerHandle | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._entering = asyncio.Lock()  # one change of the stream's beginning at a time
+        self._inbound = TokenBucket(
+            settings.REALTIME["INBOUND_MESSAGES_PER_SECOND"], settings.REALTIME["INBOUND_BURST"]
+        )
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         # Channels closes old database connections before every message, on the process's one shared thread: 115 to
@@ -66,50 +80,47 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             raise
         except Exception:
             logger.exception("agent %s: a socket failed", self.delivery.agent_id)
-            self._refuse(
-                CloseReason.INTERNAL_ERROR, ErrorCode.INTERNAL_ERROR, "something went wrong on the server"
-            )
+            self._refuse(CloseReason.INTERNAL_ERROR, ErrorCode.INTERNAL_ERROR, SOMETHING_WENT_WRONG)
 
     # Coming
 
     async def connect(self) -> None:
+        parameters = query(self.scope)
+        agent_id = parse_agent_id(parameters.get("agentId"))
         self.hub = get_hub()
-        agent_id = parse_agent_id(query(self.scope).get("agentId"))
         self.delivery = self._new_delivery(str(agent_id or ""))
         await self.accept()
-        self._inbound = TokenBucket(
-            settings.REALTIME["INBOUND_MESSAGES_PER_SECOND"], settings.REALTIME["INBOUND_BURST"]
-        )
         user, self.token_expires_at = self.scope["user"], self.scope["token_expires_at"]
-        if not user.is_authenticated:
+        if not self.hub.admit(self.delivery):
             self._refuse(
-                CloseReason.AUTHENTICATION_FAILED,
-                ErrorCode.AUTHENTICATION_FAILED,
-                "the token is missing, malformed, expired, no access token, or its user is not active",
+                CloseReason.TRY_LATER, ErrorCode.TRY_LATER, "this server takes no more sockets right now"
             )
-            return
-        if len(self.hub.sockets) >= settings.REALTIME["MAX_SOCKETS"]:
+        elif not user.is_authenticated:
             self._refuse(
-                CloseReason.TRY_LATER, ErrorCode.TRY_LATER, "this server has all the sockets that it takes"
+                CloseReason.AUTHENTICATION_FAILED, ErrorCode.AUTHENTICATION_FAILED, NOT_AUTHENTICATED
             )
-            return
-        if agent_id is None or not await may_watch(user.pk, agent_id):
-            self._refuse(CloseReason.AGENT_NOT_FOUND, ErrorCode.AGENT_NOT_FOUND, "no such agent among yours")
-            return
+        elif agent_id is None or not await may_watch(user.pk, agent_id):
+            self._refuse(CloseReason.AGENT_NOT_FOUND, ErrorCode.AGENT_NOT_FOUND, NOT_YOURS)
+        else:
+            await self._serve(parameters.get("lastSeq"))
+
+    async def _serve(self, last_seq_text: str | None) -> None:
         self._start_timers()
-        ping_interval = round(1000 * settings.REALTIME["PING_INTERVAL_SECONDS"])
-        self._write(
-            Connected(
-                ConnectedData(
-                    self.delivery.agent_id,
-                    protocol.now(),
-                    uuid.uuid4().hex,
-                    ping_interval,
-                    timestamp(self.token_expires_at),
-                )
-            )
+        data = ConnectedData(
+            agent_id=self.delivery.agent_id,
+            timestamp=protocol.now(),
+            connection_id=uuid.uuid4().hex,
+            ping_interval=round(1000 * settings.REALTIME["PING_INTERVAL_SECONDS"]),
+            token_expires_at=timestamp(self.token_expires_at),
         )
-        await self._enter()
+        self._write(Connected(data))
+        try:
+            last_seq = protocol.parse_last_seq(last_seq_text)
+        except Malformed as problem:
+            self.delivery.write(protocol.error(problem.code, problem.message))
+            last_seq = None
+        async with self._entering:
+            await self._enter(last_seq, acknowledge=last_seq is not None)
 
     def _new_delivery(self, agent_id: str) -> Delivery:
         return Delivery(
@@ -120,45 +131,37 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             max_unsent=settings.REALTIME["MAX_UNSENT_EVENTS"],
             retry_after_seconds=settings.REALTIME["RETRY_AFTER_SECONDS"],
             on_gap=self.hub.heal,
+            on_lost=lambda delivery: self.hub.spawn(self._start_over()),
             on_close=self._leave,
         )
 
-    async def _enter(self, *, acknowledge: bool = False) -> None:
-        """Join, then take the snapshot, then let the stream follow it: in this order, nothing falls between."""
-        delivery = self.delivery
+    async def _enter(self, last_seq: int | None, *, acknowledge: bool) -> None:
+        """Join, then read, then let the stream follow: in this order, nothing falls between."""
         try:
-            await self.hub.join(delivery)
-        except (TimeoutError, NotJoined, *Unavailable) as error:
+            await self.hub.join(self.delivery)
+        except (NotJoined, TimeoutError, *Unavailable) as error:
             logger.warning(
-                "agent %s: a socket could not join: %s", delivery.agent_id, error or type(error).__name__
+                "agent %s: a socket could not join: %s", self.delivery.agent_id, error or type(error).__name__
             )
             self._refuse(
                 CloseReason.TRY_LATER, ErrorCode.TRY_LATER, "live messages cannot be delivered right now"
             )
             return
-        held = await holdings(delivery.agent_id)
-        if held is None:
-            self._refuse(CloseReason.AGENT_NOT_FOUND, ErrorCode.AGENT_NOT_FOUND, "no such agent among yours")
-            return
-        await self.hub.prices.learn(
-            {position["token_address"] for position in held.positions}, ask_source=True
-        )
-        # From here to start() nothing is awaited: a price that came meanwhile is in hub.prices, a later one finds
-        # the index filled.
-        if acknowledge:
-            self._write(Subscribed(SubscribedData(delivery.agent_id, held.seq, recovered=False)))
-        delivery.start(
-            protocol.encode(self._initial_data(held)),
-            held.seq,
-            [(position["token_address"], position["id"]) for position in held.positions],
-        )
+        await self._begin(last_seq, acknowledge=acknowledge)
 
-    def _initial_data(self, held: Holdings) -> InitialData:
-        quotes, sol_usd = self.hub.prices.quotes, self.hub.prices.sol_usd
-        positions = [
-            live(data, quotes.get(data["token_address"]), sol_usd=sol_usd) for data in held.positions
-        ]
-        return InitialData(InitialDataData(positions, protocol.now(), held.seq))
+    async def _begin(self, last_seq: int | None, *, acknowledge: bool) -> None:
+        try:
+            await begin(self.hub, self.delivery, last_seq, acknowledge=acknowledge)
+        except NoSuchAgent:
+            self._refuse(CloseReason.AGENT_NOT_FOUND, ErrorCode.AGENT_NOT_FOUND, NOT_YOURS)
+
+    async def _start_over(self) -> None:
+        try:
+            async with self._entering:
+                await self._begin(None, acknowledge=False)
+        except Exception:
+            logger.exception("agent %s: a socket failed", self.delivery.agent_id)
+            self._refuse(CloseReason.INTERNAL_ERROR, ErrorCode.INTERNAL_ERROR, SOMETHING_WENT_WRONG)
 
     # What the client says
 
@@ -189,23 +192,36 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         if isinstance(request, PingRequest):
             self._write(protocol.Pong(protocol.now()))
         elif isinstance(request, SubscribeRequest):
-            await self._subscribe(request)
+            async with self._entering:
+                await self._subscribe(request)
+        elif isinstance(request, RefreshRequest):
+            await self._refresh(request)
 
     async def _subscribe(self, request: SubscribeRequest) -> None:
         delivery, agent_id = self.delivery, parse_agent_id(request.agent_id)
-        if agent_id is not None and str(agent_id) == delivery.agent_id:
-            if delivery.seq is not None:
-                self._write(Subscribed(SubscribedData(delivery.agent_id, delivery.seq, recovered=False)))
-            return
         if agent_id is None or not await may_watch(self.scope["user"].pk, agent_id):
-            self.delivery.write(protocol.error(ErrorCode.AGENT_NOT_FOUND, "no such agent among yours"))
+            delivery.write(protocol.error(ErrorCode.AGENT_NOT_FOUND, NOT_YOURS))
+        elif str(agent_id) != delivery.agent_id:
+            self.hub.leave(delivery)
+            delivery.hold_back()
+            delivery.agent_id = str(agent_id)
+            await self._enter(request.last_seq, acknowledge=True)
+        elif request.last_seq is None and delivery.seq is not None:
+            self._write(Subscribed(SubscribedData(delivery.agent_id, delivery.seq, recovered=True)))
+        else:
+            delivery.hold_back()
+            await self._begin(request.last_seq, acknowledge=True)
+
+    async def _refresh(self, request: RefreshRequest) -> None:
+        """Let the connection last as long as a new token of the same user."""
+        user, expires_at = await authenticate(request.token)
+        if expires_at is None or user.pk != self.scope["user"].pk:
+            message = "the token is malformed, expired, no access token, or not this user's"
+            self.delivery.write(protocol.error(ErrorCode.TOKEN_REFUSED, message))
             return
-        if delivery.closed:
-            return
-        self.hub.leave(delivery)
-        delivery.hold_back()
-        delivery.agent_id = str(agent_id)
-        await self._enter(acknowledge=True)
+        self.token_expires_at = expires_at
+        self._await_expiry()
+        self._write(Refreshed(RefreshedData(timestamp(expires_at))))
 
     # Signs of life
 
@@ -213,8 +229,13 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         loop = asyncio.get_running_loop()
         self._last_heard = time.monotonic()
         self._ping = loop.call_later(settings.REALTIME["PING_INTERVAL_SECONDS"], self._check_alive)
+        self._await_expiry()
+
+    def _await_expiry(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
         remaining = (self.token_expires_at - datetime.now(UTC)).total_seconds()
-        self._expiry = loop.call_later(max(0.0, remaining), self._expire)
+        self._expiry = asyncio.get_running_loop().call_later(max(0.0, remaining), self._expire)
 
     def _check_alive(self) -> None:
         interval: float = settings.REALTIME["PING_INTERVAL_SECONDS"]
@@ -232,14 +253,22 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     # Going
 
     async def disconnect(self, code: int) -> None:
-        self._leave(self.delivery)
         self.delivery.abandon()
+        self.hub.leave(self.delivery)
+        self.hub.dismiss(self.delivery)
+        self._cancel_timers()
 
     def _leave(self, delivery: Delivery) -> None:
-        for timer in (self._ping, self._expiry):
+        """Stop the timers, leave the hub; a client that does not take its close in time is cut off."""
+        self._cancel_timers()
+        self.hub.leave(delivery)
+        loop = asyncio.get_running_loop()
+        self._patience = loop.call_later(settings.REALTIME["CLOSE_SECONDS"], self.scope["cut_off"])
+
+    def _cancel_timers(self) -> None:
+        for timer in (self._ping, self._expiry, self._patience):
             if timer is not None:
                 timer.cancel()
-        self.hub.leave(delivery)
 
     def _refuse(self, reason: CloseReason, code: ErrorCode, message: str) -> None:
         """Say what is wrong, announce the close, close."""

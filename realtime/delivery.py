@@ -27,6 +27,9 @@ class TokenIndex:
     def holders(self, token: str) -> Collection[Delivery]:
         return self._holders.get(token, ())
 
+    def tokens(self) -> Collection[str]:
+        return list(self._holders)
+
     def add(self, token: str, delivery: Delivery) -> None:
         self._holders.setdefault(token, set()).add(delivery)
 
@@ -65,6 +68,7 @@ class Delivery:
         max_unsent: int,
         retry_after_seconds: float,
         on_gap: Callable[[Delivery], None],
+        on_lost: Callable[[Delivery], None],
         on_close: Callable[[Delivery], None],
     ) -> None:
         self.user_id = user_id
@@ -81,6 +85,7 @@ class Delivery:
         self._max_unsent = max_unsent
         self._retry_after_seconds = retry_after_seconds
         self._on_gap = on_gap
+        self._on_lost = on_lost
         self._on_close = on_close
         self._queue: deque[dict[str, Any]] = deque()
         self._prices: dict[str, str] = {}
@@ -89,14 +94,16 @@ class Delivery:
 
     # Events
 
-    def start(self, text: str, seq: int, held: Iterable[tuple[str, str]]) -> None:
-        """Send the snapshot, which is true up to event `seq`, then what has happened since.
+    def start(self, texts: Iterable[str], seq: int, held: Iterable[tuple[str, str]]) -> None:
+        """Send what the stream begins with, then the events after number `seq` that have come meanwhile.
 
-        `held`: the token and the id of each position in it.
+        `texts`: the snapshot that is true up to `seq`, or nothing for a client that has the events up to there.
+        `held`: the token and the id of each position that the agent holds.
         """
         if self.closed:
             return
-        self.write(text)
+        for text in texts:
+            self.write(text)
         self.seq = seq
         for token, position_id in held:
             self._hold(token, position_id)
@@ -118,6 +125,12 @@ class Delivery:
             self._send_ahead()
         if len(self._ahead) > self._max_unsent:
             self.close(CloseReason.TRY_LATER)
+
+    def lost(self) -> None:
+        """Events are missing that nobody keeps any more: start over, from a new snapshot."""
+        if not self.closed:
+            self.hold_back()
+            self._on_lost(self)
 
     @property
     def has_gap(self) -> bool:

@@ -1,8 +1,8 @@
 """One per server process: hears the channel layer for all its sockets, and hands each what is its own.
 
 The members of every group are hubs, not sockets: a batch of prices reaches a process once, however many sockets it
-serves, and each token's fragment is encoded once. The way of a message: `_listen` → `_price_batch` or
-`_position_event` → `Delivery`.
+serves, and each token's fragment is encoded once. The way of a message: `_listen` → `PriceFanOut.batch`
+or `_position_event` → `Delivery`.
 """
 
 from __future__ import annotations
@@ -13,18 +13,25 @@ import logging
 import time
 import uuid
 import weakref
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from channels.layers import get_channel_layer
+from django.conf import settings
+from django.db import DatabaseError
+from psycopg_pool import PoolTimeout
 
 from positions import valkey
-from positions.snapshots import live, number
-from realtime import layer, protocol
+from positions.snapshots import live
+from realtime import protocol
+from realtime.claims import Claims
 from realtime.delivery import Delivery, Event, TokenIndex
+from realtime.fan_out import PriceFanOut
+from realtime.healing import Healing
 from realtime.layer import AccessMessage, ClaimMessage, EventMessage
+from realtime.limits import TokenBucket
 from realtime.presence import Presence
 from realtime.price_book import PriceBook
 from realtime.protocol import (
@@ -32,24 +39,15 @@ from realtime.protocol import (
     ErrorCode,
     PositionUpdate,
     PositionUpdateData,
-    PriceUpdate,
     agent_group,
 )
 from realtime.storage import may_watch, missed_events
 
 logger = logging.getLogger(__name__)
 
-CLAIMS_KEY = f"{valkey.KEY_PREFIX}claims"
-# How long a socket waits for its own claim to come back through the channel layer, and how often it claims again.
-CLAIM_WAIT_SECONDS = 1.0
-CLAIM_TRIES = 3
-# Sockets written to before other tasks get a turn: a write costs about 20 µs on uvicorn, 60 on daphne.
-SOCKETS_PER_TURN = 100
+# How long a socket that joins waits for the hub to hear the channel layer at all.
+LISTEN_SECONDS = 3.0
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
-
-
-class NotJoined(Exception):
-    """The channel layer did not confirm that it delivers this agent's messages here."""
 
 
 class Hub:
@@ -61,26 +59,45 @@ class Hub:
         """The socket of each agent that is served here."""
         self.index = TokenIndex()
         self.prices = PriceBook()
+        self.fan_out = PriceFanOut(self.prices, self.index)
+        self._open: set[Delivery] = set()
+        self._arrivals = TokenBucket(
+            settings.REALTIME["CONNECTS_PER_SECOND"], settings.REALTIME["CONNECT_BURST"]
+        )
         self.listening = False
         """Whether the channel layer delivers here."""
+        self.claims = Claims()
         self._presence = Presence(self.id)
+        self._healing = Healing(self)
         self._channel: str | None = None
         self._channel_ready = asyncio.Event()
-        self._claimed: dict[tuple[str, int], asyncio.Event] = {}
-        self._healing: set[Delivery] = set()
+        self._behind: set[Delivery] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._unknown_types: set[str] = set()
 
     def start(self) -> None:
-        self._spawn(self._listen())
-        self._spawn(self._presence.run())
+        self.spawn(self._listen())
+        self.spawn(self._presence.run())
+        self.spawn(self._healing.run())
 
-    def _spawn(self, coroutine: Any) -> None:
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run it beside everything else, and keep it from being collected until it ends."""
         task = asyncio.ensure_future(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     # Coming and going
+
+    def admit(self, delivery: Delivery) -> bool:
+        """Count a new connection, and return True; False where there are too many, or too many at once."""
+        if len(self._open) >= settings.REALTIME["MAX_SOCKETS"] or not self._arrivals.take(time.monotonic()):
+            return False
+        self._open.add(delivery)
+        return True
+
+    def dismiss(self, delivery: Delivery) -> None:
+        """Count a connection no longer: it is gone."""
+        self._open.discard(delivery)
 
     async def join(self, delivery: Delivery) -> None:
         """Make this the agent's socket, over all processes, and let its events wait in `delivery` from now on.
@@ -90,32 +107,20 @@ class Hub:
         agent is closed, here at once and elsewhere when it hears the claim. Safe to cancel; `leave` undoes all.
         """
         agent_id = delivery.agent_id
-        delivery.claim = await _next_claim()
+        delivery.claim = await self.claims.take(agent_id)
+        if delivery.closed:
+            return
         older = self.sockets.get(agent_id)
         if older is not None and older is not delivery:
-            if older.claim > delivery.claim:  # its INCR overtook ours
+            if older.claim > delivery.claim:  # its claim overtook ours
                 delivery.close(CloseReason.REPLACED)
                 return
             older.close(CloseReason.REPLACED)  # leaves: see `leave`
         self.sockets[agent_id] = delivery
         self._presence.add(agent_id)
-        await asyncio.wait_for(self._channel_ready.wait(), CLAIM_WAIT_SECONDS * CLAIM_TRIES)
-        channel_layer = get_channel_layer()
-        await channel_layer.group_add(agent_group(agent_id), self._channel)
-        await self._claim(agent_id, delivery.claim)
-
-    async def _claim(self, agent_id: str, claim: int) -> None:
-        heard = self._claimed.setdefault((agent_id, claim), asyncio.Event())
-        message = layer.claim_message(agent_id, claim)
-        try:
-            for _ in range(CLAIM_TRIES):
-                await get_channel_layer().group_send(agent_group(agent_id), message)
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(heard.wait(), CLAIM_WAIT_SECONDS)
-                    return
-        finally:
-            del self._claimed[agent_id, claim]
-        raise NotJoined(f"the channel layer does not deliver the messages of agent {agent_id}")
+        await asyncio.wait_for(self._channel_ready.wait(), LISTEN_SECONDS)
+        await get_channel_layer().group_add(agent_group(agent_id), self._channel)
+        await self.claims.confirm(agent_id, delivery.claim)
 
     def leave(self, delivery: Delivery) -> None:
         """Forget a socket. One that was replaced takes nothing from the one that has its place now."""
@@ -123,45 +128,20 @@ class Hub:
             return
         del self.sockets[delivery.agent_id]
         self._presence.remove(delivery.agent_id)
-        if self._channel is not None:
-            self._spawn(self._leave_group(delivery.agent_id))
+        self.spawn(self._leave_group(delivery.agent_id, delivery.claim))
 
-    async def _leave_group(self, agent_id: str) -> None:
-        if agent_id in self.sockets:  # a newer socket has come meanwhile
-            return
+    async def _leave_group(self, agent_id: str, claim: int) -> None:
         try:
-            await get_channel_layer().group_discard(agent_group(agent_id), self._channel)
+            if agent_id not in self.sockets:  # or a newer socket has come meanwhile
+                await get_channel_layer().group_discard(agent_group(agent_id), self._channel)
+            await self.claims.release(agent_id, claim)
         except valkey.Unavailable as error:
             logger.warning("agent %s: its group was not left: %s", agent_id, error)
 
-    # Prices
-
-    async def _price_batch(self, message: Mapping[str, Any]) -> None:
-        """Send every socket the new prices of what it holds, in one message each."""
-        updates = message.get("updates")
-        quotes = []
-        for update in updates if isinstance(updates, list) else ():
-            try:
-                quotes.append(layer.read_price(update))
-            except (ValueError, msgspec.ValidationError) as error:
-                logger.warning("a price batch has an update that is none: %s", error)
-        fragments: dict[str, str] = {}
-        wanted: dict[Delivery, list[str]] = {}
-        for quote in self.prices.remember(quotes):
-            token = quote.token_address
-            holders = self.index.holders(token)
-            if not holders:
-                continue
-            fragments[token] = protocol.price_fragment(
-                PriceUpdate(token, number(quote.price), number(quote.price_usd))
-            )
-            for delivery in holders:
-                wanted.setdefault(delivery, []).append(token)
-        at = protocol.now()
-        for turn, (delivery, tokens) in enumerate(wanted.items(), start=1):
-            delivery.prices(tokens, fragments, at)
-            if turn % SOCKETS_PER_TURN == 0:
-                await asyncio.sleep(0)
+    def revoke(self, delivery: Delivery) -> None:
+        """End a socket whose user may not watch its agent any more."""
+        delivery.write(protocol.error(ErrorCode.ACCESS_REVOKED, "you may not watch this agent any more"))
+        delivery.close(CloseReason.ACCESS_REVOKED)
 
     # Events
 
@@ -176,10 +156,15 @@ class Hub:
         if token is not None and token not in self.prices.quotes:
             # Not of the source: that may take seconds, and every other message waits behind this one.
             await self.prices.learn([token], ask_source=False)
-        delivery.event(Event(event.seq, self.event_text(event), event.position_id, token))
+        if delivery.agent_id == event.agent_id:  # else it has moved to another agent meanwhile
+            delivery.event(self.as_sent(event))
 
-    def event_text(self, event: EventMessage) -> str:
-        """Return the event as a message, its position at the newest price that this process knows."""
+    def as_sent(self, event: EventMessage) -> Event:
+        """Return the event as a stream sends it, its position at the newest price that is known here."""
+        token = event.position["token_address"] if event.position else None
+        return Event(event.seq, self._event_text(event), event.position_id, token)
+
+    def _event_text(self, event: EventMessage) -> str:
         data = PositionUpdateData(event_type=event.event_type, seq=event.seq, timestamp=event.created_at)
         if event.position is None:
             data.position_id = event.position_id
@@ -191,27 +176,31 @@ class Hub:
             )
         return protocol.encode(PositionUpdate(data))
 
-    def heal(self, delivery: Delivery) -> None:
-        """Read the events that are missing between the last one sent and those that have come, and send them."""
-        if delivery not in self._healing:
-            self._healing.add(delivery)
-            self._spawn(self._heal(delivery))
+    def heal(self, delivery: Delivery, upto: int = 0) -> None:
+        """Read what is missing between the last event sent and those that have come, or number `upto`, and send it."""
+        if delivery not in self._behind:
+            self._behind.add(delivery)
+            self.spawn(self._heal(delivery, upto))
 
-    async def _heal(self, delivery: Delivery) -> None:
+    async def _heal(self, delivery: Delivery, upto: int) -> None:
+        agent_id = delivery.agent_id
         try:
-            while delivery.has_gap and not delivery.closed:
-                seq = delivery.seq
-                assert seq is not None  # noqa: S101  has_gap says so
-                events = await missed_events(delivery.agent_id, after=seq)
+            while (
+                not delivery.closed and delivery.seq is not None and (delivery.has_gap or delivery.seq < upto)
+            ):
+                after = delivery.seq
+                events = await missed_events(agent_id, after=after)
+                if delivery.agent_id != agent_id or not events:
+                    return  # moved; or what came ahead has a number that was never given
+                if events[0].seq > after + 1 and delivery.seq == after:
+                    delivery.lost()  # pruned: only a new snapshot helps
+                    return
                 for event in events:
                     await self._deliver(delivery, event)
-                if not events:
-                    return  # what is ahead claims a number that was never given: ignore it
-        except Exception:
-            # The next event, or the client's next connect, tries again.
-            logger.exception("agent %s: missed events not read", delivery.agent_id)
+        except (DatabaseError, PoolTimeout) as error:
+            logger.warning("agent %s: missed events not read, and asked for again: %s", agent_id, error)
         finally:
-            self._healing.discard(delivery)
+            self._behind.discard(delivery)
 
     # The channel layer
 
@@ -245,11 +234,11 @@ class Hub:
         kind = message.get("type")
         try:
             if kind == "price.batch":
-                await self._price_batch(message)
+                await self.fan_out.batch(message)
             elif kind == "position.event":
                 await self._position_event(message)
             elif kind == "access.changed":
-                self._spawn(self._check_access(msgspec.convert(message, AccessMessage)))
+                self.spawn(self._check_access(msgspec.convert(message, AccessMessage)))
             elif kind == "socket.claimed":
                 self._socket_claimed(msgspec.convert(message, ClaimMessage))
             elif str(kind) not in self._unknown_types and len(self._unknown_types) < 100:
@@ -262,25 +251,20 @@ class Hub:
         """End the agent's socket if its user may not watch the agent any more."""
         delivery = self.sockets.get(message.agent_id)
         if delivery is not None and not await may_watch(delivery.user_id, UUID(message.agent_id)):
-            delivery.write(protocol.error(ErrorCode.ACCESS_REVOKED, "you may not watch this agent any more"))
-            delivery.close(CloseReason.ACCESS_REVOKED)
+            self.revoke(delivery)
 
     def _socket_claimed(self, message: ClaimMessage) -> None:
-        heard = self._claimed.get((message.agent_id, message.claim))
-        if heard is not None:
-            heard.set()
+        self.claims.heard(message)
         delivery = self.sockets.get(message.agent_id)
         if delivery is not None and delivery.claim < message.claim:
             delivery.close(CloseReason.REPLACED)
+        elif delivery is not None and delivery.claim > message.claim:
+            # It joined before it could hear of ours.
+            self.spawn(self._announce(message.agent_id, delivery.claim))
 
-
-async def _next_claim() -> int:
-    """Return a number higher than all before it, in any process."""
-    async with valkey.async_client().pipeline(transaction=True) as pipeline:
-        # Where the server has lost the counter, it goes on from the clock, ahead of every number given so far.
-        pipeline.set(CLAIMS_KEY, time.time_ns() // 1000, nx=True)
-        pipeline.incr(CLAIMS_KEY)
-        return int((await pipeline.execute())[1])
+    async def _announce(self, agent_id: str, claim: int) -> None:
+        with contextlib.suppress(*valkey.Unavailable):  # healing looks again
+            await self.claims.announce(agent_id, claim)
 
 
 _hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = weakref.WeakKeyDictionary()

@@ -31,18 +31,25 @@ class PriceBook:
 
         Never raises for want of prices: the purchase price stands in. Safe to cancel.
         """
-        if not tokens:
-            return
         try:
-            known = await aget_prices(tokens)
+            await self.read(tokens)
         except valkey.Unavailable as error:
             logger.warning("prices of %d tokens not read: %s", len(tokens), error)
             return
-        self.sol_usd = known.sol_usd
-        self.remember(known.quotes.values())
         missing = [token for token in tokens if token not in self.quotes]
         if missing and ask_source:
             self.remember((await fill_misses(missing)).values())
+
+    async def read(self, tokens: Collection[str]) -> list[Quote]:
+        """Read these tokens from the cache; return what is not older than what was known.
+
+        Raises valkey.Unavailable. Safe to cancel.
+        """
+        if not tokens:
+            return []
+        known = await aget_prices(tokens)
+        self.sol_usd = known.sol_usd
+        return self.remember(known.quotes.values())
 
     def remember(self, quotes: Iterable[Quote]) -> list[Quote]:
         """Keep what is not older than what is known; return it."""

@@ -64,6 +64,7 @@ class ErrorCode(Enum):
     TOO_BIG = "message_too_big"
     TRY_LATER = "try_again_later"
     INTERNAL_ERROR = "internal_error"
+    TOKEN_REFUSED = "token_refused"  # noqa: S105
 
 
 # From server to client
@@ -144,6 +145,16 @@ class SubscribedData(Struct, rename="camel"):
 
 class Subscribed(Struct, tag_field="type", tag="subscribed"):
     data: SubscribedData
+
+
+class RefreshedData(Struct, rename="camel"):
+    token_expires_at: Timestamp
+
+
+class Refreshed(Struct, tag_field="type", tag="refreshed"):
+    """The connection lasts as long as the new token."""
+
+    data: RefreshedData
 
 
 class ClosingData(Struct, rename="camel"):
@@ -228,7 +239,13 @@ class SubscribeRequest(NamedTuple):
     last_seq: int | None
 
 
-def parse(text: str) -> PingRequest | PongRequest | SubscribeRequest:
+class RefreshRequest(NamedTuple):
+    """`refresh`: a new access token of the same user."""
+
+    token: str
+
+
+def parse(text: str) -> PingRequest | PongRequest | SubscribeRequest | RefreshRequest:
     """Return what the client asks for. Raises Malformed, which says what is wrong with the frame."""
     try:
         message = msgspec.json.decode(text)
@@ -247,19 +264,46 @@ def parse(text: str) -> PingRequest | PongRequest | SubscribeRequest:
         return PongRequest()
     if kind == "subscribe":
         return _subscribe(message)
+    if kind == "refresh":
+        return _refresh(message)
     raise Malformed(ErrorCode.UNKNOWN_TYPE, f"unknown message type {kind[:40]!r}")
 
 
 def _subscribe(message: Mapping[str, Any]) -> SubscribeRequest:
-    data = message.get("data", message)
-    if not isinstance(data, dict):
-        raise Malformed(ErrorCode.INVALID_MESSAGE, "data must be an object")
+    data = _data(message)
     agent_id, last_seq = data.get("agentId"), data.get("lastSeq")
     if not isinstance(agent_id, str):
         raise Malformed(ErrorCode.INVALID_MESSAGE, "agentId must be a string")
     if last_seq is not None and (not isinstance(last_seq, int) or isinstance(last_seq, bool) or last_seq < 0):
-        raise Malformed(ErrorCode.INVALID_MESSAGE, "lastSeq must be a whole number of 0 or more")
+        raise _bad_last_seq()
     return SubscribeRequest(agent_id, last_seq)
+
+
+def _refresh(message: Mapping[str, Any]) -> RefreshRequest:
+    token = _data(message).get("token")
+    if not isinstance(token, str):
+        raise Malformed(ErrorCode.INVALID_MESSAGE, "token must be a string")
+    return RefreshRequest(token)
+
+
+def _data(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    data = message.get("data", message)
+    if not isinstance(data, dict):
+        raise Malformed(ErrorCode.INVALID_MESSAGE, "data must be an object")
+    return data
+
+
+def _bad_last_seq() -> Malformed:
+    return Malformed(ErrorCode.INVALID_MESSAGE, "lastSeq must be a whole number of 0 or more")
+
+
+def parse_last_seq(text: str | None) -> int | None:
+    """Return the `lastSeq` of a query; None where there is none. Raises Malformed."""
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise _bad_last_seq()
+    return int(text)
 
 
 def parse_agent_id(text: str | None) -> UUID | None:

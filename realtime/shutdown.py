@@ -16,12 +16,14 @@ import logging
 import signal
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from types import FrameType
 from typing import Any
 
 from django.conf import settings
 
 from realtime import protocol
+from realtime.cut_off import cut_off
 from realtime.protocol import CloseReason
 
 logger = logging.getLogger(__name__)
@@ -64,6 +66,7 @@ class GracefulShutdown:
             await socket.refuse()
             return
         self._sockets.add(socket)
+        scope = {**scope, "cut_off": partial(cut_off, send)}
         try:
             await self._application(scope, socket.receive, socket.send)
         finally:

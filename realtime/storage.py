@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -25,6 +26,15 @@ class Holdings(NamedTuple):
     seq: int
     positions: list[dict[str, Any]]
     """Snapshots of the open positions."""
+
+
+class Standing(NamedTuple):
+    """An agent as the database has it now."""
+
+    seq: int
+    """Number of its last event."""
+    watcher_id: object
+    """The key of the user who may watch it; None where nobody may."""
 
 
 @in_database_thread
@@ -56,6 +66,18 @@ def holdings(agent_id: str) -> Holdings | None:
 
 
 @in_database_thread
-def missed_events(agent_id: str, *, after: int) -> list[EventMessage]:
+def missed_events(agent_id: str, *, after: int, limit: int = EVENTS_PER_READ) -> list[EventMessage]:
     """Return the agent's next events after number `after`, in order."""
-    return [to_event(event) for event in missed(UUID(agent_id), after=after, limit=EVENTS_PER_READ)]
+    return [to_event(event) for event in missed(UUID(agent_id), after=after, limit=limit)]
+
+
+@in_database_thread
+def standings(agent_ids: Sequence[UUID]) -> dict[str, Standing | None]:
+    """Return how each of these agents stands; None for one that is gone."""
+    known: dict[str, Standing | None] = {str(agent_id): None for agent_id in agent_ids}
+    rows = Agent.objects.filter(pk__in=agent_ids).order_by()
+    for agent_id, seq, owner_id, is_active in rows.values_list(
+        "pk", "event_seq", "owner_id", "owner__is_active"
+    ):
+        known[str(agent_id)] = Standing(seq, owner_id if is_active else None)
+    return known

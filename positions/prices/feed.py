@@ -117,7 +117,9 @@ class PriceFeed:
         self._latest.update(prices.quotes)
         self._sol_usd = prices.sol_usd or self._sol_usd
         changed = [
-            quote for address, quote in self._latest.items() if _moved(quote, self._published.get(address))
+            quote
+            for address, quote in self._latest.items()
+            if not quote.same_price(self._published.get(address))
         ]
         priced = len(addresses & prices.quotes.keys())
         now = datetime.now(UTC)
@@ -213,11 +215,6 @@ class PriceFeed:
         # The exponent is bounded: 2.0 ** 1100 is an OverflowError, after a weekend without a network.
         longest = min(LONGEST_BACKOFF_SECONDS, self._interval * 2.0 ** min(self._failures, 10))
         return random.uniform(0, longest)  # noqa: S311
-
-
-def _moved(quote: Quote, published: Quote | None) -> bool:
-    """Whether clients must be told. A newer time alone is no news."""
-    return published is None or (quote.price, quote.price_usd) != (published.price, published.price_usd)
 
 
 def _sentence(what: str, error: BaseException) -> str:

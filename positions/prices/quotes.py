@@ -34,6 +34,10 @@ class Quote:
     as_of: datetime
     """When the source gave it."""
 
+    def same_price(self, other: Quote | None) -> bool:
+        """Whether clients need not be told: a newer time alone is no news."""
+        return other is not None and (self.price, self.price_usd) == (other.price, other.price_usd)
+
     @property
     def sol_usd(self) -> Decimal | None:
         """USD for one SOL, as this very quote has it: what is shown in SOL and in USD always agrees."""

@@ -42,6 +42,7 @@ def stream(
         max_unsent=max_unsent,
         retry_after_seconds=2.0,
         on_gap=(gaps if gaps is not None else []).append,
+        on_lost=lambda delivery: None,
         on_close=lambda delivery: None,
     )
 
@@ -67,14 +68,14 @@ async def test_events_before_the_snapshot_follow_it_and_those_in_it_are_dropped(
     for seq in (3, 4, 5, 6):
         delivery.event(event(seq))
     assert connection.texts == []
-    delivery.start("snapshot 4", 4, [])
+    delivery.start(["snapshot 4"], 4, [])
     assert connection.texts == ["snapshot 4", "event 5", "event 6"]
 
 
 async def test_event_that_was_sent_already_is_dropped():
     connection = Connection()
     delivery = stream(connection)
-    delivery.start("snapshot", 0, [])
+    delivery.start(["snapshot"], 0, [])
     for seq in (1, 1, 2, 1, 2):
         delivery.event(event(seq))
     assert connection.texts == ["snapshot", "event 1", "event 2"]
@@ -84,7 +85,7 @@ async def test_event_after_a_gap_waits_until_the_gap_is_filled():
     connection = Connection()
     gaps: list[Delivery] = []
     delivery = stream(connection, gaps=gaps)
-    delivery.start("snapshot", 0, [])
+    delivery.start(["snapshot"], 0, [])
     delivery.event(event(3))
     assert connection.texts == ["snapshot"]
     assert gaps == [delivery]
@@ -98,7 +99,7 @@ async def test_event_after_a_gap_waits_until_the_gap_is_filled():
 async def test_prices_for_a_client_that_does_not_read_are_conflated_to_the_newest_of_each_token():
     connection = Connection()
     delivery = stream(connection)
-    delivery.start("snapshot", 0, [("A", "1"), ("B", "2")])
+    delivery.start(["snapshot"], 0, [("A", "1"), ("B", "2")])
     connection.reading.clear()
     delivery.write("blocked")
     for round_ in range(100):
@@ -113,7 +114,7 @@ async def test_prices_for_a_client_that_does_not_read_are_conflated_to_the_newes
 async def test_events_for_a_client_that_does_not_read_are_all_kept_in_order():
     connection = Connection()
     delivery = stream(connection)
-    delivery.start("snapshot", 0, [])
+    delivery.start(["snapshot"], 0, [])
     connection.reading.clear()
     for seq in range(1, 6):
         delivery.event(event(seq))
@@ -125,7 +126,7 @@ async def test_events_for_a_client_that_does_not_read_are_all_kept_in_order():
 async def test_client_too_slow_for_its_events_is_closed_with_1013():
     connection = Connection()
     delivery = stream(connection, max_unsent=3)
-    delivery.start("snapshot", 0, [])
+    delivery.start(["snapshot"], 0, [])
     connection.reading.clear()
     for seq in range(1, 20):
         delivery.event(event(seq))
@@ -147,7 +148,7 @@ async def test_events_that_pile_up_before_the_snapshot_close_with_1013():
 async def test_nothing_is_sent_after_the_close():
     connection = Connection()
     delivery = stream(connection)
-    delivery.start("snapshot", 0, [("A", "1")])
+    delivery.start(["snapshot"], 0, [("A", "1")])
     delivery.close(CloseReason.REPLACED)
     delivery.close(CloseReason.TIMEOUT)
     delivery.write("late")
@@ -165,7 +166,7 @@ async def test_nothing_is_sent_after_the_close():
 async def test_close_waits_behind_what_a_slow_client_has_still_to_read():
     connection = Connection()
     delivery = stream(connection)
-    delivery.start("snapshot", 0, [])
+    delivery.start(["snapshot"], 0, [])
     connection.reading.clear()
     delivery.event(event(1))
     delivery.event(event(2))
@@ -180,7 +181,7 @@ async def test_connection_that_is_gone_ends_the_stream_quietly():
     connection = Connection()
     index = TokenIndex()
     delivery = stream(connection, index=index)
-    delivery.start("snapshot", 0, [("A", "1")])
+    delivery.start(["snapshot"], 0, [("A", "1")])
     connection.reading.clear()
     delivery.write("blocked")
     connection.gone = True
@@ -194,7 +195,7 @@ async def test_connection_that_is_gone_ends_the_stream_quietly():
 async def test_token_stays_held_until_the_last_position_in_it_closes():
     connection, index = Connection(), TokenIndex()
     delivery = stream(connection, index=index)
-    delivery.start("snapshot", 0, [("A", "one"), ("A", "two")])
+    delivery.start(["snapshot"], 0, [("A", "one"), ("A", "two")])
     delivery.event(event(1, None, "one"))
     assert set(index.holders("A")) == {delivery}
     delivery.event(event(2, None, "two"))
@@ -207,7 +208,7 @@ async def test_index_follows_the_events_order_and_not_that_of_their_arrival():
     """A close that overtakes its opening must not leave the token held for ever."""
     connection, index = Connection(), TokenIndex()
     delivery = stream(connection, index=index)
-    delivery.start("snapshot", 0, [])
+    delivery.start(["snapshot"], 0, [])
     delivery.event(event(2, None, "one"))
     delivery.event(event(1, "A", "one"))
     assert connection.texts == ["snapshot", "event 1", "event 2"]

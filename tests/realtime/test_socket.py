@@ -423,7 +423,7 @@ async def test_subscribe_to_the_same_agent_is_acknowledged(server, alice, agent,
         first = await socket.expect("subscribed")
         await socket.send(type="subscribe", agentId=str(agent.pk))
         second = await socket.expect("subscribed")
-    assert first["data"] == second["data"] == {"agentId": str(agent.pk), "seq": 1, "recovered": False}
+    assert first["data"] == second["data"] == {"agentId": str(agent.pk), "seq": 1, "recovered": True}
 
 
 async def test_subscribe_to_another_own_agent_moves_the_socket(server, alice, agent, position):

@@ -1,0 +1,82 @@
+"""What daphne 4.2.3 lacks: close codes and reasons on the wire, and a `send` that waits for a slow client.
+
+Closing: daphne hands it to autobahn's `sendClose`, which raises on any code but 1000 and 3000–4999, and drops the
+reason (daphne #374, autobahn-python #1642, both open). autobahn's `sendCloseFrame`, one level below, takes every code
+of RFC 6455, section 7.4.1.
+
+Waiting: daphne's `send` returns whether or not the transport can take the bytes, so that a client that does not read
+grows the process. Twisted tells a registered producer when its buffer is over 64 KiB and when it is empty again; the
+send waits in between, as uvicorn's does.
+
+pyproject.toml holds daphne below 4.3: look here again before that changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from daphne import server, ws_protocol
+
+from realtime.protocol import CloseReason
+
+
+class Backpressure:
+    """A Twisted push producer (IPushProducer) that knows whether its transport takes more."""
+
+    def __init__(self) -> None:
+        self.writable = asyncio.Event()
+        self.writable.set()
+
+    def pauseProducing(self) -> None:  # noqa: N802
+        self.writable.clear()
+
+    def resumeProducing(self) -> None:  # noqa: N802
+        self.writable.set()
+
+    def stopProducing(self) -> None:  # noqa: N802
+        self.writable.set()  # the connection is gone: whoever waits need not
+
+
+class WebSocketProtocol(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
+    backpressure: Backpressure | None = None
+    """None until the handshake is done."""
+
+    def onOpen(self) -> None:  # noqa: N802
+        super().onOpen()
+        self.backpressure = Backpressure()
+        # The HTTP channel that this connection began as is registered still; it would stop reading, too.
+        self.transport.unregisterProducer()
+        self.transport.registerProducer(self.backpressure, streaming=True)
+
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        if message.get("type") == "websocket.close" and self.state == self.STATE_OPEN:
+            self._close(message.get("code") or 1000, message.get("reason") or "")
+        else:
+            super().handle_reply(message)
+
+    def handle_exception(self, exception: BaseException) -> None:
+        if self.state == self.STATE_OPEN:
+            close = CloseReason.INTERNAL_ERROR.value
+            self._close(close.code, close.reason)
+        else:
+            super().handle_exception(exception)
+
+    def _close(self, code: int, reason: str) -> None:
+        self.sendCloseFrame(code=code, reasonUtf8=reason.encode(), isReply=False)
+
+
+_handle_reply = server.Server.handle_reply
+
+
+async def _handle_reply_once_writable(self: Any, protocol: Any, message: dict[str, Any]) -> None:
+    backpressure = getattr(protocol, "backpressure", None)
+    if backpressure is not None and not backpressure.writable.is_set():
+        await backpressure.writable.wait()
+    await _handle_reply(self, protocol, message)
+
+
+def install() -> None:
+    """Make every daphne of this process so, however it is started."""
+    ws_protocol.WebSocketFactory.protocol = WebSocketProtocol
+    server.Server.handle_reply = _handle_reply_once_writable
