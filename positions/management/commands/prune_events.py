@@ -1,0 +1,53 @@
+"""`manage.py prune_events`: remove old events from the log."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from positions.models import PositionEvent
+
+UNITS = {"d": "days", "h": "hours", "m": "minutes"}
+
+
+class Command(BaseCommand):
+    help = (
+        "Remove events that are older than a given age, in batches. A client that resumes from before them gets"
+        " a fresh initial_data."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--older-than", required=True, metavar="AGE", help="such as 30d, 12h or 90m")
+        parser.add_argument("--batch", type=int, default=5000, metavar="ROWS", help="rows at a time (5000)")
+
+    def handle(self, **options: Any) -> None:
+        if options["batch"] < 1:
+            raise CommandError(f"--batch must be at least 1; it is {options['batch']}.")
+        until = timezone.now() - _age(options["older_than"])
+        old = PositionEvent.objects.filter(created_at__lt=until).order_by()
+        total, removed = old.count(), 0
+        while keys := list(old.values_list("pk", flat=True)[: options["batch"]]):
+            # A batch a transaction: writers and readers of the log are never kept waiting for the whole.
+            removed += PositionEvent.objects.filter(pk__in=keys).delete()[0]
+            self._progress(f"{removed:,} of {total:,} events removed")
+        if self.stdout.isatty():
+            self.stdout.write("")
+        self.stdout.write(f"{removed:,} events from before {until:%Y-%m-%d %H:%M} UTC removed.")
+
+    def _progress(self, line: str) -> None:
+        if self.stdout.isatty():
+            self.stdout.write(f"\r{line}", ending="")
+            self.stdout.flush()
+        else:
+            self.stdout.write(line)
+
+
+def _age(text: str) -> timedelta:
+    match = re.fullmatch(r"(\d{1,6})([dhm])", text)
+    if not match or int(match[1]) == 0:
+        raise CommandError(f"--older-than must be an age such as 30d, 12h or 90m; it is {text!r}.")
+    return timedelta(**{UNITS[match[2]]: int(match[1])})

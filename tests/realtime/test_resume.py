@@ -1,0 +1,329 @@
+"""Coming back: `lastSeq`, `refresh`, healing, and one socket per agent over two processes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from decimal import Decimal
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+from rest_framework_simplejwt.tokens import RefreshToken
+
+from positions import services, valkey
+from positions.models import Agent, Position, PositionEvent
+from positions.prices.cache import put_prices
+from realtime.broadcast import broadcast_prices
+from tests.conftest import BONK, quote
+from tests.live import PATIENCE_SECONDS, Server, access_token, client, watching
+
+in_thread = sync_to_async
+# Healing waits for this; nothing here depends on how long it is.
+SOON = {"NEXGENT_HEALING_SECONDS": "0.2"}
+
+
+def move(position: Position, *percentages: int) -> None:
+    for percentage in percentages:
+        services.move_stop_loss(position_id=position.pk, percentage=Decimal(-percentage))
+
+
+def move_unheard(position: Position, *percentages: int) -> None:
+    """As if the writer had died right after its commit: the rows are there, no message was sent."""
+    with transaction.atomic():
+        move(position, *percentages)
+        connection.run_on_commit.clear()
+
+
+def resuming(server: Server, user: User, agent: Agent, last_seq: object):
+    query = {"token": access_token(user), "agentId": str(agent.pk), "lastSeq": str(last_seq)}
+    return client(server, query=query)
+
+
+@pytest.fixture(params=["daphne", "uvicorn"])
+def healing_server(request, transactional_db, tmp_path):
+    with Server(request.param, log=tmp_path / "log", **SOON) as running:
+        yield running
+
+
+# lastSeq in the query
+
+
+async def test_resume_brings_exactly_the_missed_events_then_the_newest_prices(server, alice, agent, position):
+    await broadcast_prices([quote(BONK, "0.25", "50")])
+    await put_prices([quote(BONK, "0.5", "100")])
+    await in_thread(move)(position, 1, 2, 3)
+    async with resuming(server, alice, agent, 2) as socket:
+        await socket.expect("connected")
+        subscribed = (await socket.expect("subscribed"))["data"]
+        assert subscribed == {"agentId": str(agent.pk), "seq": 4, "recovered": True}
+        updates = [(await socket.expect("position_update"))["data"] for _ in range(2)]
+        assert [update["seq"] for update in updates] == [3, 4]
+        assert [update["position"]["currentStopLossPercentage"] for update in updates] == [-2, -3]
+        prices = (await socket.expect("price_update_batch"))["data"]["updates"]
+        assert prices == [{"tokenAddress": BONK, "price": 0.5, "priceUsd": 100}]
+        await in_thread(move)(position, 4)
+        assert (await socket.expect("position_update"))["data"]["seq"] == 5
+
+
+async def test_resume_with_nothing_missed_goes_on(server, alice, agent, position):
+    async with resuming(server, alice, agent, 1) as socket:
+        await socket.expect("connected")
+        assert (await socket.expect("subscribed"))["data"]["recovered"] is True
+        await in_thread(move)(position, 1)
+        update = await socket.until("position_update")
+        assert update["data"]["seq"] == 2
+
+
+async def test_resume_follows_positions_that_came_and_went(server, alice, agent, wallet, position):
+    """What is told of prices afterwards is what is held now, not what was held in between."""
+
+    def trade() -> None:
+        services.close_position(position_id=position.pk, proceeds_sol=Decimal(1))
+        again = services.open_position(
+            wallet=wallet, token_address=BONK, token_symbol="BONK", tokens=Decimal(1), spent_sol=Decimal(1)
+        )
+        services.close_position(position_id=again.pk, proceeds_sol=Decimal(1))
+
+    await in_thread(trade)()
+    async with resuming(server, alice, agent, 1) as socket:
+        await socket.expect("connected")
+        await socket.expect("subscribed")
+        kinds = [(await socket.expect("position_update"))["data"]["eventType"] for _ in range(3)]
+        assert kinds == ["position_closed", "position_created", "position_closed"]
+        await broadcast_prices([quote(BONK, "0.75")])
+        await socket.send(type="ping")
+        await socket.expect("pong")
+
+
+@pytest.mark.parametrize("last_seq", [99, "pruned"])
+async def test_resume_from_where_events_are_not_kept_gets_a_snapshot(
+    server, alice, agent, position, last_seq
+):
+    await in_thread(move)(position, 1, 2)
+    if last_seq == "pruned":
+        await PositionEvent.objects.filter(seq=2).adelete()
+        last_seq = 1
+    async with resuming(server, alice, agent, last_seq) as socket:
+        await socket.expect("connected")
+        subscribed = (await socket.expect("subscribed"))["data"]
+        assert (subscribed["recovered"], subscribed["seq"]) == (False, 3)
+        initial = (await socket.expect("initial_data"))["data"]
+        assert (initial["seq"], len(initial["positions"])) == (3, 1)
+
+
+@pytest.mark.parametrize("last_seq", ["", "-1", "1.5", "x", "\uff19", "9" * 40])
+async def test_resume_with_a_senseless_number_says_so_and_starts_over(server, alice, agent, last_seq):
+    async with resuming(server, alice, agent, last_seq) as socket:
+        await socket.expect("connected")
+        if last_seq:  # an empty one is none
+            assert (await socket.expect("error"))["data"] == {
+                "code": "invalid_message",
+                "message": "lastSeq must be a whole number of 0 or more",
+            }
+        await socket.expect("initial_data")
+
+
+async def test_resume_while_a_writer_commits_misses_and_doubles_nothing(server, alice, agent, position):
+    stop = asyncio.Event()
+    seen: list[int] = [1]
+
+    async def write() -> None:
+        while not stop.is_set():
+            await in_thread(move)(position, 1)
+
+    writer = asyncio.create_task(write())
+    try:
+        for _ in range(10):
+            async with resuming(server, alice, agent, seen[-1]) as socket:
+                await socket.expect("connected")
+                assert (await socket.expect("subscribed"))["data"]["recovered"] is True
+                seen += [(await socket.until("position_update"))["data"]["seq"] for _ in range(5)]
+    finally:
+        stop.set()
+        await writer
+    assert seen == list(range(1, len(seen) + 1))
+
+
+# subscribe
+
+
+async def test_subscribe_with_last_seq_brings_the_missed_events_again(server, alice, agent, position):
+    await in_thread(move)(position, 1, 2)
+    async with watching(server, alice, agent) as socket:
+        await socket.send(type="subscribe", data={"agentId": str(agent.pk), "lastSeq": 1})
+        assert (await socket.expect("subscribed"))["data"]["recovered"] is True
+        assert [(await socket.expect("position_update"))["data"]["seq"] for _ in range(2)] == [2, 3]
+
+
+async def test_subscribe_with_a_last_seq_of_the_future_gets_a_snapshot(server, alice, agent, position):
+    async with watching(server, alice, agent) as socket:
+        await socket.send(type="subscribe", data={"agentId": str(agent.pk), "lastSeq": 7})
+        assert (await socket.expect("subscribed"))["data"]["recovered"] is False
+        assert (await socket.expect("initial_data"))["data"]["seq"] == 1
+
+
+# refresh
+
+
+async def test_refresh_prolongs_the_connection(server, alice, agent):
+    token = access_token(alice, exp=int(time.time()) + 3)
+    async with client(server, token=token, agent=agent) as socket:
+        await socket.expect("connected")
+        await socket.expect("initial_data")
+        later = int(time.time()) + 8
+        await socket.send(type="refresh", data={"token": access_token(alice, exp=later)})
+        refreshed = (await socket.expect("refreshed"))["data"]
+        assert refreshed["tokenExpiresAt"].endswith("Z")
+        code, reason, _ = await socket.closed()
+        assert (code, reason) == (1008, "Token expired")
+        assert time.time() >= later  # not when the first token did
+
+
+@pytest.mark.parametrize("which", ["nonsense", "refresh token", "expired", "someone else's"])
+async def test_refresh_with_a_token_that_does_not_hold_is_refused_and_the_socket_stays(
+    server, alice, bob, agent, which
+):
+    token = {
+        "nonsense": "nonsense",
+        "refresh token": str(RefreshToken.for_user(alice)),
+        "expired": access_token(alice, exp=int(time.time()) - 1),
+        "someone else's": access_token(bob),
+    }[which]
+    async with watching(server, alice, agent) as socket:
+        await socket.send(type="refresh", token=token)
+        assert (await socket.expect("error"))["data"] == {
+            "code": "token_refused",
+            "message": "the token is malformed, expired, no access token, or not this user's",
+        }
+        await socket.send(type="ping")
+        await socket.expect("pong")
+
+
+async def test_refresh_without_a_token_names_it(server, alice, agent):
+    async with watching(server, alice, agent) as socket:
+        await socket.send(type="refresh", data={})
+        assert (await socket.expect("error"))["data"]["message"] == "token must be a string"
+
+
+# Healing
+
+
+async def test_healing_brings_events_that_nobody_sent(healing_server, alice, agent, position):
+    async with watching(healing_server, alice, agent) as socket:
+        await in_thread(move_unheard)(position, 1, 2, 3)
+        assert [(await socket.expect("position_update"))["data"]["seq"] for _ in range(3)] == [2, 3, 4]
+
+
+async def test_healing_of_pruned_events_brings_a_snapshot(healing_server, alice, agent, position):
+    def move_and_prune() -> None:
+        with transaction.atomic():
+            move(position, 1, 2)
+            connection.run_on_commit.clear()
+            PositionEvent.objects.filter(seq=2).delete()
+
+    async with watching(healing_server, alice, agent) as socket:
+        await in_thread(move_and_prune)()
+        initial = (await socket.expect("initial_data"))["data"]
+        assert (initial["seq"], initial["positions"][0]["currentStopLossPercentage"]) == (3, -2)
+        await in_thread(move)(position, 3)
+        assert (await socket.expect("position_update"))["data"]["seq"] == 4
+
+
+@pytest.mark.parametrize("change", ["deactivated", "handed over", "deleted"])
+async def test_healing_ends_the_socket_of_whoever_may_not_watch_any_more(
+    healing_server, alice, bob, agent, change
+):
+    """By writes that send no signal."""
+    async with watching(healing_server, alice, agent) as socket:
+        if change == "deactivated":
+            await User.objects.filter(pk=alice.pk).aupdate(is_active=False)
+        elif change == "handed over":
+            await Agent.objects.filter(pk=agent.pk).aupdate(owner=bob)
+        else:
+            await in_thread(_raw_delete)(agent)
+        code, reason, messages = await socket.closed()
+    assert (code, reason) == (1008, "Access revoked")
+    assert messages[-1]["data"]["reconnect"] is False
+
+
+def _raw_delete(agent: Agent) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM positions_agent WHERE id = %s", [agent.pk])
+
+
+async def test_healing_brings_prices_that_nobody_sent(healing_server, alice, agent, position):
+    async with watching(healing_server, alice, agent) as socket:
+        await put_prices([quote(BONK, "0.125", "25")])
+        prices = (await socket.expect("price_update_batch"))["data"]["updates"]
+        assert prices == [{"tokenAddress": BONK, "price": 0.125, "priceUsd": 25}]
+
+
+# One socket per agent
+
+
+@pytest.fixture
+def pair(transactional_db, tmp_path):
+    """A daphne and a uvicorn process that heal soon."""
+    with (
+        Server("daphne", log=tmp_path / "daphne", **SOON) as first,
+        Server("uvicorn", log=tmp_path / "uvicorn", **SOON) as second,
+    ):
+        yield first, second
+
+
+async def test_exactly_one_socket_survives_a_race_over_two_processes(pair, alice):
+    agents = [await Agent.objects.acreate(owner=alice, name=f"agent {n}") for n in range(10)]
+    token = access_token(alice)
+
+    async def contend(server: Server, agent: Agent) -> str:
+        async with client(server, token=token, agent=agent) as socket:
+            try:
+                async with asyncio.timeout(PATIENCE_SECONDS / 4):
+                    code, reason, _ = await socket.closed()
+            except TimeoutError:
+                return "open"
+            return f"{code} {reason}"
+
+    races = [asyncio.gather(*(contend(pair[turn % 2], agent) for turn in range(20))) for agent in agents]
+    for ends in await asyncio.gather(*races):
+        assert ends.count("open") == 1, ends
+        assert ends.count("1000 New connection established") == 19, ends
+
+
+async def test_two_sockets_of_one_agent_that_never_heard_of_each_other_end_up_as_one(
+    pair, alice, agent, position
+):
+    """The second one's claim is written past the channel layer, as if its message had been lost."""
+    async with watching(pair[0], alice, agent) as first:
+        held = int(await valkey.async_client().hget("nexgent:owners", str(agent.pk)))
+        await valkey.async_client().hset("nexgent:owners", str(agent.pk), str(held + 1))
+        assert (await first.closed())[:2] == (1000, "New connection established")
+
+
+async def test_socket_survives_a_server_that_comes_back_empty(pair, alice, agent, position):
+    """Claims are written down again, and a newer socket still wins."""
+    async with watching(pair[0], alice, agent) as first:
+        await valkey.async_client().flushdb()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await valkey.async_client().hget("nexgent:owners", str(agent.pk)) is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await in_thread(move)(position, 1)
+        await first.expect("position_update")
+        async with watching(pair[1], alice, agent) as second:
+            assert (await first.closed())[:2] == (1000, "New connection established")
+            await in_thread(move)(position, 2)
+            await second.expect("position_update")
+
+
+async def test_agent_of_a_killed_process_is_free_at_once(transactional_db, tmp_path, alice, agent, position):
+    with (
+        Server("daphne", log=tmp_path / "one", **SOON) as doomed,
+        Server("daphne", log=tmp_path / "two", **SOON) as other,
+    ):
+        async with watching(doomed, alice, agent):
+            doomed.process.kill()
+        async with watching(other, alice, agent) as socket:
+            await in_thread(move)(position, 1)
+            await socket.expect("position_update")
