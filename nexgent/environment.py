@@ -118,6 +118,7 @@ def sqlite(path: Path) -> dict[str, Any]:
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": path,
         "CONN_MAX_AGE": None,
+        "TEST": {"NAME": f"{path}.test"},  # a file, for server processes of the tests to open, too
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,

@@ -43,6 +43,7 @@ INSTALLED_APPS = [
     "channels",
     "rest_framework",
     "django_filters",
+    "drf_spectacular",
     "positions",
     "realtime",
 ]
@@ -111,6 +112,16 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["positions.api.json.ExactJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["positions.api.json.ExactJSONRenderer"],
     "EXCEPTION_HANDLER": "positions.api.errors.handle",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Nexgent",
+    "DESCRIPTION": "What trading agents hold, and what it is worth. Live: the socket at /ws, docs/protocol.md.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api/",
+    "ENFORCE_NON_BLANK_FIELDS": True,
+    "POSTPROCESSING_HOOKS": ["positions.api.schema.add_components"],
 }
 
 # The socket. Seconds and bytes as named; docs/settings.md says what each is for.

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from channels.middleware import BaseMiddleware
-from channels.security.websocket import OriginValidator
+from channels.security.websocket import OriginValidator, WebsocketDenier
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db import DatabaseError
+from psycopg_pool import PoolTimeout
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import AccessToken
 
 from realtime.database import in_database_thread
+
+logger = logging.getLogger(__name__)
 
 
 class TokenAuthMiddleware(BaseMiddleware):  # type: ignore[misc]
@@ -24,11 +29,16 @@ class TokenAuthMiddleware(BaseMiddleware):  # type: ignore[misc]
 
     The token is `?token=…`, or `Authorization: Bearer …`. Only access tokens count. Whatever is wrong with it, the
     user is anonymous: the consumer answers, since a browser cannot read a refused handshake. One query, none for a
-    token that does not hold.
+    token that does not hold. A database that is away leaves the user None.
     """
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
-        user, expires_at = await authenticate(_token(scope))
+        user: AbstractBaseUser | AnonymousUser | None
+        try:
+            user, expires_at = await authenticate(_token(scope))
+        except (DatabaseError, PoolTimeout) as error:
+            logger.warning("a socket's user cannot be looked up: %s", error)
+            user, expires_at = None, None
         return await super().__call__({**scope, "user": user, "token_expires_at": expires_at}, receive, send)
 
 
@@ -39,8 +49,13 @@ class SentOriginValidator(OriginValidator):  # type: ignore[misc]
         super().__init__(application, settings.ALLOWED_HOSTS + settings.REALTIME["ALLOWED_ORIGINS"])
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
-        if not any(name == b"origin" for name, _ in scope["headers"]):
+        origins = [value for name, value in scope["headers"] if name == b"origin"]
+        if not origins:
             return await self.application(scope, receive, send)
+        try:
+            urlsplit(origins[-1].decode("latin-1"))
+        except ValueError:  # the parent would raise
+            return await WebsocketDenier()(scope, receive, send)
         return await super().__call__(scope, receive, send)
 
 

@@ -14,7 +14,7 @@ from realtime.storage import Holdings, holdings, missed_events
 
 
 class NoSuchAgent(Exception):
-    """The agent is gone."""
+    """The agent is gone, or no longer this user's."""
 
 
 async def begin(hub: Hub, delivery: Delivery, last_seq: int | None, *, acknowledge: bool) -> None:
@@ -25,12 +25,12 @@ async def begin(hub: Hub, delivery: Delivery, last_seq: int | None, *, acknowled
     """
     if delivery.closed:
         return
-    held = await holdings(delivery.agent_id)
+    held = await holdings(delivery.agent_id, delivery.user_id)
     if held is None:
         raise NoSuchAgent
     missed = await _missed(delivery.agent_id, held.seq, last_seq)
     positions = [*held.positions, *(event.position for event in missed or () if event.position)]
-    await hub.prices.learn({position["token_address"] for position in positions}, ask_source=True)
+    await hub.fan_out.learn({position["token_address"] for position in positions}, ask_source=True)
     # From here to the end nothing is awaited: a price that came meanwhile is in hub.prices, a later one finds the
     # index filled.
     tokens = [(position["token_address"], position["id"]) for position in held.positions]

@@ -26,10 +26,13 @@ WAIT_SECONDS = 1.0
 TRIES = 3
 AGENTS_PER_CALL = 1000
 
-# Where the server has lost the counter it goes on from the clock (µs), ahead of every number given so far.
+# Higher than every claim before it, also where the server has lost its counter, or came back with an old one: claims
+# are never below the clock (µs). Written as text, since Lua would write such numbers with an exponent.
 _TAKE = """
-redis.call('SET', KEYS[1], ARGV[2], 'NX')
-local claim = redis.call('INCR', KEYS[1])
+local counter = tonumber(redis.call('GET', KEYS[1]) or '0')
+local owner = tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or '0')
+local claim = string.format('%.0f', math.max(counter + 1, owner + 1, tonumber(ARGV[2])))
+redis.call('SET', KEYS[1], claim)
 redis.call('HSET', KEYS[2], ARGV[1], claim)
 return claim
 """

@@ -17,6 +17,8 @@ from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
+from django.db import DatabaseError
+from psycopg_pool import PoolTimeout
 
 from positions.snapshots import timestamp
 from positions.valkey import Unavailable
@@ -47,6 +49,7 @@ from realtime.storage import may_watch
 logger = logging.getLogger(__name__)
 
 NOT_AUTHENTICATED = "the token is missing, malformed, expired, no access token, or its user is not active"
+DATABASE_AWAY = "positions cannot be read right now"
 NOT_YOURS = "no such agent among yours"
 SOMETHING_WENT_WRONG = "something went wrong on the server"
 
@@ -78,6 +81,9 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             await getattr(self, get_handler_name(message))(message)
         except (StopConsumer, asyncio.CancelledError):
             raise
+        except (DatabaseError, PoolTimeout) as error:
+            logger.warning("agent %s: the database is away: %s", self.delivery.agent_id, error)
+            self._refuse(CloseReason.TRY_LATER, ErrorCode.TRY_LATER, DATABASE_AWAY)
         except Exception:
             logger.exception("agent %s: a socket failed", self.delivery.agent_id)
             self._refuse(CloseReason.INTERNAL_ERROR, ErrorCode.INTERNAL_ERROR, SOMETHING_WENT_WRONG)
@@ -95,6 +101,8 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             self._refuse(
                 CloseReason.TRY_LATER, ErrorCode.TRY_LATER, "this server takes no more sockets right now"
             )
+        elif user is None:
+            self._refuse(CloseReason.TRY_LATER, ErrorCode.TRY_LATER, DATABASE_AWAY)
         elif not user.is_authenticated:
             self._refuse(
                 CloseReason.AUTHENTICATION_FAILED, ErrorCode.AUTHENTICATION_FAILED, NOT_AUTHENTICATED
@@ -125,7 +133,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     def _new_delivery(self, agent_id: str) -> Delivery:
         return Delivery(
             self.base_send,
-            user_id=self.scope["user"].pk,
+            user_id=getattr(self.scope["user"], "pk", None),
             agent_id=agent_id,
             index=self.hub.index,
             max_unsent=settings.REALTIME["MAX_UNSENT_EVENTS"],
@@ -243,9 +251,9 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         if silent_seconds >= settings.REALTIME["DEAD_AFTER_SECONDS"]:
             self.delivery.close(CloseReason.TIMEOUT)
             return
-        self._write(protocol.Ping(protocol.now()))
         wait = min(interval, max(0.01, settings.REALTIME["DEAD_AFTER_SECONDS"] - silent_seconds))
         self._ping = asyncio.get_running_loop().call_later(wait, self._check_alive)
+        self._write(protocol.Ping(protocol.now()))
 
     def _expire(self) -> None:
         self._refuse(CloseReason.TOKEN_EXPIRED, ErrorCode.TOKEN_EXPIRED, "the access token has expired")

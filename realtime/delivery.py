@@ -7,6 +7,7 @@ a client that reads slowly holds up nobody but itself.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -14,6 +15,8 @@ from typing import Any, NamedTuple
 from realtime import protocol
 from realtime.eager import send_eagerly
 from realtime.protocol import Close, CloseReason
+
+logger = logging.getLogger(__name__)
 
 AsgiSend = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -141,6 +144,8 @@ class Delivery:
         """Send what waits, as far as its numbers follow on the last one sent."""
         assert self.seq is not None  # noqa: S101  callers have a snapshot
         for seq in sorted(self._ahead):
+            if self.closed:  # by a write that was one too many
+                return
             if seq > self.seq + 1:
                 self._on_gap(self)
                 return
@@ -157,7 +162,9 @@ class Delivery:
 
     def prices(self, tokens: Iterable[str], fragments: Mapping[str, str], at: str) -> None:
         """Send the fragments of these tokens as one batch, now, or the newest of each once the client reads."""
-        if self._writing is None and self.seq is not None:
+        if self.seq is None:
+            return  # what the stream begins with holds the newest
+        if self._writing is None:
             self.write(protocol.price_batch([fragments[token] for token in tokens], at))
         else:
             for token in tokens:
@@ -212,24 +219,26 @@ class Delivery:
             return
         if reason is CloseReason.TRY_LATER:
             self._queue.clear()
-        self._release_all()
-        self._prices.clear()
-        self._ahead.clear()
         close = reason.value
-        self.write(protocol.closing(close, retry_after_seconds=self._retry_after_seconds))
-        self.closed = close
+        self._end(close)
+        text = protocol.closing(close, retry_after_seconds=self._retry_after_seconds)
+        self._put({"type": "websocket.send", "text": text})
         self._put({"type": "websocket.close", "code": close.code, "reason": close.reason})
-        self._on_close(self)
 
     def abandon(self) -> None:
         """Send nothing more: the connection is gone."""
-        self.closed = self.closed or Close(1006, "", reconnect=True)
-        self._release_all()
+        self._end(Close(1006, "", reconnect=True))
         self._queue.clear()
-        self._prices.clear()
-        self._ahead.clear()
         if self._writing:
             self._writing.cancel()
+
+    def _end(self, close: Close) -> None:
+        if self.closed is None:
+            self.closed = close
+            self._release_all()
+            self._prices.clear()
+            self._ahead.clear()
+            self._on_close(self)
 
     def _put(self, message: dict[str, Any]) -> None:
         if self._writing:
@@ -237,14 +246,18 @@ class Delivery:
             if len(self._queue) > self._max_unsent and not self.closed:
                 self.close(CloseReason.TRY_LATER)
             return
-        self._writing = send_eagerly(self._send(message))
+        try:
+            self._writing = send_eagerly(self._send(message))
+        except Exception as error:  # noqa: BLE001  servers say that a connection is gone in ways of their own
+            logger.debug("agent %s: a connection is gone: %r", self.agent_id, error)
+            self.abandon()
+            return
         if self._writing:
             self._writing.add_done_callback(self._written)
 
     def _written(self, task: asyncio.Task[None]) -> None:
         self._writing = None
         if task.cancelled() or task.exception() is not None:
-            # The connection is gone; the server tells the consumer, which cleans up.
             self.abandon()
             return
         while self._queue and not self._writing:

@@ -12,15 +12,13 @@ def send_eagerly(sending: Awaitable[None]) -> asyncio.Task[None] | None:
     """Run a send until it first has to wait; return a task for the rest, None where there is no rest.
 
     Nearly every send ends at once (uvicorn: the transport takes the bytes; daphne: always), and a task for each
-    would cost more than the send itself. Python 3.12's `Task(eager_start=True)` does the same. A connection that is
-    gone raises from servers as OSError: there is nobody left to tell.
+    would cost more than the send itself. Python 3.12's `Task(eager_start=True)` does the same. Raises what the send
+    raises before it first waits.
     """
     coroutine: Coroutine[Any, Any, None] = sending if asyncio.iscoroutine(sending) else _awaiting(sending)
     try:
         waiting_for = coroutine.send(None)
     except StopIteration:
-        return None
-    except OSError:
         return None
     return asyncio.ensure_future(_rest(coroutine, waiting_for))
 

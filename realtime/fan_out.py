@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
+from positions import valkey
 from positions.prices.quotes import Quote
 from positions.snapshots import number
 from realtime import protocol
@@ -41,14 +42,20 @@ class PriceFanOut:
                 logger.warning("a price batch has an update that is none: %s", error)
         await self._send(self._book.remember(quotes))
 
-    async def refresh(self) -> None:
-        """Read the prices of all tokens held here, and send those that differ from what was known: one MGET.
+    async def learn(self, tokens: Collection[str], *, ask_source: bool) -> None:
+        """See to it that the book has what can be known about these tokens.
 
-        Raises valkey.Unavailable.
+        Never raises for want of prices: the purchase price stands in. Whoever holds a token whose price is news is
+        told: that it is in the book would otherwise keep a later look from telling them.
         """
-        before = dict(self._book.quotes)
-        newer = await self._book.read(self._index.tokens())
-        await self._send([quote for quote in newer if not quote.same_price(before.get(quote.token_address))])
+        try:
+            await self._send(await self._book.read(tokens, ask_source=ask_source))
+        except valkey.Unavailable as error:
+            logger.warning("prices of %d tokens not read: %s", len(tokens), error)
+
+    async def refresh(self) -> None:
+        """Read the prices of all tokens held here, and send what is news: one MGET. Raises valkey.Unavailable."""
+        await self._send(await self._book.read(self._index.tokens()))
 
     def send_newest(self, delivery: Delivery, tokens: Iterable[str]) -> None:
         """Send one socket what is known about these tokens."""

@@ -64,8 +64,6 @@ class Hub:
         self._arrivals = TokenBucket(
             settings.REALTIME["CONNECTS_PER_SECOND"], settings.REALTIME["CONNECT_BURST"]
         )
-        self.listening = False
-        """Whether the channel layer delivers here."""
         self.claims = Claims()
         self._presence = Presence(self.id)
         self._healing = Healing(self)
@@ -84,7 +82,12 @@ class Hub:
         """Run it beside everything else, and keep it from being collected until it ends."""
         task = asyncio.ensure_future(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("a task of the hub failed", exc_info=task.exception())
 
     # Coming and going
 
@@ -155,7 +158,7 @@ class Hub:
         token = event.position["token_address"] if event.position else None
         if token is not None and token not in self.prices.quotes:
             # Not of the source: that may take seconds, and every other message waits behind this one.
-            await self.prices.learn([token], ask_source=False)
+            await self.fan_out.learn([token], ask_source=False)
         if delivery.agent_id == event.agent_id:  # else it has moved to another agent meanwhile
             delivery.event(self.as_sent(event))
 
@@ -210,25 +213,32 @@ class Hub:
         while True:
             try:
                 channel_layer = get_channel_layer()
-                self._channel = await channel_layer.new_channel()
-                await channel_layer.group_add(protocol.PRICES_GROUP, self._channel)
-                for agent_id in self.sockets:
-                    await channel_layer.group_add(agent_group(agent_id), self._channel)
+                if self._channel is None:
+                    self._channel = await channel_layer.new_channel()
+                for group in [protocol.PRICES_GROUP, *map(agent_group, self.sockets)]:
+                    await channel_layer.group_add(group, self._channel)
                 self._channel_ready.set()
-                self.listening, failures = True, 0
-                while True:
-                    await self._handle(await channel_layer.receive(self._channel))
+                failures = 0
+                await self._receive(channel_layer)
             except valkey.Unavailable as error:
-                self.listening = False
                 self._channel_ready.clear()
                 wait = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
                 failures += 1
                 logger.warning("the channel layer is away (%s); trying again in %s s", error, wait)
                 await asyncio.sleep(wait)
+
+    async def _receive(self, channel_layer: Any) -> None:
+        while True:
+            try:
+                message = await channel_layer.receive(self._channel)
+            except valkey.Unavailable:
+                raise
             except Exception:
                 # One message that cannot be unpacked. The layer has taken it off its queue.
                 logger.exception("a message from the channel layer was not understood")
                 await asyncio.sleep(0)
+            else:
+                await self._handle(message)
 
     async def _handle(self, message: Mapping[str, Any]) -> None:
         kind = message.get("type")
@@ -250,8 +260,11 @@ class Hub:
     async def _check_access(self, message: AccessMessage) -> None:
         """End the agent's socket if its user may not watch the agent any more."""
         delivery = self.sockets.get(message.agent_id)
-        if delivery is not None and not await may_watch(delivery.user_id, UUID(message.agent_id)):
-            self.revoke(delivery)
+        try:
+            if delivery is not None and not await may_watch(delivery.user_id, UUID(message.agent_id)):
+                self.revoke(delivery)
+        except (DatabaseError, PoolTimeout) as error:
+            logger.warning("agent %s: access not checked, left to healing: %s", message.agent_id, error)
 
     def _socket_claimed(self, message: ClaimMessage) -> None:
         self.claims.heard(message)

@@ -94,7 +94,7 @@ def price_message(quotes: Iterable[Quote]) -> dict[str, Any]:
                 "token_address": quote.token_address,
                 "price": digits(quote.price),
                 "price_usd": None if quote.price_usd is None else digits(quote.price_usd),
-                "as_of": timestamp(quote.as_of),
+                "as_of": quote.as_of.isoformat(),  # in full: hubs compare it with what the cache says
             }
             for quote in quotes
         ],

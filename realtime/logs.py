@@ -6,6 +6,7 @@ import logging
 import re
 
 _TOKEN = re.compile(r"(?i)((?:token|access|refresh)=)[^&\s\"']+")
+_JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")  # wherever it stands, however its name is written
 SERVER_LOGGERS = (
     "uvicorn.error",
     "uvicorn.access",
@@ -16,7 +17,7 @@ SERVER_LOGGERS = (
 
 
 def redact(text: str) -> str:
-    return _TOKEN.sub(r"\1…", text)
+    return _JWT.sub("…", _TOKEN.sub(r"\1…", text))
 
 
 class RedactTokens(logging.Filter):

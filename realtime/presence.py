@@ -7,6 +7,7 @@ process dies, so that nobody is a ghost for longer than three beats.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Collection
@@ -29,42 +30,57 @@ class Presence:
     def __init__(self, hub_id: str) -> None:
         self._hub_id = hub_id
         self._agents: set[str] = set()
+        self._came: set[str] = set()
+        self._went: set[str] = set()
         self._changed = asyncio.Event()
 
     def add(self, agent_id: str) -> None:
         self._agents.add(agent_id)
+        self._came.add(agent_id)
+        self._went.discard(agent_id)
         self._changed.set()
 
     def remove(self, agent_id: str) -> None:
         self._agents.discard(agent_id)
+        self._went.add(agent_id)
+        self._came.discard(agent_id)
         self._changed.set()
 
     async def run(self) -> None:
         """Write what has changed, soon after it has, and all of it with every beat. Ends by cancellation only."""
         beat_seconds: float = settings.REALTIME["PRESENCE_SECONDS"]
-        failing = False
+        failing, beat_due = False, 0.0
         while True:
             try:
-                await self._write(lapse_seconds=3 * beat_seconds)
+                now = time.monotonic()
+                is_beat = now >= beat_due
+                await self._write(everything=is_beat, lapse_seconds=3 * beat_seconds)
+                beat_due = now + beat_seconds if is_beat else beat_due
                 failing = False
             except valkey.Unavailable as error:
                 if not failing:
                     logger.warning("who is connected cannot be written: %s", error)
-                failing = True
-            try:
-                await asyncio.wait_for(self._changed.wait(), beat_seconds)
+                failing, beat_due = True, 0.0
                 await asyncio.sleep(GATHER_SECONDS)
-            except TimeoutError:
-                pass
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(
+                    self._changed.wait(), max(0.0, beat_due - time.monotonic()) or beat_seconds
+                )
+                await asyncio.sleep(GATHER_SECONDS)
 
-    async def _write(self, *, lapse_seconds: float) -> None:
+    async def _write(self, *, everything: bool, lapse_seconds: float) -> None:
         self._changed.clear()
+        came, went = (set(self._agents), set()) if everything else (self._came, self._went)
+        self._came, self._went = set(), set()
         key = _agents_key(self._hub_id)
         async with valkey.async_client().pipeline(transaction=True) as pipeline:
-            pipeline.delete(key)
-            if self._agents:
-                pipeline.sadd(key, *self._agents)
-                pipeline.pexpire(key, round(1000 * lapse_seconds))
+            if everything:
+                pipeline.delete(key)
+            if came:
+                pipeline.sadd(key, *came)
+            if went:
+                pipeline.srem(key, *went)
+            pipeline.pexpire(key, round(1000 * lapse_seconds))
             pipeline.zadd(HUBS_KEY, {self._hub_id: time.time() + lapse_seconds})
             pipeline.zremrangebyscore(HUBS_KEY, "-inf", time.time())
             await pipeline.execute()

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterable
 from decimal import Decimal
 
-from positions import valkey
 from positions.prices.cache import aget_prices
 from positions.prices.lookup import fill_misses
 from positions.prices.quotes import WRAPPED_SOL, Quote
-
-logger = logging.getLogger(__name__)
 
 
 class PriceBook:
@@ -25,31 +21,24 @@ class PriceBook:
         self.sol_usd: Decimal | None = None
         """USD for one SOL, for positions that have no quote of their own; None where unknown."""
 
-    async def learn(self, tokens: Collection[str], *, ask_source: bool) -> None:
-        """See to it that `quotes` has what can be known about these tokens: one MGET, and with `ask_source` the
-        source for what the cache misses (seconds, where it is slow).
-
-        Never raises for want of prices: the purchase price stands in. Safe to cancel.
-        """
-        try:
-            await self.read(tokens)
-        except valkey.Unavailable as error:
-            logger.warning("prices of %d tokens not read: %s", len(tokens), error)
-            return
-        missing = [token for token in tokens if token not in self.quotes]
-        if missing and ask_source:
-            self.remember((await fill_misses(missing)).values())
-
-    async def read(self, tokens: Collection[str]) -> list[Quote]:
-        """Read these tokens from the cache; return what is not older than what was known.
+    async def read(self, tokens: Collection[str], *, ask_source: bool = False) -> list[Quote]:
+        """Read these tokens from the cache: one MGET; with `ask_source`, what it misses from the source (which may
+        take seconds). Return those whose price was not known.
 
         Raises valkey.Unavailable. Safe to cancel.
         """
         if not tokens:
             return []
+        before = {token: self.quotes.get(token) for token in tokens}
         known = await aget_prices(tokens)
-        self.sol_usd = known.sol_usd
-        return self.remember(known.quotes.values())
+        if known.sol_usd is not None:
+            self.sol_usd = known.sol_usd
+        self.remember(known.quotes.values())
+        missing = [token for token in tokens if token not in self.quotes]
+        if missing and ask_source:
+            self.remember((await fill_misses(missing)).values())
+        now = [self.quotes[token] for token in tokens if token in self.quotes]
+        return [quote for quote in now if not quote.same_price(before[quote.token_address])]
 
     def remember(self, quotes: Iterable[Quote]) -> list[Quote]:
         """Keep what is not older than what is known; return it."""

@@ -23,8 +23,8 @@ from typing import Any
 from django.conf import settings
 
 from realtime import protocol
-from realtime.cut_off import cut_off
 from realtime.protocol import CloseReason
+from realtime.transport import cut_off, keep_unsent_small
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +66,7 @@ class GracefulShutdown:
             await socket.refuse()
             return
         self._sockets.add(socket)
+        keep_unsent_small(send)
         scope = {**scope, "cut_off": partial(cut_off, send)}
         try:
             await self._application(scope, socket.receive, socket.send)

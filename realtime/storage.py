@@ -44,15 +44,15 @@ def may_watch(user_id: Any, agent_id: UUID) -> bool:
 
 
 @in_database_thread
-def holdings(agent_id: str) -> Holdings | None:
-    """Return the agent's open positions and event number, of one moment; None where the agent is gone.
+def holdings(agent_id: str, user_id: Any) -> Holdings | None:
+    """Return the agent's open positions and event number, of one moment; None where the user may not watch it.
 
     One statement, an outer join: it sees one state of the database at every isolation level, where two statements
     could have a commit between them.
     """
     columns = [F(f"held__{column}") for column in _COLUMNS]
     rows = list(
-        Agent.objects.filter(pk=agent_id)
+        Agent.objects.filter(pk=agent_id, owner_id=user_id, owner__is_active=True)
         .annotate(held=FilteredRelation("positions", condition=Q(positions__status=Position.Status.OPEN)))
         .order_by("held__created_at", "held__id")
         .values_list("event_seq", *columns)

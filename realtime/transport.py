@@ -1,0 +1,45 @@
+"""What ASGI has no message for: the connection behind a server's `send`.
+
+Knows daphne's `send` (a partial with the protocol) and uvicorn's (a method of the protocol). With other servers
+nothing here does anything: their own limits hold.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from functools import partial
+from typing import Any
+
+UNSENT_BYTES = 16 * 1024
+"""What the kernel takes for a connection ahead of what it may send now."""
+
+
+def cut_off(send: Any) -> None:
+    """End a connection whose client does not read, so not even its close; what waits in its buffer is dropped."""
+    transport = _transport(send)
+    abort = getattr(transport, "abortConnection", None) or getattr(transport, "abort", None)
+    if abort is not None:
+        abort()
+
+
+def keep_unsent_small(send: Any) -> None:
+    """Let the kernel take no more of a stream than a client is about to receive.
+
+    Otherwise it takes megabytes (Linux: `net.ipv4.tcp_wmem`, 4 MiB; 2.6 MB measured on loopback, 2026-11) before a
+    server notices that nobody reads: memory of the machine for each such client, and prices long past that it must
+    read through before the newest. What is on its way is not limited, so neither is the throughput (tcp(7),
+    TCP_NOTSENT_LOWAT; Linux and macOS).
+    """
+    transport = _transport(send)
+    extra_info = getattr(transport, "get_extra_info", None)
+    connection = extra_info("socket") if extra_info else getattr(transport, "socket", None)
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if option is not None and connection is not None:
+        with contextlib.suppress(OSError, AttributeError):  # a Unix socket, uvloop's stand-in for one
+            connection.setsockopt(socket.IPPROTO_TCP, option, UNSENT_BYTES)
+
+
+def _transport(send: Any) -> Any:
+    protocol = send.args[0] if isinstance(send, partial) else getattr(send, "__self__", None)
+    return getattr(protocol, "transport", None)
