@@ -249,3 +249,54 @@ async def test_send_eagerly_waits_more_than_once_and_returns_what_raised():
     await settled()
     assert task is not None
     assert repr(task.exception()) == "ValueError('at last')"
+
+
+async def test_event_that_overflows_a_blocked_stream_ends_it_cleanly():
+    connection = Connection()
+    delivery = stream(connection, max_unsent=5)
+    connection.reading.clear()
+    for _ in range(3):
+        delivery.write("waits")
+    for seq in range(2, 7):
+        delivery.event(event(seq))
+    delivery.start(["snapshot"], 1, [])
+    connection.reading.set()
+    await settled()
+    assert connection.sent[-1]["code"] == 1013
+
+
+async def test_connection_whose_send_raises_ends_only_its_own_stream():
+    """uvicorn raises RuntimeError after its keepalive has given a client up."""
+    closed = []
+    index = TokenIndex()
+
+    async def send(message: dict) -> None:
+        raise RuntimeError("Unexpected ASGI message 'websocket.send', after sending 'websocket.close'")
+
+    broken = Delivery(
+        send,
+        user_id=1,
+        agent_id="a",
+        index=index,
+        max_unsent=5,
+        retry_after_seconds=2.0,
+        on_gap=lambda delivery: None,
+        on_lost=lambda delivery: None,
+        on_close=closed.append,
+    )
+    broken.start(["snapshot"], 0, [("A", "1")])
+    broken.prices(["A"], {"A": "{}"}, "t")
+    assert closed == [broken]
+    assert index.holders("A") == ()
+
+
+async def test_prices_before_the_snapshot_are_left_to_it():
+    connection = Connection()
+    delivery = stream(connection)
+    delivery.prices(["A"], {"A": '"old"'}, "t")
+    delivery.start(["snapshot"], 0, [("A", "1")])
+    connection.reading.clear()
+    delivery.write("blocked")
+    connection.reading.set()
+    await settled()
+    assert connection.texts == ["snapshot", "blocked"]
