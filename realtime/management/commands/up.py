@@ -169,11 +169,14 @@ class Command(BaseCommand):
     def _server(self) -> Child:
         host, port, application = self.options["host"], str(self.options["port"]), "nexgent.asgi:application"
         if self.options["server"] == "daphne":
-            # -v 0: no line for each request
-            return _child("server", "daphne", "-v", "0", "-b", host, "-p", port, application)
+            # -v 0: no line for each request. --websocket_timeout: a page stays open for longer than a day
+            return _child(
+                "server", "daphne", "-v", "0", "-b", host, "-p", port, "--websocket_timeout", "-1", application
+            )
         return _child(
             "server", "uvicorn", application, "--host", host, "--port", port, "--ws", "websockets-sansio",
             "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "8",
+            "--ws-per-message-deflate", "false",  # costs more than a message itself
         )  # fmt: skip
 
     def _has_demo(self) -> bool:
