@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lock clean
+.PHONY: help setup run test soak check lock clean
 
 # The first interpreter that is new enough. `make PYTHON=/path/to/python3.12 setup` names another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -21,6 +21,9 @@ run: $(INSTALLED) ## Start everything and print the address (options: make run A
 test: $(INSTALLED) ## Run every test: on PostgreSQL, then those of the data on SQLite too
 	$(BIN)/python -m pytest
 	NEXGENT_TEST_DATABASE=sqlite $(BIN)/python -m pytest tests/positions
+
+soak: $(INSTALLED) ## Break everything while clients watch, ten minutes long; print the figures (docs/reliability.md)
+	@$(BIN)/python -m tests.reliability.soak
 
 check: $(INSTALLED) ## Lint, types, missing migrations, deployment settings, the lock
 	$(BIN)/ruff check .

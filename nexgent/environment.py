@@ -16,6 +16,8 @@ from django.core.exceptions import ImproperlyConfigured
 # The kernel's limit for a Unix socket's path is 108 bytes (104 on macOS), its name and the final NUL included.
 LONGEST_SOCKET_PATH_BYTES = 100
 
+RECONNECT_SECONDS = 4.0
+
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off", ""}
 
@@ -95,6 +97,10 @@ def database(url: str, *, data_dir: Path) -> dict[str, Any]:
         "min_size": env_int("NEXGENT_DATABASE_POOL_MIN", 1, minimum=0),
         "max_size": env_int("NEXGENT_DATABASE_POOL_MAX", 12),
         "timeout": env_float("NEXGENT_DATABASE_POOL_TIMEOUT_SECONDS", 5.0),
+        # The pool waits twice as long after each failed connection, then gives up, and begins anew with the next
+        # caller. Its default gives up after 300 s: back after an outage of 17 s, the server stayed unused for 11 s
+        # more (psycopg-pool 3.3, measured 2026-11-23; with this, 0.6 s).
+        "reconnect_timeout": RECONNECT_SECONDS,
     }
     return {
         "ENGINE": "django.db.backends.postgresql",

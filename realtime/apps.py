@@ -6,8 +6,10 @@ class RealtimeConfig(AppConfig):
     verbose_name = "Realtime"
 
     def ready(self) -> None:
-        from realtime import daphne_server, layer, logs, signals  # noqa: F401  signals: connects the receivers
+        from realtime import daphne_server, layer, logs, uvicorn_server
+        from realtime import signals as receivers  # noqa: F401  connects them
 
         layer.register_serializer()
         daphne_server.install()
-        logs.redact_server_logs()
+        uvicorn_server.install()
+        logs.tame()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -23,6 +24,9 @@ from realtime.database import in_database_thread
 
 logger = logging.getLogger(__name__)
 
+# How long the look-up may take. daphne drops connections whose handshake takes 5 s: a network error to their clients.
+HANDSHAKE_SECONDS = 3.0
+
 
 class TokenAuthMiddleware(BaseMiddleware):  # type: ignore[misc]
     """Puts the token's user into `scope["user"]` and its expiry (aware, UTC) into `scope["token_expires_at"]`.
@@ -35,9 +39,9 @@ class TokenAuthMiddleware(BaseMiddleware):  # type: ignore[misc]
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         user: AbstractBaseUser | AnonymousUser | None
         try:
-            user, expires_at = await authenticate(_token(scope))
-        except (DatabaseError, PoolTimeout) as error:
-            logger.warning("a socket's user cannot be looked up: %s", error)
+            user, expires_at = await asyncio.wait_for(authenticate(_token(scope)), HANDSHAKE_SECONDS)
+        except (DatabaseError, PoolTimeout, TimeoutError) as error:
+            logger.warning("a socket's user cannot be looked up: %s", error or type(error).__name__)
             user, expires_at = None, None
         return await super().__call__({**scope, "user": user, "token_expires_at": expires_at}, receive, send)
 

@@ -85,14 +85,18 @@ class _Publisher:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._queue: asyncio.Queue[tuple[Coroutine[Any, Any, None], str]]
         self._waiting = 0
+        self._dropping = False
         self._idle = threading.Condition(self._lock)
 
     def submit(self, sending: Coroutine[Any, Any, None], what: str) -> None:
         with self._lock:
             if self._waiting >= MOST_WAITING:
                 sending.close()
-                logger.error("%s dropped: %d sends are waiting already", what, self._waiting)
+                if not self._dropping:  # once an outage, not once a write
+                    logger.error("%s not sent: %d sends are waiting already", what, self._waiting)
+                self._dropping = True
                 return
+            self._dropping = False
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 self._queue = asyncio.Queue()
@@ -111,12 +115,19 @@ class _Publisher:
         self._loop.run_until_complete(self._send_all())
 
     async def _send_all(self) -> None:
+        unsent = 0
         while True:
             sending, what = await self._queue.get()
             try:
                 await asyncio.wait_for(sending, SEND_TIMEOUT_SECONDS)
             except Exception as error:  # noqa: BLE001  whatever it is, the write has long succeeded
-                logger.warning("%s not sent, left to healing: %s", what, error or type(error).__name__)
+                if not unsent:  # once an outage, not once a write
+                    logger.warning("%s not sent, left to healing: %s", what, error or type(error).__name__)
+                unsent += 1
+            else:
+                if unsent:
+                    logger.info("sending works again; %d sends were left to healing", unsent)
+                unsent = 0
             with self._idle:
                 self._waiting -= 1
                 self._idle.notify_all()

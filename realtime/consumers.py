@@ -145,6 +145,10 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _enter(self, last_seq: int | None, *, acknowledge: bool) -> None:
         """Join, then read, then let the stream follow: in this order, nothing falls between."""
+        if self.scope["is_gone"]():
+            # Its client did not wait for a slow database, and may be back: this one must not replace that one.
+            self.delivery.abandon()
+            return
         try:
             await self.hub.join(self.delivery)
         except (NotJoined, TimeoutError, *Unavailable) as error:
@@ -179,17 +183,18 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self._last_heard = time.monotonic()
         size_bytes = len(text_data.encode() if text_data is not None else bytes_data or b"")
         if size_bytes > settings.REALTIME["MAX_MESSAGE_BYTES"]:
-            self._refuse(
-                CloseReason.TOO_BIG,
-                ErrorCode.TOO_BIG,
-                f"a message may have {settings.REALTIME['MAX_MESSAGE_BYTES']} bytes at most",
-            )
+            await self.websocket_too_big({})
         elif not self._inbound.take(time.monotonic()):
             self._refuse(CloseReason.RATE_LIMITED, ErrorCode.RATE_LIMITED, "too many messages")
         elif text_data is None:
             self.delivery.write(protocol.error(ErrorCode.BINARY_FRAME, "messages are text frames"))
         else:
             await self._answer(text_data)
+
+    async def websocket_too_big(self, message: dict[str, Any]) -> None:
+        """Refuse a message that is too long; daphne says so without handing it over (realtime/daphne_server.py)."""
+        limit: int = settings.REALTIME["MAX_MESSAGE_BYTES"]
+        self._refuse(CloseReason.TOO_BIG, ErrorCode.TOO_BIG, f"a message may have {limit} bytes at most")
 
     async def _answer(self, text: str) -> None:
         try:

@@ -1,4 +1,5 @@
-"""What daphne 4.2.3 lacks: close codes and reasons on the wire, and a `send` that waits for a slow client.
+"""What daphne 4.2.3 lacks: close codes and reasons on the wire, a `send` that waits for a slow client, and an end of
+connections that is neither too soon nor never.
 
 Closing: daphne hands it to autobahn's `sendClose`, which raises on any code but 1000 and 3000–4999, and drops the
 reason (daphne #374, autobahn-python #1642, both open). autobahn's `sendCloseFrame`, one level below, takes every code
@@ -7,6 +8,9 @@ of RFC 6455, section 7.4.1.
 Waiting: daphne's `send` returns whether or not the transport can take the bytes, so that a client that does not read
 grows the process. Twisted tells a registered producer when its buffer is over 64 KiB and when it is empty again; the
 send waits in between, as uvicorn's does.
+
+Ending: autobahn answers what it does not understand, or finds too long, by dropping the connection, so that clients
+see 1006; it gives a client one second to take a close; and a client that sends one but reads nothing stays for ever.
 
 pyproject.toml holds daphne below 4.3: look here again before that changes.
 """
@@ -17,6 +21,7 @@ import asyncio
 from typing import Any
 
 from daphne import server, ws_protocol
+from django.conf import settings
 
 from realtime.protocol import CloseReason
 
@@ -41,6 +46,7 @@ class Backpressure:
 class WebSocketProtocol(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
     backpressure: Backpressure | None = None
     """None until the handshake is done."""
+    failedByMe: bool  # noqa: N815  autobahn's
 
     def onOpen(self) -> None:  # noqa: N802
         super().onOpen()
@@ -48,6 +54,25 @@ class WebSocketProtocol(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
         # The HTTP channel that this connection began as is registered still; it would stop reading, too.
         self.transport.unregisterProducer()
         self.transport.registerProducer(self.backpressure, streaming=True)
+        self.failByDrop = False
+        self.closeHandshakeTimeout = settings.REALTIME["CLOSE_SECONDS"]
+        # These hold for what is sent, too: a snapshot over daphne's 1 MiB would not be, without a word.
+        self.maxFramePayloadSize = self.maxMessagePayloadSize = 0
+
+    def onMessageFrameBegin(self, length: int) -> None:  # noqa: N802
+        super().onMessageFrameBegin(length)
+        if not self.failedByMe and self.message_data_total_length > settings.REALTIME["MAX_MESSAGE_BYTES"]:
+            # The rest of it, and all after it, is read and thrown away: a reset would keep the client from its close.
+            self.failedByMe = True
+            self.application_queue.put_nowait({"type": "websocket.too.big"})
+
+    def dropConnection(self, abort: bool = False) -> None:  # noqa: N802
+        super().dropConnection(abort)
+        if self.backpressure is not None:
+            self.backpressure.stopProducing()  # autobahn has taken its place
+        if not abort:  # Twisted first waits until the client has taken what is in the buffer
+            loop = asyncio.get_running_loop()
+            loop.call_later(settings.REALTIME["CLOSE_SECONDS"], self.transport.abortConnection)
 
     def handle_reply(self, message: dict[str, Any]) -> None:
         if message.get("type") == "websocket.close" and self.state == self.STATE_OPEN:

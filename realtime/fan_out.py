@@ -30,6 +30,7 @@ class PriceFanOut:
     def __init__(self, book: PriceBook, index: TokenIndex) -> None:
         self._book = book
         self._index = index
+        self._away = False
 
     async def batch(self, message: Mapping[str, Any]) -> None:
         """Take in a `price.batch`; an update in it that is none is logged, and left out."""
@@ -50,8 +51,11 @@ class PriceFanOut:
         """
         try:
             await self._send(await self._book.read(tokens, ask_source=ask_source))
+            self._away = False
         except valkey.Unavailable as error:
-            logger.warning("prices of %d tokens not read: %s", len(tokens), error)
+            if not self._away:  # once an outage, not once a socket or an event
+                logger.warning("prices cannot be read: %s", error or type(error).__name__)
+            self._away = True
 
     async def refresh(self) -> None:
         """Read the prices of all tokens held here, and send what is news: one MGET. Raises valkey.Unavailable."""

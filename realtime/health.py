@@ -40,11 +40,21 @@ def live(request: HttpRequest) -> JsonResponse:
 @never_cache
 def ready(request: HttpRequest) -> JsonResponse:
     """Says whether to send clients here: 200, or 503 and what is wrong."""
-    checks = {"database": _outcome(_check_database), "valkey": _outcome(_check_valkey)}
+    checks = {
+        "database": _outcome(_check_database),
+        "valkey": _outcome(_check_valkey),
+        "server": "ending" if is_ending(request) else "ok",
+    }
     is_ready = all(outcome == "ok" for outcome in checks.values())
     return JsonResponse(
         {"status": "ready" if is_ready else "not ready", "checks": checks}, status=200 if is_ready else 503
     )
+
+
+def is_ending(request: HttpRequest) -> bool:
+    """Return whether the process that serves this request is closing its sockets (realtime/shutdown.py)."""
+    scope = getattr(request, "scope", {})  # none outside ASGI
+    return bool(scope.get("is_draining"))
 
 
 def _check_database() -> None:

@@ -71,18 +71,42 @@ class Hub:
         self._channel_ready = asyncio.Event()
         self._behind: set[Delivery] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._endless: list[asyncio.Task[Any]] = []
         self._unknown_types: set[str] = set()
 
     def start(self) -> None:
-        self.spawn(self._listen())
-        self.spawn(self._presence.run())
-        self.spawn(self._healing.run())
+        self._endless = [
+            self._keep(self._listen()),
+            self._keep(self._presence.run()),
+            self._keep(self._healing.run()),
+        ]
+
+    async def close(self) -> None:
+        """End, once the sockets are gone: give their claims back, and leave the list of who is connected.
+
+        Without it, other processes find out when this one's entries lapse. Safe to cancel.
+        """
+        listening, *others = self._endless
+        for task in others:
+            task.cancel()
+        await asyncio.wait(others)
+        try:
+            await self._presence.leave()
+        except valkey.Unavailable as error:
+            logger.warning("the list of who is connected was not left: %s", error)
+        if leaving := self._tasks - {listening}:
+            await asyncio.wait(leaving)
+        listening.cancel()
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run it beside everything else, and keep it from being collected until it ends."""
+        self._keep(coroutine)
+
+    def _keep(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -291,3 +315,10 @@ def get_hub() -> Hub:
         hub = _hubs[loop] = Hub()
         hub.start()
     return hub
+
+
+async def close_hub() -> None:
+    """End the running event loop's hub, if it has one."""
+    hub = _hubs.get(asyncio.get_running_loop())
+    if hub is not None:
+        await hub.close()

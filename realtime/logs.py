@@ -1,9 +1,16 @@
-"""Keeps tokens out of logs. uvicorn writes each socket's path, query and all, into its log."""
+"""What others log of us: no tokens, and no flood while Redis or Valkey is away.
+
+uvicorn writes each socket's path, query and all, into its log. channels_redis 4.3.0 writes a traceback every second
+for as long as its server is away, in every process.
+"""
 
 from __future__ import annotations
 
 import logging
 import re
+from time import monotonic
+
+from redis.exceptions import RedisError
 
 _TOKEN = re.compile(r"(?i)((?:token|access|refresh)=)[^&\s\"']+")
 _JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")  # wherever it stands, however its name is written
@@ -14,6 +21,9 @@ SERVER_LOGGERS = (
     "daphne.http_protocol",
     "daphne.ws_protocol",
 )
+CHANNEL_LAYER_LOGGER = "channels_redis.pubsub"
+# Longer than from one attempt of the channel layer to the next.
+OUTAGE_OVER_SECONDS = 30.0
 
 
 def redact(text: str) -> str:
@@ -31,9 +41,32 @@ class RedactTokens(logging.Filter):
         return True
 
 
-def redact_server_logs() -> None:
-    """Put the filter on the servers' loggers themselves: it holds whatever handlers they are given."""
+class OncePerOutage(logging.Filter):
+    """Lets one line through, without its traceback, for as long as Redis or Valkey stays away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: float | None = None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, RedisError | OSError):
+            return True
+        last, self._last = self._last, monotonic()
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg, record.args = "the channel layer's server is away, and tried again: %s", (str(error),)
+        record.exc_info = record.exc_text = None
+        return last is None or self._last - last > OUTAGE_OVER_SECONDS
+
+
+def tame() -> None:
+    """Put the filters on the loggers themselves: they hold whatever handlers these are given."""
     for name in SERVER_LOGGERS:
-        logger = logging.getLogger(name)
-        if not any(isinstance(known, RedactTokens) for known in logger.filters):
-            logger.addFilter(RedactTokens())
+        _add(name, RedactTokens)
+    _add(CHANNEL_LAYER_LOGGER, OncePerOutage)
+
+
+def _add(name: str, kind: type[logging.Filter]) -> None:
+    logger = logging.getLogger(name)
+    if not any(isinstance(known, kind) for known in logger.filters):
+        logger.addFilter(kind())

@@ -68,6 +68,13 @@ class Presence:
                 )
                 await asyncio.sleep(GATHER_SECONDS)
 
+    async def leave(self) -> None:
+        """Forget this hub now, instead of when it lapses; `run` must have ended. Raises valkey.Unavailable."""
+        async with valkey.async_client().pipeline(transaction=True) as pipeline:
+            pipeline.delete(_agents_key(self._hub_id))
+            pipeline.zrem(HUBS_KEY, self._hub_id)
+            await pipeline.execute()
+
     async def _write(self, *, everything: bool, lapse_seconds: float) -> None:
         self._changed.clear()
         came, went = (set(self._agents), set()) if everything else (self._came, self._went)

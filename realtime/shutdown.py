@@ -2,9 +2,10 @@
 
 Left alone, daphne drops its sockets (clients see 1006, and no consumer's `disconnect` runs), and uvicorn closes them
 with 1012. This wrapper sees the signal first. It tells each client (`closing`, then close 1000 `Server shutdown`),
-waits for the answers, hands each consumer its `websocket.disconnect`, and only then lets the server's own handler
-run. (Draining when the server cancels its applications is too late: daphne 4.2.3 skips that where an HTTP request was
-answered within the last second, `kill_all_applications` raising KeyError.)
+waits for the answers, hands each consumer its `websocket.disconnect`, closes the hub, and only then lets the server's
+own handler run; `/health/ready` says no meanwhile. (Draining when the server cancels its applications is too late:
+daphne 4.2.3 skips that where an HTTP request was answered within the last second, `kill_all_applications` raising
+KeyError.)
 
 Signals can be caught in the main thread only: under `runserver` with its reloader there is no goodbye.
 """
@@ -12,6 +13,7 @@ Signals can be caught in the main thread only: under `runserver` with its reload
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import threading
@@ -23,8 +25,9 @@ from typing import Any
 from django.conf import settings
 
 from realtime import protocol
+from realtime.hub import close_hub
 from realtime.protocol import CloseReason
-from realtime.transport import cut_off, keep_unsent_small
+from realtime.transport import cut_off, is_gone, keep_unsent_small, let_go
 
 logger = logging.getLogger(__name__)
 
@@ -33,10 +36,12 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
-ANSWER_SECONDS = 2.0
+ANSWER_SECONDS = 3.0
 """How long a client has to answer the close."""
 DRAIN_SECONDS = 5.0
-"""How long all of it may take."""
+"""How long all of that may take."""
+HUB_SECONDS = 2.0
+"""How long the hub may take to give its claims back."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -59,7 +64,7 @@ class GracefulShutdown:
         # Not earlier: servers set their own handlers after they have imported the application.
         self._chain_handlers()
         if scope["type"] != "websocket":
-            await self._application(scope, receive, send)
+            await self._application({**scope, "is_draining": self.is_draining}, receive, send)
             return
         socket = _Socket(receive, send)
         if self.is_draining:
@@ -67,12 +72,13 @@ class GracefulShutdown:
             return
         self._sockets.add(socket)
         keep_unsent_small(send)
-        scope = {**scope, "cut_off": partial(cut_off, send)}
+        scope = {**scope, "cut_off": partial(cut_off, send), "is_gone": partial(is_gone, send)}
         try:
             await self._application(scope, socket.receive, socket.send)
         finally:
             self._sockets.discard(socket)
             socket.ended.set()
+            let_go(send, seconds=ANSWER_SECONDS if self.is_draining else settings.REALTIME["CLOSE_SECONDS"])
 
     def _chain_handlers(self) -> None:
         if self._server_handlers or threading.current_thread() is not threading.main_thread():
@@ -97,6 +103,8 @@ class GracefulShutdown:
             logger.info("closing %d sockets", len(self._sockets))
             goodbyes = [asyncio.ensure_future(socket.say_goodbye()) for socket in self._sockets]
             await asyncio.wait(goodbyes, timeout=DRAIN_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(close_hub(), HUB_SECONDS)
         self._drained = True
         self._pass_on(signum, None)
 
@@ -161,7 +169,8 @@ class _Socket:
         try:
             await asyncio.wait_for(self._close(), ANSWER_SECONDS)
         except (TimeoutError, OSError):
-            pass  # gone already, or not listening
+            # Gone already, or not listening: uvicorn would wait for it without a limit.
+            cut_off(self._send)
         finally:
             self._disconnected.set()
         await self.ended.wait()
@@ -184,5 +193,5 @@ class _Socket:
     async def refuse(self) -> None:
         """Turn a new socket away while the process ends."""
         await self._receive()
-        await self._send({"type": "websocket.accept"})
+        await self.send({"type": "websocket.accept"})
         await self._close()

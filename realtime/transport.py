@@ -6,6 +6,7 @@ nothing here does anything: their own limits hold.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from functools import partial
@@ -18,9 +19,31 @@ UNSENT_BYTES = 16 * 1024
 def cut_off(send: Any) -> None:
     """End a connection whose client does not read, so not even its close; what waits in its buffer is dropped."""
     transport = _transport(send)
+    connection = _socket(transport)
+    if connection is None or connection.fileno() == -1:
+        return  # closed already; asyncio's abort would raise
     abort = getattr(transport, "abortConnection", None) or getattr(transport, "abort", None)
     if abort is not None:
         abort()
+
+
+def is_gone(send: Any) -> bool:
+    """Return whether the connection has ended, of which its application may not have heard yet."""
+    transport = _transport(send)
+    if transport is None:
+        return False
+    connection = _socket(transport)
+    return connection is None or connection.fileno() == -1
+
+
+def let_go(send: Any, *, seconds: float) -> None:
+    """Of a connection that the application has left: cut it off, unless its client takes what waits in that time.
+
+    uvicorn's own end of a connection waits for that without a limit.
+    """
+    size = getattr(_transport(send), "get_write_buffer_size", None)
+    if size is not None and size() > 0:
+        asyncio.get_running_loop().call_later(seconds, cut_off, send)
 
 
 def keep_unsent_small(send: Any) -> None:
@@ -31,9 +54,7 @@ def keep_unsent_small(send: Any) -> None:
     read through before the newest. What is on its way is not limited, so neither is the throughput (tcp(7),
     TCP_NOTSENT_LOWAT; Linux and macOS).
     """
-    transport = _transport(send)
-    extra_info = getattr(transport, "get_extra_info", None)
-    connection = extra_info("socket") if extra_info else getattr(transport, "socket", None)
+    connection = _socket(_transport(send))
     option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
     if option is not None and connection is not None:
         with contextlib.suppress(OSError, AttributeError):  # a Unix socket, uvloop's stand-in for one
@@ -43,3 +64,9 @@ def keep_unsent_small(send: Any) -> None:
 def _transport(send: Any) -> Any:
     protocol = send.args[0] if isinstance(send, partial) else getattr(send, "__self__", None)
     return getattr(protocol, "transport", None)
+
+
+def _socket(transport: Any) -> Any:
+    """Return the transport's socket; None where it has none, or no longer."""
+    extra_info = getattr(transport, "get_extra_info", None)
+    return extra_info("socket") if extra_info else getattr(transport, "socket", None)

@@ -54,9 +54,9 @@ def free_port() -> int:
 class Server:
     """A process of daphne, uvicorn or `runserver` that serves this project on the tests' database."""
 
-    def __init__(self, kind: str, *, log: Path, port: int = 0, **environment: str) -> None:
+    def __init__(self, kind: str, *, log: Path, port: int | str = 0, **environment: str) -> None:
         self.kind = kind
-        self.port = port or free_port()
+        self.port = int(port) or free_port()
         self.log = log
         self.url = f"http://127.0.0.1:{self.port}"
         self.ws_url = f"ws://127.0.0.1:{self.port}/ws"

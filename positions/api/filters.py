@@ -19,6 +19,7 @@ from positions.models import Position, Wallet
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 500
+MAX_TOKENS = 200  # of whose prices are asked at once
 LARGEST = 2**63 - 1  # of a bigint
 PAGE_PARAMETERS = {"limit", "offset"}
 
@@ -58,6 +59,11 @@ class Pages(LimitOffsetPagination):
 
     def get_offset(self, request: Request) -> int:
         return whole_number(request, "offset", default=0, minimum=0, maximum=LARGEST)
+
+    def get_paginated_response_schema(self, schema: Any) -> dict[str, Any]:
+        link = {"type": ["string", "null"], "format": "uri"}  # REST framework's own says it in OpenAPI 3.0
+        properties = {"count": {"type": "integer"}, "next": link, "previous": link, "results": schema}
+        return {"type": "object", "required": list(properties), "properties": properties}
 
 
 class WalletFilter(django_filters.FilterSet):  # type: ignore[misc]
@@ -103,6 +109,12 @@ def filtered(request: Request, queryset: QuerySet[Any], filter_class: Any) -> Qu
     """Return the rows that the query string asks for; no `filter_class`, all. Raises ValidationError."""
     known = set(filter_class.base_filters) if filter_class else set()
     check_parameters(request, once=known | PAGE_PARAMETERS)
+    # To django-filter an empty value is none, and the filter is left out.
+    empty = [
+        name for name in request.query_params if name in known and not request.query_params[name].strip()
+    ]
+    if empty:
+        raise ValidationError({name: ["This may not be empty."] for name in empty})
     if filter_class is None:
         return queryset
     filters = filter_class(request.query_params, queryset=queryset, request=request)

@@ -50,6 +50,10 @@ class Text(serializers.CharField):
         return super().to_internal_value(data)
 
 
+class Address(Text):
+    """A string in base58. The schema says so; whoever takes it checks it."""
+
+
 class Flag(serializers.BooleanField):
     """true or false, and nothing that could be taken for one."""
 
@@ -100,7 +104,7 @@ class AgentBody(Body):
 
 
 class WalletBody(Body):
-    address = Text(max_length=64, validators=[base58])
+    address = Address(max_length=64, validators=[base58])
     agent_id = serializers.UUIDField()
     kind = serializers.ChoiceField(Mode.choices, default=Mode.SIMULATION)
 
@@ -121,8 +125,8 @@ class WalletBody(Body):
 
 
 class OpenBody(Body):
-    wallet = Text()
-    token_address = Text(max_length=64)
+    wallet = Address()
+    token_address = Address(max_length=64)
     token_symbol = Text(max_length=32)
     tokens = Number()
     spent_sol = Number()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path, re_path
 from rest_framework.routers import SimpleRouter
-from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 
-from positions.api.serializers import RefreshBody, TokenBody
+from positions.api.schema import SchemaView
+from positions.api.tokens import RefreshView, TokenView
 from positions.api.views import AgentViewSet, PositionViewSet, PricesView, UnknownPath, WalletViewSet
 
 router = SimpleRouter()
@@ -15,8 +15,9 @@ router.register("wallets", WalletViewSet, basename="wallet")
 router.register("positions", PositionViewSet, basename="position")
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("token/", TokenObtainPairView.as_view(serializer_class=TokenBody), name="token"),
-    path("token/refresh/", TokenRefreshView.as_view(serializer_class=RefreshBody), name="token-refresh"),
+    path("token/", TokenView.as_view(), name="token"),
+    path("token/refresh/", RefreshView.as_view(), name="token-refresh"),
+    path("schema/", SchemaView.as_view(), name="schema"),
     path("prices/", PricesView.as_view(), name="prices"),
     *router.urls,
     re_path(r"", UnknownPath.as_view(), name="unknown-path"),

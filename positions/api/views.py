@@ -23,10 +23,11 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from positions import services
-from positions.api import serializers
+from positions.api import operations, serializers
 from positions.api.errors import Conflict, PricesUnavailable
 from positions.api.filters import (
     LARGEST,
+    MAX_TOKENS,
     Pages,
     PositionFilter,
     WalletFilter,
@@ -42,7 +43,6 @@ from positions.prices.cache import get_feed_status, get_prices
 from positions.valkey import Unavailable
 
 M = TypeVar("M", bound=Model)
-MAX_TOKENS = 200
 
 
 class OwnedViewSet(GenericViewSet[M]):
@@ -72,6 +72,7 @@ class OwnedViewSet(GenericViewSet[M]):
         return body.arguments
 
 
+@operations.agents
 class AgentViewSet(OwnedViewSet[Agent]):
     def get_queryset(self) -> QuerySet[Agent]:
         held = Count("positions", filter=Q(positions__status=Position.Status.OPEN))
@@ -118,6 +119,7 @@ class AgentViewSet(OwnedViewSet[Agent]):
         )
 
 
+@operations.wallets
 class WalletViewSet(OwnedViewSet[Wallet]):
     filter_class = WalletFilter
     # Base58: an address with another sign, a NUL say, never reaches the database.
@@ -141,6 +143,7 @@ class WalletViewSet(OwnedViewSet[Wallet]):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
+@operations.positions
 class PositionViewSet(OwnedViewSet[Position]):
     filter_class = PositionFilter
 
@@ -180,6 +183,7 @@ class PricesView(APIView):
 
     metadata_class = None
 
+    @operations.prices
     def get(self, request: Request) -> Response:
         check_parameters(request, once=(), often={"token"})
         if "token" in request.query_params:
@@ -211,6 +215,7 @@ class PricesView(APIView):
 class UnknownPath(APIView):
     """Every other path below /api/: Django's own page would be HTML, and in debug mode a list of all URLs."""
 
+    schema = None  # it has none
     authentication_classes = ()
     permission_classes = ()
     metadata_class = None

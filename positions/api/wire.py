@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from positions.models import Agent, Position, PositionEvent, Wallet
+from positions.models import Agent, Mode, Position, PositionEvent, Wallet
 from positions.prices.cache import FeedStatus, get_prices
 from positions.prices.quotes import Prices, Quote
 from positions.snapshots import (
@@ -25,19 +26,24 @@ from positions.snapshots import (
 )
 from positions.valkey import Unavailable
 
+Id = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
+ModeName = Annotated[str, Meta(extra_json_schema={"enum": Mode.values})]
+StatusName = Annotated[str, Meta(extra_json_schema={"enum": Position.Status.values})]
+EventName = Annotated[str, Meta(extra_json_schema={"enum": PositionEvent.Type.values})]
+
 
 class PositionOnRest(LivePosition, rename="camel", kw_only=True):
     """The socket's position; REST alone shows closed ones, too."""
 
-    status: str
+    status: StatusName
     closed_at: Timestamp | None
     close_reason: str | None
 
 
 class AgentOnRest(Struct, rename="camel", kw_only=True):
-    id: str
+    id: Id
     name: str
-    trading_mode: str
+    trading_mode: ModeName
     event_seq: int
     open_positions: int
     created_at: Timestamp
@@ -46,17 +52,17 @@ class AgentOnRest(Struct, rename="camel", kw_only=True):
 
 class WalletOnRest(Struct, rename="camel", kw_only=True):
     address: str
-    agent_id: str
-    kind: str
+    agent_id: Id
+    kind: ModeName
     created_at: Timestamp
 
 
 class EventOnRest(Struct, rename="camel", kw_only=True):
     """The data of a `position_update`, with the position as it was then; its worth then is not known."""
 
-    event_type: str
+    event_type: EventName
     position: StoredPosition | UnsetType = UNSET
-    position_id: str | UnsetType = UNSET
+    position_id: Id | UnsetType = UNSET
     seq: int
     timestamp: Timestamp
 

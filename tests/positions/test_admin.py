@@ -80,7 +80,7 @@ def connect(agent: Agent) -> None:
     async def beat() -> None:
         presence = Presence("test")
         presence.add(str(agent.pk))
-        await presence._write(lapse_seconds=60)
+        await presence._write(everything=True, lapse_seconds=60)
         await valkey.close_async_client()
 
     asyncio.run(beat())

@@ -267,7 +267,7 @@ async def test_event_that_overflows_a_blocked_stream_ends_it_cleanly():
 
 async def test_connection_whose_send_raises_ends_only_its_own_stream():
     """uvicorn raises RuntimeError after its keepalive has given a client up."""
-    closed = []
+    closed: list[Delivery] = []
     index = TokenIndex()
 
     async def send(message: dict) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from decimal import Decimal
 
@@ -299,7 +300,7 @@ async def test_two_sockets_of_one_agent_that_never_heard_of_each_other_end_up_as
 ):
     """The second one's claim is written past the channel layer, as if its message had been lost."""
     async with watching(pair[0], alice, agent) as first:
-        held = int(await valkey.async_client().hget("nexgent:owners", str(agent.pk)))
+        held = int(await valkey.async_client().hget("nexgent:owners", str(agent.pk)) or 0)
         await valkey.async_client().hset("nexgent:owners", str(agent.pk), str(held + 1))
         assert (await first.closed())[:2] == (1000, "New connection established")
 
@@ -325,7 +326,7 @@ async def test_agent_of_a_killed_process_is_free_at_once(transactional_db, tmp_p
         Server("daphne", log=tmp_path / "two", **SOON) as other,
     ):
         async with watching(doomed, alice, agent):
-            doomed.process.kill()
+            doomed.stop(signal.SIGKILL)
         async with watching(other, alice, agent) as socket:
             await in_thread(move)(position, 1)
             await socket.expect("position_update")

@@ -171,7 +171,17 @@ class Command(BaseCommand):
         if self.options["server"] == "daphne":
             # -v 0: no line for each request. --websocket_timeout: a page stays open for longer than a day
             return _child(
-                "server", "daphne", "-v", "0", "-b", host, "-p", port, "--websocket_timeout", "-1", application
+                "server",
+                "daphne",
+                "-v",
+                "0",
+                "-b",
+                host,
+                "-p",
+                port,
+                "--websocket_timeout",
+                "-1",
+                application,
             )
         return _child(
             "server", "uvicorn", application, "--host", host, "--port", port, "--ws", "websockets-sansio",

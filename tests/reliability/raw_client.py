@@ -1,0 +1,136 @@
+"""A WebSocket client that reads only when told to, and has next to no buffer of its own: what a slow client is."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import socket
+import struct
+from typing import Any, NamedTuple, Self
+from urllib.parse import urlencode
+
+from tests.live import PATIENCE_SECONDS, Server
+
+# The smallest that Linux allows is 2304; it doubles what is asked for.
+RECEIVE_BUFFER_BYTES = 4096
+TEXT, CLOSE, PING = 0x1, 0x8, 0x9
+
+
+class Frame(NamedTuple):
+    opcode: int
+    payload: bytes
+
+    @property
+    def close(self) -> tuple[int, str]:
+        """The code and the reason of a close frame."""
+        return struct.unpack("!H", self.payload[:2])[0], self.payload[2:].decode()
+
+
+class Gone(Exception):
+    """The server has ended the connection, in order or with a reset."""
+
+
+class RawClient:
+    """One connection. Nothing is read from it, or answered, unless a method here is called."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._bytes = b""
+
+    @classmethod
+    async def connect(cls, server: Server, token: str, agent: Any, **query: object) -> Self:
+        connection = socket.socket()
+        connection.setblocking(False)  # noqa: FBT003  it has no name
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        self = cls(connection)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(connection, ("127.0.0.1", server.port))
+        names = {"token": token, "agentId": str(agent.pk), **query}
+        key = base64.b64encode(os.urandom(16)).decode()
+        await loop.sock_sendall(
+            connection,
+            f"GET /ws?{urlencode(names)} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nUpgrade: websocket\r\n"
+            f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode(),
+        )
+        while b"\r\n\r\n" not in self._bytes:
+            await self._read()
+        head, _, self._bytes = self._bytes.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101 "), head
+        return self
+
+    async def _read(self) -> None:
+        try:
+            data = await asyncio.wait_for(
+                asyncio.get_running_loop().sock_recv(self._socket, 65536), PATIENCE_SECONDS
+            )
+        except ConnectionError:
+            raise Gone from None
+        if not data:
+            raise Gone
+        self._bytes += data
+
+    async def frame(self) -> Frame:
+        """Return the next frame. Raises Gone."""
+        while True:
+            head = 2
+            if len(self._bytes) >= head:
+                size = self._bytes[1]
+                if size == 126:
+                    head, size = 4, int.from_bytes(self._bytes[2:4]) if len(self._bytes) >= 4 else 0
+                elif size == 127:
+                    head, size = 10, int.from_bytes(self._bytes[2:10]) if len(self._bytes) >= 10 else 0
+                if len(self._bytes) >= head + size and len(self._bytes) >= head:
+                    frame = Frame(self._bytes[0] & 0x0F, self._bytes[head : head + size])
+                    self._bytes = self._bytes[head + size :]
+                    return frame
+            await self._read()
+
+    async def message(self) -> dict[str, Any]:
+        """Return the next message; pings of the server's own are passed over."""
+        while True:
+            frame = await self.frame()
+            assert frame.opcode in {TEXT, PING}, frame
+            if frame.opcode == TEXT:
+                message: dict[str, Any] = json.loads(frame.payload)
+                return message
+
+    async def until(self, kind: str) -> dict[str, Any]:
+        while True:
+            message = await self.message()
+            if message["type"] == kind:
+                return message
+
+    async def rest(self) -> tuple[list[dict[str, Any]], tuple[int, str] | None]:
+        """Read all that is left; answer a close frame and return it, with the messages before it."""
+        messages, close = [], None
+        try:
+            while True:
+                frame = await self.frame()
+                if frame.opcode == TEXT:
+                    messages.append(json.loads(frame.payload))
+                elif frame.opcode == CLOSE:
+                    close = frame.close
+                    with contextlib.suppress(ConnectionError):
+                        await self.send(CLOSE, frame.payload)
+        except Gone:
+            return messages, close
+        finally:
+            self._socket.close()
+
+    async def send(self, opcode: int, payload: bytes = b"") -> None:
+        """Send a frame, whole, masked with zeros."""
+        size = len(payload)
+        if size < 126:
+            head = struct.pack("!BB", 0x80 | opcode, 0x80 | size)
+        elif size < 65536:
+            head = struct.pack("!BBH", 0x80 | opcode, 0x80 | 126, size)
+        else:
+            head = struct.pack("!BBQ", 0x80 | opcode, 0x80 | 127, size)
+        await asyncio.get_running_loop().sock_sendall(self._socket, head + bytes(4) + payload)
+
+    def abandon(self) -> None:
+        """Close the connection without a word."""
+        self._socket.close()

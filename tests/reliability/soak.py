@@ -1,0 +1,116 @@
+"""`make soak`: every fault in full, under both servers; prints one table and exits with 1 where a promise broke."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import platform
+import shutil
+import signal
+import sys
+import tempfile
+from itertools import product
+from pathlib import Path
+
+# Before anything reads it: see tests/servers.py.
+FOLDER = Path(tempfile.mkdtemp(prefix="nxs-", dir="/tmp"))  # short: a socket's path has a limit
+FOLDER.chmod(0o755)
+atexit.register(
+    shutil.rmtree, FOLDER, ignore_errors=True
+)  # first, so last: PostgreSQL's own clean-up needs it
+os.environ["TMPDIR"] = tempfile.tempdir = str(FOLDER)
+os.environ["DJANGO_SETTINGS_MODULE"] = "nexgent.settings"
+os.environ["NEXGENT_DATA_DIR"] = str(FOLDER / "var")
+for name in ("DATABASE_URL", "REDIS_URL", "XDG_RUNTIME_DIR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY",
+             "http_proxy", "https_proxy", "all_proxy"):  # fmt: skip
+    os.environ.pop(name, None)
+
+import django  # noqa: E402
+
+django.setup()
+
+from tests.reliability.experiment import Account, Experiment  # noqa: E402
+from tests.reliability.faults import DISK_FULL, FAULTS, Fault  # noqa: E402
+from tests.reliability.laboratory import Laboratory  # noqa: E402
+
+SOCKETS = 200
+OUTAGE_SECONDS = 10.0
+TRANSACTIONS_PER_SECOND = 200.0
+EVENTS = 5_700
+"""Delivered in each experiment, at least; there are 18 of them."""
+MUST_BE_DELIVERED = 100_000
+COLUMNS = (
+    "fault", "server", "sockets", "written", "delivered", "resumes", "fresh_snapshots", "lost", "doubled",
+    "reordered",
+)  # fmt: skip
+
+
+async def run(laboratory: Laboratory, fault: Fault) -> tuple[Account, list[str]]:
+    experiment = Experiment(
+        laboratory,
+        fault.name,
+        fault.inject,
+        outage_seconds=OUTAGE_SECONDS,
+        per_second=TRANSACTIONS_PER_SECOND,
+        events=EVENTS,
+    )
+    account = await experiment.run()
+    problems = account.problems(writes_fail=fault.writes_fail, sockets_end=fault.sockets_end)
+    note(f"{account.server}, {fault.name}: {account.delivered} delivered, {len(problems)} problems")
+    for problem in problems:
+        note(f"  {problem}")
+    note(
+        f"  closed {dict(account.closes)}, refused {dict(account.refusals)}, writes {account.writer_failures}"
+    )
+    return account, problems
+
+
+def soak() -> tuple[list[Account], list[str]]:
+    """Run it all; return the accounts, and every promise that broke."""
+    accounts: list[Account] = []
+    problems: list[str] = []
+    for kind, sqlite in product(("daphne", "uvicorn"), (False, True)):
+        folder = FOLDER / f"{kind}-{'sqlite' if sqlite else 'postgresql'}"
+        try:
+            with Laboratory(folder, kinds=(kind, kind), sockets=SOCKETS, sqlite=sqlite) as laboratory:
+                for fault in (DISK_FULL,) if sqlite else FAULTS:
+                    account, found = asyncio.run(run(laboratory, fault))
+                    accounts.append(account)
+                    problems += found
+        except AssertionError as error:  # a wait in vain: the others of this laboratory cannot follow
+            note(f"{kind}: {error}")
+            problems.append(str(error))
+    delivered = sum(account.delivered for account in accounts)
+    if delivered < MUST_BE_DELIVERED:
+        problems.append(f"only {delivered} events were delivered, of {MUST_BE_DELIVERED}")
+    return accounts, problems
+
+
+def table(accounts: list[Account]) -> str:
+    lines = [[name.replace("_", " ") for name in COLUMNS], ["---"] * 3 + ["--:"] * (len(COLUMNS) - 3)]
+    lines += [[_text(getattr(account, name)) for name in COLUMNS] for account in accounts]
+    sums = [_text(sum(getattr(account, name) for account in accounts)) for name in COLUMNS[3:]]
+    lines.append(["all", "", "", *sums])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _text(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def note(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a kill must clean up, too
+    accounts, problems = soak()
+    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    sys.stdout.write(f"{machine}\n\n{table(accounts)}\n")
+    sys.exit(1 if problems else 0)
+
+
+if __name__ == "__main__":
+    main()

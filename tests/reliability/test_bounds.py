@@ -1,0 +1,173 @@
+"""Every bound of docs/settings.md that keeps a process from being overrun, hit on a real server.
+
+The inbound rate and the sockets of a process: tests/realtime/test_socket.py. Unsent messages: test_slow_clients.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import psycopg
+import pytest
+
+from positions.models import PositionEvent
+from tests.live import Server, access_token, client, database_url, watching
+from tests.realtime.conftest import closed_connections  # noqa: F401  a fixture of every test
+from tests.reliability.fleet import addresses, change, fleet
+from tests.reliability.raw_client import TEXT, RawClient
+
+KIB = 1024
+
+
+# Sizes
+
+
+@pytest.mark.parametrize("size", [16 * KIB + 1, 48 * KIB, 1_200 * KIB, 4_096 * KIB])
+async def test_message_over_the_limit_is_refused_with_1009_however_long(server, alice, agent, size):
+    socket = await RawClient.connect(server, access_token(alice), agent)
+    await socket.until("initial_data")
+    (messages, close), sent = await asyncio.gather(
+        socket.rest(), socket.send(TEXT, b"x" * size), return_exceptions=True
+    )
+    assert sent is None or isinstance(sent, ConnectionError)  # uvicorn does not wait for all of it
+    assert close == (1009, "Message too big")
+    assert messages[-2:] == [
+        {
+            "type": "error",
+            "data": {"code": "message_too_big", "message": "a message may have 16384 bytes at most"},
+        },
+        {
+            "type": "closing",
+            "data": {
+                "code": 1009,
+                "reason": "Message too big",
+                "reconnect": True,
+                "retryAfter": messages[-1]["data"]["retryAfter"],
+            },
+        },
+    ]
+
+
+async def test_message_in_many_fragments_is_counted_as_a_whole(server, alice, agent):
+    async def fragments():
+        for _ in range(40):
+            yield "x" * KIB
+
+    async with watching(server, alice, agent) as socket:
+        sending = asyncio.ensure_future(socket.connection.send(fragments()))
+        assert (await socket.closed())[:2] == (1009, "Message too big")
+        await asyncio.wait([sending])
+        sending.exception()
+
+
+async def test_message_of_the_longest_size_is_taken(server, alice, agent):
+    async with watching(server, alice, agent) as socket:
+        await socket.connection.send('{"type":"ping"' + " " * (16 * KIB - 15) + "}")
+        await socket.expect("pong")
+
+
+async def test_snapshot_of_more_than_a_mebibyte_arrives(server, alice):
+    (agent,) = await fleet(alice, size=1, tokens=addresses(1_200))
+    async with client(server, token=access_token(alice), agent=agent, max_size=None) as socket:
+        await socket.expect("connected")
+        initial = await socket.expect("initial_data")
+    assert len(socket.raw) > 1024 * KIB
+    assert len(initial["data"]["positions"]) == 1_200
+
+
+# Coming
+
+
+@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
+async def test_connects_above_the_rate_are_turned_away_with_1013(kind, transactional_db, tmp_path, alice):
+    agents = await fleet(alice, size=5, tokens=[])
+    with Server(
+        kind, log=tmp_path / "log", NEXGENT_CONNECT_BURST="3", NEXGENT_CONNECTS_PER_SECOND="0.001"
+    ) as server:
+        for agent in agents[:3]:
+            async with watching(server, alice, agent):
+                pass
+        for agent in agents[3:]:
+            async with client(server, token=access_token(alice), agent=agent) as socket:
+                code, reason, messages = await socket.closed()
+            assert (code, reason) == (1013, "Try again later")
+            assert [message["type"] for message in messages] == ["error", "closing"]
+            assert messages[0]["data"]["code"] == "try_again_later"
+            assert messages[1]["data"]["reconnect"] is True
+            assert messages[1]["data"]["retryAfter"] > 0
+        server.stop()
+
+
+@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
+async def test_storm_of_connects_waits_its_turn_at_the_database(kind, transactional_db, tmp_path, alice):
+    if database_url().startswith("sqlite"):
+        pytest.skip("SQLite has no connections to count")
+    agents = await fleet(alice, size=60, tokens=addresses(5))
+    separator = "&" if "?" in database_url() else "?"
+    with Server(
+        kind,
+        log=tmp_path / "log",
+        DATABASE_URL=f"{database_url()}{separator}application_name=storm",
+        NEXGENT_DATABASE_THREADS="1",
+    ) as server:
+        counts: list[int] = []
+        done = asyncio.Event()
+        counting = asyncio.ensure_future(_count_connections("storm", counts, done))
+        token = access_token(alice)
+
+        async def come(agent) -> int:
+            async with client(server, token=token, agent=agent) as socket:
+                return len((await socket.until("initial_data"))["data"]["positions"])
+
+        try:
+            assert await asyncio.gather(*map(come, agents)) == [5] * 60
+        finally:
+            done.set()
+            await counting
+        server.stop()
+    # The pool opens its next one while the first is still being made.
+    assert 1 <= max(counts) <= 2
+
+
+async def _count_connections(name: str, counts: list[int], done: asyncio.Event) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url(), autocommit=True) as connection:
+        while not done.is_set():
+            rows = await connection.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", [name]
+            )
+            row = await rows.fetchone()
+            assert row is not None
+            counts.append(row[0])
+
+
+# Coming back
+
+
+@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
+async def test_resume_over_more_events_than_are_replayed_starts_anew(kind, transactional_db, tmp_path, alice):
+    (agent,) = await fleet(alice, size=1, tokens=addresses(1))
+    for number in range(10):
+        await change(agent, number)
+    assert await PositionEvent.objects.filter(agent=agent).acount() == 11
+    with Server(kind, log=tmp_path / "log", NEXGENT_MAX_REPLAYED_EVENTS="5") as server:
+        query = {"token": access_token(alice), "agentId": str(agent.pk)}
+        async with client(server, query={**query, "lastSeq": "6"}) as socket:
+            subscribed = (await socket.until("subscribed"))["data"]
+            assert (subscribed["recovered"], subscribed["seq"]) == (True, 11)
+            assert [(await socket.expect("position_update"))["data"]["seq"] for _ in range(5)] == [
+                7,
+                8,
+                9,
+                10,
+                11,
+            ]
+        async with client(server, query={**query, "lastSeq": "5"}) as socket:
+            assert (await socket.until("subscribed"))["data"]["recovered"] is False
+            assert (await socket.expect("initial_data"))["data"]["seq"] == 11
+            await socket.send(type="subscribe", agentId=str(agent.pk), lastSeq=5)
+            assert (await socket.until("subscribed"))["data"]["recovered"] is False
+            assert (await socket.expect("initial_data"))["data"]["seq"] == 11
+            await socket.send(type="subscribe", agentId=str(agent.pk), lastSeq=6)
+            assert (await socket.until("subscribed"))["data"]["recovered"] is True
+            assert (await socket.expect("position_update"))["data"]["seq"] == 7
+        server.stop()

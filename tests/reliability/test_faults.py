@@ -1,0 +1,66 @@
+"""Each fault in small: 40 clients on a daphne and a uvicorn side by side. `make soak` runs them large."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nexgent.environment import database
+from tests.reliability.experiment import Account, Experiment
+from tests.reliability.faults import DISK_FULL, FAULTS, Fault
+from tests.reliability.laboratory import Laboratory
+from tests.servers import FOLDER
+
+SOCKETS = 40
+QUICK = {
+    "NEXGENT_HEALING_SECONDS": "1",
+    "NEXGENT_RETRY_AFTER_SECONDS": "0.5",
+    "NEXGENT_PRICE_TIMEOUT_SECONDS": "0.4",
+}
+
+
+@pytest.fixture(scope="module")
+def laboratory() -> Iterator[Laboratory]:
+    """One for all faults: the servers that survived one go on to the next."""
+    kinds = ("daphne", "uvicorn")
+    with Laboratory(
+        FOLDER / "lab", kinds=kinds, sockets=SOCKETS, price_seconds=0.25, settings=QUICK
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def sqlite_laboratory() -> Iterator[Laboratory]:
+    with Laboratory(FOLDER / "full", kinds=("daphne",), sockets=20, sqlite=True, settings=QUICK) as running:
+        yield running
+
+
+async def outcome(laboratory: Laboratory, fault: Fault) -> Account:
+    experiment = Experiment(
+        laboratory, fault.name, fault.inject, outage_seconds=3.0, per_second=60.0, events=0
+    )
+    account = await experiment.run()
+    assert account.problems(writes_fail=fault.writes_fail, sockets_end=fault.sockets_end) == []
+    assert account.delivered >= 3 * laboratory.sockets
+    return account
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
+async def test_fault_while_clients_watch_loses_no_event(laboratory, fault):
+    account = await outcome(laboratory, fault)
+    assert bool(account.writer_failures) == fault.writes_fail
+    assert bool(account.closes) == fault.sockets_end
+    assert bool(account.resumes) == fault.sockets_end
+
+
+async def test_disk_full_fails_writes_whole_and_loses_no_event(sqlite_laboratory):
+    account = await outcome(sqlite_laboratory, DISK_FULL)
+    assert list(account.writer_failures) == ["OperationalError: database or disk is full"]
+
+
+def test_pool_backs_off_for_no_longer_than_a_query_waits():
+    """Else a database that is back after an hour would stay unused for up to another (see the comment there)."""
+    pool = database("postgresql://localhost/nexgent", data_dir=Path("/"))["OPTIONS"]["pool"]
+    assert pool["reconnect_timeout"] < pool["timeout"]

@@ -1,0 +1,143 @@
+"""A server that is told to end under load says goodbye to everyone, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from contextlib import ExitStack
+
+import httpx
+import pytest
+from asgiref.sync import sync_to_async
+from websockets.exceptions import ConnectionClosed
+
+from positions import valkey
+from realtime import presence
+from realtime.broadcast import broadcast_prices
+from realtime.claims import OWNERS_KEY
+from tests.live import PATIENCE_SECONDS, Server, access_token, client, watching
+from tests.realtime.conftest import closed_connections  # noqa: F401  a fixture of every test
+from tests.reliability.fleet import addresses, change, fleet, prices
+from tests.reliability.raw_client import RawClient
+
+SOCKETS = 500
+
+
+@sync_to_async
+def left_behind() -> tuple[int, int]:
+    """Return how many sockets count as open, and how many claims on agents there are."""
+    return presence.connection_count(), valkey.client().hlen(OWNERS_KEY)
+
+
+async def stopped(server: Server) -> int:
+    return await asyncio.get_running_loop().run_in_executor(None, server.stop)
+
+
+@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
+async def test_server_that_ends_under_load_says_goodbye_to_all_its_sockets(
+    kind, transactional_db, tmp_path, alice
+):
+    tokens = addresses(3)
+    agents = await fleet(alice, size=SOCKETS, tokens=tokens)
+    token = access_token(alice)
+    arrived, batch_came, done = asyncio.Semaphore(0), asyncio.Event(), asyncio.Event()
+    batches = events = 0
+
+    async def watch(agent) -> tuple[int | None, str, dict]:
+        """Read to the end; return the close and the message before it."""
+        nonlocal batches, events
+        async with client(server, token=token, agent=agent, compression=None) as socket:
+            await socket.until("initial_data")
+            arrived.release()
+            text = ""
+            while True:
+                try:
+                    text = str(await socket.connection.recv())
+                except ConnectionClosed:
+                    return socket.connection.close_code, socket.connection.close_reason, json.loads(text)
+                batches += '"price_update_batch"' in text[:40]
+                events += '"position_update"' in text[:40]
+                batch_came.set()
+
+    async def flood() -> None:
+        """Send prices as fast as they come through."""
+        number = 0
+        while not done.is_set():
+            number += 1
+            batch_came.clear()
+            await broadcast_prices(prices(tokens, number))
+            await batch_came.wait()
+
+    async def write() -> None:
+        number = 0
+        while not done.is_set():
+            number += 1
+            await change(random.choice(agents), number)  # noqa: S311
+
+    with Server(kind, log=tmp_path / "log") as server:
+        watchers = [asyncio.ensure_future(watch(agent)) for agent in agents]
+        async with asyncio.timeout(2 * PATIENCE_SECONDS):
+            for _ in agents:
+                await arrived.acquire()
+        assert await left_behind() == (SOCKETS, SOCKETS)
+        load = [asyncio.ensure_future(each()) for each in (flood, write)]
+        async with asyncio.timeout(2 * PATIENCE_SECONDS):
+            while batches < 5 * SOCKETS or events < 10:
+                batch_came.clear()
+                await batch_came.wait()
+        began = time.monotonic()
+        exit_code = await stopped(server)
+        took = time.monotonic() - began
+        endings = await asyncio.gather(*watchers)
+        done.set()
+        batch_came.set()
+        await asyncio.gather(*load)
+    print(f"{kind}: {SOCKETS} sockets, {batches} batches, {events} events; ended in {took:.1f} s")  # noqa: T201
+    assert {(code, reason) for code, reason, _ in endings} == {(1000, "Server shutdown")}
+    assert {message["type"] for *_, message in endings} == {"closing"}
+    assert len({message["data"]["retryAfter"] for *_, message in endings}) > SOCKETS / 10  # spread
+    assert await left_behind() == (0, 0)
+    # uvicorn raises the signal again when it has ended.
+    assert exit_code == (0 if kind == "daphne" else -15), server.log.read_text()
+    assert "Traceback" not in server.log.read_text(), server.log.read_text()
+
+
+@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
+async def test_server_that_ends_does_not_wait_for_a_client_that_does_not_read(
+    kind, transactional_db, tmp_path, alice
+):
+    """Meanwhile it is not ready, and turns newcomers away with a time to come back."""
+    tokens = addresses(200)
+    agent, other, newcomer = await fleet(alice, size=3, tokens=tokens)
+    with Server(kind, log=tmp_path / "log") as server, ExitStack() as stack:
+        slow = await RawClient.connect(server, access_token(alice), agent)
+        stack.callback(slow.abandon)
+        await slow.until("initial_data")
+        async with watching(server, alice, other) as fast, httpx.AsyncClient() as http:
+            for number in range(20):
+                await broadcast_prices(prices(tokens, number))
+                await fast.until("price_update_batch")
+            ready = await http.get(f"{server.url}/health/ready")
+            assert ready.status_code == 200
+            assert ready.json() == {
+                "status": "ready",
+                "checks": {"database": "ok", "valkey": "ok", "server": "ok"},
+            }
+            ended = asyncio.ensure_future(stopped(server))
+            assert (await fast.closed())[:2] == (1000, "Server shutdown")
+            ready = await http.get(f"{server.url}/health/ready")
+            assert ready.status_code == 503
+            assert ready.json() == {
+                "status": "not ready",
+                "checks": {"database": "ok", "valkey": "ok", "server": "ending"},
+            }
+            async with client(server, token=access_token(alice), agent=newcomer) as late:
+                code, reason, messages = await late.closed()
+            assert (code, reason) == (1000, "Server shutdown")
+            assert [message["type"] for message in messages] == ["closing"]
+            assert messages[0]["data"]["retryAfter"] > 0
+        assert await ended == (0 if kind == "daphne" else -15), server.log.read_text()
+    assert await left_behind() == (0, 0)
+    assert "Traceback" not in server.log.read_text(), server.log.read_text()
