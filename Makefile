@@ -22,8 +22,9 @@ test: $(INSTALLED) ## Run every test: on PostgreSQL, then those of the data on S
 	$(BIN)/python -m pytest
 	NEXGENT_TEST_DATABASE=sqlite $(BIN)/python -m pytest tests/positions
 
-soak: $(INSTALLED) ## Break everything while clients watch, ten minutes long; print the figures (docs/reliability.md)
+soak: $(INSTALLED) ## Break everything while clients watch, for a quarter of an hour; print the figures (docs/reliability.md)
 	@$(BIN)/python -m tests.reliability.soak
+	NEXGENT_TEST_RACES=50 $(BIN)/python -m pytest -q tests/realtime/test_resume.py -k race
 
 check: $(INSTALLED) ## Lint, types, missing migrations, deployment settings, the lock
 	$(BIN)/ruff check .

@@ -110,6 +110,7 @@ def database(url: str, *, data_dir: Path) -> dict[str, Any]:
         "HOST": host,
         "PORT": str(port or ""),
         "CONN_MAX_AGE": 0,  # the pool keeps them
+        "CONN_HEALTH_CHECKS": True,  # or each of them would fail once after a restart of the server
         "OPTIONS": options,
     }
 

@@ -206,7 +206,8 @@ def _set_stop_loss(position: Position, percentage: Any, name: str, now: datetime
         problem = "have at most 4 decimals"
     if problem:
         raise InvalidAmount(f"{name} must {problem}", field=name)
-    position.current_stop_loss_percentage = percentage
+    # Written out: a zero may have come with an exponent that no database takes.
+    position.current_stop_loss_percentage = percentage.quantize(Decimal("0.0001"))
     position.last_stop_loss_update = now
 
 

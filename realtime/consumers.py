@@ -95,7 +95,11 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         agent_id = parse_agent_id(parameters.get("agentId"))
         self.hub = get_hub()
         self.delivery = self._new_delivery(str(agent_id or ""))
-        await self.accept()
+        try:
+            await self.accept()
+        except OSError:  # the client is gone already; its disconnect follows
+            self.delivery.abandon()
+            return
         user, self.token_expires_at = self.scope["user"], self.scope["token_expires_at"]
         if not self.hub.admit(self.delivery):
             self._refuse(

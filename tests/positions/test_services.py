@@ -249,6 +249,12 @@ def test_move_stop_loss_without_a_peak_leaves_the_peak(position: Position):
     assert position.peak_price == Decimal("0.000002")
 
 
+def test_move_stop_loss_to_a_zero_with_an_exponent_is_zero(position: Position):
+    move_stop_loss(position_id=position.pk, percentage=Decimal("0e-17000"))
+    position.refresh_from_db()
+    assert position.current_stop_loss_percentage == 0
+
+
 OUT_OF_RANGE = "percentage must be at least -100 and below 100000"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 from decimal import Decimal
@@ -21,6 +22,8 @@ from tests.conftest import BONK, quote
 from tests.live import PATIENCE_SECONDS, Server, access_token, client, watching
 
 in_thread = sync_to_async
+# Agents that are fought over at once; `make soak` takes more.
+RACES = int(os.environ.get("NEXGENT_TEST_RACES", "10"))
 # Healing waits for this; nothing here depends on how long it is.
 SOON = {"NEXGENT_HEALING_SECONDS": "0.2"}
 
@@ -277,7 +280,7 @@ def pair(transactional_db, tmp_path):
 
 
 async def test_exactly_one_socket_survives_a_race_over_two_processes(pair, alice):
-    agents = [await Agent.objects.acreate(owner=alice, name=f"agent {n}") for n in range(10)]
+    agents = [await Agent.objects.acreate(owner=alice, name=f"agent {n}") for n in range(RACES)]
     token = access_token(alice)
 
     async def contend(server: Server, agent: Agent) -> str:

@@ -149,7 +149,7 @@ def _tokens(alice: Any, bob: Any) -> dict[str, str]:
         "good": access_token(alice),
         "bob's": access_token(bob),
         "expired": access_token(alice, exp=1),
-        "endless": access_token(alice, exp=253_402_300_799),
+        "endless": access_token(alice, exp=2**62),
         "refresh": str(RefreshToken.for_user(alice)),
         "nobody's": access_token(alice, user_id=2**70),
         "a list's": access_token(alice, user_id=[1]),
