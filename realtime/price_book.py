@@ -31,8 +31,7 @@ class PriceBook:
             return []
         before = {token: self.quotes.get(token) for token in tokens}
         known = await aget_prices(tokens)
-        if known.sol_usd is not None:
-            self.sol_usd = known.sol_usd
+        self.sol_usd = known.sol_usd  # None, too: what nobody vouches for any more is unknown
         self.remember(known.quotes.values())
         missing = [token for token in tokens if token not in self.quotes]
         if missing and ask_source:
