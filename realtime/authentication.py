@@ -80,7 +80,7 @@ async def authenticate(token: str | None) -> tuple[AbstractBaseUser | AnonymousU
         claims = AccessToken(token)  # type: ignore[arg-type]
         user_id = claims[api_settings.USER_ID_CLAIM]
         expires_at = datetime.fromtimestamp(claims["exp"], tz=UTC)
-    except (TokenError, KeyError, ValueError, OverflowError, OSError):  # the last two: a time past all calendars
+    except (TokenError, KeyError, ValueError, OverflowError, OSError):  # the last two: past all calendars
         return AnonymousUser(), None
     user = await _active_user(user_id)
     return (user, expires_at) if user else (AnonymousUser(), None)
