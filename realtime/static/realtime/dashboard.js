@@ -144,6 +144,7 @@ async function pollPrices() {
     if (!document.hidden) status = await session.prices();
   } catch (error) {
     if (error instanceof LoginRequired) return; // the connection, or the next click, says so
+    status = { stale: true, unreadable: true };
   }
   if (!session.remembered) return;
   if (status || !document.hidden) view.setPrices(status);

@@ -118,7 +118,7 @@ export class View {
     text("price-source", status?.simulated ? "Simulated prices" : `Prices: ${status?.source}`);
     byId("prices-stale").hidden = !status?.stale;
     text("prices-stale", status?.stale ? staleText(status) : "");
-    text("sol-price", status ? `1 SOL = ${format.usd(status.solPriceUsd ?? null)}` : "");
+    text("sol-price", status?.source ? `1 SOL = ${format.usd(status.solPriceUsd ?? null)}` : "");
   }
 
   setUpdatedAt(timestamp) {
@@ -126,7 +126,8 @@ export class View {
   }
 }
 
-function staleText({ updatedAt }) {
+function staleText({ updatedAt, unreadable }) {
+  if (unreadable) return "Prices cannot be read right now";
   return updatedAt ? `No new prices since ${format.clock(updatedAt)}` : "No prices yet";
 }
 

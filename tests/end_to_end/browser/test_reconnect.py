@@ -89,6 +89,18 @@ def test_network_that_goes_and_comes_back_is_live_again(
     window.forgive_network_trouble()
 
 
+def test_outage_of_the_price_server_is_shown(
+    open_window: Callable[..., Window], bonk: Position, tmp_path, transactional_db
+) -> None:
+    """A server that never finds its Valkey."""
+    nobody = f"unix://{tmp_path}/nobody.sock"
+    with Server("daphne", log=tmp_path / "log", REDIS_URL=nobody, DJANGO_ALLOW_ASYNC_UNSAFE="") as server:
+        window = open_window(server=server).log_in()
+        window.expect_state("waiting")  # closed with 1013, and coming back
+        expect(window.by_id("prices-stale")).to_have_text("Prices cannot be read right now")
+        window.forgive_network_trouble()
+
+
 def test_token_that_expires_is_renewed_without_the_user(
     open_window: Callable[..., Window], bonk: Position, tmp_path, transactional_db
 ) -> None:
