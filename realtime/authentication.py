@@ -14,13 +14,11 @@ from channels.security.websocket import OriginValidator, WebsocketDenier
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db import DatabaseError
-from psycopg_pool import PoolTimeout
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import AccessToken
 
-from realtime.database import in_database_thread
+from realtime.database import Unavailable, in_database_thread
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +38,7 @@ class TokenAuthMiddleware(BaseMiddleware):  # type: ignore[misc]
         user: AbstractBaseUser | AnonymousUser | None
         try:
             user, expires_at = await asyncio.wait_for(authenticate(_token(scope)), HANDSHAKE_SECONDS)
-        except (DatabaseError, PoolTimeout, TimeoutError) as error:
+        except (*Unavailable, TimeoutError) as error:
             logger.warning("a socket's user cannot be looked up: %s", error or type(error).__name__)
             user, expires_at = None, None
         return await super().__call__({**scope, "user": user, "token_expires_at": expires_at}, receive, send)

@@ -17,12 +17,10 @@ from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
-from django.db import DatabaseError
-from psycopg_pool import PoolTimeout
 
 from positions.snapshots import timestamp
 from positions.valkey import Unavailable
-from realtime import protocol
+from realtime import database, protocol
 from realtime.authentication import authenticate, query
 from realtime.beginning import NoSuchAgent, begin
 from realtime.claims import NotJoined
@@ -81,7 +79,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             await getattr(self, get_handler_name(message))(message)
         except (StopConsumer, asyncio.CancelledError):
             raise
-        except (DatabaseError, PoolTimeout) as error:
+        except database.Unavailable as error:
             logger.warning("agent %s: the database is away: %s", self.delivery.agent_id, error)
             self._refuse(CloseReason.TRY_LATER, ErrorCode.TRY_LATER, DATABASE_AWAY)
         except Exception:

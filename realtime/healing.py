@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError
-from psycopg_pool import PoolTimeout
 
 from positions import valkey
+from realtime import database
 from realtime.protocol import CloseReason
 from realtime.storage import standings
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Away = (DatabaseError, PoolTimeout, *valkey.Unavailable)
+Away = (*database.Unavailable, *valkey.Unavailable)
 
 
 class Healing:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from django.db import DatabaseError, connection
+from django.db import connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from psycopg_pool import PoolTimeout
 
 from positions import valkey
+from realtime import database
 from realtime.presence import connection_count
 
 logger = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ def health(request: HttpRequest) -> JsonResponse:
     try:
         _check_database()
         return JsonResponse({"status": "healthy", "connectionCount": connection_count()})
-    except (DatabaseError, PoolTimeout, *valkey.Unavailable) as error:
+    except (*database.Unavailable, *valkey.Unavailable) as error:
         logger.warning("unhealthy: %s", error)
         return JsonResponse({"status": "unhealthy"}, status=503)
 
@@ -69,7 +69,7 @@ def _check_valkey() -> None:
 def _outcome(check: Callable[[], None]) -> str:
     try:
         check()
-    except (DatabaseError, PoolTimeout, *valkey.Unavailable) as error:
+    except (*database.Unavailable, *valkey.Unavailable) as error:
         logger.warning("not ready: %s: %s", check.__name__, error)
         return "unavailable"  # why is in the log: it may name hosts
     return "ok"

@@ -20,12 +20,10 @@ from uuid import UUID
 import msgspec
 from channels.layers import get_channel_layer
 from django.conf import settings
-from django.db import DatabaseError
-from psycopg_pool import PoolTimeout
 
 from positions import valkey
 from positions.snapshots import live
-from realtime import protocol
+from realtime import database, protocol
 from realtime.claims import Claims
 from realtime.delivery import Delivery, Event, TokenIndex
 from realtime.fan_out import PriceFanOut
@@ -224,7 +222,7 @@ class Hub:
                     return
                 for event in events:
                     await self._deliver(delivery, event)
-        except (DatabaseError, PoolTimeout) as error:
+        except database.Unavailable as error:
             logger.warning("agent %s: missed events not read, and asked for again: %s", agent_id, error)
         finally:
             self._behind.discard(delivery)
@@ -287,7 +285,7 @@ class Hub:
         try:
             if delivery is not None and not await may_watch(delivery.user_id, UUID(message.agent_id)):
                 self.revoke(delivery)
-        except (DatabaseError, PoolTimeout) as error:
+        except database.Unavailable as error:
             logger.warning("agent %s: access not checked, left to healing: %s", message.agent_id, error)
 
     def _socket_claimed(self, message: ClaimMessage) -> None:

@@ -103,6 +103,3 @@ def _read(token_addresses: Collection[str], values: Sequence[bytes | None]) -> P
             entry = _decode_entry(value)
             quotes[address] = Quote(address, entry.price, entry.price_usd, entry.as_of.astimezone(UTC))
     return Prices(quotes, sol_usd=_decode_status(status).sol_usd if status else None)
-
-
-__all__ = ["FeedStatus", "aget_feed_status", "aget_prices", "get_feed_status", "get_prices", "put_prices"]
