@@ -1,0 +1,25 @@
+"""What all other tests stand on: a clean database for each of them, while server processes read it."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.management import call_command
+from django.db import connection, connections
+
+from positions.models import Agent
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="on SQLite readers never wait for a writer")
+def test_flush_while_another_process_reads_waits_for_nobody(transactional_db, agent):
+    reader = connections.create_connection("default")
+    try:
+        reader.set_autocommit(False)
+        with reader.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM positions_positionevent")  # its lock stays until the transaction ends
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '5s'")
+        call_command("flush", verbosity=0, interactive=False)
+        assert not Agent.objects.exists()
+    finally:
+        reader.close()
+        connection.close()
