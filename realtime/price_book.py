@@ -29,24 +29,35 @@ class PriceBook:
         """
         if not tokens:
             return []
-        before = {token: self.quotes.get(token) for token in tokens}
         known = await aget_prices(tokens)
         self.sol_usd = known.sol_usd  # None, too: what nobody vouches for any more is unknown
-        self.remember(known.quotes.values())
+        news = self._learn(known.quotes.values())
         missing = [token for token in tokens if token not in self.quotes]
         if missing and ask_source:
-            self.remember((await fill_misses(missing)).values())
-        now = [self.quotes[token] for token in tokens if token in self.quotes]
-        return [quote for quote in now if not quote.same_price(before[quote.token_address])]
+            news += self._learn((await fill_misses(missing)).values())
+        return news
+
+    def _learn(self, quotes: Iterable[Quote]) -> list[Quote]:
+        """Keep what is not older than what is known; return those whose price was not known.
+
+        Known now, not when it was asked for: what a batch brought meanwhile, its sockets have heard already.
+        """
+        news = []
+        for quote in quotes:
+            before = self.quotes.get(quote.token_address)
+            if self._keep(quote) and not quote.same_price(before):
+                news.append(quote)
+        return news
 
     def remember(self, quotes: Iterable[Quote]) -> list[Quote]:
         """Keep what is not older than what is known; return it."""
-        newer = []
-        for quote in quotes:
-            known = self.quotes.get(quote.token_address)
-            if known is None or known.as_of <= quote.as_of:
-                self.quotes[quote.token_address] = quote
-                newer.append(quote)
-                if quote.token_address == WRAPPED_SOL:
-                    self.sol_usd = quote.sol_usd
-        return newer
+        return [quote for quote in quotes if self._keep(quote)]
+
+    def _keep(self, quote: Quote) -> bool:
+        known = self.quotes.get(quote.token_address)
+        if known is not None and known.as_of > quote.as_of:
+            return False
+        self.quotes[quote.token_address] = quote
+        if quote.token_address == WRAPPED_SOL:
+            self.sol_usd = quote.sol_usd
+        return True
