@@ -85,7 +85,7 @@ def django_db_setup(django_db_setup: None) -> None:
 
 def _delete_all(style: object, tables: Iterable[str], **options: object) -> list[str]:
     # In any order: foreign keys are looked at when the transaction ends.
-    return [f"DELETE FROM {connection.ops.quote_name(table)}" for table in tables]
+    return [f"DELETE FROM {connection.ops.quote_name(table)}" for table in tables]  # noqa: S608
 
 
 @pytest.fixture(autouse=True)

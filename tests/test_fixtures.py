@@ -15,7 +15,9 @@ def test_flush_while_another_process_reads_waits_for_nobody(transactional_db, ag
     try:
         reader.set_autocommit(False)
         with reader.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM positions_positionevent")  # its lock stays until the transaction ends
+            cursor.execute(
+                "SELECT count(*) FROM positions_positionevent"
+            )  # its lock stays until the transaction ends
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = '5s'")
         call_command("flush", verbosity=0, interactive=False)

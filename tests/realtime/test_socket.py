@@ -529,8 +529,8 @@ def impatient_server(request, transactional_db, tmp_path):
     with Server(
         request.param,
         log=tmp_path / "log",
-        NEXGENT_PING_INTERVAL_SECONDS="0.2",
-        NEXGENT_DEAD_AFTER_SECONDS="0.9",
+        NEXGENT_PING_INTERVAL_SECONDS="0.25",
+        NEXGENT_DEAD_AFTER_SECONDS="2.5",  # long enough for a client that answers on a busy machine
     ) as running:
         yield running
 
@@ -545,7 +545,7 @@ async def test_silent_client_is_pinged_then_closed_with_connection_timeout(impat
 
 async def test_client_that_answers_pings_stays(impatient_server, alice, agent):
     async with watching(impatient_server, alice, agent) as socket:
-        for _ in range(10):  # more than twice as long as a silent one is kept
+        for _ in range(13):  # longer than a silent one is kept
             await socket.expect("ping")
             await socket.send(type="pong", timestamp="2026-01-01T00:00:00.000Z")
 
