@@ -135,6 +135,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     def _new_delivery(self, agent_id: str) -> Delivery:
         return Delivery(
             self.base_send,
+            self.scope["write_now"],
             user_id=getattr(self.scope["user"], "pk", None),
             agent_id=agent_id,
             index=self.hub.index,

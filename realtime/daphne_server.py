@@ -1,5 +1,5 @@
-"""What daphne 4.2.3 lacks: close codes and reasons on the wire, a `send` that waits for a slow client, and an end of
-connections that is neither too soon nor never.
+"""What daphne 4.2.3 lacks: close codes and reasons on the wire, a `send` that waits for a slow client, a cheap write,
+and an end of connections that is neither too soon nor never.
 
 Closing: daphne hands it to autobahn's `sendClose`, which raises on any code but 1000 and 3000–4999, and drops the
 reason (daphne #374, autobahn-python #1642, both open). autobahn's `sendCloseFrame`, one level below, takes every code
@@ -8,6 +8,11 @@ of RFC 6455, section 7.4.1.
 Waiting: daphne's `send` returns whether or not the transport can take the bytes, so that a client that does not read
 grows the process. Twisted tells a registered producer when its buffer is over 64 KiB and when it is empty again; the
 send waits in between, as uvicorn's does.
+
+Writing: autobahn builds a frame in some 30 steps, and Twisted asks the event loop to tell when the socket is
+writable, which it nearly always is: two system calls and a turn of the loop besides the one that sends.
+`write_text_now` builds the frame by hand and sends it; what the kernel does not take goes Twisted's way. It is for
+realtime/transport.py, and there only with versions whose ways it was checked against.
 
 Ending: autobahn answers what it does not understand, or finds too long, by dropping the connection, so that clients
 see 1006; it gives a client one second to take a close; and a client that sends one but reads nothing stays for ever.
@@ -20,10 +25,17 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import twisted
+from daphne import __version__ as daphne_version
 from daphne import server, ws_protocol
 from django.conf import settings
+from twisted.internet.tcp import Connection
 
+from realtime.frames import text_frame
 from realtime.protocol import CloseReason
+
+KNOWN_VERSIONS = daphne_version.startswith("4.2.") and twisted.__version__.startswith("26.")
+"""Whether `write_text_now` was checked against these: it looks at buffers that Twisted has for itself."""
 
 
 class Backpressure:
@@ -74,6 +86,27 @@ class WebSocketProtocol(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
             loop = asyncio.get_running_loop()
             loop.call_later(settings.REALTIME["CLOSE_SECONDS"], self.transport.abortConnection)
 
+    def write_text_now(self, text: str) -> bool:
+        """Send a text message in one system call, after all that was sent before; False where that cannot be now."""
+        transport = self.transport
+        if (
+            self.state != self.STATE_OPEN
+            or self._perMessageCompress is not None
+            or self.send_queue  # autobahn's
+            or not isinstance(transport, Connection)
+            or transport.TLS
+            or transport._tempDataLen
+            or transport.offset != len(transport.dataBuffer)
+        ):
+            return False
+        frame = text_frame(text)
+        sent = transport.writeSomeData(frame)
+        if not isinstance(sent, int):
+            transport.write(frame)  # the connection is lost, as Twisted finds out by trying
+        elif sent < len(frame):
+            transport.write(frame[sent:])
+        return True
+
     def handle_reply(self, message: dict[str, Any]) -> None:
         if message.get("type") == "websocket.close" and self.state == self.STATE_OPEN:
             self._close(message.get("code") or 1000, message.get("reason") or "")
@@ -105,3 +138,5 @@ def install() -> None:
     """Make every daphne of this process so, however it is started."""
     ws_protocol.WebSocketFactory.protocol = WebSocketProtocol
     server.Server.handle_reply = _handle_reply_once_writable
+    if not KNOWN_VERSIONS:
+        del WebSocketProtocol.write_text_now

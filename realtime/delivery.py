@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from realtime import protocol
 from realtime.eager import send_eagerly
 from realtime.protocol import Close, CloseReason
+from realtime.transport import WriteNow
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class Delivery:
     def __init__(
         self,
         send: AsgiSend,
+        write_now: WriteNow,
         *,
         user_id: object,
         agent_id: str,
@@ -85,6 +87,7 @@ class Delivery:
         self._held: dict[str, set[str]] = {}  # token → ids of the positions that hold it
         self._index = index
         self._send = send
+        self._write_now = write_now
         self._max_unsent = max_unsent
         self._retry_after_seconds = retry_after_seconds
         self._on_gap = on_gap
@@ -207,7 +210,7 @@ class Delivery:
 
     def write(self, text: str) -> None:
         """Send a message after all those before it."""
-        if not self.closed:
+        if not self.closed and (self._writing or not self._write_now(text)):
             self._put({"type": "websocket.send", "text": text})
 
     def close(self, reason: CloseReason) -> None:

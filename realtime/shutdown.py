@@ -27,7 +27,7 @@ from django.conf import settings
 from realtime import protocol
 from realtime.hub import close_hub
 from realtime.protocol import CloseReason
-from realtime.transport import cut_off, is_gone, keep_unsent_small, let_go
+from realtime.transport import cut_off, direct_write, is_gone, keep_unsent_small, let_go
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,12 @@ class GracefulShutdown:
             return
         self._sockets.add(socket)
         keep_unsent_small(send)
-        scope = {**scope, "cut_off": partial(cut_off, send), "is_gone": partial(is_gone, send)}
+        scope = {
+            **scope,
+            "write_now": socket.write_now,
+            "cut_off": partial(cut_off, send),
+            "is_gone": partial(is_gone, send),
+        }
         try:
             await self._application(scope, socket.receive, socket.send)
         finally:
@@ -123,6 +128,7 @@ class _Socket:
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
+        self._direct_write = direct_write(send)
         self._accepted = False
         self._closed = False
         self._leaving = asyncio.Event()
@@ -157,6 +163,12 @@ class _Socket:
         elif message["type"] == "websocket.close":
             self._closed = True
         await self._send(message)
+
+    def write_now(self, text: str) -> bool:
+        """Send a text message without the detour over ASGI; False where only `send` can."""
+        if self._direct_write is None or self._closed:
+            return False
+        return self._leaving.is_set() or self._direct_write(text)
 
     async def say_goodbye(self) -> None:
         """Close the socket, wait for the client's answer, then for the application to end."""

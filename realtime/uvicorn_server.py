@@ -1,7 +1,11 @@
-"""What uvicorn 0.54 lacks: this project's goodbye to a client whose message is too long.
+"""What uvicorn 0.54 lacks: this project's goodbye to a client whose message is too long, and a cheap write.
 
 Its WebSocket protocol (websockets-sansio) would take 16 MiB before the application sees a byte, and refuse what is
 longer in words of its own. Up to here, realtime.consumers says it; above, the message is never in memory as a whole.
+
+Its way from a text to the transport costs about as much again as the system call at the end of it.
+`write_text_now` builds the frame by hand. It is for realtime/transport.py, and there only with versions whose ways
+it was checked against.
 """
 
 from __future__ import annotations
@@ -10,9 +14,11 @@ import sys
 from typing import Any
 
 from django.conf import settings
+from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
 from realtime import protocol
+from realtime.frames import text_frame
 from realtime.protocol import CloseReason, ErrorCode
 
 
@@ -33,9 +39,29 @@ class GoodbyeProtocol(ServerProtocol):
         super().fail(code, reason)
 
 
+def write_text_now(self: Any, text: str) -> bool:
+    """Send a text message, after all that was sent before; False where that cannot be now.
+
+    A method of uvicorn's protocol. Its `send` waits for `writable`, too, and refuses where a close was sent.
+    """
+    if (
+        self.conn.state is not OPEN
+        or self.conn.extensions  # compression, where a client wants it
+        or self.close_sent
+        or not self.writable.is_set()
+        or self.transport.is_closing()
+    ):
+        return False
+    self.transport.write(text_frame(text))
+    return True
+
+
 def install() -> None:
     """Make the uvicorn of this process so, if it is one."""
     if "uvicorn" in sys.modules:
+        import uvicorn
         from uvicorn.protocols.websockets import websockets_sansio_impl
 
         websockets_sansio_impl.ServerProtocol = GoodbyeProtocol  # type: ignore[attr-defined]
+        if uvicorn.__version__.startswith("0.54."):
+            websockets_sansio_impl.WebSocketsSansIOProtocol.write_text_now = write_text_now  # type: ignore[attr-defined]

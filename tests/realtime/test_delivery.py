@@ -5,13 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
+
 from realtime.delivery import Delivery, Event, TokenIndex
 from realtime.eager import send_eagerly
 from realtime.protocol import CloseReason
 
 
 class Connection:
-    """Takes messages as a server does: at once while `reading` is set; else the send waits (uvicorn)."""
+    """Takes messages as a server does: at once while `reading` is set; else the send waits (uvicorn).
+
+    With `direct`, texts have the way past ASGI, too, that realtime.transport finds to the servers that it knows.
+    """
+
+    direct = False
 
     def __init__(self) -> None:
         self.sent: list[dict] = []
@@ -26,9 +33,21 @@ class Connection:
             raise OSError("gone")
         self.sent.append(message)
 
+    def write_now(self, text: str) -> bool:
+        if not self.direct or not self.reading.is_set() or self.gone:
+            return False
+        self.sent.append({"type": "websocket.send", "text": text})
+        return True
+
     @property
     def texts(self) -> list[str]:
         return [message["text"] for message in self.sent if message["type"] == "websocket.send"]
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["over ASGI", "direct"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each stream takes either way in turn, and nobody can tell which."""
+    monkeypatch.setattr(Connection, "direct", request.param)
 
 
 def stream(
@@ -36,6 +55,7 @@ def stream(
 ) -> Delivery:
     return Delivery(
         connection.send,
+        connection.write_now,
         user_id=1,
         agent_id="a",
         index=index or TokenIndex(),
@@ -275,6 +295,7 @@ async def test_connection_whose_send_raises_ends_only_its_own_stream():
 
     broken = Delivery(
         send,
+        lambda text: False,
         user_id=1,
         agent_id="a",
         index=index,
