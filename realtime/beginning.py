@@ -60,6 +60,8 @@ async def _missed(agent_id: str, seq: int, last_seq: int | None) -> list[EventMe
 
 
 def _initial_data(hub: Hub, held: Holdings) -> InitialData:
-    quotes, sol_usd = hub.prices.quotes, hub.prices.sol_usd
-    positions = [live(data, quotes.get(data["token_address"]), sol_usd=sol_usd) for data in held.positions]
+    prices = hub.prices
+    positions = [
+        live(data, prices.quote(data["token_address"]), sol_usd=prices.sol_usd) for data in held.positions
+    ]
     return InitialData(InitialDataData(positions, protocol.now(), held.seq))

@@ -28,8 +28,9 @@ class TokenIndex:
     def __init__(self) -> None:
         self._holders: dict[str, set[Delivery]] = {}
 
-    def holders(self, token: str) -> Collection[Delivery]:
-        return self._holders.get(token, ())
+    def holders(self, tokens: Collection[str]) -> set[Delivery]:
+        """Return the streams that hold any of these tokens."""
+        return set().union(*map(self._holders.__getitem__, self._holders.keys() & tokens))
 
     def tokens(self) -> Collection[str]:
         return list(self._holders)
@@ -163,23 +164,19 @@ class Delivery:
 
     # Prices
 
-    def prices(self, tokens: Iterable[str], fragments: Mapping[str, str], at: str) -> None:
-        """Send the fragments of these tokens as one batch, now, or the newest of each once the client reads."""
+    def prices(self, fragments: Mapping[str, str], at: str) -> None:
+        """Send those of the tokens that the agent holds as one batch, now, or the newest once the client reads."""
         if self.seq is None:
             return  # what the stream begins with holds the newest
-        if self._writing is None:
-            self.write(protocol.price_batch([fragments[token] for token in tokens], at))
-        else:
-            for token in tokens:
-                self._prices[token] = fragments[token]
+        if self._writing:
+            self._prices.update((token, fragments[token]) for token in self._held if token in fragments)
+        elif held := list(filter(None, map(fragments.get, self._held))):
+            self.write(protocol.price_batch(held, at))
 
     def _flush_prices(self) -> None:
-        if not self._prices or self._writing or self.closed or self.seq is None:
-            return
-        fragments = [fragment for token, fragment in self._prices.items() if token in self._held]
-        self._prices.clear()
-        if fragments:
-            self.write(protocol.price_batch(fragments, protocol.now()))
+        if self._prices and not self._writing:
+            waiting, self._prices = self._prices, {}
+            self.prices(waiting, protocol.now())
 
     # Holdings
 

@@ -7,16 +7,11 @@ import logging
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-import msgspec
-
 from positions import valkey
-from positions.prices.quotes import Quote
-from positions.snapshots import number
 from realtime import protocol
 from realtime.delivery import Delivery, TokenIndex
-from realtime.layer import read_price
+from realtime.layer import read_prices
 from realtime.price_book import PriceBook
-from realtime.protocol import PriceUpdate
 
 logger = logging.getLogger(__name__)
 
@@ -33,15 +28,11 @@ class PriceFanOut:
         self._away = False
 
     async def batch(self, message: Mapping[str, Any]) -> None:
-        """Take in a `price.batch`; an update in it that is none is logged, and left out."""
-        updates = message.get("updates")
-        quotes = []
-        for update in updates if isinstance(updates, list) else ():
-            try:
-                quotes.append(read_price(update))
-            except (ValueError, msgspec.ValidationError) as error:
-                logger.warning("a price batch has an update that is none: %s", error)
-        await self._send(self._book.remember(quotes))
+        """Take in a `price.batch`."""
+        news: dict[str, str] = {}
+        for priced in read_prices(message):
+            news |= self._book.remember(priced)
+        await self._send(news)
 
     async def learn(self, tokens: Collection[str], *, ask_source: bool) -> None:
         """See to it that the book has what can be known about these tokens.
@@ -63,28 +54,11 @@ class PriceFanOut:
 
     def send_newest(self, delivery: Delivery, tokens: Iterable[str]) -> None:
         """Send one socket what is known about these tokens."""
-        quotes = self._book.quotes
-        fragments = {token: _fragment(quotes[token]) for token in tokens if token in quotes}
-        if fragments:
-            delivery.prices(fragments, fragments, protocol.now())
+        delivery.prices(self._book.fragments(tokens), protocol.now())
 
-    async def _send(self, quotes: Iterable[Quote]) -> None:
-        fragments: dict[str, str] = {}
-        wanted: dict[Delivery, list[str]] = {}
-        for quote in quotes:
-            token = quote.token_address
-            holders = self._index.holders(token)
-            if holders:
-                fragments[token] = _fragment(quote)
-                for delivery in holders:
-                    wanted.setdefault(delivery, []).append(token)
+    async def _send(self, fragments: Mapping[str, str]) -> None:
         at = protocol.now()
-        for turn, (delivery, tokens) in enumerate(wanted.items(), start=1):
-            delivery.prices(tokens, fragments, at)
+        for turn, delivery in enumerate(self._index.holders(fragments), start=1):
+            delivery.prices(fragments, at)
             if turn % SOCKETS_PER_TURN == 0:
                 await asyncio.sleep(0)
-
-
-def _fragment(quote: Quote) -> str:
-    update = PriceUpdate(quote.token_address, number(quote.price), number(quote.price_usd))
-    return protocol.price_fragment(update)

@@ -178,8 +178,9 @@ class Hub:
 
     async def _deliver(self, delivery: Delivery, event: EventMessage) -> None:
         token = event.position["token_address"] if event.position else None
-        if token is not None and token not in self.prices.quotes:
-            # Not of the source: that may take seconds, and every other message waits behind this one.
+        if token is not None and not self.index.holders([token]):
+            # News of it do not come here as long as nobody holds it. Not of the source: that may take seconds, and
+            # every other message waits behind this one.
             await self.fan_out.learn([token], ask_source=False)
         if delivery.agent_id == event.agent_id:  # else it has moved to another agent meanwhile
             delivery.event(self.as_sent(event))
@@ -196,7 +197,7 @@ class Hub:
         else:
             data.position = live(
                 event.position,
-                self.prices.quotes.get(event.position["token_address"]),
+                self.prices.quote(event.position["token_address"]),
                 sol_usd=self.prices.sol_usd,
             )
         return protocol.encode(PositionUpdate(data))

@@ -3,61 +3,105 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import repeat
+
+import msgspec
 
 from positions.prices.cache import aget_prices
 from positions.prices.lookup import fill_misses
 from positions.prices.quotes import WRAPPED_SOL, Quote
+from realtime.layer import Priced, price_fragment
+
+
+class _Digits(msgspec.Struct, rename="camel"):
+    """The numbers of a fragment."""
+
+    price: Decimal
+    price_usd: Decimal | None
+
+
+_read_digits = msgspec.json.Decoder(_Digits).decode
 
 
 class PriceBook:
     """Filled by every price batch, and from the cache and the source where a token is new here.
 
-    An older quote never replaces a newer one, whichever way each came.
+    An older price never replaces a newer one, whichever way each came. Prices are kept in the form in which clients
+    are sent them: far more are passed on than looked at.
     """
 
     def __init__(self) -> None:
-        self.quotes: dict[str, Quote] = {}
         self.sol_usd: Decimal | None = None
         """USD for one SOL, for positions that have no quote of their own; None where unknown."""
+        self._known: dict[str, tuple[str, datetime]] = {}  # token → its fragment, as of when
+        self._newest = datetime.min.replace(tzinfo=UTC)
 
-    async def read(self, tokens: Collection[str], *, ask_source: bool = False) -> list[Quote]:
+    def quote(self, token: str) -> Quote | None:
+        """Return the token's price, digit for digit; None where it is not known here."""
+        known = self._known.get(token)
+        if known is None:
+            return None
+        fragment, as_of = known
+        read = _read_digits(fragment)
+        return Quote(token, read.price, read.price_usd, as_of)
+
+    def fragments(self, tokens: Iterable[str]) -> dict[str, str]:
+        """Return what clients are sent of these tokens, of those that are known."""
+        return {token: self._known[token][0] for token in tokens if token in self._known}
+
+    def remember(self, priced: Priced) -> dict[str, str]:
+        """Keep what is not older than what is known; return its fragments."""
+        as_of, fragments = priced
+        if as_of >= self._newest:  # than everything: the usual case, without a look at each token
+            self._newest = as_of
+        else:
+            fragments = {
+                token: text for token, text in fragments.items() if not self._has_newer(token, as_of)
+            }
+        self._known.update(zip(fragments, zip(fragments.values(), repeat(as_of)), strict=False))
+        if WRAPPED_SOL in fragments:
+            self._learn_sol_usd()
+        return fragments
+
+    async def read(self, tokens: Collection[str], *, ask_source: bool = False) -> dict[str, str]:
         """Read these tokens from the cache: one MGET; with `ask_source`, what it misses from the source (which may
-        take seconds). Return those whose price was not known.
+        take seconds). Return the fragments of those whose price was not known.
 
         Raises valkey.Unavailable. Safe to cancel.
         """
         if not tokens:
-            return []
-        known = await aget_prices(tokens)
-        self.sol_usd = known.sol_usd  # None, too: what nobody vouches for any more is unknown
-        news = self._learn(known.quotes.values())
-        missing = [token for token in tokens if token not in self.quotes]
+            return {}
+        cached = await aget_prices(tokens)
+        self.sol_usd = cached.sol_usd  # None, too: what nobody vouches for any more is unknown
+        news = self._learn(cached.quotes.values())
+        missing = [token for token in tokens if token not in self._known]
         if missing and ask_source:
-            news += self._learn((await fill_misses(missing)).values())
+            news |= self._learn((await fill_misses(missing)).values())
         return news
 
-    def _learn(self, quotes: Iterable[Quote]) -> list[Quote]:
-        """Keep what is not older than what is known; return those whose price was not known.
+    def _learn(self, quotes: Iterable[Quote]) -> dict[str, str]:
+        """Keep what is not older than what is known; return the fragments of those whose price was not known.
 
         Known now, not when it was asked for: what a batch brought meanwhile, its sockets have heard already.
         """
-        news = []
+        news = {}
         for quote in quotes:
-            before = self.quotes.get(quote.token_address)
-            if self._keep(quote) and not quote.same_price(before):
-                news.append(quote)
+            token, fragment = quote.token_address, price_fragment(quote)
+            if self._has_newer(token, quote.as_of):
+                continue
+            if token not in self._known or self._known[token][0] != fragment:
+                news[token] = fragment
+            self._known[token] = fragment, quote.as_of
+            self._newest = max(self._newest, quote.as_of)
+            if token == WRAPPED_SOL:
+                self._learn_sol_usd()
         return news
 
-    def remember(self, quotes: Iterable[Quote]) -> list[Quote]:
-        """Keep what is not older than what is known; return it."""
-        return [quote for quote in quotes if self._keep(quote)]
+    def _has_newer(self, token: str, as_of: datetime) -> bool:
+        return token in self._known and self._known[token][1] > as_of
 
-    def _keep(self, quote: Quote) -> bool:
-        known = self.quotes.get(quote.token_address)
-        if known is not None and known.as_of > quote.as_of:
-            return False
-        self.quotes[quote.token_address] = quote
-        if quote.token_address == WRAPPED_SOL:
-            self.sol_usd = quote.sol_usd
-        return True
+    def _learn_sol_usd(self) -> None:
+        quote = self.quote(WRAPPED_SOL)
+        self.sol_usd = quote.sol_usd if quote else None

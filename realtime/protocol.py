@@ -202,11 +202,6 @@ def error(code: ErrorCode, message: str) -> str:
     return encode(Error(ErrorData(code.value, message)))
 
 
-def price_fragment(update: PriceUpdate) -> str:
-    """Return one token's part of a price batch: encoded once, joined into many."""
-    return encode(update)
-
-
 def price_batch(fragments: Iterable[str], at: str) -> str:
     """Return a `price_update_batch` made of encoded fragments, of the moment `at`."""
     return f'{{"type":"price_update_batch","data":{{"updates":[{",".join(fragments)}],"timestamp":"{at}"}}}}'

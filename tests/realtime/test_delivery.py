@@ -123,8 +123,8 @@ async def test_prices_for_a_client_that_does_not_read_are_conflated_to_the_newes
     connection.reading.clear()
     delivery.write("blocked")
     for round_ in range(100):
-        delivery.prices(["A"], {"A": f'{{"a":{round_}}}'}, "t")
-    delivery.prices(["B"], {"B": '{"b":1}'}, "t")
+        delivery.prices({"A": f'{{"a":{round_}}}'}, "t")
+    delivery.prices({"B": '{"b":1}'}, "t")
     connection.reading.set()
     await settled()
     assert connection.texts[:2] == ["snapshot", "blocked"]
@@ -173,7 +173,7 @@ async def test_nothing_is_sent_after_the_close():
     delivery.close(CloseReason.TIMEOUT)
     delivery.write("late")
     delivery.event(event(1))
-    delivery.prices(["A"], {"A": "{}"}, "t")
+    delivery.prices({"A": "{}"}, "t")
     await settled()
     assert [message["type"] for message in connection.sent] == [
         "websocket.send",
@@ -209,7 +209,7 @@ async def test_connection_that_is_gone_ends_the_stream_quietly():
     await settled()
     delivery.write("late")
     assert connection.texts == ["snapshot"]
-    assert index.holders("A") == ()
+    assert index.holders(["A"]) == set()
 
 
 async def test_token_stays_held_until_the_last_position_in_it_closes():
@@ -217,11 +217,11 @@ async def test_token_stays_held_until_the_last_position_in_it_closes():
     delivery = stream(connection, index=index)
     delivery.start(["snapshot"], 0, [("A", "one"), ("A", "two")])
     delivery.event(event(1, None, "one"))
-    assert set(index.holders("A")) == {delivery}
+    assert index.holders(["A"]) == {delivery}
     delivery.event(event(2, None, "two"))
-    assert index.holders("A") == ()
+    assert index.holders(["A"]) == set()
     delivery.event(event(3, "B", "three"))
-    assert set(index.holders("B")) == {delivery}
+    assert index.holders(["B"]) == {delivery}
 
 
 async def test_index_follows_the_events_order_and_not_that_of_their_arrival():
@@ -232,7 +232,7 @@ async def test_index_follows_the_events_order_and_not_that_of_their_arrival():
     delivery.event(event(2, None, "one"))
     delivery.event(event(1, "A", "one"))
     assert connection.texts == ["snapshot", "event 1", "event 2"]
-    assert index.holders("A") == ()
+    assert index.holders(["A"]) == set()
 
 
 async def test_send_eagerly_hands_a_cancellation_to_the_waiting_send():
@@ -306,15 +306,15 @@ async def test_connection_whose_send_raises_ends_only_its_own_stream():
         on_close=closed.append,
     )
     broken.start(["snapshot"], 0, [("A", "1")])
-    broken.prices(["A"], {"A": "{}"}, "t")
+    broken.prices({"A": "{}"}, "t")
     assert closed == [broken]
-    assert index.holders("A") == ()
+    assert index.holders(["A"]) == set()
 
 
 async def test_prices_before_the_snapshot_are_left_to_it():
     connection = Connection()
     delivery = stream(connection)
-    delivery.prices(["A"], {"A": '"old"'}, "t")
+    delivery.prices({"A": '"old"'}, "t")
     delivery.start(["snapshot"], 0, [("A", "1")])
     connection.reading.clear()
     delivery.write("blocked")
