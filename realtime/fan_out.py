@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 # Sockets written to before other tasks get a turn: a write costs about 20 µs on uvicorn, 60 on daphne.
 SOCKETS_PER_TURN = 100
+GRACE_SECONDS = 1.0
+"""How long a batch may be under way."""
 
 
 class PriceFanOut:
@@ -49,16 +51,25 @@ class PriceFanOut:
             self._away = True
 
     async def refresh(self) -> None:
-        """Read the prices of all tokens held here, and send what is news: one MGET. Raises valkey.Unavailable."""
-        await self._send(await self._book.read(self._index.tokens()))
+        """Read the prices of all tokens held here, and send what no batch has brought: one MGET.
+
+        The feed writes the cache before it sends: a batch that is under way is given time to come. Raises
+        valkey.Unavailable.
+        """
+        cached = await self._book.cached(self._index.tokens())
+        if any(map(self._book.is_news, cached)):
+            await asyncio.sleep(GRACE_SECONDS)
+        await self._send(self._book.learn(cached))
 
     def send_newest(self, delivery: Delivery, tokens: Iterable[str]) -> None:
         """Send one socket what is known about these tokens."""
         delivery.prices(self._book.fragments(tokens), protocol.now())
 
     async def _send(self, fragments: Mapping[str, str]) -> None:
-        at = protocol.now()
+        at, version = protocol.now(), self._book.version
         for turn, delivery in enumerate(self._index.holders(fragments), start=1):
             delivery.prices(fragments, at)
             if turn % SOCKETS_PER_TURN == 0:
                 await asyncio.sleep(0)
+                if version != self._book.version:  # what is left must not follow on newer prices
+                    fragments, version = self._book.fragments(fragments), self._book.version

@@ -35,6 +35,8 @@ class PriceBook:
     def __init__(self) -> None:
         self.sol_usd: Decimal | None = None
         """USD for one SOL, for positions that have no quote of their own; None where unknown."""
+        self.version = 0
+        """Another number after each change."""
         self._known: dict[str, tuple[str, datetime]] = {}  # token → its fragment, as of when
         self._newest = datetime.min.replace(tzinfo=UTC)
 
@@ -63,6 +65,7 @@ class PriceBook:
         self._known.update(zip(fragments, zip(fragments.values(), repeat(as_of)), strict=False))
         if WRAPPED_SOL in fragments:
             self._learn_sol_usd()
+        self.version += bool(fragments)
         return fragments
 
     async def read(self, tokens: Collection[str], *, ask_source: bool = False) -> dict[str, str]:
@@ -71,17 +74,26 @@ class PriceBook:
 
         Raises valkey.Unavailable. Safe to cancel.
         """
-        if not tokens:
-            return {}
-        cached = await aget_prices(tokens)
-        self.sol_usd = cached.sol_usd  # None, too: what nobody vouches for any more is unknown
-        news = self._learn(cached.quotes.values())
+        news = self.learn(await self.cached(tokens))
         missing = [token for token in tokens if token not in self._known]
         if missing and ask_source:
-            news |= self._learn((await fill_misses(missing)).values())
+            news |= self.learn((await fill_misses(missing)).values())
         return news
 
-    def _learn(self, quotes: Iterable[Quote]) -> dict[str, str]:
+    async def cached(self, tokens: Collection[str]) -> Collection[Quote]:
+        """Return what the cache has of these tokens: one MGET. Raises valkey.Unavailable."""
+        if not tokens:
+            return ()
+        cached = await aget_prices(tokens)
+        self.sol_usd = cached.sol_usd  # None, too: what nobody vouches for any more is unknown
+        return cached.quotes.values()
+
+    def is_news(self, quote: Quote) -> bool:
+        """Return whether this is a price that is not known here, nor a newer one."""
+        token = quote.token_address
+        return not self._has_newer(token, quote.as_of) and not quote.same_price(self.quote(token))
+
+    def learn(self, quotes: Iterable[Quote]) -> dict[str, str]:
         """Keep what is not older than what is known; return the fragments of those whose price was not known.
 
         Known now, not when it was asked for: what a batch brought meanwhile, its sockets have heard already.
@@ -97,6 +109,7 @@ class PriceBook:
             self._newest = max(self._newest, quote.as_of)
             if token == WRAPPED_SOL:
                 self._learn_sol_usd()
+        self.version += bool(news)
         return news
 
     def _has_newer(self, token: str, as_of: datetime) -> bool:
