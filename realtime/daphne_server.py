@@ -33,6 +33,7 @@ from twisted.internet.tcp import Connection
 
 from realtime.frames import text_frame
 from realtime.protocol import CloseReason
+from realtime.transport import WriteNow
 
 KNOWN_VERSIONS = daphne_version.startswith("4.2.") and twisted.__version__.startswith("26.")
 """Whether `write_text_now` was checked against these: it looks at buffers that Twisted has for itself."""
@@ -86,15 +87,17 @@ class WebSocketProtocol(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
             loop = asyncio.get_running_loop()
             loop.call_later(settings.REALTIME["CLOSE_SECONDS"], self.transport.abortConnection)
 
+    def text_writer(self) -> WriteNow | None:
+        """Return `write_text_now` where it can be had: not over TLS. (daphne negotiates no compression.)"""
+        is_plain = KNOWN_VERSIONS and isinstance(self.transport, Connection) and not self.transport.TLS
+        return self.write_text_now if is_plain else None
+
     def write_text_now(self, text: str) -> bool:
         """Send a text message in one system call, after all that was sent before; False where that cannot be now."""
         transport = self.transport
         if (
             self.state != self.STATE_OPEN
-            or self._perMessageCompress is not None
             or self.send_queue  # autobahn's
-            or not isinstance(transport, Connection)
-            or transport.TLS
             or transport._tempDataLen
             or transport.offset != len(transport.dataBuffer)
         ):
@@ -138,5 +141,3 @@ def install() -> None:
     """Make every daphne of this process so, however it is started."""
     ws_protocol.WebSocketFactory.protocol = WebSocketProtocol
     server.Server.handle_reply = _handle_reply_once_writable
-    if not KNOWN_VERSIONS:
-        del WebSocketProtocol.write_text_now

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -183,6 +184,9 @@ class Delivery:
     def _hold(self, token: str, position_id: str) -> None:
         if self.closed:
             return
+        # Interned: thousands of streams hold the same few tokens. Each with strings of its own would cost memory, and
+        # the processor's cache in every round.
+        token = sys.intern(token)
         holders = self._held.setdefault(token, set())
         if not holders:
             self._index.add(token, self)

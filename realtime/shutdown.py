@@ -74,7 +74,7 @@ class GracefulShutdown:
         keep_unsent_small(send)
         scope = {
             **scope,
-            "write_now": socket.write_now,
+            "write_now": direct_write(send),
             "cut_off": partial(cut_off, send),
             "is_gone": partial(is_gone, send),
         }
@@ -128,7 +128,6 @@ class _Socket:
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
-        self._direct_write = direct_write(send)
         self._accepted = False
         self._closed = False
         self._leaving = asyncio.Event()
@@ -163,12 +162,6 @@ class _Socket:
         elif message["type"] == "websocket.close":
             self._closed = True
         await self._send(message)
-
-    def write_now(self, text: str) -> bool:
-        """Send a text message without the detour over ASGI; False where only `send` can."""
-        if self._direct_write is None or self._closed:
-            return False
-        return self._leaving.is_set() or self._direct_write(text)
 
     async def say_goodbye(self) -> None:
         """Close the socket, wait for the client's answer, then for the application to end."""

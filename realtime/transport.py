@@ -21,12 +21,18 @@ WriteNow = Callable[[str], bool]
 """Sends a text message at once, after all that was sent before; returns False where that cannot be now."""
 
 
-def direct_write(send: Any) -> WriteNow | None:
-    """Return what takes a text message past ASGI, straight to the connection; None where the server has no such way.
+def direct_write(send: Any) -> WriteNow:
+    """Return what takes a text message past ASGI, straight to the connection; where the server has no such way, it
+    always returns False.
 
-    A message costs half of what it does through `send`: see docs/performance.md.
+    Of the application's own sends, none may be pending. Where the server has sent a close, it returns False, too.
     """
-    return getattr(_protocol(send), "write_text_now", None)
+    text_writer = getattr(_protocol(send), "text_writer", None)
+    return (text_writer and text_writer()) or _cannot
+
+
+def _cannot(text: str) -> bool:
+    return False
 
 
 def cut_off(send: Any) -> None:

@@ -14,12 +14,12 @@ import sys
 from typing import Any
 
 from django.conf import settings
-from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
 from realtime import protocol
 from realtime.frames import text_frame
 from realtime.protocol import CloseReason, ErrorCode
+from realtime.transport import WriteNow
 
 
 class GoodbyeProtocol(ServerProtocol):
@@ -39,21 +39,23 @@ class GoodbyeProtocol(ServerProtocol):
         super().fail(code, reason)
 
 
-def write_text_now(self: Any, text: str) -> bool:
-    """Send a text message, after all that was sent before; False where that cannot be now.
+class DirectWrites:
+    """What uvicorn's protocol gets besides its own methods; `self` is that protocol."""
 
-    A method of uvicorn's protocol. Its `send` waits for `writable`, too, and refuses where a close was sent.
-    """
-    if (
-        self.conn.state is not OPEN
-        or self.conn.extensions  # compression, where a client wants it
-        or self.close_sent
-        or not self.writable.is_set()
-        or self.transport.is_closing()
-    ):
-        return False
-    self.transport.write(text_frame(text))
-    return True
+    def text_writer(self: Any) -> WriteNow | None:
+        """Return `write_text_now`, unless this client has what it is sent compressed."""
+        return None if self.conn.extensions else self.write_text_now
+
+    def write_text_now(self: Any, text: str) -> bool:
+        """Send a text message, after all that was sent before; False where that cannot be now.
+
+        uvicorn's `send` waits for `writable`, too, and refuses where a close was sent.
+        """
+        transport = self.transport
+        if self.close_sent or not self.writable.is_set() or transport.is_closing():
+            return False
+        transport.write(text_frame(text))
+        return True
 
 
 def install() -> None:
@@ -64,4 +66,6 @@ def install() -> None:
 
         websockets_sansio_impl.ServerProtocol = GoodbyeProtocol  # type: ignore[attr-defined]
         if uvicorn.__version__.startswith("0.54."):
-            websockets_sansio_impl.WebSocketsSansIOProtocol.write_text_now = write_text_now  # type: ignore[attr-defined]
+            uvicorn_protocol: Any = websockets_sansio_impl.WebSocketsSansIOProtocol
+            uvicorn_protocol.text_writer = DirectWrites.text_writer
+            uvicorn_protocol.write_text_now = DirectWrites.write_text_now

@@ -31,4 +31,5 @@ def test_direct_way_is_there_under_the_servers_of_the_lock():
     """A new version of a server falls back to ASGI until somebody has looked at it: here that is noticed."""
     uvicorn_server.install()
     for server_protocol in (WebSocketsSansIOProtocol, daphne_server.WebSocketProtocol):
-        assert hasattr(server_protocol, "write_text_now")
+        assert hasattr(server_protocol, "text_writer")
+    assert daphne_server.KNOWN_VERSIONS
