@@ -172,7 +172,9 @@ class Delivery:
         if self._writing:
             self._prices.update((token, fragments[token]) for token in self._held if token in fragments)
         elif held := list(filter(None, map(fragments.get, self._held))):
-            self.write(protocol.price_batch(held, at))
+            text = protocol.price_batch(held, at)
+            if not self._write_now(text):  # as `write` does: a thousand times a round
+                self._put({"type": "websocket.send", "text": text})
 
     def _flush_prices(self) -> None:
         if self._prices and not self._writing:
