@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, path, re_path
 from rest_framework.routers import SimpleRouter
 
+from positions.api.docs import docs
 from positions.api.schema import SchemaView
 from positions.api.tokens import RefreshView, TokenView
 from positions.api.views import AgentViewSet, PositionViewSet, PricesView, UnknownPath, WalletViewSet
@@ -18,6 +19,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("token/", TokenView.as_view(), name="token"),
     path("token/refresh/", RefreshView.as_view(), name="token-refresh"),
     path("schema/", SchemaView.as_view(), name="schema"),
+    path("docs/", docs, name="docs"),
     path("prices/", PricesView.as_view(), name="prices"),
     *router.urls,
     re_path(r"", UnknownPath.as_view(), name="unknown-path"),

@@ -6,6 +6,8 @@ import asyncio
 import os
 import secrets
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
@@ -174,4 +176,26 @@ def own_server(request: pytest.FixtureRequest, transactional_db: None, tmp_path:
     with Server(
         getattr(request, "param", "daphne"), log=tmp_path / "log", DJANGO_ALLOW_ASYNC_UNSAFE=""
     ) as server:
+        yield server
+
+
+@pytest.fixture
+def production(transactional_db: None, tmp_path: Path) -> Iterator[Server]:
+    """A server without debug mode, on collected files."""
+    environment = {
+        "NEXGENT_DEBUG": "false",
+        "NEXGENT_SECRET_KEY": "not-a-secret-" * 5,
+        "NEXGENT_ALLOWED_HOSTS": "127.0.0.1",
+        "NEXGENT_SSL_REDIRECT": "false",
+        "NEXGENT_STATIC_DIR": str(tmp_path / "static"),
+        "DJANGO_ALLOW_ASYNC_UNSAFE": "",
+    }
+    subprocess.run(
+        [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        check=True,
+        timeout=6 * PATIENCE_SECONDS,
+    )
+    with Server("daphne", log=tmp_path / "log", port=0, **environment) as server:
         yield server

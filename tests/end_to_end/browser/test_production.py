@@ -2,41 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import urllib.request
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from positions.models import Position
 from tests.end_to_end.browser.windows import Window
-from tests.live import PATIENCE_SECONDS, ROOT, Server
+from tests.live import PATIENCE_SECONDS, Server
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def production(transactional_db: None, tmp_path: Path) -> Iterator[Server]:
-    environment = {
-        "NEXGENT_DEBUG": "false",
-        "NEXGENT_SECRET_KEY": "not-a-secret-" * 5,
-        "NEXGENT_ALLOWED_HOSTS": "127.0.0.1",
-        "NEXGENT_SSL_REDIRECT": "false",
-        "NEXGENT_STATIC_DIR": str(tmp_path / "static"),
-        "DJANGO_ALLOW_ASYNC_UNSAFE": "",
-    }
-    subprocess.run(
-        [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        check=True,
-        timeout=6 * PATIENCE_SECONDS,
-    )
-    with Server("daphne", log=tmp_path / "log", port=0, **environment) as server:
-        yield server
 
 
 def test_page_works_from_collected_files(
