@@ -2,11 +2,13 @@ from django.contrib import admin
 from django.urls import include, path
 
 from realtime import health
+from realtime.asyncapi import asyncapi_yaml
 from realtime.views import dashboard
 
 urlpatterns = [
     path("", dashboard, name="dashboard"),
     path("admin/", admin.site.urls),
+    path("api/asyncapi.yaml", asyncapi_yaml, name="asyncapi"),
     path("api/", include("positions.api.urls")),
     path("health", health.health),
     path("health/live", health.live),

@@ -32,15 +32,19 @@ from realtime.protocol import (
     Connected,
     ConnectedData,
     ErrorCode,
-    Malformed,
-    PingRequest,
     Refreshed,
     RefreshedData,
-    RefreshRequest,
     Subscribed,
     SubscribedData,
+)
+from realtime.requests import (
+    Malformed,
+    PingRequest,
+    RefreshRequest,
     SubscribeRequest,
+    parse,
     parse_agent_id,
+    parse_last_seq,
 )
 from realtime.storage import may_watch
 
@@ -125,7 +129,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         )
         self._write(Connected(data))
         try:
-            last_seq = protocol.parse_last_seq(last_seq_text)
+            last_seq = parse_last_seq(last_seq_text)
         except Malformed as problem:
             self.delivery.write(protocol.error(problem.code, problem.message))
             last_seq = None
@@ -201,7 +205,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _answer(self, text: str) -> None:
         try:
-            request = protocol.parse(text)
+            request = parse(text)
         except Malformed as problem:
             self.delivery.write(protocol.error(problem.code, problem.message))
             return

@@ -1,20 +1,20 @@
-"""The wire, typed and pure: messages, close codes, error codes, group names. No Django, no I/O.
+"""What the server says, typed and pure: messages, close codes, error codes, group names. No Django, no I/O.
 
-PROTOCOL names follow the wire: fields are camelCase there and snake_case here. What comes in is checked here, too,
-so that a consumer only ever sees well-formed requests.
+Fields are camelCase on the wire and snake_case here. What clients say is in requests.py. realtime/asyncapi.py describes
+both from these very types.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from positions.snapshots import LivePosition, Number, Timestamp, timestamp
 
@@ -74,8 +74,7 @@ class ConnectedData(Struct, rename="camel"):
     agent_id: str
     timestamp: Timestamp
     connection_id: str
-    ping_interval: int
-    """Milliseconds."""
+    ping_interval: Annotated[int, Meta(description="Milliseconds.")]
     token_expires_at: Timestamp
 
 
@@ -113,8 +112,7 @@ class PositionUpdate(Struct, tag_field="type", tag="position_update"):
 
 class PriceUpdate(Struct, rename="camel"):
     token_address: str
-    price: Number
-    """In SOL."""
+    price: Annotated[Number, Meta(description="In SOL.")]
     price_usd: Number | None
 
 
@@ -124,16 +122,20 @@ class PriceUpdateBatchData(Struct, rename="camel"):
 
 
 class PriceUpdateBatch(Struct, tag_field="type", tag="price_update_batch"):
-    """New prices of tokens that the agent holds. Written by `price_batch`, from fragments, never through this type."""
+    """New prices of tokens that the agent holds."""
 
-    data: PriceUpdateBatchData
+    data: PriceUpdateBatchData  # written by `price_batch`, from fragments, never through this type
 
 
 class Ping(Struct, tag_field="type", tag="ping"):
+    """The client answers with `pong`."""
+
     timestamp: Timestamp
 
 
 class Pong(Struct, tag_field="type", tag="pong"):
+    """Answers the client's `ping`."""
+
     timestamp: Timestamp
 
 
@@ -144,6 +146,8 @@ class SubscribedData(Struct, rename="camel"):
 
 
 class Subscribed(Struct, tag_field="type", tag="subscribed"):
+    """Answers `subscribe`, and a connect with `lastSeq`: what follows goes on after it, or begins anew."""
+
     data: SubscribedData
 
 
@@ -158,11 +162,10 @@ class Refreshed(Struct, tag_field="type", tag="refreshed"):
 
 
 class ClosingData(Struct, rename="camel"):
-    code: int
-    reason: str
+    code: Annotated[int, Meta(extra_json_schema={"enum": sorted({each.value.code for each in CloseReason})})]
+    reason: Annotated[str, Meta(extra_json_schema={"enum": [each.value.reason for each in CloseReason]})]
     reconnect: bool
-    retry_after: int
-    """Milliseconds to wait before coming back."""
+    retry_after: Annotated[int, Meta(description="Milliseconds to wait before coming back.")]
 
 
 class Closing(Struct, tag_field="type", tag="closing"):
@@ -172,13 +175,28 @@ class Closing(Struct, tag_field="type", tag="closing"):
 
 
 class ErrorData(Struct):
-    code: str
+    code: Annotated[str, Meta(extra_json_schema={"enum": [each.value for each in ErrorCode]})]
     message: str
 
 
 class Error(Struct, tag_field="type", tag="error"):
+    """Something was wrong. The socket stays open unless `closing` follows."""
+
     data: ErrorData
 
+
+MESSAGES: tuple[type[Struct], ...] = (
+    Connected,
+    InitialData,
+    PositionUpdate,
+    PriceUpdateBatch,
+    Ping,
+    Pong,
+    Subscribed,
+    Refreshed,
+    Closing,
+    Error,
+)
 
 _encoder = msgspec.json.Encoder()
 
@@ -205,106 +223,3 @@ def error(code: ErrorCode, message: str) -> str:
 def price_batch(fragments: Iterable[str], at: str) -> str:
     """Return a `price_update_batch` made of encoded fragments, of the moment `at`."""
     return f'{{"type":"price_update_batch","data":{{"updates":[{",".join(fragments)}],"timestamp":"{at}"}}}}'
-
-
-# From client to server
-
-
-class Malformed(Exception):
-    """A frame that is no request. The message is fit for the client."""
-
-    def __init__(self, code: ErrorCode, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-
-
-class PingRequest(NamedTuple):
-    """`ping`: wants a `pong`."""
-
-
-class PongRequest(NamedTuple):
-    """`pong`: the client is alive."""
-
-
-class SubscribeRequest(NamedTuple):
-    """`subscribe`: the same agent again, or another one of the same user."""
-
-    agent_id: str
-    last_seq: int | None
-
-
-class RefreshRequest(NamedTuple):
-    """`refresh`: a new access token of the same user."""
-
-    token: str
-
-
-def parse(text: str) -> PingRequest | PongRequest | SubscribeRequest | RefreshRequest:
-    """Return what the client asks for. Raises Malformed, which says what is wrong with the frame."""
-    try:
-        message = msgspec.json.decode(text)
-    except msgspec.DecodeError as problem:
-        raise Malformed(ErrorCode.INVALID_JSON, f"not valid JSON: {problem}") from problem
-    except RecursionError as problem:
-        raise Malformed(ErrorCode.INVALID_JSON, "not valid JSON: nested too deep") from problem
-    if not isinstance(message, dict):
-        raise Malformed(ErrorCode.INVALID_MESSAGE, "a message must be a JSON object")
-    kind = message.get("type")
-    if not isinstance(kind, str):
-        raise Malformed(ErrorCode.INVALID_MESSAGE, "type must be a string")
-    if kind == "ping":
-        return PingRequest()
-    if kind == "pong":
-        return PongRequest()
-    if kind == "subscribe":
-        return _subscribe(message)
-    if kind == "refresh":
-        return _refresh(message)
-    raise Malformed(ErrorCode.UNKNOWN_TYPE, f"unknown message type {kind[:40]!r}")
-
-
-def _subscribe(message: Mapping[str, Any]) -> SubscribeRequest:
-    data = _data(message)
-    agent_id, last_seq = data.get("agentId"), data.get("lastSeq")
-    if not isinstance(agent_id, str):
-        raise Malformed(ErrorCode.INVALID_MESSAGE, "agentId must be a string")
-    if last_seq is not None and (not isinstance(last_seq, int) or isinstance(last_seq, bool) or last_seq < 0):
-        raise _bad_last_seq()
-    return SubscribeRequest(agent_id, last_seq)
-
-
-def _refresh(message: Mapping[str, Any]) -> RefreshRequest:
-    token = _data(message).get("token")
-    if not isinstance(token, str):
-        raise Malformed(ErrorCode.INVALID_MESSAGE, "token must be a string")
-    return RefreshRequest(token)
-
-
-def _data(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    data = message.get("data", message)
-    if not isinstance(data, dict):
-        raise Malformed(ErrorCode.INVALID_MESSAGE, "data must be an object")
-    return data
-
-
-def _bad_last_seq() -> Malformed:
-    return Malformed(ErrorCode.INVALID_MESSAGE, "lastSeq must be a whole number of 0 or more")
-
-
-def parse_last_seq(text: str | None) -> int | None:
-    """Return the `lastSeq` of a query; None where there is none. Raises Malformed."""
-    if text is None:
-        return None
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise _bad_last_seq()
-    return int(text)
-
-
-def parse_agent_id(text: str | None) -> UUID | None:
-    """Return the agent's id; None where the text is none. Only the canonical form is one."""
-    try:
-        agent_id = UUID(text or "")
-    except ValueError:
-        return None
-    return agent_id if str(agent_id) == (text or "").lower() else None

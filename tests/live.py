@@ -22,6 +22,8 @@ from rest_framework_simplejwt.tokens import AccessToken
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from tests.contract import check_from_client, check_from_server
+
 # One constant that every wait is a multiple of: slow machines raise it.
 PATIENCE_SECONDS = float(os.environ.get("NEXGENT_TEST_PATIENCE", "20"))
 ROOT = Path(__file__).resolve().parent.parent
@@ -113,7 +115,10 @@ def access_token(user: Any, **claims: Any) -> str:
 
 
 class Client:
-    """One WebSocket client. Every wait is bounded, and says what came instead."""
+    """One WebSocket client. Every wait is bounded, and says what came instead.
+
+    What it receives and sends must be as /api/asyncapi.yaml says. `connection.send` sends what no client should.
+    """
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
@@ -124,6 +129,7 @@ class Client:
         """Return the next message; `raw` is its text."""
         self.raw = str(await asyncio.wait_for(self.connection.recv(), PATIENCE_SECONDS))
         message: dict[str, Any] = json.loads(self.raw)
+        check_from_server(message)
         return message
 
     async def expect(self, kind: str) -> dict[str, Any]:
@@ -140,6 +146,7 @@ class Client:
                 return message
 
     async def send(self, **message: Any) -> None:
+        check_from_client(message)
         await self.connection.send(json.dumps(message))
 
     async def closed(self) -> tuple[int | None, str, list[dict[str, Any]]]:

@@ -209,7 +209,7 @@ async def test_refresh_with_a_token_that_does_not_hold_is_refused_and_the_socket
 
 async def test_refresh_without_a_token_names_it(server, alice, agent):
     async with watching(server, alice, agent) as socket:
-        await socket.send(type="refresh", data={})
+        await socket.connection.send('{"type": "refresh", "data": {}}')
         assert (await socket.expect("error"))["data"]["message"] == "token must be a string"
 
 

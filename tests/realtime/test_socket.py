@@ -460,7 +460,7 @@ async def test_subscribe_to_a_strangers_agent_is_refused_and_the_socket_stays(
 
 async def test_message_over_the_size_limit_closes_with_1009(server, alice, agent):
     async with watching(server, alice, agent) as socket:
-        await socket.send(type="ping", filler="x" * 20_000)
+        await socket.connection.send('{"type": "ping", "filler": "%s"}' % ("x" * 20_000))
         code, reason, messages = await socket.closed()
     assert (code, reason) == (1009, "Message too big")
     assert messages[0]["data"] == {
