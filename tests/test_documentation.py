@@ -2,48 +2,126 @@
 
 from __future__ import annotations
 
+import argparse
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from django.core.management import get_commands, load_command_class
 
+from positions.snapshots import LivePosition
 from realtime import protocol
-from realtime.protocol import CloseReason, ErrorCode
+from realtime.protocol import MESSAGES, CloseReason, ErrorCode
+from realtime.requests import REQUESTS
 from tests.live import ROOT
 
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
 SETTINGS = (ROOT / "docs/settings.md").read_text()
+COMMANDS = (ROOT / "docs/commands.md").read_text()
+PAGES = sorted(path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 
-@pytest.mark.parametrize("close", list(CloseReason), ids=lambda close: close.name)
-def test_every_close_code_is_documented(close):
-    assert re.search(rf"\| {close.value.code} \| `{close.value.reason}` \|", PROTOCOL)
+def section(page: str, heading: str) -> str:
+    """Return what stands below a heading of the second level; "" where there is none."""
+    found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+    return found[1] if found else ""
 
 
-@pytest.mark.parametrize("error", list(ErrorCode), ids=lambda error: error.name)
-def test_every_error_code_is_documented(error):
-    assert f"| `{error.value}` |" in PROTOCOL
+def rows(text: str) -> dict[str, str]:
+    """Return the rows of the tables in a text, by the name that each begins with."""
+    return {match[1]: match[0] for match in re.finditer(r"^\| `([^`]+)` \|.*$", text, re.MULTILINE)}
 
 
-@pytest.mark.parametrize(
-    "message",
-    [
-        each
-        for each in vars(protocol).values()
-        if getattr(getattr(each, "__struct_config__", None), "tag", None)
-    ],
-    ids=lambda message: message.__name__,
-)
-def test_every_message_and_its_fields_are_documented(message):
-    row = re.search(rf"^\| `{message.__struct_config__.tag}` \|.*$", PROTOCOL, re.MULTILINE)
-    assert row, message
-    data = message.__annotations__.get("data")
-    if data:
+# The wire
+
+
+def test_every_close_code_is_documented_and_every_documented_one_exists():
+    found = re.findall(r"^\| (\d{4}) \| `([^`]+)` \|", section(PROTOCOL, "Close codes"), re.MULTILINE)
+    assert {(int(code), reason) for code, reason in found} == {
+        (each.value.code, each.value.reason) for each in CloseReason
+    }
+
+
+def test_every_error_code_is_documented_and_every_documented_one_exists():
+    assert set(rows(section(PROTOCOL, "Errors"))) == {each.value for each in ErrorCode}
+
+
+def test_every_message_and_its_fields_are_documented():
+    documented = rows(section(PROTOCOL, "From server to client"))
+    assert list(documented) == [each.__struct_config__.tag for each in MESSAGES]
+    for each in MESSAGES:
+        data = each.__annotations__.get("data", each.__name__)
         for field in getattr(protocol, data).__struct_encode_fields__:
-            assert f"`{field}`" in row[0]
+            assert f"`{field}`" in documented[str(each.__struct_config__.tag)]
+
+
+def test_every_request_and_its_fields_are_documented():
+    documented = rows(section(PROTOCOL, "From client to server"))
+    assert set(documented) == set(REQUESTS)
+    for kind, request in REQUESTS.items():
+        for field in set(request.__struct_encode_fields__) - {"timestamp"}:
+            assert f"`{field}`" in documented[kind]
+
+
+def test_every_field_of_a_position_is_documented():
+    text = section(PROTOCOL, "A position")
+    documented = re.findall(r"`([a-z][a-zA-Z]+)`", text.replace("`live`", "").replace("`purchase`", ""))
+    assert set(documented) == set(LivePosition.__struct_encode_fields__)
+
+
+# What an operator sets and calls
 
 
 def test_every_setting_is_documented_and_every_documented_setting_exists():
-    source = "".join(Path(ROOT / "nexgent" / name).read_text() for name in ("settings.py", "environment.py"))
+    source = "".join((ROOT / "nexgent" / name).read_text() for name in ("settings.py", "environment.py"))
     names = set(re.findall(r'"((?:NEXGENT_|DATABASE_URL|REDIS_URL)[A-Z_]*)"', source))
     assert names == set(re.findall(r"^\| `([A-Z_]+)` \|", SETTINGS, re.MULTILINE))
+
+
+def own_commands() -> dict[str, str]:
+    return {name: app for name, app in get_commands().items() if app in {"positions", "realtime"}}
+
+
+def options(name: str) -> Iterator[str]:
+    """Yield the command's own arguments, as they are typed."""
+    parser = argparse.ArgumentParser(add_help=False)
+    command = load_command_class(own_commands()[name], name)
+    command.add_arguments(parser)  # type: ignore[arg-type]  # Django's is a subclass, whose additions none uses
+    for action in parser._actions:
+        yield (
+            action.option_strings[0] if action.option_strings else str(action.metavar or action.dest).upper()
+        )
+
+
+def test_every_command_is_documented_and_every_documented_command_exists():
+    assert sorted(re.findall(r"^## (\w+)$", COMMANDS, re.MULTILINE)) == sorted(own_commands())
+
+
+@pytest.mark.parametrize("name", own_commands())
+def test_every_option_of_a_command_is_documented(name: str):
+    documented = [row.split()[0] for row in rows(section(COMMANDS, name))]
+    assert sorted(documented) == sorted(options(name))
+
+
+# The pages
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_of_a_page_lead_somewhere(page: Path):
+    lost = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        address = urlsplit(target)
+        file = page.parent / address.path if address.path else page
+        if not address.scheme and not (
+            file.exists() and (not address.fragment or address.fragment in anchors(file.read_text()))
+        ):
+            lost.append(target)
+    assert lost == []
+
+
+def anchors(text: str) -> set[str]:
+    """Return what GitHub calls the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
