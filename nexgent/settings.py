@@ -109,7 +109,10 @@ SIMPLE_JWT = {
 }
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "rest_framework.permissions.IsAuthenticated",
+        "positions.api.scopes.TokenMayWrite",
+    ],
     "DEFAULT_PARSER_CLASSES": ["positions.api.json.ExactJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["positions.api.json.ExactJSONRenderer"],
     "EXCEPTION_HANDLER": "positions.api.errors.handle",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
 import re
-from typing import NamedTuple
+import signal
+from typing import NamedTuple, Self
 
-from tests.live import ROOT
+from tests.live import PATIENCE_SECONDS, ROOT
 
 
 class Block(NamedTuple):
@@ -30,3 +34,46 @@ def blocks(page: str, language: str = "") -> list[Block]:
 FENCED = re.compile(
     r"(?:^(?P<title>[^\n]*):\n\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
+
+
+class Program:
+    """A process that runs what a page shows, and what it writes. It and its children end with the block."""
+
+    def __init__(self, *command: str, **environment: str) -> None:
+        self._command = command
+        self._environment = {**os.environ, **environment}
+        self.lines: list[str] = []
+
+    async def __aenter__(self) -> Self:
+        self.process = await asyncio.create_subprocess_exec(
+            *self._command,
+            env=self._environment,
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            limit=2**20,  # a message is a line
+            start_new_session=True,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        await self.process.wait()
+
+    async def line(self) -> str:
+        """Return the next line. Fails where there is none in time."""
+        assert self.process.stdout
+        try:
+            line = await asyncio.wait_for(self.process.stdout.readline(), 2 * PATIENCE_SECONDS)
+        except TimeoutError:
+            line = b""
+        assert line, "it wrote no more than:\n" + "\n".join(self.lines)
+        self.lines.append(line.decode().rstrip())
+        return self.lines[-1]
+
+    async def until(self, text: str) -> str:
+        """Return the next line that has this in it."""
+        while text not in (line := await self.line()):
+            pass
+        return line

@@ -24,6 +24,7 @@ ANY_INPUT = {"anyOf": [_reference(schema.Errors), _reference(schema.Detail)]}
 REFUSALS: dict[int, tuple[Any, str]] = {
     400: (ANY_INPUT, "The input is at fault."),
     401: (schema.Detail, "No token, or one that does not hold."),
+    403: (schema.Detail, "The token's scope is `read`: it may not write."),
     404: (schema.Detail, "No such thing, or somebody else's."),
     406: (schema.Detail, "Only application/json is answered."),
     409: (ANY_INPUT, "What is held now does not allow it."),
@@ -48,9 +49,11 @@ def operation(
 ) -> Callable[[Any], Any]:
     """Describe a method of a view; a list's `answer` is one of its rows.
 
-    All can answer 406 and 500, and those that are not `public` 401.
+    All can answer 406 and 500, those that are not `public` 401, and of these those that write 403.
     """
-    codes = sorted({*refuses, *(BODY if body else ()), *(() if public else (401,)), 406, 500})
+    writes = body is not None or answer is None
+    private = () if public else (401, 403) if writes else (401,)
+    codes = sorted({*refuses, *(BODY if body else ()), *private, 406, 500})
     responses: dict[int, Any] = {code: _response(answer, "Done.")}
     responses |= {refusal: _response(*REFUSALS[refusal]) for refusal in codes}
     return extend_schema(

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from positions.ages import parse_age
 from positions.models import PositionEvent
-
-UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
 
 class Command(BaseCommand):
@@ -27,7 +24,12 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         if options["batch"] < 1:
             raise CommandError(f"--batch must be at least 1; it is {options['batch']}.")
-        until = timezone.now() - _age(options["older_than"])
+        age = parse_age(options["older_than"])
+        if age is None:
+            raise CommandError(
+                f"--older-than must be an age such as 30d, 12h or 90m; it is {options['older_than']!r}."
+            )
+        until = timezone.now() - age
         old = PositionEvent.objects.filter(created_at__lt=until).order_by()
         total, removed = old.count(), 0
         while keys := list(old.values_list("pk", flat=True)[: options["batch"]]):
@@ -44,10 +46,3 @@ class Command(BaseCommand):
             self.stdout.flush()
         else:
             self.stdout.write(line)
-
-
-def _age(text: str) -> timedelta:
-    match = re.fullmatch(r"(\d{1,6})([dhm])", text)
-    if not match or int(match[1]) == 0:
-        raise CommandError(f"--older-than must be an age such as 30d, 12h or 90m; it is {text!r}.")
-    return timedelta(**{UNITS[match[2]]: int(match[1])})

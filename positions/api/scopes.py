@@ -1,0 +1,34 @@
+"""What a token may do: everything that its user may, or read only."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.request import Request
+from rest_framework_simplejwt.tokens import AccessToken, Token
+
+CLAIM = "scope"
+READ = "read"
+
+
+def issue(user: AbstractBaseUser, *, lifetime: timedelta, read_only: bool = False) -> AccessToken:
+    """Return a new access token of the user. It holds for REST and sockets, and cannot be taken back."""
+    token = AccessToken.for_user(user)
+    token.set_exp(lifetime=lifetime)
+    if read_only:
+        token[CLAIM] = READ
+    return token
+
+
+class TokenMayWrite(BasePermission):
+    """Lets reads pass, and writes with a token that has no scope: an unknown one allows less, not more."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        scope = request.auth.get(CLAIM) if isinstance(request.auth, Token) else None
+        if scope is not None and request.method not in SAFE_METHODS:
+            raise PermissionDenied(f'This token has the scope "{scope}": it may read and watch, not write.')
+        return True
