@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 import tempfile
 from pathlib import Path
@@ -68,6 +69,20 @@ def env_list(name: str, default: list[str]) -> list[str]:
     if value is None:
         return default
     return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def env_names(name: str) -> dict[str, str]:
+    """Return `name=value` pairs, separated by commas."""
+    pairs: dict[str, str] = {}
+    for item in env_list(name, []):
+        key, equals, value = (part.strip() for part in item.partition("="))
+        if not equals or not value or not re.fullmatch("[a-z][a-z0-9_-]{0,31}", key) or key in pairs:
+            raise ImproperlyConfigured(
+                f"{name} must be name=package.module.Class, several separated by commas, each name once, of small"
+                f" letters, digits, - and _; one is {item!r}."
+            )
+        pairs[key] = value
+    return pairs
 
 
 def database(url: str, *, data_dir: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from nexgent.environment import (
     env_float,
     env_int,
     env_list,
+    env_names,
     env_str,
     redis_urls,
     secret_key,
@@ -152,6 +153,7 @@ REALTIME: dict[str, Any] = {
 # Prices. The addresses are settings so that tests, and a proxy, can stand in.
 
 PRICES: dict[str, Any] = {
+    "SOURCES": env_names("NEXGENT_PRICE_SOURCES"),
     "DEXSCREENER_URL": env_str("NEXGENT_DEXSCREENER_URL", "https://api.dexscreener.com"),
     "JUPITER_URL": env_str("NEXGENT_JUPITER_URL", "https://api.jup.ag"),
     "JUPITER_API_KEY": env_str("NEXGENT_JUPITER_API_KEY", ""),

@@ -105,6 +105,16 @@ def test_every_option_of_a_command_is_documented(name: str):
     assert sorted(documented) == sorted(options(name))
 
 
+def test_every_system_check_is_documented():
+    sources = [
+        path.read_text() for package in ("positions", "realtime") for path in (ROOT / package).rglob("*.py")
+    ]
+    ids = set(re.findall(r'id="(\w+\.[EW]\d{3})"', "".join(sources)))
+    pages = "".join(page.read_text() for page in PAGES)
+    assert ids
+    assert {each for each in ids if f"`{each}`" not in pages} == set()
+
+
 # The pages
 
 

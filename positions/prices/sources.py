@@ -6,6 +6,7 @@ import asyncio
 import time
 from pathlib import Path
 
+from positions.prices import plugged
 from positions.prices.dexscreener import DexScreenerSource
 from positions.prices.jupiter import JupiterSource
 from positions.prices.quotes import WRAPPED_SOL, PriceSource, SourceError, Token
@@ -14,8 +15,14 @@ from positions.prices.simulated import SimulatedSource
 
 AUTO = "auto"
 NAMES = ("dexscreener", "jupiter", "replay", "simulated")
+"""Those that come with this; settings may name more."""
 OVER_HTTP = frozenset({"dexscreener", "jupiter"})
 """Those that any process may ask; the others live in the one that runs the feed."""
+
+
+def names() -> tuple[str, ...]:
+    """Return what `--source` may name, `auto` aside."""
+    return (*NAMES, *plugged.names())
 
 
 def make_source(
@@ -23,7 +30,7 @@ def make_source(
 ) -> PriceSource:
     """Return the source of this name; `replay`, `speed` and `loop` are for replay, `seed` for simulated.
 
-    Raises SourceError where it cannot be had: no API key, an unreadable file, an unknown name.
+    Raises SourceError where it cannot be had: no API key, an unreadable file, a faulty class, an unknown name.
     """
     match name:
         case "dexscreener":
@@ -36,7 +43,9 @@ def make_source(
             return ReplaySource(replay, speed=speed, loop=loop)
         case "simulated":
             return SimulatedSource(seed=seed)
-    raise SourceError(f"There is no price source {name!r}; there are {', '.join(NAMES)}.")
+    if name in plugged.names():
+        return plugged.plugged_source(name)
+    raise SourceError(f"There is no price source {name!r}; there are {', '.join(names())}.")
 
 
 async def resolve_auto(deadline_seconds: float = 3.0) -> tuple[str, str]:

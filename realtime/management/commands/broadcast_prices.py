@@ -19,7 +19,7 @@ from positions.prices.lease import FeedLease
 from positions.prices.quotes import PriceSource, SourceError
 from positions.prices.report import FeedReport
 from positions.prices.simulated import SimulatedSource
-from positions.prices.sources import AUTO, NAMES, make_source, resolve_auto
+from positions.prices.sources import AUTO, make_source, names, resolve_auto
 from positions.valkey import close_async_client
 from realtime.broadcast import broadcast_prices
 
@@ -33,7 +33,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--source",
-            choices=(AUTO, *NAMES),
+            choices=(AUTO, *names()),
             default=AUTO,
             help="where prices come from; auto (the default) is dexscreener where it answers, else simulated",
         )

@@ -49,7 +49,7 @@ class Command(BaseCommand):
         parser.add_argument("--server", choices=["daphne", "uvicorn"], default="daphne")
         parser.add_argument(
             "--source",
-            choices=[sources.AUTO, *sources.NAMES],
+            choices=[sources.AUTO, *sources.names()],
             default=sources.AUTO,
             help="where prices come from; auto, the default: dexscreener where it answers, else simulated",
         )
