@@ -49,6 +49,7 @@ class Program:
             *self._command,
             env=self._environment,
             cwd=ROOT,
+            stdin=asyncio.subprocess.PIPE,  # open: some end with their input
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             limit=2**20,  # a message is a line

@@ -131,6 +131,14 @@ def test_links_of_a_page_lead_somewhere(page: Path):
     assert lost == []
 
 
+def test_every_page_is_in_the_index():
+    index = (ROOT / "docs/README.md").read_text()
+    pages = {str(page.relative_to(ROOT / "docs")) for page in PAGES if ROOT / "docs" in page.parents} - {
+        "README.md"
+    }
+    assert {page for page in pages if f"({page})" not in index} == set()
+
+
 def anchors(text: str) -> set[str]:
     """Return what GitHub calls the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
