@@ -10,6 +10,7 @@ it was checked against.
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any
 
@@ -20,6 +21,8 @@ from realtime import protocol
 from realtime.frames import text_frame
 from realtime.protocol import CloseReason, ErrorCode
 from realtime.transport import WriteNow
+
+BAD_TEXT = "Invalid UTF-8 sequence received from client."  # uvicorn's words
 
 
 class GoodbyeProtocol(ServerProtocol):
@@ -58,12 +61,23 @@ class DirectWrites:
         return True
 
 
+class BadTextInOneLine(logging.Filter):
+    """Leaves out the traceback of what is a client's fault."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.msg == BAD_TEXT:
+            record.levelno, record.levelname = logging.INFO, "INFO"
+            record.exc_info = record.exc_text = None
+        return True
+
+
 def install() -> None:
     """Make the uvicorn of this process so, if it is one."""
     if "uvicorn" in sys.modules:
         import uvicorn
         from uvicorn.protocols.websockets import websockets_sansio_impl
 
+        logging.getLogger("uvicorn.error").addFilter(BadTextInOneLine())
         websockets_sansio_impl.ServerProtocol = GoodbyeProtocol  # type: ignore[attr-defined]
         if uvicorn.__version__.startswith("0.54."):
             uvicorn_protocol: Any = websockets_sansio_impl.WebSocketsSansIOProtocol
