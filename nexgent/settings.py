@@ -121,7 +121,10 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Nexgent",
-    "DESCRIPTION": "What trading agents hold, and what it is worth. Live: the socket at /ws, docs/protocol.md.",
+    "DESCRIPTION": (
+        "What trading agents hold, and what it is worth. Live: the socket at /ws, described at /api/asyncapi.yaml."
+        " A token with the scope `read` reads and watches only: a write with it answers 403."
+    ),
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SCHEMA_PATH_PREFIX": "/api/",

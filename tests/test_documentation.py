@@ -131,6 +131,14 @@ def test_links_of_a_page_lead_somewhere(page: Path):
     assert lost == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_a_page_names_exist(page: Path):
+    named = re.findall(
+        r"(?<![\w/])(?:nexgent|positions|realtime|tests|deploy)/[\w./-]*\.\w+", page.read_text()
+    )
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
 def test_every_page_is_in_the_index():
     index = (ROOT / "docs/README.md").read_text()
     pages = {str(page.relative_to(ROOT / "docs")) for page in PAGES if ROOT / "docs" in page.parents} - {
