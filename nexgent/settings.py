@@ -30,6 +30,8 @@ LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 ALLOWED_HOSTS = env_list("NEXGENT_ALLOWED_HOSTS", LOCAL_HOSTS if DEBUG else [])
 if not DEBUG and not ALLOWED_HOSTS:
     raise ImproperlyConfigured("NEXGENT_ALLOWED_HOSTS must name the hosts served when NEXGENT_DEBUG is off.")
+# Only where a proxy sets X-Forwarded-For and -Proto itself: a client that reaches us directly could claim anything.
+BEHIND_PROXY = env_bool("NEXGENT_BEHIND_PROXY", default=False)
 CSRF_TRUSTED_ORIGINS = env_list("NEXGENT_TRUSTED_ORIGINS", [])
 
 INSTALLED_APPS = [
@@ -43,6 +45,7 @@ INSTALLED_APPS = [
     "servestatic",
     "channels",
     "rest_framework",
+    "rest_framework_simplejwt.token_blacklist",
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -52,6 +55,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "realtime.headers.SecurityHeaders",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -103,9 +107,17 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+AUTHENTICATION_BACKENDS = ["positions.logins.LockingBackend"]
+LOGINS: dict[str, Any] = {
+    "FAILURES": env_int("NEXGENT_LOGIN_FAILURES", 10),
+    "LOCK_SECONDS": env_float("NEXGENT_LOGIN_LOCK_SECONDS", 900.0),
+    "TOKEN_REQUESTS_PER_MINUTE": env_int("NEXGENT_TOKEN_REQUESTS_PER_MINUTE", 60),
+}
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=env_float("NEXGENT_ACCESS_TOKEN_MINUTES", 30)),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=env_float("NEXGENT_REFRESH_TOKEN_DAYS", 7)),
+    "ROTATE_REFRESH_TOKENS": True,
+    "BLACKLIST_AFTER_ROTATION": True,
     "UPDATE_LAST_LOGIN": True,
 }
 REST_FRAMEWORK = {
@@ -177,8 +189,7 @@ if not DEBUG:
         "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
         "staticfiles": {"BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"},
     }
-    if env_bool("NEXGENT_BEHIND_PROXY", default=False):
-        # Only where a proxy sets this header itself: a client that reaches us directly could claim https.
+    if BEHIND_PROXY:
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = env_bool("NEXGENT_SSL_REDIRECT", default=True)
     SECURE_REDIRECT_EXEMPT = [r"^health"]  # probes ask from inside, without TLS

@@ -19,6 +19,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from positions.accounting import digits
+from positions.admin_login import AdminLoginForm
 from positions.admin_values import UNKNOWN, VALUE_COLUMNS, ValueColumns, signed, value_rows
 from positions.errors import PositionsError, PriceUnknown
 from positions.models import Agent, Position, PositionEvent, Wallet
@@ -38,6 +39,8 @@ else:
     WalletTabularInline = PositionTabularInline = admin.TabularInline
     PositionInlineFormSet = BaseInlineFormSet
     PositionForm = ModelForm
+
+admin.site.login_form = AdminLoginForm
 
 NO_PRICES = "The price cache cannot be reached: values are at the purchase price."
 

@@ -6,4 +6,4 @@ class PositionsConfig(AppConfig):
     verbose_name = "Positions"
 
     def ready(self) -> None:
-        from positions import checks, signals  # noqa: F401  registers them, connects the receivers
+        from positions import checks, signals, stored_tokens  # noqa: F401  registers them, connects the receivers

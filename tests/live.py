@@ -18,7 +18,7 @@ from typing import Any, Self
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from django.conf import settings
-from rest_framework_simplejwt.tokens import AccessToken
+from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -111,6 +111,13 @@ def access_token(user: Any, **claims: Any) -> str:
     token = AccessToken.for_user(user)
     for name, value in claims.items():
         token[name] = value
+    return str(token)
+
+
+def refresh_token(user: Any) -> str:
+    """Return one that the database does not know of."""
+    token = RefreshToken()
+    token["user_id"] = str(user.pk)
     return str(token)
 
 

@@ -51,6 +51,8 @@ def start_postgresql() -> str:
 
 os.environ["NEXGENT_DATA_DIR"] = str(FOLDER / "var")
 os.environ["NEXGENT_DEBUG"] = "true"
+# Fuzzing is to reach what lies behind the throttle; tests of the throttle set their own.
+os.environ["NEXGENT_TOKEN_REQUESTS_PER_MINUTE"] = os.environ["NEXGENT_LOGIN_FAILURES"] = "100000"
 os.environ["REDIS_URL"] = start_valkey()
 if os.environ.get("NEXGENT_TEST_DATABASE", "postgresql") == "sqlite":
     os.environ["DATABASE_URL"] = f"sqlite:///{FOLDER}/nexgent.sqlite3"

@@ -30,6 +30,7 @@ REFUSALS: dict[int, tuple[Any, str]] = {
     409: (ANY_INPUT, "What is held now does not allow it."),
     413: (schema.Detail, "The body is too large."),
     415: (schema.Detail, "The body is not application/json."),
+    429: (schema.Detail, "Too many requests, or too many failed logins: `Retry-After` says when."),
     500: (schema.Detail, "A fault of the server."),
     503: (schema.Detail, "The price cache is away."),
 }
@@ -149,12 +150,21 @@ positions = extend_schema_view(
     close=_write("Close a position", serializers.CloseBody),
 )
 prices = operation("The newest prices", wire.PricesOnRest, parameters=(TOKENS,), refuses=(400, 503))
-token = operation("Log in", schema.Tokens, body=schema.Login, refuses=(401,), tag="token", public=True)
+token = operation("Log in", schema.Tokens, body=schema.Login, refuses=(401, 429), tag="token", public=True)
 token_refresh = operation(
-    "A new access token",
-    schema.AccessToken,
+    "New tokens for a refresh token, which holds no more",
+    schema.Tokens,
     body=schema.RefreshToken,
-    refuses=(401,),
+    refuses=(401, 429),
+    tag="token",
+    public=True,
+)
+token_revoke = operation(
+    "Log out: the refresh token holds no more",
+    None,
+    code=204,
+    body=schema.RefreshToken,
+    refuses=(429,),
     tag="token",
     public=True,
 )

@@ -56,22 +56,16 @@ class Login(serializers.Serializer[Any]):
 
 
 class RefreshToken(serializers.Serializer[Any]):
-    """What a new access token is asked for with."""
+    """What new tokens are asked for with."""
 
     refresh = serializers.CharField()
 
 
 class Tokens(Struct):
-    """For `Authorization: Bearer` and the socket; and for a new one when that has expired."""
+    """One for `Authorization: Bearer` and the socket; and one that is good for the next two, once."""
 
     access: str
     refresh: str
-
-
-class AccessToken(Struct):
-    """For `Authorization: Bearer` and the socket."""
-
-    access: str
 
 
 STRUCTS = (
@@ -82,7 +76,6 @@ STRUCTS = (
     wire.PositionOnRest,
     EventPage,
     Tokens,
-    AccessToken,
     wire.PricesOnRest,
 )
 

@@ -12,14 +12,13 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from rest_framework_simplejwt.tokens import RefreshToken
 
 from positions import services, valkey
 from positions.models import Agent, Position, PositionEvent
 from positions.prices.cache import put_prices
 from realtime.broadcast import broadcast_prices
 from tests.conftest import BONK, quote
-from tests.live import PATIENCE_SECONDS, Server, access_token, client, watching
+from tests.live import PATIENCE_SECONDS, Server, access_token, client, refresh_token, watching
 
 in_thread = sync_to_async
 # Agents that are fought over at once; `make soak` takes more.
@@ -193,7 +192,7 @@ async def test_refresh_with_a_token_that_does_not_hold_is_refused_and_the_socket
 ):
     token = {
         "nonsense": "nonsense",
-        "refresh token": str(RefreshToken.for_user(alice)),
+        "refresh token": refresh_token(alice),
         "expired": access_token(alice, exp=int(time.time()) - 1),
         "someone else's": access_token(bob),
     }[which]

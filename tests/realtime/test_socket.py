@@ -12,7 +12,6 @@ from decimal import Decimal
 
 import pytest
 from asgiref.sync import sync_to_async
-from rest_framework_simplejwt.tokens import RefreshToken
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -22,7 +21,7 @@ from positions.prices.cache import put_prices
 from realtime.broadcast import broadcast_prices
 from realtime.database import in_database_thread
 from tests.conftest import BONK, JUP, WIF, fresh_token, quote
-from tests.live import Server, access_token, client, watching
+from tests.live import Server, access_token, client, refresh_token, watching
 
 in_thread = sync_to_async
 
@@ -99,7 +98,7 @@ async def test_connect_with_a_token_that_does_not_hold_closes_with_authenticatio
     server, alice, agent, token
 ):
     tokens = {
-        "refresh": str(RefreshToken.for_user(alice)),
+        "refresh": refresh_token(alice),
         "expired": access_token(alice, exp=int(time.time()) - 1),
         "inactive": access_token(alice),
         "nobody": access_token(alice, user_id="999999"),

@@ -135,6 +135,7 @@ class World:
             "POST /api/positions/{id}/close/": {"proceedsSol": 1, "reason": "x"},
             "POST /api/token/": {"username": "alice", "password": "alice-has-a-password"},
             "POST /api/token/refresh/": {"refresh": str(RefreshToken.for_user(self.alice))},
+            "POST /api/token/revoke/": {"refresh": str(RefreshToken.for_user(self.alice))},
         }
         return bodies.get(label)
 

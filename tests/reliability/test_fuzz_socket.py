@@ -25,7 +25,6 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rest_framework_simplejwt.tokens import RefreshToken
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -35,7 +34,7 @@ from positions.services import move_stop_loss, open_position
 from realtime.claims import OWNERS_KEY
 from realtime.protocol import CloseReason, ErrorCode
 from tests.conftest import fresh_token, person
-from tests.live import PATIENCE_SECONDS, Client, Server, access_token, client, watching
+from tests.live import PATIENCE_SECONDS, Client, Server, access_token, client, refresh_token, watching
 
 EXAMPLES = int(os.environ.get("NEXGENT_FUZZ_EXAMPLES", "25"))
 bounded = settings(
@@ -150,7 +149,7 @@ def _tokens(alice: Any, bob: Any) -> dict[str, str]:
         "bob's": access_token(bob),
         "expired": access_token(alice, exp=1),
         "endless": access_token(alice, exp=2**62),
-        "refresh": str(RefreshToken.for_user(alice)),
+        "refresh": refresh_token(alice),
         "nobody's": access_token(alice, user_id=2**70),
         "a list's": access_token(alice, user_id=[1]),
         "a text's": access_token(alice, user_id="\0"),

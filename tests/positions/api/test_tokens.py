@@ -7,9 +7,11 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from tests.positions.api.conftest import Answer, Api
+from tests.positions.threads import at_once
 
 NO_ACCOUNT = {"detail": "No active account found with the given credentials"}
 
@@ -61,11 +63,45 @@ def test_token_of_a_bad_name_says_so(nobodys: Api, db, name: str, message: str):
     assert answer.refusal == (400, {"errors": {"username": [message]}})
 
 
-def test_refresh_gives_an_access_token_that_opens_the_api(nobodys: Api, alice: User):
+def test_refresh_gives_an_access_token_that_opens_the_api_and_the_next_refresh_token(
+    nobodys: Api, alice: User
+):
     given = nobodys.post("token/refresh/", {"refresh": str(RefreshToken.for_user(alice))})
     assert given.status == 200
-    assert set(given.data) == {"access"}
+    assert set(given.data) == {"access", "refresh"}
     assert ask_as(given.data["access"]).status == 200
+    assert nobodys.post("token/refresh/", {"refresh": given.data["refresh"]}).status == 200
+
+
+def test_refresh_token_is_good_for_one_use(nobodys: Api, alice: User):
+    token = {"refresh": str(RefreshToken.for_user(alice))}
+    assert nobodys.post("token/refresh/", token).status == 200
+    assert nobodys.post("token/refresh/", token).refusal == (401, {"detail": "Token is blacklisted"})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_refresh_token_used_twice_at_once_gives_one_pair(nobodys: Api, alice: User):
+    token = {"refresh": str(RefreshToken.for_user(alice))}
+    answers = at_once(*[lambda: nobodys.post("token/refresh/", token).status] * 6)
+    assert sorted(answers) == [200, 401, 401, 401, 401, 401]
+
+
+def test_revoked_refresh_token_holds_no_more(nobodys: Api, alice: User):
+    token = {"refresh": str(RefreshToken.for_user(alice))}
+    assert nobodys.post("token/revoke/", token).status == 204
+    assert nobodys.post("token/refresh/", token).refusal == (401, {"detail": "Token is blacklisted"})
+
+
+@pytest.mark.parametrize("token", ["nonsense", "a.b.c"])
+def test_revoking_what_is_no_token_is_nothing_to_complain_of(nobodys: Api, db, token: str):
+    assert nobodys.post("token/revoke/", {"refresh": token}).status == 204
+
+
+def test_database_keeps_no_token_that_opens_anything(nobodys: Api, alice: User):
+    nobodys.post("token/", {"username": "alice", "password": "alice-has-a-password"})
+    nobodys.post("token/refresh/", {"refresh": str(RefreshToken.for_user(alice))})
+    assert OutstandingToken.objects.count() == 3
+    assert set(OutstandingToken.objects.values_list("token", flat=True)) == {""}
 
 
 def test_refresh_with_an_access_token_is_refused(nobodys: Api, alice: User):
