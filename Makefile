@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup run test soak check lock clean
+.PHONY: help setup run test soak check audit lock clean
 
 # The first interpreter that is new enough. `make PYTHON=/path/to/python3.12 setup` names another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -34,8 +34,12 @@ check: $(INSTALLED) ## Lint, types, missing migrations, deployment settings, the
 	NEXGENT_DEBUG=0 NEXGENT_ALLOWED_HOSTS=example.org \
 		NEXGENT_SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(64))') \
 		$(BIN)/python manage.py check --deploy --fail-level WARNING
+	@$(BIN)/python deploy/audit_lock.py
 	@if grep -nE '://|(^|[[:space:]])--(extra-)?index-url|(^|[[:space:]])--(find-links|trusted-host)| @ ' requirements.lock; then \
 		echo 'requirements.lock must name no address: run `make lock`.' >&2; exit 1; fi
+
+audit: $(INSTALLED) ## Check the lock against a copy of a vulnerability database (ADVISORIES=all.zip, docs/security.md)
+	@$(BIN)/python deploy/audit_lock.py $(if $(ADVISORIES),--advisories $(ADVISORIES))
 
 lock: ## Choose the versions in requirements.lock anew (needs uv)
 	@command -v uv >/dev/null || { echo 'make lock needs uv: https://docs.astral.sh/uv/' >&2; exit 1; }
