@@ -9,6 +9,7 @@ from realtime import protocol
 from realtime.delivery import Delivery
 from realtime.hub import Hub
 from realtime.layer import EventMessage
+from realtime.metrics import counts
 from realtime.protocol import InitialData, InitialDataData, Subscribed, SubscribedData
 from realtime.storage import Holdings, holdings, missed_events
 
@@ -35,6 +36,8 @@ async def begin(hub: Hub, delivery: Delivery, last_seq: int | None, *, acknowled
     # index filled.
     tokens = [(position["token_address"], position["id"]) for position in held.positions]
     texts = []
+    if last_seq is not None:
+        counts.resumes["snapshot" if missed is None else "recovered"] += 1
     if acknowledge:
         recovered = missed is not None
         texts.append(protocol.encode(Subscribed(SubscribedData(delivery.agent_id, held.seq, recovered))))

@@ -21,6 +21,7 @@ from channels.layers import get_channel_layer
 from positions.models import PositionEvent
 from positions.prices.quotes import Quote
 from realtime.layer import access_message, event_message, price_message
+from realtime.metrics import counts
 from realtime.protocol import PRICES_GROUP, agent_group
 
 logger = logging.getLogger(__name__)
@@ -123,6 +124,7 @@ class _Publisher:
             except Exception as error:  # noqa: BLE001  whatever it is, the write has long succeeded
                 if not unsent:  # once an outage, not once a write
                     logger.warning("%s not sent, left to healing: %s", what, error or type(error).__name__)
+                counts.channel_layer_errors["send"] += 1
                 unsent += 1
             else:
                 if unsent:

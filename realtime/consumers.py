@@ -27,6 +27,7 @@ from realtime.claims import NotJoined
 from realtime.delivery import Delivery
 from realtime.hub import Hub, get_hub
 from realtime.limits import TokenBucket
+from realtime.metrics import counts
 from realtime.protocol import (
     CloseReason,
     Connected,
@@ -38,6 +39,7 @@ from realtime.protocol import (
     SubscribedData,
 )
 from realtime.requests import (
+    TYPES,
     Malformed,
     PingRequest,
     RefreshRequest,
@@ -93,6 +95,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     # Coming
 
     async def connect(self) -> None:
+        counts.connects += 1
         parameters = query(self.scope)
         agent_id = parse_agent_id(parameters.get("agentId"))
         self.hub = get_hub()
@@ -159,6 +162,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         try:
             await self.hub.join(self.delivery)
         except (NotJoined, TimeoutError, *Unavailable) as error:
+            counts.channel_layer_errors["join"] += 1
             logger.warning(
                 "agent %s: a socket could not join: %s", self.delivery.agent_id, error or type(error).__name__
             )
@@ -207,8 +211,10 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         try:
             request = parse(text)
         except Malformed as problem:
+            counts.received["malformed"] += 1
             self.delivery.write(protocol.error(problem.code, problem.message))
             return
+        counts.received[TYPES[type(request)]] += 1
         if isinstance(request, PingRequest):
             self._write(protocol.Pong(protocol.now()))
         elif isinstance(request, SubscribeRequest):
@@ -273,6 +279,8 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     # Going
 
     async def disconnect(self, code: int) -> None:
+        ended_by_us = CloseReason.SHUTDOWN.value if self.scope["is_leaving"]() else self.delivery.closed
+        counts.close(ended_by_us, code)
         self.delivery.abandon()
         self.hub.leave(self.delivery)
         self.hub.dismiss(self.delivery)

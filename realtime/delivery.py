@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from realtime import protocol
 from realtime.eager import send_eagerly
+from realtime.metrics import counts
 from realtime.protocol import Close, CloseReason
 from realtime.transport import WriteNow
 
@@ -141,6 +142,11 @@ class Delivery:
             self._on_lost(self)
 
     @property
+    def waiting(self) -> int | None:
+        """How many messages wait for the client to read; None where it has taken all so far."""
+        return len(self._queue) if self._writing else None
+
+    @property
     def has_gap(self) -> bool:
         """Whether events are missing between the last one sent and one that has come."""
         return self.seq is not None and bool(self._ahead)
@@ -170,10 +176,13 @@ class Delivery:
         if self.seq is None:
             return  # what the stream begins with holds the newest
         if self._writing:
-            self._prices.update((token, fragments[token]) for token in self._held if token in fragments)
+            newest = {token: fragments[token] for token in self._held if token in fragments}
+            counts.conflated_prices += len(newest.keys() & self._prices.keys())
+            self._prices.update(newest)
         elif held := list(filter(None, map(fragments.get, self._held))):
+            counts.price_batches += 1
             text = protocol.price_batch(held, at)
-            if not self._write_now(text):  # as `write` does: a thousand times a round
+            if not self._write_now(text):  # as `_transmit` does: a thousand times a round
                 self._put({"type": "websocket.send", "text": text})
 
     def _flush_prices(self) -> None:
@@ -213,7 +222,12 @@ class Delivery:
 
     def write(self, text: str) -> None:
         """Send a message after all those before it."""
-        if not self.closed and (self._writing or not self._write_now(text)):
+        if not self.closed:
+            counts.sent[protocol.type_of(text)] += 1
+            self._transmit(text)
+
+    def _transmit(self, text: str) -> None:
+        if self._writing or not self._write_now(text):
             self._put({"type": "websocket.send", "text": text})
 
     def close(self, reason: CloseReason) -> None:
@@ -228,6 +242,7 @@ class Delivery:
         close = reason.value
         self._end(close)
         text = protocol.closing(close, retry_after_seconds=self._retry_after_seconds)
+        counts.sent["closing"] += 1
         self._put({"type": "websocket.send", "text": text})
         self._put({"type": "websocket.close", "code": close.code, "reason": close.reason})
 

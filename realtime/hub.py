@@ -30,6 +30,8 @@ from realtime.fan_out import PriceFanOut
 from realtime.healing import Healing
 from realtime.layer import AccessMessage, ClaimMessage, EventMessage
 from realtime.limits import TokenBucket
+from realtime.metrics import counts, measure_sockets, seconds_since
+from realtime.metrics_report import Reporter
 from realtime.presence import Presence
 from realtime.price_book import PriceBook
 from realtime.protocol import (
@@ -65,6 +67,7 @@ class Hub:
         self.claims = Claims()
         self._presence = Presence(self.id)
         self._healing = Healing(self)
+        self.reporter = Reporter("server", lambda: measure_sockets(self._open))
         self._channel: str | None = None
         self._channel_ready = asyncio.Event()
         self._behind: set[Delivery] = set()
@@ -77,6 +80,7 @@ class Hub:
             self._keep(self._listen()),
             self._keep(self._presence.run()),
             self._keep(self._healing.run()),
+            self._keep(self.reporter.run()),
         ]
 
     async def close(self) -> None:
@@ -90,6 +94,7 @@ class Hub:
         await asyncio.wait(others)
         try:
             await self._presence.leave()
+            await self.reporter.leave()
         except valkey.Unavailable as error:
             logger.warning("the list of who is connected was not left: %s", error)
         if leaving := self._tasks - {listening}:
@@ -184,6 +189,7 @@ class Hub:
             await self.fan_out.learn([token], ask_source=False)
         if delivery.agent_id == event.agent_id:  # else it has moved to another agent meanwhile
             delivery.event(self.as_sent(event))
+            counts.event_seconds.observe(seconds_since(event.created_at))
 
     def as_sent(self, event: EventMessage) -> Event:
         """Return the event as a stream sends it, its position at the newest price that is known here."""
@@ -221,6 +227,8 @@ class Hub:
                 if events[0].seq > after + 1 and delivery.seq == after:
                     delivery.lost()  # pruned: only a new snapshot helps
                     return
+                counts.healed_gaps += 1
+                counts.healed_events += len(events)
                 for event in events:
                     await self._deliver(delivery, event)
         except database.Unavailable as error:
@@ -244,6 +252,7 @@ class Hub:
                 failures = 0
                 await self._receive(channel_layer)
             except valkey.Unavailable as error:
+                counts.channel_layer_errors["receive"] += 1
                 self._channel_ready.clear()
                 wait = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
                 failures += 1
@@ -258,6 +267,7 @@ class Hub:
                 raise
             except Exception:
                 # One message that cannot be unpacked. The layer has taken it off its queue.
+                counts.channel_layer_errors["receive"] += 1
                 logger.exception("a message from the channel layer was not understood")
                 await asyncio.sleep(0)
             else:
@@ -316,8 +326,13 @@ def get_hub() -> Hub:
     return hub
 
 
+def running_hub() -> Hub | None:
+    """Return the running event loop's hub, if it has one."""
+    return _hubs.get(asyncio.get_running_loop())
+
+
 async def close_hub() -> None:
     """End the running event loop's hub, if it has one."""
-    hub = _hubs.get(asyncio.get_running_loop())
+    hub = running_hub()
     if hub is not None:
         await hub.close()

@@ -12,6 +12,8 @@ from time import monotonic
 
 from redis.exceptions import RedisError
 
+from realtime.metrics import counts
+
 _TOKEN = re.compile(r"(?i)((?:token|access|refresh)=)[^&\s\"']+")
 _JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")  # wherever it stands, however its name is written
 SERVER_LOGGERS = (
@@ -52,6 +54,7 @@ class OncePerOutage(logging.Filter):
         error = record.exc_info[1] if record.exc_info else None
         if not isinstance(error, RedisError | OSError):
             return True
+        counts.channel_layer_errors["receive"] += 1  # each of them, though one is said
         last, self._last = self._last, monotonic()
         record.levelno, record.levelname = logging.WARNING, "WARNING"
         record.msg, record.args = "the channel layer's server is away, and tried again: %s", (str(error),)

@@ -206,6 +206,11 @@ def encode(message: Struct) -> str:
     return _encoder.encode(message).decode()
 
 
+def type_of(text: str) -> str:
+    """Return the type of an encoded message: it comes first."""
+    return text[9:40].partition('"')[0]
+
+
 def now() -> str:
     return timestamp(datetime.now(UTC))
 

@@ -56,6 +56,7 @@ REQUESTS: dict[str, type[Struct]] = {
     "subscribe": SubscribeRequest,
     "refresh": RefreshRequest,
 }
+TYPES = {request: kind for kind, request in REQUESTS.items()}
 LAST_SEQ_MUST_BE = "lastSeq must be a whole number of 0 or more"
 _MUST_BE = {
     "agentId": "agentId must be a string",

@@ -77,6 +77,7 @@ class GracefulShutdown:
             "write_now": direct_write(send),
             "cut_off": partial(cut_off, send),
             "is_gone": partial(is_gone, send),
+            "is_leaving": socket.is_leaving,
         }
         try:
             await self._application(scope, socket.receive, socket.send)
@@ -134,6 +135,10 @@ class _Socket:
         self._receiver: asyncio.Task[Any] | None = None
         self._disconnected = asyncio.Event()
         self.ended = asyncio.Event()
+
+    def is_leaving(self) -> bool:
+        """Whether the process, which ends, has said its goodbye here."""
+        return self._leaving.is_set()
 
     async def receive(self) -> Message:
         """The server's receive, until the goodbye; then, once the client has answered, the disconnect."""

@@ -47,6 +47,8 @@ class Round:
     errors: tuple[str, ...] = ()
     """Each a sentence fit for a terminal."""
     notes: tuple[str, ...] = ()
+    source_errors: int = 0
+    """How many of the errors are the source's."""
     seconds: float = 0.0
     """How long the round took."""
     oldest_age_seconds: float | None = None
@@ -110,7 +112,9 @@ class PriceFeed:
         errors: list[str] = []
         await self._look_up_held(errors)
         addresses = {token.address for token in self._held}
+        others = len(errors)
         prices = await self._ask(errors)
+        source_errors = len(errors) - others
         for known in (self._latest, self._published):
             for address in known.keys() - addresses - {WRAPPED_SOL}:
                 del known[address]
@@ -145,6 +149,7 @@ class PriceFeed:
             changed=len(changed) if published else 0,
             errors=tuple(errors),
             notes=tuple(prices.notes),
+            source_errors=source_errors,
             seconds=self._clock() - started,
             oldest_age_seconds=max(ages, default=None),
         )

@@ -20,8 +20,10 @@ from positions.prices.quotes import PriceSource, SourceError
 from positions.prices.report import FeedReport
 from positions.prices.simulated import SimulatedSource
 from positions.prices.sources import AUTO, make_source, names, resolve_auto
-from positions.valkey import close_async_client
+from positions.valkey import Unavailable, close_async_client
 from realtime.broadcast import broadcast_prices
+from realtime.metrics import counts
+from realtime.metrics_report import Reporter
 
 
 class Command(BaseCommand):
@@ -75,6 +77,7 @@ class Command(BaseCommand):
 
         def on_round(result: Round) -> None:
             results[:] = [result]
+            counts.round(source.name if source else "", result)
             report.round(result)
 
         try:
@@ -127,10 +130,17 @@ class Command(BaseCommand):
             # replaced.
             await PriceFeed(source, broadcast_prices, interval_seconds, on_round=on_round).run(rounds)
 
-        if rounds is None:
-            await FeedLease().run_while_held(run, on_standby=report.say)
-        else:
+        if rounds is not None:
             await run()
+            return
+        reporter = Reporter("prices")
+        reporting = asyncio.ensure_future(reporter.run())
+        try:
+            await FeedLease().run_while_held(run, on_standby=report.say)
+        finally:
+            reporting.cancel()
+            with contextlib.suppress(*Unavailable):
+                await reporter.leave()
 
     def _write(self, text: str) -> None:
         self.stdout.write(text, ending="")
