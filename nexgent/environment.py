@@ -18,6 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 LONGEST_SOCKET_PATH_BYTES = 100
 
 RECONNECT_SECONDS = 4.0
+SHORTEST_SECRET = 16
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off", ""}
@@ -171,6 +172,16 @@ def embedded_valkey_socket(data_dir: Path) -> Path:
         return path
     name = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"nexgent-{os.getuid()}-{name}" / "valkey.sock"
+
+
+def secret(name: str) -> str:
+    """Return a credential; "" where there is none."""
+    value = os.environ.get(name, "")
+    if value and len(value) < SHORTEST_SECRET:
+        raise ImproperlyConfigured(
+            f"{name} has {len(value)} characters and needs at least {SHORTEST_SECRET} random ones."
+        )
+    return value
 
 
 def secret_key(*, debug: bool, data_dir: Path) -> str:

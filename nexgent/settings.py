@@ -18,6 +18,7 @@ from nexgent.environment import (
     env_names,
     env_str,
     redis_urls,
+    secret,
     secret_key,
 )
 
@@ -165,6 +166,9 @@ REALTIME: dict[str, Any] = {
     "ALLOWED_ORIGINS": env_list("NEXGENT_ALLOWED_ORIGINS", []),
 }
 
+# Who may read /metrics; "" is nobody.
+METRICS_TOKEN = secret("NEXGENT_METRICS_TOKEN")
+
 # Prices. The addresses are settings so that tests, and a proxy, can stand in.
 
 PRICES: dict[str, Any] = {
@@ -192,7 +196,7 @@ if not DEBUG:
     if BEHIND_PROXY:
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = env_bool("NEXGENT_SSL_REDIRECT", default=True)
-    SECURE_REDIRECT_EXEMPT = [r"^health"]  # probes ask from inside, without TLS
+    SECURE_REDIRECT_EXEMPT = [r"^health", r"^metrics$"]  # asked from inside, without TLS
     SECURE_HSTS_SECONDS = env_int("NEXGENT_HSTS_SECONDS", 31_536_000, minimum=0)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True

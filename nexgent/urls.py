@@ -3,6 +3,7 @@ from django.urls import include, path
 
 from realtime import health
 from realtime.asyncapi import asyncapi_yaml
+from realtime.metrics_page import metrics
 from realtime.views import dashboard
 
 urlpatterns = [
@@ -13,4 +14,5 @@ urlpatterns = [
     path("health", health.health),
     path("health/live", health.live),
     path("health/ready", health.ready),
+    path("metrics", metrics),
 ]
