@@ -12,6 +12,7 @@ from nexgent.environment import (
     database,
     embedded_valkey_socket,
     env_bool,
+    env_choice,
     env_float,
     env_int,
     env_list,
@@ -55,6 +56,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "realtime.request_ids.request_ids",
     "django.middleware.security.SecurityMiddleware",
     "realtime.headers.SecurityHeaders",
     "servestatic.middleware.ServeStaticMiddleware",
@@ -203,21 +205,32 @@ if not DEBUG:
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
 
+LOG_LEVEL = env_str("NEXGENT_LOG_LEVEL", "INFO")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "json": {"()": "realtime.log_lines.JsonFormatter"},
+        "text": {
+            "()": "realtime.log_lines.TextFormatter",
+            "format": "{asctime} {levelname} {name}: {message}",
+            "style": "{",
+        },
+    },
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": env_choice("NEXGENT_LOG_FORMAT", "text" if DEBUG else "json", ["json", "text"]),
+        }
+    },
+    # Libraries, and the servers, which are given their levels on their command lines.
+    "root": {"handlers": ["stderr"]},
     "loggers": {
-        "positions": {
-            "handlers": ["stderr"],
-            "level": env_str("NEXGENT_LOG_LEVEL", "INFO"),
-            "propagate": False,
-        },
-        "realtime": {
-            "handlers": ["stderr"],
-            "level": env_str("NEXGENT_LOG_LEVEL", "INFO"),
-            "propagate": False,
-        },
+        "positions": {"level": LOG_LEVEL},
+        "realtime": {"level": LOG_LEVEL},
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "django.request": {"level": "ERROR"},  # not a line for every 404
+        "uvicorn": {"handlers": [], "propagate": True},
+        "uvicorn.access": {"handlers": [], "propagate": True},
     },
 }

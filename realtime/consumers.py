@@ -20,7 +20,7 @@ from django.conf import settings
 
 from positions.snapshots import timestamp
 from positions.valkey import Unavailable
-from realtime import database, protocol
+from realtime import database, log_lines, protocol
 from realtime.authentication import authenticate, query
 from realtime.beginning import NoSuchAgent, begin
 from realtime.claims import NotJoined
@@ -73,6 +73,8 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
+        self.connection_id = uuid.uuid4().hex
+        self._began = time.monotonic()
         self._entering = asyncio.Lock()  # one change of the stream's beginning at a time
         self._inbound = TokenBucket(
             settings.REALTIME["INBOUND_MESSAGES_PER_SECOND"], settings.REALTIME["INBOUND_BURST"]
@@ -96,6 +98,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def connect(self) -> None:
         counts.connects += 1
+        log_lines.connection_id.set(self.connection_id)
         parameters = query(self.scope)
         agent_id = parse_agent_id(parameters.get("agentId"))
         self.hub = get_hub()
@@ -123,10 +126,14 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _serve(self, last_seq_text: str | None) -> None:
         self._start_timers()
+        logger.info(
+            "a socket has begun",
+            extra={"agent_id": self.delivery.agent_id, "user_id": str(self.delivery.user_id)},
+        )
         data = ConnectedData(
             agent_id=self.delivery.agent_id,
             timestamp=protocol.now(),
-            connection_id=uuid.uuid4().hex,
+            connection_id=self.connection_id,
             ping_interval=round(1000 * settings.REALTIME["PING_INTERVAL_SECONDS"]),
             token_expires_at=timestamp(self.token_expires_at),
         )
@@ -280,7 +287,16 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def disconnect(self, code: int) -> None:
         ended_by_us = CloseReason.SHUTDOWN.value if self.scope["is_leaving"]() else self.delivery.closed
-        counts.close(ended_by_us, code)
+        ended_with, reason = counts.close(ended_by_us, code)
+        logger.info(
+            "a socket has ended",
+            extra={
+                "agent_id": self.delivery.agent_id,
+                "code": ended_with,
+                "reason": reason,
+                "seconds": round(time.monotonic() - self._began, 1),
+            },
+        )
         self.delivery.abandon()
         self.hub.leave(self.delivery)
         self.hub.dismiss(self.delivery)

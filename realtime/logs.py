@@ -7,15 +7,13 @@ for as long as its server is away, in every process.
 from __future__ import annotations
 
 import logging
-import re
 from time import monotonic
 
 from redis.exceptions import RedisError
 
+from realtime.log_lines import redact
 from realtime.metrics import counts
 
-_TOKEN = re.compile(r"(?i)((?:token|access|refresh)=)[^&\s\"']+")
-_JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")  # wherever it stands, however its name is written
 SERVER_LOGGERS = (
     "uvicorn.error",
     "uvicorn.access",
@@ -26,10 +24,6 @@ SERVER_LOGGERS = (
 CHANNEL_LAYER_LOGGER = "channels_redis.pubsub"
 # Longer than from one attempt of the channel layer to the next.
 OUTAGE_OVER_SECONDS = 30.0
-
-
-def redact(text: str) -> str:
-    return _JWT.sub("…", _TOKEN.sub(r"\1…", text))
 
 
 class RedactTokens(logging.Filter):
