@@ -20,7 +20,7 @@ from channels.layers import get_channel_layer
 
 from positions.models import PositionEvent
 from positions.prices.quotes import Quote
-from realtime.layer import access_message, event_message, price_message
+from realtime.layer import access_message, disconnect_message, event_message, price_message
 from realtime.metrics import counts
 from realtime.protocol import PRICES_GROUP, agent_group
 
@@ -71,6 +71,20 @@ async def send_access_changes(agent_ids: Iterable[UUID]) -> None:
 def publish_access_changes(agent_ids: Sequence[UUID]) -> None:
     """Like send_access_changes, for synchronous code: returns at once and never raises."""
     _publisher.submit(send_access_changes(agent_ids), f"changed access to {len(agent_ids)} agents")
+
+
+def publish_disconnects(agent_ids: Sequence[UUID]) -> None:
+    """Have the sockets of these agents closed, wherever they are, with 1013: their clients come back by themselves.
+
+    Returns at once and never raises, like publish_position_events.
+    """
+    _publisher.submit(_send_disconnects(agent_ids), f"disconnects of {len(agent_ids)} agents")
+
+
+async def _send_disconnects(agent_ids: Iterable[UUID]) -> None:
+    channel_layer = get_channel_layer()
+    for agent_id in agent_ids:
+        await channel_layer.group_send(agent_group(agent_id), disconnect_message(agent_id))
 
 
 def flush(timeout_seconds: float = FLUSH_SECONDS) -> bool:

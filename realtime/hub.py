@@ -28,7 +28,7 @@ from realtime.claims import Claims
 from realtime.delivery import Delivery, Event, TokenIndex
 from realtime.fan_out import PriceFanOut
 from realtime.healing import Healing
-from realtime.layer import AccessMessage, ClaimMessage, EventMessage
+from realtime.layer import AccessMessage, ClaimMessage, DisconnectMessage, EventMessage
 from realtime.limits import TokenBucket
 from realtime.metrics import counts, measure_sockets, seconds_since
 from realtime.metrics_report import Reporter
@@ -282,6 +282,8 @@ class Hub:
                 await self._position_event(message)
             elif kind == "access.changed":
                 self.spawn(self._check_access(msgspec.convert(message, AccessMessage)))
+            elif kind == "socket.disconnect":
+                self._disconnect(msgspec.convert(message, DisconnectMessage))
             elif kind == "socket.claimed":
                 self._socket_claimed(msgspec.convert(message, ClaimMessage))
             elif str(kind) not in self._unknown_types and len(self._unknown_types) < 100:
@@ -289,6 +291,11 @@ class Hub:
                 logger.warning("messages of the unknown type %r are ignored", kind)
         except Exception:
             logger.exception("a message of type %r was not handled", kind)
+
+    def _disconnect(self, message: DisconnectMessage) -> None:
+        delivery = self.sockets.get(message.agent_id)
+        if delivery is not None:
+            delivery.close(CloseReason.TRY_LATER)
 
     async def _check_access(self, message: AccessMessage) -> None:
         """End the agent's socket if its user may not watch the agent any more."""

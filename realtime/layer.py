@@ -1,7 +1,8 @@
 """What travels over the channel layer between processes, and how it is packed.
 
-Four types: `position.event`, `socket.claimed` and `access.changed` go to an agent's group, `price.batch` to the prices
-group. The members of all groups are hubs, one a server process. Names are snake_case, decimals strings.
+Five types: `position.event`, `socket.claimed`, `access.changed` and `socket.disconnect` go to an agent's group,
+`price.batch` to the prices group. The members of all groups are hubs, one a server process. Names are snake_case,
+decimals strings.
 """
 
 from __future__ import annotations
@@ -62,6 +63,12 @@ class AccessMessage(Struct):
     agent_id: str
 
 
+class DisconnectMessage(Struct):
+    """`socket.disconnect`: an operator wants this agent's socket to connect anew."""
+
+    agent_id: str
+
+
 def event_message(event: PositionEvent) -> dict[str, Any]:
     """Return the message that takes a stored event to the sockets of its agent."""
     return {
@@ -86,6 +93,10 @@ def claim_message(agent_id: str, claim: int) -> dict[str, Any]:
 
 def access_message(agent_id: UUID) -> dict[str, Any]:
     return {"type": "access.changed", "agent_id": str(agent_id)}
+
+
+def disconnect_message(agent_id: UUID) -> dict[str, Any]:
+    return {"type": "socket.disconnect", "agent_id": str(agent_id)}
 
 
 class Priced(NamedTuple):
