@@ -1,18 +1,20 @@
-"""Adds to the admin of agents whether a socket is connected: `positions`, whose admin it is, knows of no sockets."""
+"""Adds to the admin what `positions`, whose admin it is, knows nothing of: sockets, and figures at the start page."""
 
 from __future__ import annotations
 
 from typing import Any
 from uuid import UUID
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from positions.admin import AgentAdmin
 from positions.admin_values import UNKNOWN
 from positions.models import Agent
 from positions.valkey import Unavailable
+from realtime.broadcast import publish_disconnects
 from realtime.presence import connected_agents
 
 
@@ -37,6 +39,23 @@ class ConnectedAgentAdmin(AgentAdmin):
     list_display = (*AgentAdmin.list_display, "connected")
     readonly_fields = (*AgentAdmin.readonly_fields, "connected")
 
+    actions = ("disconnect_selected",)
+
+    @admin.action(description="Disconnect the sockets of selected agents", permissions=["change"])
+    def disconnect_selected(self, request: HttpRequest, queryset: QuerySet[Agent]) -> None:
+        agents = list(queryset.order_by())
+        try:
+            connected = connected_agents([agent.pk for agent in agents])
+        except Unavailable:
+            self.message_user(request, "Redis or Valkey cannot be reached: nobody was told.", messages.ERROR)
+            return
+        publish_disconnects([agent.pk for agent in agents if agent.pk in connected])
+        for agent in agents:
+            if agent.pk in connected:
+                self.log_change(request, agent, "Disconnected its socket.")
+        said = f"{len(connected)} of {len(agents)} agents had a socket, which was told to connect anew."
+        self.message_user(request, said, messages.SUCCESS if connected else messages.WARNING)
+
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return ConnectedChangeList
 
@@ -45,5 +64,6 @@ class ConnectedAgentAdmin(AgentAdmin):
         return state or connection_states([agent])[agent.pk]
 
 
+admin.site.index_template = "realtime/admin_index.html"
 admin.site.unregister(Agent)
 admin.site.register(Agent, ConnectedAgentAdmin)

@@ -101,6 +101,11 @@ def connection_count() -> int:
         return sum(pipeline.execute())
 
 
+def process_count() -> int:
+    """Return how many processes report who is connected to them. Raises valkey.Unavailable."""
+    return len(_live_hubs())
+
+
 def connected_agents(agent_ids: Collection[UUID]) -> set[UUID]:
     """Return those of the agents that have an open socket somewhere. Raises valkey.Unavailable."""
     ids = list(agent_ids)

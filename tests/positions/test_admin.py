@@ -12,13 +12,14 @@ from uuid import uuid4
 
 import pytest
 from django.conf import LazySettings
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from positions import valkey
+from positions import admin_closing, valkey
 from positions.models import Agent, Position, PositionEvent, Wallet
 from positions.services import close_position, open_position
 from realtime.presence import Presence
@@ -142,6 +143,16 @@ def test_agent_page_asks_the_cache_once(admin, position, agent):
     assert mgets() - before == 1
 
 
+def test_start_page_costs_the_same_number_of_queries_for_one_row_and_many(admin, position):
+    admin.get("/admin/")
+    with CaptureQueriesContext(connection) as one:
+        admin.get("/admin/")
+    more_of_everything(position.wallet)
+    with CaptureQueriesContext(connection) as many:
+        admin.get("/admin/")
+    assert len(many) == len(one)
+
+
 @pytest.mark.parametrize("model", ["agent", "wallet", "position", "positionevent"])
 def test_pages_are_for_staff_only(client, alice, position, model):
     client.force_login(alice)
@@ -160,6 +171,88 @@ def test_every_page_works_without_valkey(admin, position, agent, wallet, no_valk
     assert "0.000002 (purchase price)" in text(admin.get(page_of(position)))
     for path in (listing("wallet"), listing("positionevent"), page_of(wallet)):
         assert admin.get(path).status_code == 200
+
+
+# The start page
+
+
+def test_start_page_shows_what_is_held_who_is_connected_and_how_prices_do(admin, position, agent):
+    connect(agent)
+    put(quote(BONK, "0.000003"), sol_usd=Decimal(150))
+    page = text(admin.get("/admin/"))
+    for part in ("Agents 1", "Open positions 1", "Events within the last hour 1", "Sockets 1"):
+        assert part in page
+    assert re.search(r"Prices simulated \(made up\): 0 of 0 tokens priced \d+ s ago", page)
+
+
+def test_start_page_without_prices_and_without_valkey_says_so(admin, no_valkey):
+    page = text(admin.get("/admin/"))
+    assert "Sockets —" in page
+    assert "Prices unknown: Redis or Valkey cannot be reached" in page
+
+
+def test_start_page_where_no_broadcaster_has_run_says_so(admin):
+    assert "Prices none: no broadcaster has run for a day" in text(admin.get("/admin/"))
+
+
+# Links
+
+
+def links(response) -> list[str]:
+    return [
+        html.unescape(each)
+        for each in re.findall(r'href="(/admin/positions/[^"]*)"', response.content.decode())
+    ]
+
+
+def test_every_link_from_page_to_page_leads_somewhere(admin, position, agent, wallet):
+    event = PositionEvent.objects.get()
+    pages = [listing(model) for model in ("agent", "wallet", "position", "positionevent")]
+    pages += [page_of(row) for row in (agent, wallet, position, event)]
+    found = {link for path in pages for link in links(admin.get(path))}
+    agent_only = f"?agent__id__exact={agent.pk}"
+    assert found >= {
+        f"{listing('position')}{agent_only}&status__exact=open",
+        f"{listing('positionevent')}{agent_only}",
+        f"{listing('position')}?wallet__address__exact={wallet.pk}",
+        f"{listing('positionevent')}?q={position.pk}",
+        *(page_of(row) for row in (agent, wallet, position)),
+    }
+    for link in sorted(found):
+        answer = admin.get(link)
+        assert answer.status_code == 200, link
+        if "?agent" in link or "?q" in link or "?wallet" in link:
+            assert len(rows(answer)) == 1, link
+
+
+def test_filter_of_an_agent_says_whose_and_a_bad_one_is_dropped(admin, two):
+    page = admin.get(listing("position"), {"agent__id__exact": str(two[1].agent_id)})
+    assert symbols(page) == ["WIF"]
+    assert "beta" in text(page).split("By agent")[1]
+    assert admin.get(listing("position"), {"agent__id__exact": "nonsense"}).status_code == 302
+
+
+# Disconnecting
+
+
+def disconnect(client: Client, *agents: Agent):
+    data = {"action": "disconnect_selected", "_selected_action": [str(agent.pk) for agent in agents]}
+    return client.post(listing("agent"), data, follow=True)
+
+
+def test_disconnect_says_who_was_connected_and_is_logged(admin, agent, bob):
+    other = Agent.objects.create(owner=bob, name="beta")
+    connect(agent)
+    assert said(disconnect(admin, agent, other)) == [
+        ("success", "1 of 2 agents had a socket, which was told to connect anew.")
+    ]
+    assert LogEntry.objects.get().object_id == str(agent.pk)
+
+
+def test_disconnect_without_valkey_tells_nobody(admin, agent, no_valkey):
+    assert said(disconnect(admin, agent)) == [
+        ("error", "Redis or Valkey cannot be reached: nobody was told.")
+    ]
 
 
 # Agents
@@ -408,6 +501,10 @@ def test_position_with_a_negative_amount_is_refused_on_the_page(admin, position)
     assert Position.objects.get().remaining_amount == 1_000_000
 
 
+def test_position_page_offers_no_other_agent_or_wallet(admin, position):
+    assert not {"agent", "wallet"} & admin.get(page_of(position)).context["adminform"].form.fields.keys()
+
+
 def test_position_cannot_be_added_by_a_form(admin, wallet):
     assert admin.get(reverse("admin:positions_position_add")).status_code == 403
 
@@ -427,9 +524,26 @@ def test_positions_deleted_by_the_list_action_become_events(admin, world: World)
 # The action
 
 
-def close(client: Client, *positions: Position):
+def close(client: Client, *positions: Position, reason: str = "the bot is gone"):
     data = {"action": "close_selected", "_selected_action": [str(position.pk) for position in positions]}
-    return client.post(listing("position"), data, follow=True)
+    return client.post(listing("position"), {**data, "reason": reason}, follow=True)
+
+
+def test_close_selected_asks_for_a_reason_first(admin, two):
+    data = {"action": "close_selected", "_selected_action": [str(position.pk) for position in two]}
+    page = admin.post(listing("position"), data)
+    assert "Close at the market price?" in text(page)
+    assert all(f"{position} {position.agent}" in text(page) for position in two)
+    assert Position.objects.open().count() == 2
+    refused = close(admin, *two, reason=" ")
+    assert "This field is required." in text(refused)
+    assert Position.objects.open().count() == 2
+
+
+def test_close_selected_of_very_many_is_refused(admin, two, monkeypatch):
+    monkeypatch.setattr(admin_closing, "MOST_AT_ONCE", 1)
+    assert said(close(admin, *two)) == [("error", "At most 1 positions at once.")]
+    assert Position.objects.open().count() == 2
 
 
 def test_close_selected_closes_at_the_market_price_and_says_which_and_why_not(admin, two):
@@ -441,9 +555,10 @@ def test_close_selected_closes_at_the_market_price_and_says_which_and_why_not(ad
     closed = Position.objects.get(status="closed")
     assert (closed.pk, closed.close_reason, closed.realized_profit_sol) == (
         two[0].pk,
-        "closed in the admin",
+        "the bot is gone",
         1,
     )
+    assert LogEntry.objects.get().get_change_message() == "Closed: the bot is gone"
     check(two[0].agent_id)
     assert PositionEvent.objects.filter(agent=two[0].agent_id).last().event_type == CLOSED  # type: ignore[union-attr]
     assert Position.objects.get(status="open") == two[1]

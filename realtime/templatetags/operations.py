@@ -1,0 +1,59 @@
+"""The figures at the admin's start page: how much is held, who is connected, how the prices do."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django import template
+from django.utils import timezone
+
+from positions.admin_values import UNKNOWN
+from positions.models import Agent, Position, PositionEvent
+from positions.prices.cache import FeedStatus, get_feed_status
+from positions.valkey import Unavailable
+from realtime.presence import connection_count, process_count
+
+register = template.Library()
+
+
+@register.inclusion_tag("realtime/admin_figures.html")
+def operations_figures() -> dict[str, Any]:
+    """Three queries, and four calls of Redis or Valkey; while that is away, what it knows is unknown."""
+    now = timezone.now()
+    figures: list[tuple[str, object, str]] = [
+        ("agents", Agent.objects.count(), "positions_agent"),
+        ("open positions", Position.objects.open().count(), "positions_position"),
+        (
+            "events within the last hour",
+            PositionEvent.objects.filter(created_at__gte=now - timedelta(hours=1)).count(),
+            "positions_positionevent",
+        ),
+    ]
+    sockets: object = UNKNOWN
+    processes: object = UNKNOWN
+    prices = "unknown: Redis or Valkey cannot be reached"
+    trouble: list[str] = []
+    try:
+        sockets, processes = connection_count(), process_count()
+        status = get_feed_status()
+        prices = _said(status, now)
+        trouble = status.errors if status else []
+    except Unavailable:
+        pass
+    return {
+        "figures": figures,
+        "sockets": sockets,
+        "processes": processes,
+        "prices": prices,
+        "trouble": trouble,
+    }
+
+
+def _said(status: FeedStatus | None, now: Any) -> str:
+    if status is None:
+        return "none: no broadcaster has run for a day"
+    source = f"{status.source} (made up)" if status.simulated else status.source
+    seconds = max(0, round((now - status.updated_at).total_seconds()))
+    said = f"{source}: {status.priced} of {status.tokens} tokens priced {seconds} s ago"
+    return f"{said}; rounds have stopped" if status.is_stale(now) else said
