@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 import warnings
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -90,6 +92,20 @@ class PostgreSQL:
         self._server.psql("ALTER SYSTEM SET fsync = off;")
         self._server.psql("SELECT pg_reload_conf();")
         self.url = str(self._server.get_uri(database="postgres"))
+
+    def run_file(self, path: Path, **environment: str) -> None:
+        """Run an SQL file as psql does, as superuser, with these variables in psql's environment."""
+        subprocess.run(
+            [self._server.bin_path / "psql", "--no-psqlrc", "--quiet", "--file", path, self.url],
+            env={**os.environ, **environment},
+            check=True,
+            capture_output=True,
+            timeout=PATIENCE_SECONDS,
+        )
+
+    def url_of(self, role: str, password: str, database: str) -> str:
+        parts = urlsplit(self.url)
+        return urlunsplit(parts._replace(netloc=f"{role}:{password}@", path=f"/{database}"))
 
     def start(self) -> None:
         self._server.ensure_postgres_running()

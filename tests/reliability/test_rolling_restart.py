@@ -3,104 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import shutil
-import subprocess
-import time
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
-from urllib.error import URLError
 
 import pytest
 from asgiref.sync import sync_to_async
 
 from positions.models import PositionEvent
 from realtime.broadcast import flush
-from tests.live import PATIENCE_SECONDS, ROOT, Server, access_token, free_port
+from tests.live import PATIENCE_SECONDS, Server, access_token
 from tests.realtime.conftest import closed_connections  # noqa: F401  a fixture of every test
 from tests.reliability.fleet import addresses, change, eventually, fleet
+from tests.reliability.proxy import Proxy, nginx
 from tests.reliability.watcher import Watcher
 
 CLIENTS = 100
-NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-
-
-@pytest.fixture(scope="module")
-def nginx() -> str:
-    if NGINX is None:
-        message = (
-            "nginx is not installed (Debian: apt install nginx-light): the rolling restart is NOT tested"
-        )
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return NGINX
-
-
-class Proxy:
-    """nginx on a port of its own, with the sample configuration and other addresses."""
-
-    def __init__(self, binary: str, folder: Path, ports: list[int]) -> None:
-        self.port = free_port()
-        self.ws_url = f"ws://127.0.0.1:{self.port}/ws"
-        self.folder = folder
-        sample = (ROOT / "deploy/nginx.conf").read_text()
-        for there, here in (
-            ("127.0.0.1:4001", f"127.0.0.1:{ports[0]}"),
-            ("127.0.0.1:4002", f"127.0.0.1:{ports[1]}"),
-            ("listen 80;", f"listen 127.0.0.1:{self.port};"),
-            ("/var/log/nginx/", f"{folder}/"),
-        ):
-            assert there in sample
-            sample = sample.replace(there, here)
-        (folder / "sample.conf").write_text(sample)
-        temporary = "".join(
-            f"{kind}_temp_path {folder}/{kind};"
-            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        configuration = folder / "nginx.conf"
-        configuration.write_text(
-            f"daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/main-error.log crit;"
-            f"events {{ worker_connections 1024; }} http {{ {temporary} include {folder}/sample.conf; }}"
-        )
-        self._command = [
-            binary,
-            "-p",
-            str(folder),
-            "-e",
-            f"{folder}/main-error.log",
-            "-c",
-            str(configuration),
-        ]
-
-    def __enter__(self) -> Proxy:
-        subprocess.run([*self._command, "-t"], check=True, capture_output=True, timeout=PATIENCE_SECONDS)
-        self._process = subprocess.Popen(self._command, cwd=self.folder)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                address = f"http://127.0.0.1:{self.port}/health/live"
-                urllib.request.urlopen(address, timeout=PATIENCE_SECONDS).close()
-                return self
-            except URLError:
-                assert time.monotonic() < deadline, "nginx does not answer"
-                time.sleep(0.02)  # between two looks at a condition
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait(PATIENCE_SECONDS)
-
-    def logs(self) -> str:
-        return "".join(path.read_text() for path in self.folder.glob("*.log"))
 
 
 @pytest.fixture
-def machines(nginx, transactional_db, tmp_path) -> Iterator[tuple[list[Server], Proxy]]:
+def machines(transactional_db, tmp_path) -> Iterator[tuple[list[Server], Proxy]]:
     """A daphne and a uvicorn behind nginx."""
+    binary = nginx()
     with ExitStack() as stack:
         servers = [
             stack.enter_context(Server(kind, log=tmp_path / kind, NEXGENT_RETRY_AFTER_SECONDS="0.3"))
@@ -108,7 +33,7 @@ def machines(nginx, transactional_db, tmp_path) -> Iterator[tuple[list[Server], 
         ]
         folder = tmp_path / "nginx"
         folder.mkdir()
-        yield servers, stack.enter_context(Proxy(nginx, folder, [server.port for server in servers]))
+        yield servers, stack.enter_context(Proxy(binary, folder, [server.port for server in servers]))
 
 
 async def test_rolling_restart_behind_nginx_loses_doubles_and_reorders_nothing(machines, alice):

@@ -1,0 +1,243 @@
+"""What compose.yaml starts, started for real without containers: the same commands with the same settings, but for
+addresses. PostgreSQL with deploy/roles.sql, Valkey, two servers, the broadcaster, and nginx with TLS before them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from websockets.asyncio.client import connect
+
+from tests.deployment.compose import services
+from tests.live import PATIENCE_SECONDS, ROOT, Client, free_port
+from tests.realtime.test_metrics import read, total
+from tests.reliability.fleet import eventually
+from tests.reliability.machines import PostgreSQL, Valkey
+from tests.reliability.proxy import Proxy, nginx
+
+SECRETS = {name: secrets.token_urlsafe(48) for name in ("NEXGENT_SECRET_KEY", "NEXGENT_METRICS_TOKEN")}
+ROLES = {"NEXGENT_OWNER_PASSWORD": "owner-password", "NEXGENT_APP_PASSWORD": "app-password"}
+PASSWORD = secrets.token_urlsafe(12)
+WORLD = f"""
+from decimal import Decimal
+from django.contrib.auth.models import User
+from positions.models import Agent, Wallet
+from positions.services import open_position
+agent = Agent.objects.create(owner=User.objects.create_user("trader", password="{PASSWORD}"), name="alpha")
+wallet = Wallet.objects.create(agent=agent, address="A1pha")
+open_position(wallet=wallet, token_address="BonkBonk", token_symbol="BONK", tokens=Decimal(5), spent_sol=Decimal(1))
+"""
+
+
+class Topology:
+    """compose.yaml on this machine. `processes` are those that stay, by the name of their service."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        binary = nginx()
+        self.folder = folder
+        self.postgresql = PostgreSQL(folder / "pg")
+        stack.callback(self.postgresql.close)
+        self.postgresql.run_file(ROOT / "deploy/roles.sql", **ROLES)
+        self.app_url = self.postgresql.url_of("nexgent_app", ROLES["NEXGENT_APP_PASSWORD"], "nexgent")
+        valkey = Valkey(folder / "valkey")
+        stack.callback(valkey.close)
+        valkey.start()
+        self.services = services({**SECRETS, **ROLES, "NEXGENT_HOST": "127.0.0.1", "POSTGRES_PASSWORD": "x"})
+        self.ports = {"4001": str(free_port()), "4002": str(free_port())}
+        owner_url = self.postgresql.url_of("nexgent_owner", ROLES["NEXGENT_OWNER_PASSWORD"], "nexgent")
+        self.environments = {
+            name: {
+                **{key: value for key, value in os.environ.items() if not key.startswith("NEXGENT_")},
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "NEXGENT_DEBUG": "0",  # as the Containerfile has it, with the two folders
+                "NEXGENT_DATA_DIR": str(folder / "var"),
+                "NEXGENT_STATIC_DIR": str(folder / "static"),
+                "PYTHONUNBUFFERED": "1",
+                **service["environment"],
+                "DATABASE_URL": owner_url if name == "migrate" else self.app_url,
+                "REDIS_URL": valkey.url,
+            }
+            for name, service in self.services.items()
+            if service.get("image") == "nexgent"
+        }
+        self.run("server-1", ["python", "manage.py", "collectstatic", "--noinput"])
+        self.run("migrate", self.services["migrate"]["command"])
+        self.run("server-1", ["python", "manage.py", "shell", "-v", "0", "-c", WORLD])
+        self.processes = {name: self._start(name, stack) for name in ("server-1", "server-2", "prices")}
+        (folder / "nginx").mkdir()
+        self.proxy = Proxy(binary, folder / "nginx", [int(port) for port in self.ports.values()])
+        self.certificate, key = folder / "certificate.pem", folder / "key.pem"
+        openssl = shutil.which("openssl")
+        assert openssl, "openssl is not installed (Debian: apt install openssl)"
+        subprocess.run(
+            [
+                *(
+                    openssl,
+                    "req",
+                    "-x509",
+                    "-newkey",
+                    "ec",
+                    "-pkeyopt",
+                    "ec_paramgen_curve:prime256v1",
+                    "-nodes",
+                ),
+                *("-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
+                *("-keyout", key, "-out", self.certificate),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        self.proxy.serve_tls(self.certificate, key)
+        stack.enter_context(self.proxy)
+
+    def run(self, service: str, command: list[str]) -> str:
+        done = subprocess.run(
+            command,
+            env=self.environments[service],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=4 * PATIENCE_SECONDS,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def _start(self, service: str, stack: ExitStack) -> subprocess.Popen[bytes]:
+        command = []
+        for word in self.services[service]["command"]:
+            for there, here in (*self.ports.items(), ("dexscreener", "simulated")):
+                word = word.replace(there, here)
+            command.append(word)
+        with (self.folder / f"{service}.log").open("wb") as log:
+            process = subprocess.Popen(
+                command, env=self.environments[service], cwd=ROOT, stdout=log, stderr=log
+            )
+        stack.callback(process.wait)
+        stack.callback(process.kill)
+        return process
+
+    def log(self, service: str) -> str:
+        return (self.folder / f"{service}.log").read_text()
+
+
+@pytest.fixture
+def topology() -> Iterator[Topology]:
+    with ExitStack() as stack:
+        # Short: a Unix socket's path must fit into 100 bytes; and PostgreSQL's own user must get in.
+        folder = Path(tempfile.mkdtemp(prefix="nxc-", dir="/tmp"))
+        folder.chmod(0o755)
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        yield Topology(folder, stack)
+
+
+async def test_topology_of_compose_serves_traders_over_tls_and_ends_in_order(topology: Topology):
+    trusted = ssl.create_default_context(cafile=str(topology.certificate))
+    url = f"https://127.0.0.1:{topology.proxy.tls_port}"
+    async with httpx.AsyncClient(base_url=url, verify=trusted, timeout=PATIENCE_SECONDS) as http:
+
+        async def ready() -> bool:
+            return all([await _is_ready(port) for port in topology.ports.values()])
+
+        await eventually(ready, "both servers are ready")
+        plain = f"127.0.0.1:{topology.proxy.port}/api/agents/"
+        sent_on = await http.get(f"http://{plain}")
+        assert (sent_on.status_code, sent_on.headers["Location"]) == (301, f"https://{plain}")
+        page = await http.get("/")
+        assert page.headers["Strict-Transport-Security"].startswith("max-age=31536000")
+        given = await http.post("/api/token/", json={"username": "trader", "password": PASSWORD})
+        assert given.status_code == 200, given.text
+        access, refresh = given.json()["access"], given.json()["refresh"]
+        http.headers["Authorization"] = f"Bearer {access}"
+        agent = (await http.get("/api/agents/")).json()["results"][0]["id"]
+        position = (await http.get("/api/positions/")).json()["results"][0]["id"]
+        address = f"wss://127.0.0.1:{topology.proxy.tls_port}/ws?token={access}&agentId={agent}"
+        async with connect(address, ssl=trusted, open_timeout=PATIENCE_SECONDS) as connection:
+            socket = Client(connection)
+            await socket.until("initial_data")
+            moved = await http.post(f"/api/positions/{position}/stop-loss/", json={"percentage": -12.5})
+            assert moved.status_code == 200, moved.text
+            event = (await socket.until("position_update"))["data"]
+            assert event["position"]["currentStopLossPercentage"] == -12.5
+            assert Decimal(str((await socket.until("price_update_batch"))["data"]["updates"][0]["price"])) > 0
+            await _all_are_measured(topology, http)
+            for name in ("server-1", "server-2", "prices"):
+                topology.processes[name].send_signal(signal.SIGTERM)
+            assert (await socket.closed())[:2] == (1000, "Server shutdown")
+    codes = {
+        name: await asyncio.to_thread(process.wait, PATIENCE_SECONDS)
+        for name, process in topology.processes.items()
+    }
+    assert codes.pop("prices") == 0
+    assert set(codes.values()) <= {0, -signal.SIGTERM}
+    _logs_are_json_and_name_no_token(topology, access, refresh)
+
+
+async def _is_ready(port: str) -> bool:
+    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as http:
+        try:
+            return (await http.get(f"http://127.0.0.1:{port}/health/ready")).status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+async def _all_are_measured(topology: Topology, http: httpx.AsyncClient) -> None:
+    """The one address tells of every process, once each has reported."""
+    refused = await http.get("/metrics")
+    assert refused.status_code == 401
+    headers = {"Authorization": f"Bearer {SECRETS['NEXGENT_METRICS_TOKEN']}"}
+
+    async def measured() -> bool:
+        values = read((await http.get("/metrics", headers=headers)).text)
+        return (
+            total(values, "nexgent_sockets") == 1
+            and total(values, "nexgent_process_start_time_seconds", kind="prices") > 0
+            and total(values, "nexgent_price_rounds_total", outcome="ok") > 0
+        )
+
+    await eventually(measured, "/metrics tells of the socket and of the broadcaster")
+
+
+def _logs_are_json_and_name_no_token(topology: Topology, *tokens: str) -> None:
+    said = [json.loads(line) for name in ("server-1", "server-2") for line in topology.log(name).splitlines()]
+    assert {line["message"] for line in said} >= {"a socket has begun", "a socket has ended"}
+    logs = topology.proxy.logs() + "".join(map(topology.log, topology.processes))
+    assert "GET /ws 101" in logs
+    for token in (*tokens, *SECRETS.values(), PASSWORD):
+        assert token.split(".")[-1] not in logs
+        assert token.split(".")[1 if "." in token else 0] not in logs
+
+
+def test_role_of_the_servers_can_change_no_table_and_reads_those_of_later_migrations(topology: Topology):
+    owner: Any = topology.environments["migrate"]["DATABASE_URL"]
+    with psycopg.connect(owner, autocommit=True) as migrating:
+        migrating.execute(
+            "CREATE TABLE of_a_later_release (id bigint GENERATED ALWAYS AS IDENTITY, name text)"
+        )
+    with psycopg.connect(topology.app_url, autocommit=True) as serving:
+        for statement in (
+            "CREATE TABLE mine (id int)",
+            "ALTER TABLE positions_position ADD COLUMN mine int",
+            "DROP TABLE positions_positionevent",
+            "TRUNCATE positions_positionevent",
+            "CREATE ROLE somebody",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                serving.execute(statement)
+        serving.execute("INSERT INTO of_a_later_release (name) VALUES ('x')")
+        assert serving.execute("SELECT count(*) FROM of_a_later_release").fetchone() == (1,)
