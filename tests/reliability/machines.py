@@ -95,13 +95,18 @@ class PostgreSQL:
 
     def run_file(self, path: Path, **environment: str) -> None:
         """Run an SQL file as psql does, as superuser, with these variables in psql's environment."""
-        subprocess.run(
-            [self._server.bin_path / "psql", "--no-psqlrc", "--quiet", "--file", path, self.url],
+        self.run("psql", "--no-psqlrc", "--quiet", "--file", str(path), self.url, **environment)
+
+    def run(self, program: str, *arguments: str, **environment: str) -> None:
+        """Run one of PostgreSQL's own programs."""
+        done = subprocess.run(
+            [self._server.bin_path / program, *arguments],
             env={**os.environ, **environment},
-            check=True,
             capture_output=True,
-            timeout=PATIENCE_SECONDS,
+            text=True,
+            timeout=2 * PATIENCE_SECONDS,
         )
+        assert done.returncode == 0, done.stderr
 
     def url_of(self, role: str, password: str, database: str) -> str:
         parts = urlsplit(self.url)
