@@ -14,7 +14,7 @@ from realtime.shutdown import GracefulShutdown  # noqa: E402
 
 application = GracefulShutdown(ProtocolTypeRouter({"http": http, "websocket": websocket_application()}))
 
-# What is loaded by now stays. Left to the garbage collector, it would be looked through again and again, 0.1 s at a time
-# in which no socket hears a thing.
+# What is loaded by now stays. Left to the garbage collector, it would be looked through again and again, 0.1 s at a
+# time in which no socket hears a thing.
 gc.collect()
 gc.freeze()
