@@ -124,7 +124,7 @@ SIMPLE_JWT = {
     "UPDATE_LAST_LOGIN": True,
 }
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["realtime.sessions.SessionAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": [
         "rest_framework.permissions.IsAuthenticated",
         "positions.api.scopes.TokenMayWrite",

@@ -102,6 +102,9 @@ def _append(events: list[PositionEvent], *, using: str) -> None:
     transaction.on_commit(send, using=using, robust=True)
 
 
-def missed(agent_id: UUID, *, after: int, limit: int) -> Iterable[PositionEvent]:
-    """Return the agent's events after number `after`, in order, at most `limit`."""
-    return PositionEvent.objects.filter(agent_id=agent_id, seq__gt=after).order_by("seq")[:limit]
+def missed(
+    agent_id: UUID, *, after: int, limit: int, position_id: UUID | None = None
+) -> Iterable[PositionEvent]:
+    """Return the agent's events after number `after`, in order, at most `limit`; those of one position only."""
+    events = PositionEvent.objects.filter(agent_id=agent_id, seq__gt=after).order_by("seq")
+    return (events if position_id is None else events.filter(position_id=position_id))[:limit]

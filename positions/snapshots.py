@@ -85,24 +85,29 @@ def stored(data: Mapping[str, Any]) -> StoredPosition:
     return StoredPosition(**_wire_fields(data))
 
 
-def live(data: Mapping[str, Any], quote: Quote | None, *, sol_usd: Decimal | None) -> LivePosition:
-    """Return a snapshot with its computed fields, at the price that `quote` gives.
-
-    Without a quote the purchase price stands in, and `sol_usd` (USD for one SOL, None where unknown) prices it.
-    """
-    holding = Holding(
+def holding(data: Mapping[str, Any]) -> Holding:
+    """Return a snapshot's cost side."""
+    return Holding(
         purchase_price=Decimal(data["purchase_price"]),
         purchase_amount=Decimal(data["purchase_amount"]),
         remaining_amount=Decimal(data["remaining_amount"]),
         total_invested_sol=Decimal(data["total_invested_sol"]),
         realized_profit_sol=Decimal(data["realized_profit_sol"]),
     )
+
+
+def live(data: Mapping[str, Any], quote: Quote | None, *, sol_usd: Decimal | None) -> LivePosition:
+    """Return a snapshot with its computed fields, at the price that `quote` gives.
+
+    Without a quote the purchase price stands in, and `sol_usd` (USD for one SOL, None where unknown) prices it.
+    """
+    held = holding(data)
     if quote:
         price, sol_usd = quote.price, quote.sol_usd
         price_usd = number(quote.price_usd)
     else:
-        price, price_usd = holding.purchase_price, ZERO
-    worth = value(holding, price=price, sol_usd=sol_usd)
+        price, price_usd = held.purchase_price, ZERO
+    worth = value(held, price=price, sol_usd=sol_usd)
     return LivePosition(
         **_wire_fields(data),
         current_price=number(price),

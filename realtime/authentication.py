@@ -6,19 +6,20 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 from channels.middleware import BaseMiddleware
 from channels.security.websocket import OriginValidator, WebsocketDenier
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import AccessToken
 
 from realtime.database import Unavailable, in_database_thread
+from realtime.sessions import find_user, session_of
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +27,19 @@ logger = logging.getLogger(__name__)
 HANDSHAKE_SECONDS = 3.0
 
 
+class Credential(NamedTuple):
+    """What a token says, and the database of it."""
+
+    user: AbstractBaseUser | AnonymousUser | None
+    """Anonymous where the token does not hold; None where nobody could look."""
+    expires_at: datetime | None = None
+    session_id: UUID | None = None
+    """The browser session whose log-out ends the token; None for a bot's."""
+
+
 class TokenAuthMiddleware(BaseMiddleware):  # type: ignore[misc]
-    """Puts the token's user into `scope["user"]` and its expiry (aware, UTC) into `scope["token_expires_at"]`.
+    """Puts the token's user into `scope["user"]`, its expiry (aware, UTC) into `scope["token_expires_at"]`, and the
+    browser session that it belongs to into `scope["session_id"]`.
 
     The token is `?token=…`, or `Authorization: Bearer …`. Only access tokens count. Whatever is wrong with it, the
     user is anonymous: the consumer answers, since a browser cannot read a refused handshake. One query, none for a
@@ -35,13 +47,14 @@ class TokenAuthMiddleware(BaseMiddleware):  # type: ignore[misc]
     """
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
-        user: AbstractBaseUser | AnonymousUser | None
         try:
-            user, expires_at = await asyncio.wait_for(authenticate(_token(scope)), HANDSHAKE_SECONDS)
+            credential = await asyncio.wait_for(authenticate(_token(scope)), HANDSHAKE_SECONDS)
         except (*Unavailable, TimeoutError) as error:
             logger.warning("a socket's user cannot be looked up: %s", error or type(error).__name__)
-            user, expires_at = None, None
-        return await super().__call__({**scope, "user": user, "token_expires_at": expires_at}, receive, send)
+            credential = Credential(None)
+        user, expires_at, session_id = credential
+        scope = {**scope, "user": user, "token_expires_at": expires_at, "session_id": session_id}
+        return await super().__call__(scope, receive, send)
 
 
 class SentOriginValidator(OriginValidator):  # type: ignore[misc]
@@ -70,18 +83,19 @@ def query(scope: Mapping[str, Any]) -> dict[str, str]:
         return {}
 
 
-async def authenticate(token: str | None) -> tuple[AbstractBaseUser | AnonymousUser, datetime | None]:
-    """Return the token's user and when the token expires; an anonymous user where the token does not hold."""
+async def authenticate(token: str | None) -> Credential:
+    """Return the token's user, expiry and session; an anonymous user where the token does not hold. One query."""
     if token is None:
-        return AnonymousUser(), None
+        return Credential(AnonymousUser())
     try:
         claims = AccessToken(token)  # type: ignore[arg-type]
         user_id = claims[api_settings.USER_ID_CLAIM]
         expires_at = datetime.fromtimestamp(claims["exp"], tz=UTC)
+        session_id = session_of(claims)
     except (TokenError, KeyError, ValueError, OverflowError, OSError):  # the last two: past all calendars
-        return AnonymousUser(), None
-    user = await _active_user(user_id)
-    return (user, expires_at) if user else (AnonymousUser(), None)
+        return Credential(AnonymousUser())
+    user = await in_database_thread(find_user)(user_id, session_id)
+    return Credential(user, expires_at, session_id) if user else Credential(AnonymousUser())
 
 
 def _token(scope: Mapping[str, Any]) -> str | None:
@@ -93,12 +107,3 @@ def _token(scope: Mapping[str, Any]) -> str | None:
         if name == b"authorization" and kind.lower() == "bearer":
             return str(credential.strip())
     return None
-
-
-@in_database_thread
-def _active_user(user_id: object) -> AbstractBaseUser | None:
-    try:
-        user = get_user_model().objects.filter(**{api_settings.USER_ID_FIELD: user_id}).first()
-    except (ValueError, TypeError):  # not this user model's kind of id
-        return None
-    return user if user is not None and user.is_active else None

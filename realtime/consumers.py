@@ -147,7 +147,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self._enter(last_seq, acknowledge=last_seq is not None)
 
     def _new_delivery(self, agent_id: str) -> Delivery:
-        return Delivery(
+        delivery = Delivery(
             self.base_send,
             self.scope["write_now"],
             user_id=getattr(self.scope["user"], "pk", None),
@@ -159,6 +159,8 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             on_lost=lambda delivery: self.hub.spawn(self._start_over()),
             on_close=self._leave,
         )
+        delivery.session_id = self.scope["session_id"]
+        return delivery
 
     async def _enter(self, last_seq: int | None, *, acknowledge: bool) -> None:
         """Join, then read, then let the stream follow: in this order, nothing falls between."""
@@ -247,12 +249,13 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _refresh(self, request: RefreshRequest) -> None:
         """Let the connection last as long as a new token of the same user."""
-        user, expires_at = await authenticate(request.token)
-        if expires_at is None or user.pk != self.scope["user"].pk:
+        user, expires_at, session_id = await authenticate(request.token)
+        if expires_at is None or user is None or user.pk != self.scope["user"].pk:
             message = "the token is malformed, expired, no access token, or not this user's"
             self.delivery.write(protocol.error(ErrorCode.TOKEN_REFUSED, message))
             return
         self.token_expires_at = expires_at
+        self.delivery.session_id = session_id
         self._await_expiry()
         self._write(Refreshed(RefreshedData(timestamp(expires_at))))
 

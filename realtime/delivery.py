@@ -12,6 +12,7 @@ import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from realtime import protocol
 from realtime.eager import send_eagerly
@@ -80,6 +81,8 @@ class Delivery:
         on_close: Callable[[Delivery], None],
     ) -> None:
         self.user_id = user_id
+        self.session_id: UUID | None = None
+        """The browser session whose log-out ends this stream; None for a bot's."""
         self.agent_id = agent_id
         self.claim = 0
         """Which of an agent's sockets is the newest: the highest, over all processes."""

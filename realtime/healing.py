@@ -18,9 +18,10 @@ from django.conf import settings
 from positions import valkey
 from realtime import database
 from realtime.protocol import CloseReason
-from realtime.storage import standings
+from realtime.storage import ended_sessions, standings
 
 if TYPE_CHECKING:
+    from realtime.delivery import Delivery
     from realtime.hub import Hub
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class Healing:
             await asyncio.sleep(settings.REALTIME["HEALING_SECONDS"])
             if self._hub.sockets:
                 await self._try(self.events_and_access)
+                await self._try(self.sessions)
                 await self._try(self.claims)
                 await self._try(self.prices)
 
@@ -70,6 +72,18 @@ class Healing:
                 self._hub.revoke(delivery)
             elif delivery.seq is not None and delivery.seq < standing.seq:
                 self._hub.heal(delivery, upto=standing.seq)
+
+    async def sessions(self) -> None:
+        """One query, none where only bots are connected: which browser sessions were logged out of."""
+        by_session: dict[UUID, list[Delivery]] = {}
+        for delivery in self._hub.sockets.values():
+            if delivery.session_id is not None:
+                by_session.setdefault(delivery.session_id, []).append(delivery)
+        if by_session:
+            for session_id in await ended_sessions(list(by_session)):
+                for delivery in by_session[session_id]:
+                    if delivery.session_id == session_id:
+                        self._hub.revoke(delivery)
 
     async def claims(self) -> None:
         """One call: whether another process has a newer socket of one of these agents."""

@@ -301,7 +301,9 @@ class Hub:
         """End the agent's socket if its user may not watch the agent any more."""
         delivery = self.sockets.get(message.agent_id)
         try:
-            if delivery is not None and not await may_watch(delivery.user_id, UUID(message.agent_id)):
+            if delivery is not None and not await may_watch(
+                delivery.user_id, UUID(message.agent_id), delivery.session_id
+            ):
                 self.revoke(delivery)
         except database.Unavailable as error:
             logger.warning("agent %s: access not checked, left to healing: %s", message.agent_id, error)

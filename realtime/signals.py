@@ -15,6 +15,7 @@ from django.dispatch import receiver
 from positions.events import position_events_committed
 from positions.models import Agent, PositionEvent
 from realtime.broadcast import publish_access_changes, publish_position_events
+from realtime.models import EndedSession
 
 
 @receiver(position_events_committed)
@@ -53,6 +54,17 @@ def user_saved(
     """A user may have been deactivated."""
     if not created and not instance.is_active and (update_fields is None or "is_active" in update_fields):
         _access_changed(list(Agent.objects.filter(owner=instance).values_list("pk", flat=True)), using=using)
+
+
+@receiver(post_save, sender=EndedSession)
+def session_ended(
+    sender: type[EndedSession], instance: EndedSession, created: bool, using: str, **kwargs: Any
+) -> None:
+    """A user has logged out: the sockets of this session end, whichever agents they show."""
+    if created:
+        _access_changed(
+            list(Agent.objects.filter(owner=instance.user_id).values_list("pk", flat=True)), using=using
+        )
 
 
 def _access_changed(agent_ids: Sequence[UUID], *, using: str) -> None:

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import F, FilteredRelation, Q
+from django.db.models import Exists, F, FilteredRelation, Q
 
 from positions.events import missed
 from positions.models import Agent, Position
 from positions.snapshots import snapshot
 from realtime.database import in_database_thread
 from realtime.layer import EventMessage, to_event
+from realtime.models import EndedSession
+from realtime.sessions import ended
 
 # Events read at a time when healing a gap.
 EVENTS_PER_READ = 500
@@ -38,9 +40,18 @@ class Standing(NamedTuple):
 
 
 @in_database_thread
-def may_watch(user_id: Any, agent_id: UUID) -> bool:
-    """Return whether the user owns the agent, and is active."""
-    return Agent.objects.filter(pk=agent_id, owner_id=user_id, owner__is_active=True).exists()
+def may_watch(user_id: Any, agent_id: UUID, session_id: UUID | None = None) -> bool:
+    """Return whether the user owns the agent, is active, and has not logged out of the session."""
+    agents = Agent.objects.filter(pk=agent_id, owner_id=user_id, owner__is_active=True)
+    if session_id is not None:
+        agents = agents.filter(~Exists(EndedSession.objects.filter(pk=session_id)))
+    return agents.exists()
+
+
+@in_database_thread
+def ended_sessions(session_ids: Sequence[UUID]) -> set[UUID]:
+    """Return those of the sessions that were logged out of."""
+    return ended(session_ids)
 
 
 @in_database_thread

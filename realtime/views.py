@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
 # Nothing but this origin's own files and sockets; no inline script or style, and, where browsers know trusted
@@ -24,6 +25,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
 
 
 @require_safe
+@ensure_csrf_cookie  # for the log-in: realtime/session_views.py
 def dashboard(request: HttpRequest) -> HttpResponse:
     """Show the dashboard. No query; it holds no one's data, so anyone may see it."""
     response = render(request, "realtime/dashboard.html")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any
+from uuid import UUID
 
 import django_filters
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import LimitOffsetPagination
 from rest_framework.request import Request
@@ -51,6 +52,17 @@ def limit_of(request: Request) -> int:
     return whole_number(request, "limit", default=DEFAULT_LIMIT, minimum=1, maximum=MAX_LIMIT)
 
 
+def position_of(request: Request) -> UUID | None:
+    """Return the position that the query names; None where it names none. Raises ValidationError."""
+    text = request.query_params.get("position")
+    if text is None:
+        return None
+    try:
+        return UUID(text)
+    except ValueError:
+        raise ValidationError({"position": ["Enter a valid UUID."]}) from None
+
+
 class Pages(LimitOffsetPagination):
     """`{count, next, previous, results}`, by `limit` and `offset`. One COUNT more than the rows."""
 
@@ -85,7 +97,13 @@ class PositionFilter(django_filters.FilterSet):  # type: ignore[misc]
         choices=[*Position.Status.choices, ("all", "All")], method="by_status"
     )
     ordering = django_filters.ChoiceFilter(
-        choices=[("createdAt", "Oldest first"), ("-createdAt", "Newest first")], method="by_time"
+        choices=[
+            ("createdAt", "Oldest first"),
+            ("-createdAt", "Newest first"),
+            ("closedAt", "Closed first"),
+            ("-closedAt", "Closed last"),
+        ],
+        method="by_time",
     )
 
     class Meta:
@@ -101,8 +119,11 @@ class PositionFilter(django_filters.FilterSet):  # type: ignore[misc]
         return queryset if value == "all" else queryset.filter(status=value)
 
     def by_time(self, queryset: QuerySet[Position], name: str, value: str) -> QuerySet[Position]:
-        sign = "-" if value.startswith("-") else ""
-        return queryset.order_by(f"{sign}created_at", f"{sign}id")
+        sign, name = ("-", value[1:]) if value.startswith("-") else ("", value)
+        moment = F({"createdAt": "created_at", "closedAt": "closed_at"}[name])
+        # What is open has no closing time, and comes last either way; databases differ about it.
+        by_moment = moment.desc(nulls_last=True) if sign else moment.asc(nulls_last=True)
+        return queryset.order_by(by_moment, f"{sign}id")
 
 
 def filtered(request: Request, queryset: QuerySet[Any], filter_class: Any) -> QuerySet[Any]:

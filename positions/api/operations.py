@@ -94,9 +94,15 @@ FILTERS = (
     _query("token", _text(64), "Of the token with this address."),
     _query("symbol", _text(32), "Of tokens with this symbol, in any case."),
     _query("status", str, "Open ones unless it says otherwise.", enum=[*Position.Status.values, "all"]),
-    _query("ordering", str, "By the time of opening.", enum=["createdAt", "-createdAt"]),
+    _query(
+        "ordering",
+        str,
+        "By the time of opening, or of closing, where what is open comes last.",
+        enum=["createdAt", "-createdAt", "closedAt", "-closedAt"],
+    ),
 )
 AFTER = _whole("after", "Number of the last event known.", minimum=0, maximum=LARGEST, default=0)
+POSITION = _query("position", UUID, "Of this position only.")
 TOKENS = _query(
     "token",
     {"type": "array", "items": schema.ADDRESS},
@@ -120,8 +126,14 @@ agents = extend_schema_view(
     events=operation(
         "What happened to an agent's positions",
         schema.EventPage,
-        parameters=(*BY_UUID, AFTER, LIMIT),
+        parameters=(*BY_UUID, AFTER, LIMIT, POSITION),
         refuses=(400, 404),
+    ),
+    results=operation(
+        "What an agent has earned: with what it closed, and until today",
+        wire.ResultsOnRest,
+        parameters=BY_UUID,
+        refuses=(400, 404, 503),
     ),
 )
 wallets = extend_schema_view(

@@ -77,6 +77,7 @@ STRUCTS = (
     EventPage,
     Tokens,
     wire.PricesOnRest,
+    wire.ResultsOnRest,
 )
 
 

@@ -34,12 +34,21 @@ from positions.api.filters import (
     check_parameters,
     filtered,
     limit_of,
+    position_of,
     whole_number,
 )
-from positions.api.wire import agent_on_rest, event_on_rest, positions_on_rest, prices_on_rest, wallet_on_rest
+from positions.api.wire import (
+    agent_on_rest,
+    event_on_rest,
+    positions_on_rest,
+    prices_on_rest,
+    results_on_rest,
+    wallet_on_rest,
+)
 from positions.events import missed
 from positions.models import Agent, Position, Wallet, base58
 from positions.prices.cache import get_feed_status, get_prices
+from positions.results import results
 from positions.valkey import Unavailable
 
 M = TypeVar("M", bound=Model)
@@ -105,10 +114,11 @@ class AgentViewSet(OwnedViewSet[Agent]):
     def events(self, request: Request, pk: str) -> Response:
         """Answer what happened after number `after`, oldest first; `lastSeq` is the next call's `after`."""
         agent = self.get_object()
-        check_parameters(request, once={"after", "limit"})
+        check_parameters(request, once={"after", "limit", "position"})
         after = whole_number(request, "after", default=0, minimum=0, maximum=LARGEST)
         limit = limit_of(request)
-        events = list(missed(agent.pk, after=after, limit=limit + 1))
+        position = position_of(request)
+        events = list(missed(agent.pk, after=after, limit=limit + 1, position_id=position))
         page = events[:limit]
         return Response(
             {
@@ -117,6 +127,16 @@ class AgentViewSet(OwnedViewSet[Agent]):
                 "more": len(events) > limit,
             }
         )
+
+    @action(detail=True, methods=["get"])
+    def results(self, request: Request, pk: str) -> Response:
+        """Answer what the agent has earned with what it closed, and what today's change is counted from."""
+        agent = self.get_object()
+        check_parameters(request, once=())
+        try:
+            return Response(results_on_rest(results(agent)))
+        except Unavailable as error:
+            raise PricesUnavailable from error
 
 
 @operations.wallets

@@ -7,7 +7,7 @@ than none. A day after the last one, it goes.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import cast
 
@@ -87,6 +87,33 @@ async def put_prices(quotes: Iterable[Quote], status: FeedStatus | None = None) 
         await pipeline.execute()
 
 
+async def put_openings(quotes: Collection[Quote]) -> None:
+    """Keep the first price that each of these tokens has on a day (UTC): what was kept already stays.
+
+    One pipeline. Raises valkey.Unavailable.
+    """
+    async with async_client().pipeline(transaction=False) as pipeline:
+        for quote in quotes:
+            entry = _encode(_Entry(quote.price, quote.price_usd, quote.as_of))
+            pipeline.hsetnx(_openings_key(quote.as_of.astimezone(UTC).date()), quote.token_address, entry)
+        for day in {quote.as_of.astimezone(UTC).date() for quote in quotes}:
+            pipeline.expire(_openings_key(day), 2 * KEPT_FOR)
+        await pipeline.execute()
+
+
+def get_openings(token_addresses: Collection[str], day: date) -> dict[str, Quote]:
+    """Return the first quotes that these tokens had on a day (UTC): one HMGET. Raises valkey.Unavailable."""
+    if not token_addresses:
+        return {}
+    addresses = list(token_addresses)
+    values = cast("list[bytes | None]", client().hmget(_openings_key(day), addresses))
+    return _quotes(addresses, values)
+
+
+def _openings_key(day: date) -> str:
+    return f"{KEY_PREFIX}openings:{day.isoformat()}"
+
+
 def _key(token_address: str) -> str:
     return f"{KEY_PREFIX}price:{token_address}"
 
@@ -97,9 +124,14 @@ def _keys(token_addresses: Collection[str]) -> list[str]:
 
 def _read(token_addresses: Collection[str], values: Sequence[bytes | None]) -> Prices:
     status, *entries = values
+    quotes = _quotes(token_addresses, entries)
+    return Prices(quotes, sol_usd=_decode_status(status).sol_usd if status else None)
+
+
+def _quotes(token_addresses: Collection[str], values: Sequence[bytes | None]) -> dict[str, Quote]:
     quotes = {}
-    for address, value in zip(token_addresses, entries, strict=True):
+    for address, value in zip(token_addresses, values, strict=True):
         if value is not None:
             entry = _decode_entry(value)
             quotes[address] = Quote(address, entry.price, entry.price_usd, entry.as_of.astimezone(UTC))
-    return Prices(quotes, sol_usd=_decode_status(status).sol_usd if status else None)
+    return quotes

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from asgiref.sync import sync_to_async
@@ -19,7 +19,7 @@ from django.db import Error as DatabaseError
 from django.db import close_old_connections
 
 from positions.models import Position
-from positions.prices.cache import FeedStatus, put_prices
+from positions.prices.cache import FeedStatus, put_openings, put_prices
 from positions.prices.quotes import WRAPPED_SOL, Prices, PriceSource, Quote, SourceError, Token
 from positions.valkey import Unavailable
 
@@ -84,6 +84,7 @@ class PriceFeed:
         self._held: frozenset[Token] = frozenset()
         self._latest: dict[str, Quote] = {}
         self._published: dict[str, Quote] = {}  # what everyone was told; empty after an outage
+        self._opened: dict[str, date] = {}  # the day whose first price of a token is kept
         self._cache_behind = False
         self._sol_usd: Decimal | None = None
         self._failures = 0
@@ -115,7 +116,7 @@ class PriceFeed:
         others = len(errors)
         prices = await self._ask(errors)
         source_errors = len(errors) - others
-        for known in (self._latest, self._published):
+        for known in (self._latest, self._published, self._opened):
             for address in known.keys() - addresses - {WRAPPED_SOL}:
                 del known[address]
         self._latest.update(prices.quotes)
@@ -186,11 +187,23 @@ class PriceFeed:
         quotes = self._latest if self._cache_behind else prices.quotes
         try:
             await put_prices(quotes.values(), status)
+            await self._keep_openings(quotes.values())
         except Unavailable as error:
             self._outage()
             errors.append(_sentence("The price cache cannot be written", error))
         else:
             self._cache_behind = False
+
+    async def _keep_openings(self, quotes: Iterable[Quote]) -> None:
+        """Keep the first price of each token and day (UTC), which today's change is counted from."""
+        first = [
+            quote
+            for quote in quotes
+            if self._opened.get(quote.token_address) != quote.as_of.astimezone(UTC).date()
+        ]
+        if first:
+            await put_openings(first)
+            self._opened.update((quote.token_address, quote.as_of.astimezone(UTC).date()) for quote in first)
 
     async def _tell(self, changed: list[Quote], errors: list[str]) -> bool:
         if not changed:

@@ -1,0 +1,175 @@
+"""What an agent has earned, and what today's change is counted from."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.utils import timezone
+
+from positions import valkey
+from positions.models import Agent, Position, PositionEvent, Wallet
+from positions.prices.cache import put_openings
+from positions.prices.quotes import Quote
+from positions.services import close_position, open_position, take_profit
+from positions.snapshots import timestamp
+from tests.conftest import BONK, JUP, WIF
+from tests.positions.api.conftest import Api
+
+YESTERDAY = timedelta(days=1)
+
+
+@pytest.fixture
+def opening():
+    """Let a token's day begin with this price, at the moment of the call."""
+
+    def put(token: str, price: str, *, as_of: datetime | None = None) -> datetime:
+        moment = as_of or timezone.now()
+
+        async def write() -> None:
+            await put_openings([Quote(token, Decimal(price), None, moment)])
+            await valkey.close_async_client()
+
+        async_to_sync(write)()
+        return moment
+
+    return put
+
+
+def buy(wallet: Wallet, token: str) -> Position:
+    """Ten tokens for 1 SOL."""
+    return open_position(
+        wallet=wallet, token_address=token, token_symbol="T", tokens=Decimal(10), spent_sol=Decimal(1)
+    )
+
+
+def results(api: Api, agent: Agent) -> tuple[object, object, object]:
+    """Return what all that is closed has earned, and today's start and closed profit."""
+    answer = api.get(f"agents/{agent.pk}/results/")
+    assert answer.status == 200, answer.text
+    today = answer.data["today"]
+    return answer.data["closedProfitSol"], today["startProfitSol"], today["closedProfitSol"]
+
+
+def test_results_of_an_agent_without_positions_are_nothing(alices: Api, agent: Agent):
+    assert alices.get(f"agents/{agent.pk}/results/").data == {
+        "closedPositions": 0,
+        "closedProfitSol": 0,
+        "today": {"since": None, "startProfitSol": 0, "closedProfitSol": 0},
+    }
+
+
+def test_today_begins_with_what_was_held_at_the_first_price(
+    alices: Api, agent: Agent, wallet: Wallet, opening
+):
+    position = buy(wallet, BONK)
+    since = opening(BONK, "0.12")
+    assert results(alices, agent) == (0, Decimal("0.2"), 0)
+    # What was earned and sold since changes nothing of how the day began.
+    take_profit(position_id=position.pk, tokens=Decimal(5), proceeds_sol=Decimal(2))
+    assert results(alices, agent) == (0, Decimal("0.2"), 0)
+    close_position(position_id=position.pk, proceeds_sol=Decimal(1))
+    assert results(alices, agent) == (2, Decimal("0.2"), 2)
+    data = alices.get(f"agents/{agent.pk}/results/").data
+    assert (data["closedPositions"], data["today"]["since"]) == (1, timestamp(since))
+
+
+def test_first_price_of_a_day_stays(alices: Api, agent: Agent, wallet: Wallet, opening):
+    buy(wallet, BONK)
+    opening(BONK, "0.12")
+    opening(BONK, "0.5")
+    assert results(alices, agent) == (0, Decimal("0.2"), 0)
+
+
+def test_position_opened_after_the_first_price_began_with_nothing(
+    alices: Api, agent: Agent, wallet: Wallet, opening
+):
+    opening(WIF, "7")
+    position = buy(wallet, WIF)
+    assert results(alices, agent) == (0, 0, 0)
+    close_position(position_id=position.pk, proceeds_sol=Decimal(3))
+    assert results(alices, agent) == (2, 0, 2)
+
+
+def test_position_without_a_price_today_counts_from_its_present_one(
+    alices: Api, agent: Agent, wallet: Wallet, feed
+):
+    buy(wallet, JUP)
+    Position.objects.update(created_at=timezone.now() - YESTERDAY)
+    PositionEvent.objects.update(created_at=timezone.now() - YESTERDAY)
+    assert results(alices, agent)[1] == 0
+    feed(Quote(JUP, Decimal("0.3"), None, timezone.now() - timedelta(hours=30)))
+    assert results(alices, agent)[1] == 2
+
+
+def test_start_is_unknown_where_its_events_were_pruned(alices: Api, agent: Agent, wallet: Wallet, opening):
+    position = buy(wallet, BONK)
+    opening(BONK, "0.12")
+    take_profit(position_id=position.pk, tokens=Decimal(5), proceeds_sol=Decimal(2))
+    PositionEvent.objects.filter(seq=1).delete()
+    assert results(alices, agent) == (0, None, 0)
+
+
+def test_position_closed_before_today_is_no_part_of_it(alices: Api, agent: Agent, wallet: Wallet, opening):
+    position = buy(wallet, BONK)
+    close_position(position_id=position.pk, proceeds_sol=Decimal("1.5"))
+    Position.objects.update(closed_at=datetime.now(UTC) - YESTERDAY)
+    opening(BONK, "0.12")
+    assert results(alices, agent) == (Decimal("0.5"), 0, 0)
+
+
+def test_results_of_a_stranger_s_agent_are_not_found(bobs: Api, agent: Agent):
+    assert bobs.get(f"agents/{agent.pk}/results/").refusal == (404, {"detail": "Not found."})
+
+
+def test_results_take_no_parameters(alices: Api, agent: Agent):
+    answer = alices.get(f"agents/{agent.pk}/results/?day=1")
+    assert answer.refusal == (400, {"errors": {"day": ["Unknown parameter."]}})
+
+
+def test_results_without_the_price_cache_say_so(alices: Api, agent: Agent, position: Position, valkey_away):
+    answer = alices.get(f"agents/{agent.pk}/results/")
+    assert answer.status == 503
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_results_cost_the_same_for_any_number(
+    alices: Api, agent: Agent, wallet: Wallet, opening, django_assert_num_queries, count: int
+):
+    for number in range(1, count + 1):
+        position = buy(wallet, f"To{number}ken")
+        closed = buy(wallet, f"C1osed{number}")
+        opening(f"To{number}ken", "0.12")
+        take_profit(position_id=position.pk, tokens=Decimal(1), proceeds_sol=Decimal(1))
+        close_position(position_id=closed.pk, proceeds_sol=Decimal(1))
+    with django_assert_num_queries(5):  # user, agent, closed ones, those of today, their events
+        assert results(alices, agent) == (0, Decimal("0.2") * count, 0)
+
+
+def test_events_of_one_position_only(alices: Api, agent: Agent, wallet: Wallet):
+    first, second = buy(wallet, BONK), buy(wallet, WIF)
+    take_profit(position_id=first.pk, tokens=Decimal(1), proceeds_sol=Decimal(1))
+    close_position(position_id=second.pk, proceeds_sol=Decimal(1))
+
+    def seqs(query: str) -> list[int]:
+        return [event["seq"] for event in alices.get(f"agents/{agent.pk}/events/?{query}").data["events"]]
+
+    assert seqs(f"position={first.pk}") == [1, 3]
+    assert seqs(f"position={second.pk}&after=2") == [4]
+    answer = alices.get(f"agents/{agent.pk}/events/?position=nonsense")
+    assert answer.refusal == (400, {"errors": {"position": ["Enter a valid UUID."]}})
+
+
+def test_positions_by_the_time_of_closing(alices: Api, wallet: Wallet):
+    first, second, third = buy(wallet, BONK), buy(wallet, WIF), buy(wallet, JUP)
+    close_position(position_id=second.pk, proceeds_sol=Decimal(1))
+    close_position(position_id=first.pk, proceeds_sol=Decimal(1))
+
+    def ids(query: str) -> list[str]:
+        return [each["id"] for each in alices.get(f"positions/?{query}").data["results"]]
+
+    assert ids("status=closed&ordering=-closedAt") == [str(first.pk), str(second.pk)]
+    assert ids("status=all&ordering=-closedAt") == [str(first.pk), str(second.pk), str(third.pk)]
+    assert ids("status=all&ordering=closedAt") == [str(second.pk), str(first.pk), str(third.pk)]
