@@ -35,6 +35,7 @@ if not DEBUG and not ALLOWED_HOSTS:
 # Only where a proxy sets X-Forwarded-For and -Proto itself: a client that reaches us directly could claim anything.
 BEHIND_PROXY = env_bool("NEXGENT_BEHIND_PROXY", default=False)
 CSRF_TRUSTED_ORIGINS = env_list("NEXGENT_TRUSTED_ORIGINS", [])
+CSRF_FAILURE_VIEW = "realtime.views.forbidden"
 
 INSTALLED_APPS = [
     "daphne",  # first: it replaces `runserver`

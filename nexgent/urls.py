@@ -7,6 +7,10 @@ from realtime.metrics_page import metrics
 from realtime.session_views import SessionRefreshView, SessionView
 from realtime.views import dashboard
 
+handler403 = "realtime.views.forbidden"
+handler404 = "realtime.views.not_found"
+handler500 = "realtime.views.server_error"
+
 urlpatterns = [
     path("", dashboard, name="dashboard"),
     path("admin/", admin.site.urls),

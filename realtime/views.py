@@ -1,9 +1,11 @@
-"""The page at `/`: an empty shell, the same for everyone. What it shows comes over REST and the socket."""
+"""The page at `/`, an empty shell, the same for everyone; what it shows comes over REST and the socket. And the pages
+that say that something is not there."""
 
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
@@ -28,8 +30,28 @@ CONTENT_SECURITY_POLICY = "; ".join(
 @ensure_csrf_cookie  # for the log-in: realtime/session_views.py
 def dashboard(request: HttpRequest) -> HttpResponse:
     """Show the dashboard. No query; it holds no one's data, so anyone may see it."""
-    response = render(request, "realtime/dashboard.html")
-    response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    response = _protected(render(request, "realtime/dashboard.html"))
     # The shell names the current hashes of its files: an old one would ask for files that are gone.
     response["Cache-Control"] = "no-cache"
+    return response
+
+
+def forbidden(
+    request: HttpRequest, exception: Exception | None = None, reason: str | None = None
+) -> HttpResponse:
+    """Django's 403, and that of its CSRF check (CSRF_FAILURE_VIEW), outside debug mode."""
+    return _protected(render(request, "403.html", status=403))
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    return _protected(render(request, "404.html", status=404))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Say that something is broken: without the request, whose context may be what is."""
+    return _protected(HttpResponse(render_to_string("500.html"), status=500))
+
+
+def _protected(response: HttpResponse) -> HttpResponse:
+    response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     return response

@@ -5,12 +5,13 @@
  * show the rounding. Pure, no imports.
  */
 
+const POWERS = [];
 const PATTERN = /^([+-]?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d{1,3}))?$/;
 
 export class Decimal {
   /** The number is `units` · 10^−`scale`; the scale is never negative. */
   constructor(units, scale) {
-    this.units = scale < 0 ? units * 10n ** BigInt(-scale) : units;
+    this.units = scale < 0 ? units * power(-scale) : units;
     this.scale = Math.max(scale, 0);
     Object.freeze(this);
   }
@@ -55,7 +56,7 @@ export class Decimal {
     const dividend = abs(this.units);
     const divisor = abs(other.units);
     let shift = precision - (length(dividend) - length(divisor));
-    if (shifted(dividend, shift) / shifted(divisor, -shift) >= 10n ** BigInt(precision)) shift -= 1;
+    if (shifted(dividend, shift) / shifted(divisor, -shift) >= power(precision)) shift -= 1;
     const units = halfEven(shifted(dividend, shift), shifted(divisor, -shift));
     return new Decimal(negative ? -units : units, this.scale - other.scale + shift);
   }
@@ -63,7 +64,7 @@ export class Decimal {
   /** The number with at most this many decimals, half to even. */
   rounded(decimals) {
     if (this.scale <= decimals) return this;
-    const units = halfEven(abs(this.units), 10n ** BigInt(this.scale - decimals));
+    const units = halfEven(abs(this.units), power(this.scale - decimals));
     return new Decimal(this.units < 0n ? -units : units, decimals);
   }
 
@@ -85,7 +86,12 @@ export const HUNDRED = Decimal.of("100");
 
 const abs = (units) => (units < 0n ? -units : units);
 const length = (units) => String(units).length;
-const shifted = (units, places) => (places > 0 ? units * 10n ** BigInt(places) : units);
+const shifted = (units, places) => (places > 0 ? units * power(places) : units);
+
+/** 10 to the `exponent`, of which the same few are asked for over and over. */
+function power(exponent) {
+  return (POWERS[exponent] ??= 10n ** BigInt(exponent));
+}
 
 /** The quotient of two numbers that are not negative, to a whole number. */
 function halfEven(dividend, divisor) {

@@ -10,19 +10,25 @@ export const UNKNOWN = "—";
 
 const LOCALE = "en-US"; // the language of the page
 const ONE = Decimal.of("1");
+const THOUSAND = Decimal.of("1000");
+const MILLION = Decimal.of("1000000");
+const BILLION = Decimal.of("1000000000");
 const formatters = new Map();
 
-/** Tokens held: whole tokens matter for a million, small parts for a tenth. */
+/** Tokens held: whole tokens matter for a million, small parts for a tenth; billions are told as such. */
 export function amount(digits) {
-  return show(digits, (number) =>
-    small(number) ? { maximumSignificantDigits: 5 } : { maximumFractionDigits: whole(number) ? 2 : 4 },
-  );
+  return show(digits, (number) => {
+    if (magnitude(number).compare(BILLION) >= 0) return { notation: "compact", maximumSignificantDigits: 5 };
+    return small(number) ? { maximumSignificantDigits: 5 } : { maximumFractionDigits: parts(number) };
+  });
 }
 
-/** SOL for one token: five digits that count, however far behind the point. */
+/** SOL for one token: five digits that count, however far behind the point; many zeros as their number. */
 export function price(digits) {
-  return show(digits, (number) =>
-    small(number) ? { minimumSignificantDigits: 5, maximumSignificantDigits: 5 } : fixed(4),
+  return countZeros(
+    show(digits, (number) =>
+      small(number) ? { minimumSignificantDigits: 5, maximumSignificantDigits: 5 } : fixed(4),
+    ),
   );
 }
 
@@ -43,11 +49,13 @@ export function usd(digits, options) {
 
 /** A price in USD, of one token. */
 export function usdPrice(digits) {
-  return show(digits, (number) => ({
-    style: "currency",
-    currency: "USD",
-    ...(small(number) ? { minimumSignificantDigits: 4, maximumSignificantDigits: 4 } : fixed(2)),
-  }));
+  return countZeros(
+    show(digits, (number) => ({
+      style: "currency",
+      currency: "USD",
+      ...(small(number) ? { minimumSignificantDigits: 4, maximumSignificantDigits: 4 } : fixed(2)),
+    })),
+  );
 }
 
 /** Percent: "12.5" is 12.5 %. */
@@ -80,11 +88,33 @@ export function clock(timestamp) {
   return Number.isNaN(time.getTime()) ? UNKNOWN : time.toLocaleTimeString(LOCALE, { hour12: false });
 }
 
+/** How long ago, in the largest unit that fits: "14 m", "5 h", "3 d". */
+export function age(milliseconds) {
+  const minutes = Math.floor(milliseconds / 60_000);
+  if (Number.isNaN(minutes)) return UNKNOWN;
+  if (minutes < 1) return "now";
+  if (minutes < 60) return `${minutes} m`;
+  return minutes < 48 * 60 ? `${Math.floor(minutes / 60)} h` : `${Math.floor(minutes / 1440)} d`;
+}
+
+/** Day and time of an ISO timestamp, where the reader is. */
+export function moment(timestamp) {
+  const time = new Date(timestamp);
+  if (Number.isNaN(time.getTime())) return UNKNOWN;
+  return time.toLocaleString(LOCALE, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hour12: false });
+}
+
+/** 0.0000001234 as 0.0₆1234: nobody counts six zeros. */
+function countZeros(text) {
+  return text.replace(/(0\.)(0{4,})(?=[1-9])/, (_, point, zeros) => `${point}0${subscript(zeros.length)}`);
+}
+
+const subscript = (number) => [...String(number)].map((digit) => "₀₁₂₃₄₅₆₇₈₉"[digit]).join("");
 const tiny = { maximumSignificantDigits: 2 };
 const fixed = (decimals) => ({ minimumFractionDigits: decimals, maximumFractionDigits: decimals });
 const magnitude = (number) => (number.sign < 0 ? Decimal.of("0").minus(number) : number);
 const small = (number) => number.sign !== 0 && magnitude(number).compare(ONE) < 0;
-const whole = (number) => magnitude(number).compare(Decimal.of("1000")) >= 0;
+const parts = (number) => (magnitude(number).compare(MILLION) >= 0 ? 0 : magnitude(number).compare(THOUSAND) >= 0 ? 2 : 4);
 /** Whether the number, which is not zero, would show as zero. */
 const vanishes = (number, decimals) => number.sign !== 0 && magnitude(number).rounded(decimals).sign === 0;
 

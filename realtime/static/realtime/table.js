@@ -1,147 +1,173 @@
 /**
- * The table of positions: one row each, written cell by cell.
+ * The table of positions: which rows there are, in which order, and which of them are written now.
  *
- * Only textContent and attributes are ever written: a token's symbol is whatever its maker called it.
+ * A frame writes the rows that can be seen, and a few of the others: what it costs does not grow with the positions.
  */
 
-import { stopLossPrice, totals } from "./accounting.js";
-import { Decimal } from "./decimal.js";
-import * as format from "./format.js";
+import { Columns } from "./columns.js";
+import { Row } from "./row.js";
+
+const UNSEEN_ROWS_A_FRAME = 8;
+const REORDER_EVERY_MS = 2_000;
+// More flashes than this in a second are a flicker that nobody reads: then cells are lit, and not faded.
+const BUSY_FLASHES_A_SECOND = 60;
+const LIT_MS = 500;
 
 export class PositionTable {
   #rows = new Map(); // position id → Row
   #table = document.getElementById("positions");
   #body = document.getElementById("rows");
   #template = document.getElementById("position-row");
-  #totals = new Cells(document.getElementById("totals"));
+  #noMatch = document.getElementById("no-match");
+  #unseen = new Set(); // ids of rows that are dirty and cannot be seen
+  #orderIsOld = true;
+  #orderedAt = -Infinity;
+  #flashes = { since: 0, count: 0 };
+  #lit = []; // [when, Row], while busy
+  #watcher = new IntersectionObserver((entries) => this.#seen(entries), { rootMargin: "200px 0px" });
+  #columns;
+
+  /**
+   * @param onOpen hears which position's details are wanted.
+   * @param onCopy hears which address is.
+   * @param onDirty asks for a frame.
+   * @param contextOf returns what `Row.show` wants to know besides a position.
+   */
+  constructor({ onOpen, onCopy, onDirty, contextOf }) {
+    Object.assign(this, { onDirty, contextOf });
+    this.#columns = new Columns(() => {
+      this.#orderIsOld = true;
+      this.#orderedAt = -Infinity;
+      onDirty();
+    });
+    this.#body.addEventListener("click", (event) => {
+      const row = event.target.closest("tr");
+      if (event.target.closest(".copy")) onCopy(event.target.closest(".copy").title);
+      else if (row && !getSelection().toString()) onOpen(row.dataset.positionId);
+    });
+    this.#body.addEventListener("keydown", (event) => this.#move(event));
+    addEventListener("beforeprint", () => this.#store && this.render(this.#store, { all: true }));
+  }
+
+  #store = null;
 
   /** Show what the store holds, touching only what changed since the last call. */
-  render(store) {
-    let added = false;
-    for (const id of store.takeChanges()) {
-      const position = store.get(id);
-      const row = this.#rows.get(id);
-      if (!position) {
-        row?.element.remove();
-        this.#rows.delete(id);
-      } else if (row) {
-        row.show(position);
-      } else {
-        this.#rows.set(id, new Row(this.#template, position));
-        added = true;
-      }
+  render(store, { all = false } = {}) {
+    this.#store = store;
+    const now = performance.now();
+    for (const id of store.takeChanges()) this.#note(id, store.get(id));
+    if (this.#columns.sorted && now - this.#orderedAt > REORDER_EVERY_MS) this.#orderIsOld = true;
+    if (this.#orderIsOld) this.#arrange(store, now);
+    let unseen = all ? Infinity : UNSEEN_ROWS_A_FRAME;
+    for (const id of this.#unseen) {
+      if (unseen-- <= 0) break;
+      this.#write(id, store, false);
     }
-    if (added) this.#arrange(store.positions);
-    this.#showTotals(store);
+    for (const [id, row] of this.#rows) if (row.dirty && (row.visible || all)) this.#write(id, store, row.visible);
+    this.#putOut(now);
+    return this.#unseen.size > 0 || this.#lit.length > 0;
+  }
+
+  /** Write these again, whether or not the store has changed; all without an argument. */
+  touch(ids = this.#rows.keys()) {
+    for (const id of ids) this.#note(id, this.#store?.get(id));
+    this.onDirty();
   }
 
   clear() {
+    this.#watcher.disconnect();
     this.#rows.clear();
+    this.#unseen.clear();
+    this.#lit = [];
     this.#body.replaceChildren();
   }
 
-  #arrange(positions) {
+  #note(id, position) {
+    let row = this.#rows.get(id);
+    if (!position) {
+      if (row) this.#watcher.unobserve(row.element);
+      row?.element.remove();
+      this.#rows.delete(id);
+      this.#unseen.delete(id);
+      this.#orderIsOld = true;
+      return;
+    }
+    if (!row) {
+      row = new Row(this.#template, id);
+      this.#rows.set(id, row);
+      this.#watcher.observe(row.element);
+      this.#orderIsOld = true;
+    }
+    row.dirty = true;
+    if (!row.visible) this.#unseen.add(id);
+  }
+
+  #write(id, store, flash) {
+    this.#unseen.delete(id);
+    const position = store.get(id);
+    const row = this.#rows.get(id);
+    row.show(position, this.contextOf(position), flash && this.#mayFade(row));
+  }
+
+  /** Count a flash; where there are too many, light the cells instead, and put them out after a while. */
+  #mayFade(row) {
+    const now = performance.now();
+    if (now - this.#flashes.since > 1000) {
+      this.#table.toggleAttribute("data-busy", this.#flashes.count > BUSY_FLASHES_A_SECOND);
+      this.#flashes = { since: now, count: 0 };
+    }
+    this.#flashes.count += 1;
+    if (!this.#table.hasAttribute("data-busy")) return true;
+    if (this.#lit.some(([, lit]) => lit === row)) return false;
+    this.#lit.push([now, row]);
+    return true;
+  }
+
+  #putOut(now) {
+    while (this.#lit.length && now - this.#lit[0][0] > LIT_MS) this.#lit.shift()[1].calm();
+  }
+
+  #seen(entries) {
+    for (const { target, isIntersecting } of entries) {
+      const row = this.#rows.get(target.dataset.positionId);
+      if (!row) continue;
+      row.visible = isIntersecting;
+      if (!isIntersecting && row.dirty) this.#unseen.add(target.dataset.positionId);
+    }
+    this.onDirty();
+  }
+
+  #arrange(store, now) {
+    this.#orderIsOld = false;
+    this.#orderedAt = now;
+    const positions = [...store.positions()];
+    const wallets = new Set();
+    let matches = 0;
+    for (const position of positions) {
+      wallets.add(position.walletAddress);
+      const { element } = this.#rows.get(position.id);
+      element.hidden = !this.#columns.matches(position);
+      matches += Number(!element.hidden);
+    }
     let next = this.#body.firstElementChild;
-    for (const { id } of positions) {
+    for (const id of this.#columns.order(positions)) {
       const { element } = this.#rows.get(id);
       if (element === next) next = next.nextElementSibling;
+      else if (element.isConnected && this.#body.moveBefore) this.#body.moveBefore(element, next); // keeps the focus
       else this.#body.insertBefore(element, next);
     }
-  }
-
-  #showTotals(store) {
-    const positions = [...store.positions];
-    const sum = totals(positions);
-    this.#totals.set("count", `${positions.length} ${positions.length === 1 ? "position" : "positions"}`);
-    showWorth(this.#totals, sum);
-    const wallets = new Set(positions.map((position) => position.walletAddress));
     this.#table.classList.toggle("many-wallets", wallets.size > 1);
+    this.#noMatch.hidden = matches > 0 || positions.length === 0;
+  }
+
+  /** Up and down, from one row's button to the next. */
+  #move(event) {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const row = event.target.closest("tr");
+    if (!row || (!step && !["Home", "End"].includes(event.key))) return;
+    event.preventDefault();
+    const shown = [...this.#body.children].filter((each) => !each.hidden);
+    const at = { Home: 0, End: shown.length - 1 }[event.key] ?? shown.indexOf(row) + step;
+    shown[at]?.querySelector(".open").focus();
   }
 }
-
-class Row {
-  #cells;
-  #shown = null;
-
-  constructor(template, position) {
-    this.element = template.content.firstElementChild.cloneNode(true);
-    this.element.dataset.positionId = position.id;
-    this.#cells = new Cells(this.element);
-    this.show(position);
-  }
-
-  show(position) {
-    const cells = this.#cells;
-    const live = position.priceSource === "live";
-    const stop = position.currentStopLossPercentage;
-    const stopPrice = stopLossPrice(position.purchasePrice, stop);
-    cells.set("symbol", position.tokenSymbol, position.tokenSymbol);
-    cells.set("address", format.shortAddress(position.tokenAddress), position.tokenAddress);
-    cells.set("wallet", `wallet ${format.shortAddress(position.walletAddress)}`, position.walletAddress);
-    cells.set("amount", format.amount(position.remainingAmount), position.remainingAmount);
-    cells.set("average", format.price(position.purchasePrice), sol(position.purchasePrice));
-    cells.set("average-usd", format.usdPrice(position.purchasePriceUsd), usd(position.purchasePriceUsd));
-    cells.set("price", format.price(position.currentPrice), sol(position.currentPrice));
-    cells.set("price-usd", live ? format.usdPrice(position.currentPriceUsd) : "");
-    cells.hide("price-usd", !live);
-    cells.hide("no-price", live);
-    showWorth(cells, position);
-    cells.set("change", `price ${format.percent(position.priceChangePercent, format.signed)}`, "The price against the average price");
-    cells.set("stop", stop === null ? format.UNKNOWN : format.chosenPercent(stop));
-    cells.set("stop-price", stopPrice === null ? "" : `at ${format.price(stopPrice)}`, sol(stopPrice));
-    if (this.#shown) this.#flash(this.#shown, position);
-    this.#shown = position;
-  }
-
-  #flash(before, after) {
-    for (const [cell, field] of [["price", "currentPrice"], ["value", "positionValueSol"], ["profit", "profitLossSol"], ["amount", "remainingAmount"]]) {
-      const way = Decimal.of(after[field]).compare(Decimal.of(before[field]));
-      if (way !== 0) this.#cells.flash(cell, way > 0 ? "up" : "down");
-    }
-  }
-}
-
-/** The cells of one row, by name. */
-class Cells {
-  #elements = new Map();
-
-  constructor(row) {
-    for (const element of row.querySelectorAll("[data-cell]")) this.#elements.set(element.dataset.cell, element);
-  }
-
-  /** Write the text, and the title, which holds the figure in full. */
-  set(name, text, title = "") {
-    const element = this.#elements.get(name);
-    if (element.textContent !== text) element.textContent = text;
-    if (element.title !== title) element.title = title;
-  }
-
-  mark(name, direction) {
-    this.#elements.get(name).dataset.direction = direction;
-  }
-
-  hide(name, hidden) {
-    this.#elements.get(name).hidden = hidden;
-  }
-
-  /** Play the flash. Two names for one animation take turns: with the same name again, it would not start over. */
-  flash(name, direction) {
-    const { dataset } = this.#elements.get(name);
-    dataset.flash = dataset.flash === direction ? `${direction}-again` : direction;
-  }
-}
-
-/** Value, profit or loss, and return: of a position, or of all. */
-function showWorth(cells, worth) {
-  cells.set("value", format.sol(worth.positionValueSol), sol(worth.positionValueSol));
-  cells.set("value-usd", format.usd(worth.positionValueUsd), usd(worth.positionValueUsd));
-  cells.set("profit", format.sol(worth.profitLossSol, format.signed), sol(worth.profitLossSol));
-  cells.set("profit-usd", format.usd(worth.profitLossUsd, format.signed), usd(worth.profitLossUsd));
-  cells.set("return", format.percent(worth.profitLossPercent, format.signed), `${worth.profitLossPercent}%`);
-  cells.mark("profit", format.direction(worth.profitLossSol));
-  cells.mark("profit-usd", format.direction(worth.profitLossUsd));
-  cells.mark("return", format.direction(worth.profitLossPercent));
-}
-
-const sol = (digits) => (digits === null ? "" : `${digits} SOL`);
-const usd = (digits) => (digits === null ? "USD is not known" : `${digits} USD`);

@@ -4,6 +4,8 @@
 
 import * as format from "./format.js";
 
+const TOAST_MS = 4_000;
+
 const byId = (id) => document.getElementById(id);
 
 /** What the header says of the connection. */
@@ -11,7 +13,7 @@ const CONNECTION_TEXT = {
   idle: () => "Not connected",
   connecting: ({ again }) => (again ? "Reconnecting…" : "Connecting…"),
   live: () => "Live",
-  waiting: () => "Reconnecting…",
+  waiting: ({ seconds }) => `Reconnecting in ${seconds} s`,
   offline: () => "Offline",
   "taken-over": () => "In another window",
   unavailable: () => "Not available",
@@ -55,7 +57,8 @@ export class View {
     text("login-error", error);
     byId("login-error").hidden = error === "";
     byId("password").value = "";
-    byId(byId("username").value && error ? "password" : "username").focus();
+    document.title = "Log in · Nexgent";
+    byId(byId("username-field").value && error ? "password" : "username-field").focus();
   }
 
   setLoginBusy(busy) {
@@ -63,10 +66,11 @@ export class View {
     text("login-button", busy ? "Logging in…" : "Log in");
   }
 
-  showBoard() {
+  showBoard(username) {
     byId("login").hidden = true;
     byId("login-form").reset();
     byId("board").hidden = false;
+    text("username", username);
   }
 
   /** Offer these agents, null while they are not known; `chosenId` may be null. */
@@ -85,8 +89,33 @@ export class View {
     select.disabled = !agents?.length;
   }
 
-  setAgentName(name) {
-    document.title = name ? `${name} · Nexgent` : "Nexgent";
+  /** What the window is called: the return, so that a tab in the background tells it, and the agent's name. */
+  setTitle(name, profitPercent = null) {
+    const figure = profitPercent === null ? [] : [format.percent(profitPercent, format.signed)];
+    const title = [...figure, ...(name ? [name] : []), "Nexgent"].join(" · ");
+    if (document.title !== title) document.title = title;
+  }
+
+  /** How long ago the last message came; not a status that is read out every second. */
+  setAge(milliseconds) {
+    const seconds = Math.floor(milliseconds / 1000);
+    text("connection-age", milliseconds === null ? "" : seconds < 2 ? "just now" : `${seconds} s ago`);
+  }
+
+  /** Say something for a while; an error stays until it is put away. */
+  toast(message, kind = "") {
+    const toast = document.createElement("p");
+    toast.className = "toast";
+    toast.dataset.kind = kind;
+    toast.dataset.testid = kind === "error" ? "toast-error" : "toast";
+    if (kind === "error") toast.setAttribute("role", "alert");
+    const button = document.createElement("button");
+    Object.assign(button, { type: "button", textContent: "✕" });
+    button.setAttribute("aria-label", "Put away");
+    button.addEventListener("click", () => toast.remove());
+    toast.append(message, button);
+    byId("toasts").append(toast);
+    if (kind !== "error") setTimeout(() => toast.remove(), TOAST_MS);
   }
 
   /** Show one of: loading, choose, no-agents, empty, positions, error (with its text). */
@@ -102,7 +131,7 @@ export class View {
     text("connection-text", CONNECTION_TEXT[state.name](state));
     const [title, detail, button] = NOTICES[state.name]?.(state) || [];
     byId("notice").hidden = title === undefined;
-    byId("content").classList.toggle("frozen", title !== undefined); // figures that nobody updates look it
+    byId("board").classList.toggle("frozen", title !== undefined); // figures that nobody updates look it
     byId("notice-button").disabled = state.name === "connecting";
     text("notice-title", title ?? "");
     text("notice-text", detail ?? "");

@@ -8,7 +8,7 @@ const EXACT = new Set([
   "currentStopLossPercentage", "peakPrice", "lowestPrice", "moonBagAmount",
   "currentPrice", "currentPriceUsd", "purchasePriceUsd", "positionValueSol", "positionValueUsd",
   "profitLossSol", "profitLossUsd", "profitLossPercent", "priceChangePercent",
-  "price", "priceUsd", "solPriceUsd",
+  "price", "priceUsd", "solPriceUsd", "closedProfitSol", "startProfitSol",
 ]);
 
 /**

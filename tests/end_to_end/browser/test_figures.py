@@ -27,19 +27,21 @@ def test_position_without_a_price_shows_its_cost_and_says_so(window: Window, bon
         bonk,
         symbol="BONK",
         amount="1,000,000",
-        average="0.0000020000",
+        average="0.0₅20000",
         average_usd="—",
-        price="0.0000020000",
+        price="0.0₅20000",
+        price_usd="—",
         value="2.0000",
         value_usd="—",
         profit="0.0000",
         profit_usd="—",
         stop="−20%",
-        stop_price="at 0.0000016000",
+        stop_distance="",
         **{"return": "0.00%"},
     )
     expect(window.row(bonk).get_by_test_id("return")).to_have_attribute("data-direction", "")
     expect(window.row(bonk).get_by_test_id("no-price")).to_have_text("no live price")
+    expect(window.row(bonk).get_by_test_id("stop")).to_have_attribute("title", "Sells at 0.0000016 SOL")
     expect(window.row(bonk).get_by_test_id("address")).to_have_attribute("title", bonk.token_address)
 
 
@@ -49,9 +51,10 @@ def test_price_changes_price_value_and_profit(window: Window, bonk: Position, fe
     feed.quote(bonk, "0.0000025", "0.0005")  # SOL is at 200 USD
     window.expect_row(
         bonk,
-        price="0.0000025000",
+        price="0.0₅25000",
         price_usd="$0.0005000",
         average_usd="$0.0004000",
+        stop_distance="36.00% away",
         value="2.5000",
         value_usd="$500.00",
         profit="+0.5000",
@@ -66,7 +69,7 @@ def test_price_changes_price_value_and_profit(window: Window, bonk: Position, fe
     feed.quote(bonk, "0.000001999999", None)
     window.expect_row(
         bonk,
-        price="0.0000020000",
+        price="0.0₅20000",
         price_usd="—",
         average_usd="—",
         value="2.0000",
@@ -95,13 +98,13 @@ def test_figures_of_a_tick_are_those_of_the_next_snapshot(
     window.expect_state("live")
     feed.quote(position, "0.000031415926535897", "0.007")
     row = window.row(position)
-    expect(row.get_by_test_id("price")).to_have_text("0.000031416")
+    expect(row.get_by_test_id("price")).to_have_text("0.0₄31416")
     figures = (
         "(row) => [...row.querySelectorAll('[data-cell]')].map((cell) => [cell.textContent, cell.title])"
     )
     ticked = row.evaluate(figures)
     window.page.reload()
-    expect(row.get_by_test_id("price")).to_have_text("0.000031416")
+    expect(row.get_by_test_id("price")).to_have_text("0.0₄31416")
     assert row.evaluate(figures) == ticked
 
 
@@ -137,13 +140,15 @@ def test_accounting_in_the_browser_agrees_with_the_server(script_page, vector) -
 @pytest.mark.parametrize(
     ("function", "digits", "shown"),
     [
-        ("price", "0.0000001234", "0.00000012340"),
-        ("price", "0.000000000000000001", "0.0000000000000000010000"),
+        ("price", "0.0000001234", "0.0₆12340"),
+        ("price", "0.000000000000000001", "0.0₁₇10000"),
+        ("price", "0.000123456", "0.00012346"),
         ("price", "1234.56789", "1,234.5679"),
         ("price", "0", "0.0000"),
         ("price", None, "—"),
         ("amount", "1000000", "1,000,000"),
-        ("amount", "123456789012.123456789012345678", "123,456,789,012.12"),
+        ("amount", "123456789012.123456789012345678", "123.46B"),
+        ("amount", "12345.6789", "12,345.68"),
         ("amount", "12.345678", "12.3457"),
         ("amount", "0.000012345678", "0.000012346"),
         ("sol", "-1.5", "−1.5000"),
@@ -153,7 +158,7 @@ def test_accounting_in_the_browser_agrees_with_the_server(script_page, vector) -
         ("usd", "1234567.891", "$1,234,567.89"),
         ("usd", "-0.00123", "−$0.0012"),
         ("usd", None, "—"),
-        ("usdPrice", "0.00001234567", "$0.00001235"),
+        ("usdPrice", "0.00001234567", "$0.0₄1235"),
         ("percent", "12345.678", "12,345.68%"),
         ("chosenPercent", "-20", "−20%"),
         ("chosenPercent", "7.125", "+7.125%"),

@@ -23,10 +23,11 @@ def test_write_changes_the_row(window: Window, bonk: Position) -> None:
     expect(window.row(bonk).get_by_test_id("amount")).to_have_attribute("data-flash", "down")
     services.buy_more(position_id=bonk.pk, tokens=Decimal(250_000), spent_sol=Decimal("0.25"))
     window.expect_row(
-        bonk, amount="1,000,000", average="0.0000017500", profit="+0.5000", **{"return": "+22.22%"}
+        bonk, amount="1,000,000", average="0.0₅17500", profit="+0.5000", **{"return": "+22.22%"}
     )
     services.move_stop_loss(position_id=bonk.pk, percentage=Decimal("5.5"))
-    window.expect_row(bonk, stop="+5.5%", stop_price="at 0.0000018462")
+    window.expect_row(bonk, stop="+5.5%")
+    expect(window.row(bonk).get_by_test_id("stop")).to_have_attribute("title", "Sells at 0.00000184625 SOL")
     assert window.sockets == 1
 
 
@@ -34,7 +35,7 @@ def test_open_adds_a_row_and_close_removes_it(window: Window, wallet: Wallet, bo
     window.log_in()
     expect(window.rows()).to_have_count(1)
     wif = buy(wallet, "WIF", tokens="100", spent_sol="2")
-    window.expect_row(wif, symbol="WIF", value="2.0000", stop="—", stop_price="")
+    window.expect_row(wif, symbol="WIF", value="2.0000", stop="—", stop_distance="")
     expect(window.rows().get_by_test_id("symbol")).to_have_text(["BONK", "WIF"])
     services.close_position(position_id=bonk.pk, proceeds_sol=Decimal(3))
     expect(window.rows().get_by_test_id("symbol")).to_have_text(["WIF"])

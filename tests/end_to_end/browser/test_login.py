@@ -24,7 +24,8 @@ def test_log_in_with_one_agent_shows_it_at_once(window: Window, bonk: Position) 
     window.expect_state("live")
     expect(window.by_id("agent")).to_have_value(str(bonk.agent_id))
     expect(window.rows()).to_have_count(1)
-    expect(window.page).to_have_title("alpha · Nexgent")
+    expect(window.page).to_have_title("0.00% · alpha · Nexgent")
+    expect(window.by_id("user")).to_have_text("alice")
 
 
 def test_log_in_with_two_agents_asks_which_and_remembers(window: Window, bonk: Position, alice: User) -> None:
@@ -58,6 +59,7 @@ def test_log_out_closes_the_socket_and_forgets_the_user(window: Window, bonk: Po
     window.page.reload()
     expect(window.by_id("login")).to_be_visible()
     assert window.page.evaluate("sessionStorage.length") == 0
+    assert window.page.evaluate("JSON.stringify(localStorage)").count("eyJ") == 0  # no token, in any disguise
 
 
 def test_session_that_ended_on_the_server_asks_to_log_in_again(
@@ -78,12 +80,10 @@ def test_agent_handed_over_shows_the_error_and_the_agents_left(
     """The page still lists the agent; its socket answers 'Agent not found'."""
     Agent.objects.create(owner=alice, name="beta")
     window.log_in()
-    window.choose("alpha (simulation)")
-    window.expect_state("live")
-    bonk.agent.owner = User.objects.create_user("carol")
-    bonk.agent.save()
     window.choose("beta (simulation)")
     expect(window.by_id("empty")).to_be_visible()
+    bonk.agent.owner = User.objects.create_user("carol")
+    bonk.agent.save()
     window.choose("alpha (simulation)")
     expect(window.by_id("error")).to_contain_text("The server says: Agent not found.")
     expect(window.by_id("agent").locator("option")).to_have_text(["Choose an agent", "beta (simulation)"])

@@ -24,7 +24,7 @@ def test_page_works_from_collected_files(
     window.expect_row(bonk, amount="1,000,000")
     (entry,) = [name for name in loaded if name.startswith("dashboard.") and name.endswith(".js")]
     assert len(entry.split(".")) == 3  # dashboard, its hash, js
-    assert {"connection.js", "accounting.js", "store.js"} <= set(loaded)
+    assert {"nexgent.js", "accounting.js", "store.js"} <= set(loaded)
 
 
 def test_page_lets_nothing_in_from_elsewhere(production: Server) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import WebSocketRoute, expect
 
 from positions import services
 from positions.models import Position
@@ -60,7 +61,7 @@ def test_server_that_ends_and_comes_back_is_live_again(
     window = open_window(server=own_server).log_in()
     window.expect_row(bonk, amount="1,000,000")
     own_server.stop(end)
-    expect(window.by_id("connection-text")).to_have_text("Reconnecting…")
+    expect(window.by_id("connection-text")).to_contain_text("Reconnecting")
     expect(window.by_id("notice-title")).to_have_text("Connection lost.")
     expect(window.by_id("notice-text")).to_contain_text("Next try in")
     window.expect_row(bonk, amount="1,000,000")
@@ -101,21 +102,52 @@ def test_outage_of_the_price_server_is_shown(
         window.forgive_network_trouble()
 
 
-def test_token_that_expires_is_renewed_without_the_user(
+def test_token_is_prolonged_on_the_open_socket_before_it_expires(
     open_window: Callable[..., Window], bonk: Position, tmp_path, transactional_db
 ) -> None:
-    """Access tokens of this server hold for a second and a half."""
+    """Access tokens of this server hold for three seconds, and the page outlives two of them."""
     log = tmp_path / "log"
     with Server(
-        "daphne", log=log, NEXGENT_ACCESS_TOKEN_MINUTES="0.025", DJANGO_ALLOW_ASYNC_UNSAFE=""
+        "daphne", log=log, NEXGENT_ACCESS_TOKEN_MINUTES="0.05", DJANGO_ALLOW_ASYNC_UNSAFE=""
     ) as server:
         window = open_window(server=server).log_in()
         window.expect_state("live")
-        for tokens_left in ("999,999", "999,998"):
-            with window.page.expect_websocket():
+        for _ in range(3):
+            with window.socket.expect_event(
+                "framereceived", lambda text: json.loads(text)["type"] == "refreshed"
+            ):
                 pass
+        services.take_profit(position_id=bonk.pk, tokens=Decimal(1), proceeds_sol=Decimal(1))
+        window.expect_row(bonk, amount="999,999")
+        assert window.sockets == 1
+
+
+def test_token_that_has_expired_is_renewed_without_the_user(
+    open_window: Callable[..., Window], bonk: Position, tmp_path, transactional_db
+) -> None:
+    """What would have prolonged it never reaches the server: the socket ends, and the page comes back."""
+    log = tmp_path / "log"
+    with Server(
+        "daphne", log=log, NEXGENT_ACCESS_TOKEN_MINUTES="0.03", DJANGO_ALLOW_ASYNC_UNSAFE=""
+    ) as server:
+        window = open_window(server=server)
+        sockets = 0
+
+        def lose_refreshes(page: WebSocketRoute) -> None:
+            nonlocal sockets
+            sockets += 1
+            connection = page.connect_to_server()
+            page.on_message(lambda text: None if '"refresh"' in str(text) else connection.send(text))
+
+        window.page.route_web_socket("**/ws?*", lose_refreshes)
+        window.log_in()
+        window.expect_state("live")
+        for tokens_left in ("999,999", "999,998"):
+            before = sockets
+            expect(window.by_id("connection")).not_to_have_attribute("data-state", "live")
             services.take_profit(position_id=bonk.pk, tokens=Decimal(1), proceeds_sol=Decimal(1))
             window.expect_row(bonk, amount=tokens_left)
+            assert sockets > before
         assert window.page.get_by_test_id("login").is_hidden()
         window.forgive_network_trouble()
 
