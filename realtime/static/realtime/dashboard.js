@@ -11,6 +11,7 @@ import * as api from "./api.js";
 import { Details } from "./details.js";
 import { History } from "./history.js";
 import { LoginRequired, Nexgent } from "./nexgent.js";
+import { Pace } from "./pace.js";
 import { recall, remember, wireHeader } from "./preferences.js";
 import { Session } from "./session.js";
 import { Store } from "./store.js";
@@ -20,9 +21,12 @@ import { View } from "./view.js";
 
 const PRICES_EVERY_MS = 10_000;
 const AGES_EVERY_MS = 30_000;
+// Rows that cannot be seen are written a few with every frame; where no more come, this long after the last.
+const REST_AFTER_MS = 150;
 const OLD_PRICE_MS = 60_000;
 const SESSION_ENDED = "Your session has ended. Please log in again.";
 
+const pace = new Pace(render, () => store.loaded && showTitle(store.totals()));
 const session = new Session();
 const store = new Store();
 const summary = new Summary();
@@ -48,7 +52,6 @@ const nexgent = new Nexgent({ token: (options) => session.token(options) });
 
 let agents = [];
 let agentId = null;
-let frame = null;
 let pricesTimer = null;
 const priceTimes = new Map(); // token address → when its price was known to hold
 
@@ -186,19 +189,23 @@ async function agentIsGone(reason) {
 }
 
 function draw() {
-  frame ??= requestAnimationFrame(render);
+  pace.request();
 }
 
+/** Returns when to draw on, for rows that cannot be seen. */
 function render() {
-  frame = null;
-  if (!store.loaded) return;
+  if (!store.loaded) return null;
   const more = table.render(store);
   const sum = summary.show(store);
   if (details.id) details.show(store.get(details.id));
   view.setContent(store.size ? "positions" : "empty");
   view.setUpdatedAt(store.updatedAt);
+  showTitle(sum);
+  return more ? REST_AFTER_MS : null;
+}
+
+function showTitle(sum) {
   view.setTitle(agentName(), store.size ? sum.profitLossPercent : null);
-  if (more) draw();
 }
 
 /** What a row is told besides its position. */

@@ -63,7 +63,7 @@ export class Details {
     const cells = this.#cells;
     cells.set("symbol", position.tokenSymbol);
     cells.set("address", format.shortAddress(position.tokenAddress), position.tokenAddress);
-    cells.put("address", "aria-label", `Copy the address of ${position.tokenSymbol}`);
+    cells.put("address", "aria-label", `Copy ${format.shortAddress(position.tokenAddress)}, the address of ${position.tokenSymbol}`);
     cells.pair("value", position.positionValueSol, position.positionValueUsd);
     cells.set("profit", `${format.sol(position.profitLossSol, format.signed)} SOL`, `${position.profitLossSol} SOL`);
     cells.mark("profit", position.profitLossSol);
@@ -145,7 +145,7 @@ export class Details {
         if (id) {
           const copy = make("button", "copy", format.shortAddress(id));
           Object.assign(copy, { type: "button", title: id });
-          copy.setAttribute("aria-label", `Copy the transaction id of this ${what.toLowerCase()}`);
+          copy.setAttribute("aria-label", `Copy ${format.shortAddress(id)}, the transaction id of: ${what.toLowerCase()}`);
           li.append(copy);
         }
         return li;

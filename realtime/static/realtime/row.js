@@ -15,6 +15,7 @@ export class Row {
   #cells;
   #shown = null;
   #absent = new Set();
+  #opened = "";
   visible = true; // until the browser says otherwise
   dirty = true;
 
@@ -38,7 +39,8 @@ export class Row {
     if (this.#shown?.tokenAddress !== position.tokenAddress || this.#shown?.tokenSymbol !== position.tokenSymbol) {
       cells.set("symbol", position.tokenSymbol, `${position.tokenSymbol}: details`);
       cells.set("address", format.shortAddress(position.tokenAddress), position.tokenAddress);
-      cells.put("address", "aria-label", `Copy the address of ${position.tokenSymbol}`);
+      cells.put("address", "aria-label", `Copy ${format.shortAddress(position.tokenAddress)}, the address of ${position.tokenSymbol}`);
+      this.#opened = `Opened ${format.moment(position.createdAt)}`;
       cells.set("wallet", `wallet ${format.shortAddress(position.walletAddress)}`, position.walletAddress);
     }
     cells.set("amount", format.amount(position.remainingAmount), position.remainingAmount);
@@ -56,7 +58,7 @@ export class Row {
     this.#showTaken(position);
     this.#none("dca", !position.dcaCount);
     cells.set("dca", position.dcaCount ? `${position.dcaCount}×` : format.UNKNOWN, "Bought more, so many times");
-    cells.set("age", format.age(now - Date.parse(position.createdAt)), `Opened ${format.moment(position.createdAt)}`);
+    cells.set("age", format.age(now - Date.parse(position.createdAt)), this.#opened);
     cells.put("trend", "d", line(series.points, 84, 30));
     cells.mark("trend", series.points.length ? String(Math.sign(series.last - series.first)) : null);
     cells.hide("pending", !pending);

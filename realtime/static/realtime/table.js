@@ -10,7 +10,7 @@ import { Row } from "./row.js";
 const UNSEEN_ROWS_A_FRAME = 8;
 const REORDER_EVERY_MS = 2_000;
 // More flashes than this in a second are a flicker that nobody reads: then cells are lit, and not faded.
-const BUSY_FLASHES_A_SECOND = 60;
+const BUSY_FLASHES_A_SECOND = 30;
 const LIT_MS = 500;
 
 export class PositionTable {

@@ -19,10 +19,10 @@ import pytest
 from django.db import connection
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from positions.models import Position, Wallet
+from positions.models import Agent, Position, Wallet
 from positions.prices.cache import FeedStatus, put_prices
 from positions.prices.quotes import Quote
-from positions.services import open_position
+from positions.services import open_position, take_profit
 from positions.valkey import close_async_client
 from realtime.broadcast import broadcast_prices
 from tests.end_to_end.browser.windows import Window
@@ -168,6 +168,31 @@ def buy(
         spent_sol=Decimal(spent_sol),
         stop_loss_percentage=None if stop_loss is None else Decimal(stop_loss),
     )
+
+
+@pytest.fixture
+def portfolio(agent: Agent, wallet: Wallet, bonk: Position, feed: Backstage) -> list[Position]:
+    """Gains, losses, a moon bag, a long symbol, tiny and large numbers, one without a price."""
+    second = Wallet.objects.create(agent=agent, address="B" * 43, kind="live")
+    positions = [
+        bonk,
+        buy(wallet, "WIF", tokens="812.5", spent_sol="10", stop_loss="-15.25"),
+        buy(wallet, "JUP", tokens="4200", spent_sol="18.75", stop_loss="7.5"),
+        buy(second, "ANEXTREMELYLONGSYMBOLOF32LETTERS", tokens="0.00001234", spent_sol="0.000000001"),
+        buy(second, "PEPE", tokens="98765432109.87654321", spent_sol="25.5", stop_loss="-30"),
+        buy(wallet, "NEW", tokens="1500", spent_sol="0.75"),
+    ]
+    take_profit(position_id=positions[2].pk, tokens=Decimal(2100), proceeds_sol=Decimal(16), moon_bag=True)
+    for position, price, usd in [
+        (bonk, "0.0000025", "0.00046875"),
+        (positions[1], "0.0101", "1.89375"),
+        (positions[2], "0.0061", "1.14375"),
+        (positions[3], "0.00009", "0.016875"),
+        (positions[4], "0.000000000231", "0.0000000433125"),
+    ]:
+        feed.quote(position, price, usd)
+    feed.report(source="simulated", simulated=True, sol_usd=Decimal("187.5"))
+    return positions
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import expect
 
 from positions import services
-from positions.models import Agent, Position, Wallet
-from tests.end_to_end.browser.conftest import SCREENSHOTS, Backstage, buy
+from positions.models import Position
+from tests.end_to_end.browser.conftest import SCREENSHOTS, Backstage
 from tests.end_to_end.browser.windows import Window
 
 pytestmark = pytest.mark.browser
@@ -56,33 +56,6 @@ CUT_OFF = """() => {
             (element.matches("td") && element.scrollWidth > element.clientWidth))
         .map((element) => element.dataset.testid ?? element.outerHTML);
 }"""
-
-
-@pytest.fixture
-def portfolio(agent: Agent, wallet: Wallet, bonk: Position, feed: Backstage) -> list[Position]:
-    """Gains, losses, a moon bag, a long symbol, tiny and large numbers, one without a price."""
-    second = Wallet.objects.create(agent=agent, address="B" * 43, kind="live")
-    positions = [
-        bonk,
-        buy(wallet, "WIF", tokens="812.5", spent_sol="10", stop_loss="-15.25"),
-        buy(wallet, "JUP", tokens="4200", spent_sol="18.75", stop_loss="7.5"),
-        buy(second, "ANEXTREMELYLONGSYMBOLOF32LETTERS", tokens="0.00001234", spent_sol="0.000000001"),
-        buy(second, "PEPE", tokens="98765432109.87654321", spent_sol="25.5", stop_loss="-30"),
-        buy(wallet, "NEW", tokens="1500", spent_sol="0.75"),
-    ]
-    services.take_profit(
-        position_id=positions[2].pk, tokens=Decimal(2100), proceeds_sol=Decimal(16), moon_bag=True
-    )
-    for position, price, usd in [
-        (bonk, "0.0000025", "0.00046875"),
-        (positions[1], "0.0101", "1.89375"),
-        (positions[2], "0.0061", "1.14375"),
-        (positions[3], "0.00009", "0.016875"),
-        (positions[4], "0.000000000231", "0.0000000433125"),
-    ]:
-        feed.quote(position, price, usd)
-    feed.report(source="simulated", simulated=True, sol_usd=Decimal("187.5"))
-    return positions
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -155,7 +128,7 @@ def test_every_control_has_a_name(window: Window, bonk: Position) -> None:
         ("combobox", "Theme"),
         ("searchbox", "Filter positions"),
         ("button", "Value"),
-        ("button", "Copy the address of BONK"),
+        ("button", "the address of BONK"),
         ("region", "Totals"),
         ("region", "Closed positions"),
     ]:

@@ -1,0 +1,97 @@
+"""axe-core finds nothing serious, in any state, in either theme, on a desk or on a phone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from positions.models import Position
+from positions.services import close_position
+from tests.end_to_end.browser.conftest import Backstage
+from tests.end_to_end.browser.test_appearance import DESK, PHONE
+from tests.end_to_end.browser.windows import Window
+from tests.live import PATIENCE_SECONDS
+
+pytestmark = pytest.mark.browser
+
+AXE = "axe-core@4.14.1"
+# `color-contrast` of svg and of what the table's rows hide is not looked at by axe; test_appearance.py measures text.
+RUN = """() => axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) =>
+    violations.filter(({ impact }) => ["serious", "critical"].includes(impact)).flatMap(({ id, nodes }) =>
+        nodes.map(({ target, failureSummary }) => `${id}: ${target.join(" ")}: ${failureSummary}`)))"""
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The source of axe-core, from the npm registry: a tool of the test, no part of the project."""
+    if shutil.which("npm") is None:
+        assert os.environ.get("CI") != "true", "no npm, which brings axe-core"
+        pytest.skip("no npm, which brings axe-core")
+    folder: Path = tmp_path_factory.mktemp("axe")
+    subprocess.run(
+        [
+            "npm",
+            "install",
+            "--no-save",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+            "--prefix",
+            folder,
+            AXE,
+        ],
+        check=True,
+        capture_output=True,
+        cwd=folder,
+        timeout=6 * PATIENCE_SECONDS,
+    )
+    return (folder / "node_modules/axe-core/axe.min.js").read_text()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "options"), [("light", DESK), ("dark", DESK), ("light", PHONE), ("dark", PHONE)]
+)
+def test_nothing_serious_is_found(
+    open_window: Callable[..., Window],
+    portfolio: list[Position],
+    feed: Backstage,
+    axe: str,
+    scheme: str,
+    options: dict[str, Any],
+) -> None:
+    window = open_window(color_scheme=scheme, reduced_motion="reduce", bypass_csp=True, **options)
+    page = window.page
+    page.goto(window.url)
+    page.evaluate(axe)
+
+    def look() -> None:
+        assert page.evaluate(RUN) == []
+
+    expect(window.by_id("login")).to_be_visible()
+    look()
+    window.fill_in("alice", "wrong")
+    expect(window.by_id("login-error")).to_be_visible()
+    look()
+    window.forgive_network_trouble()
+    window.fill_in("alice", "alice-has-a-password")
+    window.expect_state("live")
+    close_position(position_id=portfolio[-1].pk, proceeds_sol=portfolio[-1].total_invested_sol)
+    expect(window.by_id("closed-position")).to_have_count(1)
+    look()
+    window.row(portfolio[0]).get_by_test_id("symbol").click()
+    expect(window.by_id("details-history").locator("li")).to_have_count(1)
+    look()
+    window.by_id("close-position").click()
+    look()
+    window.by_id("close-cancel").click()
+    window.by_id("move-stop").click()
+    window.by_id("stop-percentage").fill("-200")
+    expect(window.by_id("stop-error")).to_be_visible()
+    look()
