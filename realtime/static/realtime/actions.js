@@ -21,6 +21,8 @@ export class Actions {
   /** @param handlers `{session, position(id), onPending(id), onError(text), onLoginRequired()}` */
   constructor(handlers) {
     this.handlers = handlers;
+    // No submit button: Enter in the field would press the first of them.
+    byId("stop-cancel").addEventListener("click", () => byId("stop-dialog").close("cancel"));
     byId("stop-percentage").addEventListener("input", () => this.#showStop());
   }
 

@@ -45,6 +45,7 @@ export class View {
     byId("log-out").addEventListener("click", () => handlers.logOut());
     byId("agent").addEventListener("change", (event) => handlers.chooseAgent(event.target.value));
     byId("notice-button").addEventListener("click", () => handlers.noticeButton());
+    document.addEventListener("close", () => this.#liftToasts(), true);
     for (const button of document.querySelectorAll("[data-reload]")) {
       button.addEventListener("click", () => handlers.reload());
     }
@@ -102,6 +103,12 @@ export class View {
     text("connection-age", milliseconds === null ? "" : seconds < 2 ? "just now" : `${seconds} s ago`);
   }
 
+  /** Everything outside an open dialog lies below it and takes no click: so they go into it, and back. */
+  #liftToasts() {
+    const host = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body;
+    if (byId("toasts").parentElement !== host) host.append(byId("toasts"));
+  }
+
   /** Say something for a while; an error stays until it is put away. */
   toast(message, kind = "") {
     const toast = document.createElement("p");
@@ -115,6 +122,7 @@ export class View {
     button.addEventListener("click", () => toast.remove());
     toast.append(message, button);
     byId("toasts").append(toast);
+    this.#liftToasts();
     if (kind !== "error") setTimeout(() => toast.remove(), TOAST_MS);
   }
 

@@ -62,6 +62,32 @@ def test_log_out_closes_the_socket_and_forgets_the_user(window: Window, bonk: Po
     assert window.page.evaluate("JSON.stringify(localStorage)").count("eyJ") == 0  # no token, in any disguise
 
 
+def test_log_out_ends_the_other_tabs_of_the_session(window: Window, bonk: Position, alice: User) -> None:
+    other = Agent.objects.create(owner=alice, name="beta")
+    window.log_in()
+    window.choose("alpha (simulation)")
+    window.expect_state("live")
+    tab = Window(window.page.context.new_page(), window.url)
+    tab.page.goto(tab.url)  # logged in already: the cookie is there
+    tab.choose("beta (simulation)")
+    tab.expect_state("live")
+    expect(tab.by_id("agent")).to_have_value(str(other.pk))
+    window.by_id("log-out").click()
+    expect(tab.by_id("login-error")).to_have_text("Your session has ended. Please log in again.")
+    expect(tab.rows()).to_have_count(0)
+    tab.forgive_network_trouble()
+    assert tab.errors == []
+
+
+def test_log_out_that_the_server_does_not_hear_of_says_so(window: Window, bonk: Position) -> None:
+    window.log_in()
+    window.expect_state("live")
+    window.page.route("**/api/session/", lambda route: route.abort())
+    window.by_id("log-out").click()
+    expect(window.by_id("login-error")).to_contain_text("the server has not heard of it")
+    window.forgive_network_trouble()
+
+
 def test_session_that_ended_on_the_server_asks_to_log_in_again(
     window: Window, bonk: Position, alice: User
 ) -> None:

@@ -69,6 +69,7 @@ def test_server_that_ends_and_comes_back_is_live_again(
     own_server.start()
     window.expect_state("live")
     window.expect_row(bonk, amount="999,999")
+    assert "lastSeq=1" in window.socket.url  # it asked for what it missed, and nothing else
     expect(window.by_id("notice")).to_be_hidden()
     window.forgive_network_trouble()
 

@@ -1,0 +1,160 @@
+"""Closing a position and moving its stop loss: asked first, shown at once, and taken back where the server refuses."""
+
+# ruff: noqa: RUF001  the page writes a real minus sign
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from playwright.sync_api import Route, expect
+
+from positions import services
+from positions.models import Position
+from tests.end_to_end.browser.conftest import Backstage
+from tests.end_to_end.browser.windows import Window
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def shown(window: Window, bonk: Position, feed: Backstage) -> Window:
+    """A million BONK, bought for 2 SOL, worth 2.5."""
+    window.log_in()
+    window.expect_state("live")
+    feed.quote(bonk, "0.0000025", "0.0005")
+    window.expect_row(bonk, value="2.5000")
+    return window
+
+
+def open_details(window: Window, position: Position) -> None:
+    window.row(position).get_by_test_id("symbol").click()
+    expect(window.by_id("details")).to_be_visible()
+
+
+def hold(window: Window, path: str) -> list[Route]:
+    """Keep requests to this path from going on until the test lets them."""
+    held: list[Route] = []
+    window.page.route(f"**/api/positions/*/{path}/", lambda route: held.append(route))
+    return held
+
+
+def test_close_says_what_will_happen_and_nothing_happens_without_consent(
+    shown: Window, bonk: Position
+) -> None:
+    open_details(shown, bonk)
+    shown.by_id("close-position").click()
+    expect(shown.by_id("close-title")).to_have_text("Close BONK?")
+    expect(shown.by_id("close-text")).to_have_text(
+        "All 1,000,000 BONK are sold at about 0.0₅25000 SOL, which brings about 2.5000 SOL."
+        " The position then ends with +0.5000 SOL (+25.00%)."
+    )
+    shown.by_id("close-cancel").click()
+    expect(shown.by_id("close-dialog")).to_be_hidden()
+    shown.by_id("close-position").click()
+    shown.page.keyboard.press("Escape")
+    expect(shown.by_id("close-dialog")).to_be_hidden()
+    bonk.refresh_from_db()
+    assert bonk.status == Position.Status.OPEN
+
+
+def test_close_shows_at_once_what_is_wished_and_then_what_is_true(shown: Window, bonk: Position) -> None:
+    held = hold(shown, "close")
+    open_details(shown, bonk)
+    shown.by_id("close-position").click()
+    shown.by_id("close-confirm").click()
+    expect(shown.row(bonk).get_by_test_id("pending")).to_have_text("Closing…")
+    shown.expect_row(bonk, value="2.5000")  # it is not closed yet
+    held[0].continue_()
+    expect(shown.rows()).to_have_count(0)
+    expect(shown.by_id("move-stop")).to_be_disabled()
+    shown.by_id("details-close").click()
+    expect(shown.by_id("closed-position")).to_contain_text("BONK2.0000+0.5000 SOL+25.00%manual")
+    expect(shown.by_id("feed").locator("li").first).to_contain_text("BONK closed +0.5000 SOL")
+    assert shown.sockets == 1
+
+
+def test_close_that_the_server_refuses_is_taken_back_with_its_reason(window: Window, bonk: Position) -> None:
+    window.log_in()
+    window.expect_row(bonk, value="2.0000")  # no price is known
+    open_details(window, bonk)
+    window.by_id("close-position").click()
+    expect(window.by_id("close-text")).to_contain_text("No price is known here")
+    window.by_id("close-confirm").click()
+    expect(window.by_id("toast-error")).to_contain_text(
+        "BONK was not closed: proceedsSol: no market price of BONK is known: name the proceeds"
+    )
+    expect(window.row(bonk).get_by_test_id("pending")).to_be_hidden()
+    window.forgive_network_trouble()
+
+
+def test_close_without_an_answer_says_that_nobody_knows(shown: Window, bonk: Position) -> None:
+    held = hold(shown, "close")
+    open_details(shown, bonk)
+    shown.by_id("close-position").click()
+    shown.by_id("close-confirm").click()
+    expect(shown.row(bonk).get_by_test_id("pending")).to_be_visible()
+    held[0].abort()
+    expect(shown.by_id("toast-error")).to_contain_text(
+        "BONK was not closed, or nobody knows: The server cannot be reached. The table shows what is true"
+    )
+    expect(shown.row(bonk).get_by_test_id("pending")).to_be_hidden()
+    shown.forgive_network_trouble()
+
+
+def test_stop_loss_says_what_it_does_before_it_is_moved(shown: Window, bonk: Position) -> None:
+    open_details(shown, bonk)
+    shown.by_id("move-stop").click()
+    expect(shown.by_id("stop-percentage")).to_have_value("-20")
+    expect(shown.by_id("stop-text")).to_have_text(
+        "The agent sells when the price falls to 0.0₅16000 SOL, 36.00% below the price now."
+    )
+    for text, says in [
+        ("30", "The price is 0.0₅25000 SOL, at or below that already: it may sell at once."),
+        ("5,5", "The agent sells when the price falls to 0.0₅21100 SOL, 15.60% below the price now."),
+    ]:
+        shown.by_id("stop-percentage").fill(text)
+        expect(shown.by_id("stop-text")).to_contain_text(says)
+        expect(shown.by_id("stop-confirm")).to_be_enabled()
+    for text, problem in [
+        ("much", "Type a number, such as -20 or 5.5."),
+        ("-100.5", "From -100 to less than 100000."),
+        ("1.23456", "At most 4 decimals."),
+    ]:
+        shown.by_id("stop-percentage").fill(text)
+        expect(shown.by_id("stop-error")).to_have_text(problem)
+        expect(shown.by_id("stop-confirm")).to_be_disabled()
+
+
+def test_stop_loss_is_shown_as_wished_and_then_as_it_is(shown: Window, bonk: Position) -> None:
+    held = hold(shown, "stop-loss")
+    open_details(shown, bonk)
+    shown.by_id("move-stop").click()
+    shown.by_id("stop-percentage").fill("-7.125")
+    shown.page.keyboard.press("Enter")
+    shown.expect_row(bonk, stop="−7.125%", pending="Moving stop loss…")
+    bonk.refresh_from_db()
+    assert bonk.current_stop_loss_percentage == Decimal(-20)
+    held[0].continue_()
+    expect(shown.row(bonk).get_by_test_id("pending")).to_be_hidden()
+    shown.expect_row(bonk, stop="−7.125%")
+    expect(shown.by_id("details-history").locator("li").first).to_contain_text(
+        "stop loss from −20% to −7.125%"
+    )
+    bonk.refresh_from_db()
+    assert bonk.current_stop_loss_percentage == Decimal("-7.125")
+
+
+def test_stop_loss_of_a_position_closed_meanwhile_is_refused(shown: Window, bonk: Position) -> None:
+    open_details(shown, bonk)
+    shown.by_id("move-stop").click()
+    services.close_position(position_id=bonk.pk, proceeds_sol=Decimal(3))
+    expect(shown.rows()).to_have_count(0)
+    shown.by_id("stop-percentage").fill("-5")
+    shown.by_id("stop-confirm").click()
+    expect(shown.by_id("toast-error")).to_contain_text(
+        f"The stop loss of BONK was not moved: position {bonk.pk} is closed"
+    )
+    shown.by_id("toasts").get_by_role("button", name="Put away").click()
+    expect(shown.by_id("toast-error")).to_have_count(0)
+    shown.forgive_network_trouble()

@@ -1,0 +1,67 @@
+"""nexgent.js on a page that is not the dashboard."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from positions import services
+from positions.models import Position
+from tests.end_to_end.browser.conftest import Backstage
+from tests.end_to_end.browser.windows import Window
+from tests.live import access_token
+
+pytestmark = pytest.mark.browser
+
+START = """async ([token, agentId]) => {
+    const { Nexgent } = await import("/static/realtime/nexgent.js");
+    window.heard = [];
+    window.nexgent = new Nexgent({ token: async () => token });
+    for (const type of ["snapshot", "event", "prices", "problem"]) {
+        nexgent.addEventListener(type, ({ detail }) => heard.push([type, detail]));
+    }
+    nexgent.addEventListener("state", ({ detail }) => heard.push(["state", detail.name]));
+    nexgent.connect(agentId);
+}"""
+HEARD = "(count) => window.heard.length >= count && window.heard"
+
+
+def test_class_tells_a_page_all_that_happens(window: Window, bonk: Position, feed: Backstage) -> None:
+    page = window.page
+    page.goto(window.url)
+    page.evaluate(START, [access_token(bonk.agent.owner), str(bonk.agent_id)])
+    first = page.wait_for_function(HEARD, arg=3).json_value()
+    assert [kind for kind, _ in first] == ["state", "snapshot", "state"]
+    assert (first[0][1], first[2][1]) == ("connecting", "live")
+    assert first[1][1]["positions"][0]["purchasePrice"] == "0.000002"  # digits, not a double
+    feed.quote(bonk, "0.000003000000000001", None)
+    page.wait_for_function(HEARD, arg=4)
+    services.take_profit(position_id=bonk.pk, tokens=Decimal(1), proceeds_sol=Decimal(1))
+    services.close_position(position_id=bonk.pk, proceeds_sol=Decimal(1))
+    heard = page.wait_for_function(HEARD, arg=6).json_value()
+    assert heard[3][0] == "prices"
+    assert heard[3][1]["updates"][0]["price"] == "0.000003000000000001"
+    assert [(kind, data["eventType"], data["seq"]) for kind, data in heard[4:]] == [
+        ("event", "position_updated", 2),
+        ("event", "position_closed", 3),
+    ]
+    page.evaluate("() => window.nexgent.close()")
+    assert page.evaluate("() => window.nexgent.state.name") == "idle"
+
+
+def test_class_without_a_token_says_that_the_user_must_log_in(window: Window, bonk: Position) -> None:
+    window.page.goto(window.url)
+    state = window.page.evaluate(
+        """async (agentId) => {
+            const { LoginRequired, Nexgent } = await import("/static/realtime/nexgent.js");
+            const nexgent = new Nexgent({ token: () => Promise.reject(new LoginRequired("nobody")) });
+            const state = new Promise((heard) => nexgent.addEventListener("state", ({ detail }) =>
+                detail.name !== "connecting" && heard(detail.name)));
+            nexgent.connect(agentId);
+            return state;
+        }""",
+        str(bonk.agent_id),
+    )
+    assert state == "logged-out"
+    assert window.sockets == 0

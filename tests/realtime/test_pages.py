@@ -1,0 +1,41 @@
+"""The pages that say that something is not there: in the page's own looks, under its own policy, telling nothing."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+from django.test import Client, RequestFactory
+
+from realtime.views import CONTENT_SECURITY_POLICY, forbidden, not_found, server_error
+
+SECRET = "what broke inside"
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "heading"),
+    [
+        (403, lambda request: forbidden(request, PermissionDenied(SECRET)), "Not allowed"),
+        (403, lambda request: forbidden(request, reason=SECRET), "Not allowed"),
+        (404, lambda request: not_found(request, Http404(SECRET)), "Not found"),
+        (500, server_error, "Something is broken"),
+    ],
+)
+def test_error_page_says_what_a_user_can_do(status, answer, heading):
+    response = answer(RequestFactory().get("/nowhere"))
+    html = response.content.decode()
+    assert response.status_code == status
+    assert f"<h1>{heading}</h1>" in html
+    assert SECRET not in html
+    assert response["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+
+
+def test_error_pages_are_those_of_the_project(settings):
+    client = Client(enforce_csrf_checks=True)
+    assert "There is nothing at this address." in client.get("/nowhere").content.decode()
+    assert "Load the page again" in client.post("/admin/login/").content.decode()
+
+
+def test_page_asks_no_database(client: Client, django_assert_num_queries, db):
+    with django_assert_num_queries(0):
+        assert client.get("/").status_code == 200
