@@ -22,6 +22,7 @@ from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import RefreshToken
 
 from positions.api.serializers import TokenBody
+from positions.api.tokens import TokenThrottle, saying_when_locked
 from realtime.sessions import SESSION_CLAIM, end_session, expiry, find_user, session_of
 
 COOKIE = "nexgent_session"
@@ -29,12 +30,12 @@ COOKIE_PATH = "/api/session/"
 
 
 def check_login(request: Request) -> AbstractBaseUser:
-    """Return the user whose name and password the body holds. Raises ValidationError, AuthenticationFailed.
-
-    The one place where the page's log-in is checked.
+    """Return the user whose name and password the body holds. Raises ValidationError, AuthenticationFailed, and
+    LockedOut after too many failures, which this and every other log-in share (positions/logins.py).
     """
     body = TokenBody(data=request.data, context={"request": request})
-    body.is_valid(raise_exception=True)
+    with saying_when_locked(request):
+        body.is_valid(raise_exception=True)
     return body.user  # type: ignore[return-value]  # is_valid has raised where there is none
 
 
@@ -45,6 +46,7 @@ class SessionView(APIView):
     metadata_class = None
     authentication_classes = ()
     permission_classes = ()
+    throttle_classes = [TokenThrottle]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)

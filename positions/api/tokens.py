@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
@@ -48,18 +49,25 @@ class TokenThrottle(BaseThrottle):
         return math.ceil(self._wait)
 
 
+@contextlib.contextmanager
+def saying_when_locked(request: Request) -> Iterator[None]:
+    """Let a log-in that fails because too many have failed answer 429, and when to try again."""
+    try:
+        yield
+    except AuthenticationFailed:
+        if wait := locked_seconds(request):
+            raise LockedOut(wait) from None
+        raise
+
+
 class TokenView(TokenObtainPairView):
     serializer_class = TokenBody
     throttle_classes = [TokenThrottle]
 
     @operations.token
     def post(self, request: Request, *args: object, **kwargs: object) -> Response:
-        try:
+        with saying_when_locked(request):
             return super().post(request, *args, **kwargs)
-        except AuthenticationFailed:
-            if wait := locked_seconds(request):
-                raise LockedOut(wait) from None
-            raise
 
 
 class RefreshView(TokenRefreshView):

@@ -230,3 +230,17 @@ async def test_socket_follows_the_session_of_its_newest_token(server: Server, se
         await socket.until("pong")
         await sync_to_async(second.ask)("DELETE")
         assert (await socket.closed())[:2] == (1008, "Access revoked")
+
+
+def test_log_in_that_failed_too_often_is_told_when_to_try_again(page, settings):
+    settings.LOGINS = {**settings.LOGINS, "FAILURES": 2}
+    wrong = {**ALICE, "password": "wrong"}
+    assert [page.ask("POST", body=wrong).status_code for _ in range(2)] == [401, 401]
+    locked = page.ask("POST", body=ALICE)
+    assert locked.status_code == 429
+    assert int(locked.headers["Retry-After"]) > 0
+
+
+def test_session_requests_of_one_address_are_throttled(page, settings):
+    settings.LOGINS = {**settings.LOGINS, "TOKEN_REQUESTS_PER_MINUTE": 3}
+    assert [page.ask("POST", "refresh/").status_code for _ in range(4)] == [204, 204, 204, 429]
