@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup run test soak check audit lock clean
+.PHONY: help setup run test soak bench check audit lock clean
 
 # The first interpreter that is new enough. `make PYTHON=/path/to/python3.12 setup` names another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -25,6 +25,9 @@ test: $(INSTALLED) ## Run every test: on PostgreSQL, then those of the data on S
 soak: $(INSTALLED) ## Break everything while clients watch, for a quarter of an hour; print the figures (docs/reliability.md)
 	@$(BIN)/python -m tests.reliability.soak
 	NEXGENT_TEST_RACES=50 $(BIN)/python -m pytest -q tests/realtime/test_resume.py -k race
+
+bench: $(INSTALLED) ## Measure what it costs, beside bare servers and the tutorial way (docs/performance.md; ARGS="fan-out --quick")
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 check: $(INSTALLED) ## Lint, types, missing migrations, deployment settings, the lock
 	$(BIN)/ruff check .

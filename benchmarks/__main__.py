@@ -1,0 +1,94 @@
+"""`make bench`: measures, prints, and writes docs/performance.md. See `--help`."""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import importlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+# Before anything reads it: see tests/servers.py.
+FOLDER = Path(tempfile.mkdtemp(prefix="nxb-", dir="/tmp"))  # short: a socket's path has a limit
+FOLDER.chmod(0o755)
+atexit.register(
+    shutil.rmtree, FOLDER, ignore_errors=True
+)  # first, so last: PostgreSQL's own clean-up needs it
+os.environ["TMPDIR"] = tempfile.tempdir = str(FOLDER)
+os.environ["DJANGO_SETTINGS_MODULE"] = "nexgent.settings"
+os.environ["NEXGENT_DATA_DIR"] = str(FOLDER / "var")
+for name in ("DATABASE_URL", "REDIS_URL", "XDG_RUNTIME_DIR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY",
+             "http_proxy", "https_proxy", "all_proxy"):  # fmt: skip
+    os.environ.pop(name, None)
+
+import django  # noqa: E402
+
+django.setup()
+
+from benchmarks import machine  # noqa: E402
+from benchmarks.report import Report  # noqa: E402
+from benchmarks.rows import BY_NAME, versions  # noqa: E402
+from benchmarks.stage import Stage  # noqa: E402
+from benchmarks.workloads import Options  # noqa: E402
+
+WORKLOADS = ("fan-out",)
+
+
+def run(workload: str, options: Options, command: str) -> Report:
+    """Run one workload on servers of its own."""
+    sys.stderr.write(f"{workload}\n")
+    started = time.perf_counter()
+    module = importlib.import_module(f"benchmarks.workloads.{workload.replace('-', '_')}")
+    with Stage(FOLDER / workload) as stage:
+        report: Report = module.run(stage, options)
+    shutil.rmtree(FOLDER / workload, ignore_errors=True)
+    sys.stderr.write(f"  took {time.perf_counter() - started:.0f} s\n")
+    report.when = datetime.now(UTC).date().isoformat()
+    report.machine = machine.describe()
+    report.versions = versions()
+    report.command = command
+    return report
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(WORKLOADS)}; all without"
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions, smaller; writes no document")
+    parser.add_argument("--rows", default="", metavar="ROW,…", help=f"only these, of {', '.join(BY_NAME)}")
+    parser.add_argument("--repetitions", type=int, metavar="N")
+    parser.add_argument("--sockets", type=int, metavar="N")
+    parser.add_argument("--rounds", type=int, metavar="N")
+    options = parser.parse_args(arguments)
+    options.rows = frozenset(filter(None, options.rows.split(",")))
+    for what, given, known in (("workload", options.workloads, WORKLOADS), ("row", options.rows, BY_NAME)):
+        for each in given:
+            if each not in known:
+                parser.error(f"there is no {what} {each!r}; there are {', '.join(known)}")
+    return options
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a kill must clean up, too
+    arguments = parse(sys.argv[1:])
+    options = Options(
+        arguments.quick, arguments.rows, arguments.repetitions, arguments.sockets, arguments.rounds
+    )
+    command = " ".join(["python -m benchmarks", *sys.argv[1:]])
+    for workload in arguments.workloads or WORKLOADS:
+        report = run(workload, options, command)
+        sys.stdout.write(f"\n{report.title}\n\n{report.text()}\n")
+        sys.stdout.flush()
+    sys.stdout.write(f"\n{machine.describe()}\n{versions()}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Who sends prices to server processes: `python -m benchmarks.broadcaster WAY`, a process of its own.
+
+WAY is `ours` (the cache, then one message a round, as positions.prices.feed does) or `tutorial` (a message an agent).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import django
+
+from benchmarks import market
+from benchmarks.children import obey_async
+
+django.setup()
+
+from channels.layers import get_channel_layer  # noqa: E402
+
+from positions.prices.cache import FeedStatus, put_prices  # noqa: E402
+from positions.prices.quotes import Quote  # noqa: E402
+
+Send = Callable[[int], Awaitable[None]]
+
+
+def ours(tokens: int, agents: int) -> Send:
+    from realtime.broadcast import broadcast_prices
+
+    status = FeedStatus(
+        source="simulated", simulated=True, sol_usd=market.SOL_USD, updated_at=datetime.now(UTC), interval_seconds=1.5,
+        tokens=tokens, priced=tokens, errors=[],
+    )  # fmt: skip
+
+    async def send(round_number: int) -> None:
+        now = datetime.now(UTC)
+        prices = [market.price(round_number, number) for number in range(tokens)]
+        quotes = [
+            Quote(market.token(number), price, price * market.SOL_USD, now)
+            for number, price in enumerate(prices)
+        ]
+        await put_prices(quotes, status)
+        await broadcast_prices(quotes)
+
+    return send
+
+
+def tutorial(tokens: int, agents: int) -> Send:
+    held = [(market.agent_id(number, tokens), market.holdings(number, tokens)) for number in range(agents)]
+
+    async def send(round_number: int) -> None:
+        layer = get_channel_layer()
+        timestamp = datetime.now(UTC).isoformat()
+        prices = [market.price(round_number, number) for number in range(tokens)]
+        updates = [
+            {
+                "tokenAddress": market.token(number),
+                "price": float(price),
+                "priceUsd": float(price * market.SOL_USD),
+            }
+            for number, price in enumerate(prices)
+        ]
+        for agent, numbers in held:
+            message = {
+                "type": "price.update",
+                "updates": [updates[n] for n in numbers],
+                "timestamp": timestamp,
+            }
+            await layer.group_send(f"agent_{agent}", message)
+
+    return send
+
+
+class Broadcaster:
+    def __init__(self, way: str) -> None:
+        self._make = {"ours": ours, "tutorial": tutorial}[way]
+
+    async def prepare(self, *, tokens: int, agents: int) -> None:
+        self._send = self._make(tokens, agents)
+        await self._send(market.FIRST_ROUND - 1)  # whoever connects now finds prices in the cache
+
+    async def rounds(self, *, first_round: int, rounds: int, interval_seconds: float) -> Any:
+        """Send them; return when each began (CLOCK_MONOTONIC, which all processes share) and the CPU time it took."""
+        cpu_seconds = time.process_time()
+        begin = time.monotonic()
+        began = []
+        for number in range(rounds):
+            await asyncio.sleep(max(0.0, begin + number * interval_seconds - time.monotonic()))
+            began.append(time.monotonic())
+            await self._send(first_round + number)
+        return {"began": began, "cpu_seconds": time.process_time() - cpu_seconds}
+
+
+async def main() -> None:
+    broadcaster = Broadcaster(sys.argv[1])
+    await obey_async({"prepare": broadcaster.prepare, "rounds": broadcaster.rounds})
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,114 @@
+"""Processes that are told what to do over their standard input, one JSON object a line, and answer likewise."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from queue import Empty, Queue
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PATIENCE_SECONDS = 60.0
+LONGEST_LINE_BYTES = 2**26
+
+
+class ChildError(Exception):
+    """A child process ended, or did not answer in time. The message has its last words."""
+
+
+class Child:
+    """This end: starts the process, asks, and ends it."""
+
+    def __init__(self, module: str, *arguments: str, environment: Mapping[str, str], log: Path) -> None:
+        self._log = log
+        self._answers: Queue[Any] = Queue()
+        with log.open("ab") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=dict(environment),
+                cwd=ROOT,
+                text=True,
+            )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def tell(self, do: str, **command: Any) -> None:
+        """Have it do something; `answer` waits for the outcome."""
+        assert self.process.stdin is not None  # noqa: S101
+        try:
+            self.process.stdin.write(json.dumps({"do": do, **command}) + "\n")
+            self.process.stdin.flush()
+        except OSError:
+            raise ChildError(self._last_words()) from None
+
+    def answer(self, timeout_seconds: float = PATIENCE_SECONDS) -> Any:
+        """Return its next answer. Raises ChildError."""
+        try:
+            answer = self._answers.get(timeout=timeout_seconds)
+        except Empty:
+            raise ChildError(f"no answer within {timeout_seconds:g} s: {self._last_words()}") from None
+        if answer is None:
+            raise ChildError(self._last_words())
+        return answer["answer"]
+
+    def ask(self, do: str, *, timeout_seconds: float = PATIENCE_SECONDS, **command: Any) -> Any:
+        self.tell(do, **command)
+        return self.answer(timeout_seconds)
+
+    def close(self) -> None:
+        assert self.process.stdin is not None  # noqa: S101
+        assert self.process.stdout is not None  # noqa: S101
+        try:
+            self.process.stdin.close()
+            self.process.wait(5)
+        except (OSError, subprocess.TimeoutExpired):
+            self.process.kill()
+            self.process.wait()
+        self._reader.join(5)
+        self.process.stdout.close()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None  # noqa: S101
+        for line in self.process.stdout:
+            self._answers.put(json.loads(line))
+        self._answers.put(None)
+
+    def _last_words(self) -> str:
+        return f"{self._log.name}: {self._log.read_text(errors='replace')[-2000:]}"
+
+
+def say(answer: Any) -> None:
+    """The other end: answer a command."""
+    sys.stdout.write(json.dumps({"answer": answer}) + "\n")
+    sys.stdout.flush()
+
+
+def obey(commands: Mapping[str, Callable[..., Any]]) -> None:
+    """Carry out commands until whoever started this process is gone."""
+    for line in sys.stdin:
+        command = json.loads(line)
+        say(commands[command.pop("do")](**command))
+
+
+async def obey_async(commands: Mapping[str, Callable[..., Awaitable[Any]]]) -> None:
+    """Like `obey`, on an event loop that goes on between commands."""
+    reader = asyncio.StreamReader(limit=LONGEST_LINE_BYTES)
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(0, "rb")
+    )
+    while line := await reader.readline():
+        command = json.loads(line)
+        say(await commands[command.pop("do")](**command))

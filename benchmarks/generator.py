@@ -1,0 +1,295 @@
+"""The load generator: `python -m benchmarks.generator`, a process of its own, told what to do by its parent.
+
+Opens sockets, counts every message of each, and reads a sample of them word for word. On picows, whose frames cost
+a few µs: it must never be what limits a server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import socket
+import time
+from collections.abc import Sequence
+from typing import Any, cast
+
+from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+
+from benchmarks import market
+from benchmarks.children import obey_async
+
+HANDSHAKE_SECONDS = 60.0
+SAMPLE = 97
+"""One message in so many is read whole; a prime, so that no socket is passed over for ever."""
+MOST_PROBLEMS = 5
+SLOW_RECEIVE_BUFFER_BYTES = 8_192
+"""Of sockets that will stop reading: a large one hides it from the server for minutes."""
+ROUND = re.compile(rb'"price": ?0\.(\d{6})')
+MARK = re.compile(rb'"dcaCount":\s?(\d+)')
+
+
+class Load:
+    """All sockets of this process, and what they were sent."""
+
+    def __init__(self) -> None:
+        self.sockets: list[Socket] = []
+        self.ready = 0
+        self.received = 0
+        self.received_bytes = 0
+        self.closed = 0
+        self.problems: list[str] = []
+        self.marks: list[tuple[str, int, float]] = []
+        self.timed = False
+        self.fixed = False
+        self.repeated = 0
+        self.counted: list[Socket] = []
+        self.rounds = 0
+        self.last_round = 0
+        self._began = 0.0
+        self._unfinished = 0
+        self._done = asyncio.Event()
+        self._opened = asyncio.Event()
+        self._cpu_seconds = 0.0
+
+    async def connect(
+        self, *, url: str, first: int, count: int, tokens: int, at_once: int, slow: int = 0
+    ) -> Any:
+        """Open sockets for `count` agents from number `first` on, the first `slow` of them easily blocked.
+
+        Returns once each has its `initial_data`, or after two minutes.
+        """
+        started = time.perf_counter()
+        turn = asyncio.Semaphore(at_once)
+        already = self.ready
+        self._opened.clear()
+
+        async def open_one(number: int, *, easily_blocked: bool) -> None:
+            agent = market.agent_id(number, tokens)
+            options: dict[str, Any] = {}
+            if easily_blocked:
+                options["socket_factory"] = _small_socket
+            async with turn:
+                _, listener = await ws_connect(
+                    lambda: Socket(self, number, agent, tokens),
+                    url.format(agent=agent),
+                    websocket_handshake_timeout=HANDSHAKE_SECONDS,
+                    **options,
+                )
+                await asyncio.wait_for(cast(Socket, listener).begun.wait(), HANDSHAKE_SECONDS)
+
+        outcomes = await asyncio.gather(
+            *(open_one(first + place, easily_blocked=place < slow) for place in range(count)),
+            return_exceptions=True,
+        )
+        failures = [outcome for outcome in outcomes if outcome is not None]
+        for failure in failures[:MOST_PROBLEMS]:
+            self.problem(f"a socket was not opened: {failure!r}")
+        return {"opened": self.ready - already, "failed": len(failures), "seconds": time.perf_counter() - started,
+                "problems": self._take_problems()}  # fmt: skip
+
+    async def expect(
+        self, *, rounds: int, first_round: int, fixed: bool, timed: bool = False, skip: int = 0
+    ) -> Any:
+        """Begin to count: so many rounds for each socket but the first `skip`, from this round on.
+
+        `fixed`: every message is of the first round of all. `timed`: note when each came.
+        """
+        self.fixed, self.timed = fixed, timed
+        self.received = self.received_bytes = self.repeated = 0
+        for each in self.sockets:
+            each.received = 0
+            each.round = first_round - 1
+            each.arrivals = []
+        self.counted = self.sockets[skip:]
+        for each in self.sockets:
+            each.counts = False
+        for each in self.counted:
+            each.counts = True
+            each.done = False
+        self._unfinished = len(self.counted)
+        self.rounds, self.last_round = rounds, first_round + rounds - 1
+        self._done.clear()
+        self._cpu_seconds = time.process_time()
+        self._began = time.perf_counter()
+        return None
+
+    async def trigger(self, **command: Any) -> Any:
+        """Have a server that makes its own prices send rounds of them."""
+        self.sockets[0].say(json.dumps({"type": "run", **command}))
+        return None
+
+    async def finish(self, *, timeout_seconds: float) -> Any:
+        """Wait until everything expected has come, or no longer; return the count and what was wrong."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._done.wait(), timeout_seconds)
+        elapsed = time.perf_counter() - self._began
+        odd = [each for each in self.counted if not each.done]
+        if odd:
+            self.problem(
+                f"{len(odd)} of {len(self.counted)} sockets have not heard the last round: the first heard"
+                f" {odd[0].received} of {self.rounds}"
+            )
+        return {
+            "delivered": self.received,
+            "skipped": self.rounds * len(self.counted) - self.received,
+            "repeated": self.repeated,
+            "bytes": self.received_bytes,
+            "seconds": elapsed,
+            "busy": (time.process_time() - self._cpu_seconds) / elapsed,
+            "arrivals": [each.arrivals for each in self.counted] if self.timed else [],
+            "problems": self._take_problems(),
+        }
+
+    async def marks_seen(self, *, count: int, timeout_seconds: float) -> Any:
+        """Wait for so many position events; return whose, which, and when each came."""
+        end = time.monotonic() + timeout_seconds
+        while len(self.marks) < count and time.monotonic() < end:  # noqa: ASYNC110  a look costs nothing here
+            await asyncio.sleep(0.02)
+        marks, self.marks = self.marks, []
+        return {"marks": marks, "problems": self._take_problems()}
+
+    async def pause(self, *, count: int) -> Any:
+        """Let the first sockets read no more."""
+        for each in self.sockets[:count]:
+            each.transport.underlying_transport.pause_reading()
+        return None
+
+    async def resume(self, *, count: int) -> Any:
+        for each in self.sockets[:count]:
+            each.transport.underlying_transport.resume_reading()
+        return None
+
+    async def disconnect(self) -> Any:
+        """Close every socket."""
+        leaving, self.sockets, self.ready = self.sockets, [], 0
+        for each in leaving:
+            each.leaving = True
+            each.transport.disconnect()
+        await asyncio.gather(*(each.transport.wait_disconnected() for each in leaving))
+        return None
+
+    def count(self, size_bytes: int, *, done: bool) -> None:
+        """Take note of a round that reached a socket; `done` where it was the last for it."""
+        self.received += 1
+        self.received_bytes += size_bytes
+        if done:
+            self._unfinished -= 1
+            if not self._unfinished:
+                self._done.set()
+
+    def problem(self, text: str) -> None:
+        if len(self.problems) < MOST_PROBLEMS:
+            self.problems.append(text)
+
+    def _take_problems(self) -> list[str]:
+        problems, self.problems = self.problems, []
+        return problems
+
+
+class Socket(WSListener):
+    """One agent's client."""
+
+    transport: WSTransport
+
+    def __init__(self, load: Load, number: int, agent: str, tokens: int) -> None:
+        self.load = load
+        self.agent = agent
+        self.received = 0
+        self.round = 0
+        """The last one that came."""
+        self.counts = False
+        self.done = False
+        self.leaving = False
+        self.arrivals: list[float] = []
+        self.begun = asyncio.Event()
+        self._held = {market.token(held): held for held in market.holdings(number, tokens)}
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self.transport = transport
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type is not WSMsgType.TEXT:
+            if frame.msg_type is WSMsgType.CLOSE and not self.leaving:
+                self.load.problem(f"a socket was closed: {frame.get_close_code()} {frame.get_close_reason()}")
+            return
+        payload = frame.get_payload_as_bytes()
+        kind = payload[:40]
+        if b"price_update_batch" in kind:
+            if self.counts:
+                self._prices(payload)
+        elif b"position_update" in kind:
+            mark = MARK.search(payload)
+            self.load.marks.append((self.agent, int(mark[1]) if mark else -1, time.monotonic()))
+        elif b'"ping"' in kind:
+            self.say('{"type":"pong","timestamp":"2026-11-25T09:00:00.000Z"}')
+        elif b"initial_data" in kind:
+            self.load.sockets.append(self)
+            self.load.ready += 1
+            self.begun.set()
+        elif b'"error"' in kind or b'"closing"' in kind:
+            self.load.problem(payload.decode()[:200])
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        if not self.leaving:
+            self.load.problem("a socket ended")
+
+    def say(self, text: str) -> None:
+        self.transport.send(WSMsgType.TEXT, text.encode())
+
+    def _prices(self, payload: bytes) -> None:
+        found = ROUND.search(payload)
+        of = int(found[1]) if found else -1
+        if not self.load.fixed:
+            if of == self.round or payload.count(b'"tokenAddress"') < len(self._held):
+                self.load.repeated += 1  # costs its server, and counts for nothing
+                return
+            if of < self.round:
+                self.load.problem(f"agent {self.agent} was sent round {of} after round {self.round}")
+            self.round = of
+        self.received += 1
+        self.done = self.received == self.load.rounds if self.load.fixed else of == self.load.last_round
+        if self.load.timed:
+            self.arrivals.append(time.monotonic())
+        if self.load.received % SAMPLE == 0:
+            self._read(payload, of)
+        self.load.count(len(payload), done=self.done)
+
+    def _read(self, payload: bytes, round_number: int) -> None:
+        updates = json.loads(payload)["data"]["updates"]
+        if sorted(update["tokenAddress"] for update in updates) != sorted(self._held):
+            self.load.problem(f"agent {self.agent} was sent tokens that are not its own: {payload[:300]!r}")
+            return
+        for update in updates:
+            if not market.is_price(float(update["price"]), round_number, self._held[update["tokenAddress"]]):
+                self.load.problem(f"agent {self.agent}: {update} is not the price of round {round_number}")
+
+
+def _small_socket(_: Any) -> socket.socket:
+    made = socket.socket()
+    made.setblocking(False)  # noqa: FBT003  it has no name
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW_RECEIVE_BUFFER_BYTES)
+    return made
+
+
+def _commands(load: Load) -> dict[str, Any]:
+    names: Sequence[str] = (
+        "connect",
+        "expect",
+        "trigger",
+        "finish",
+        "marks_seen",
+        "pause",
+        "resume",
+        "disconnect",
+    )
+    return {name: getattr(load, name) for name in names}
+
+
+async def main() -> None:
+    await obey_async(_commands(Load()))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,113 @@
+"""What a workload found: figures with their spread, verdicts on what must hold, and how both read."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+
+class Spread(NamedTuple):
+    """One figure, measured several times."""
+
+    median: float
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        return cls(statistics.median(values), min(values), max(values))
+
+    def text(self, decimals: int = 1) -> str:
+        return f"{self.median:,.{decimals}f} ({self.least:,.{decimals}f}–{self.most:,.{decimals}f})"
+
+
+class Verdict(NamedTuple):
+    """Something that must hold, and whether it does."""
+
+    bar: str
+    figures: str
+    """What was measured, as the reader would work it out."""
+    holds: bool | None
+    """None where a row is missing that it needs."""
+
+    def text(self) -> str:
+        word = {True: "holds", False: "FALLS SHORT", None: "not measured"}[self.holds]
+        return f"{word}: {self.bar} ({self.figures})"
+
+
+class Bar(NamedTuple):
+    """One line of a chart."""
+
+    label: str
+    spread: Spread
+    ours: bool
+
+
+@dataclass(slots=True)
+class Chart:
+    title: str
+    unit: str
+    bars: list[Bar]
+    logarithmic: bool = False
+
+
+@dataclass(slots=True)
+class Report:
+    """All of one workload. Goes through JSON and back, so that the document can be written anew without measuring."""
+
+    name: str
+    title: str
+    columns: list[str]
+    rows: list[list[str]] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    chart: Chart | None = None
+    void: list[str] = field(default_factory=list)
+    """Rows that are missing or whose messages were not complete and right, and why."""
+    figures: dict[str, float] = field(default_factory=dict)
+    """Unit costs, for the capacity model."""
+    when: str = ""
+    machine: str = ""
+    versions: str = ""
+    command: str = ""
+
+    def table(self) -> str:
+        lines = [self.columns, ["---", *["--:"] * (len(self.columns) - 1)], *self.rows]
+        return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+    def text(self) -> str:
+        parts = [
+            self.table(),
+            *(f"void: {line}" for line in self.void),
+            *(each.text() for each in self.verdicts),
+        ]
+        return "\n".join([parts[0], "", *parts[1:]])
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Report:
+        report = cls(**data)
+        report.verdicts = [Verdict(*each) for each in report.verdicts]
+        if report.chart is not None:
+            chart: Any = report.chart
+            bars = [Bar(label, Spread(*spread), ours) for label, spread, ours in chart["bars"]]
+            report.chart = Chart(chart["title"], chart["unit"], bars, chart["logarithmic"])
+        return report
+
+
+def at_most(bar: str, value: float | None, limit: float, *, figures: str = "") -> Verdict:
+    """Return whether a value keeps a bar; None is a value that is missing."""
+    if value is None:
+        return Verdict(bar, figures or "a row is missing", None)
+    return Verdict(bar, figures or f"{value:.2f}", value <= limit)
+
+
+def ratio(costs: dict[str, Spread], of: str, to: str) -> tuple[float | None, str]:
+    """Return how many times as much one row costs as another, by medians, and how that was worked out."""
+    if of not in costs or to not in costs:
+        return None, "a row is missing"
+    value = costs[of].median / costs[to].median
+    return value, f"{costs[of].median:.1f} / {costs[to].median:.1f} = {value:.2f}"

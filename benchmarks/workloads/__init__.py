@@ -1,0 +1,94 @@
+"""What is measured. Each module has one `run(stage, options) -> Report`."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.children import ChildError
+from benchmarks.report import Report, Spread
+from benchmarks.rows import BY_NAME, MissingError, Row
+from benchmarks.stage import Measured, Side, Stage
+
+MOST_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says."""
+
+    quick: bool = False
+    rows: frozenset[str] = frozenset()
+    """Only these; all where it is empty."""
+    repetitions: int | None = None
+    sockets: int | None = None
+    rounds: int | None = None
+
+    def pick(self, names: Iterable[str]) -> list[Row]:
+        return [BY_NAME[name] for name in names if not self.rows or name in self.rows]
+
+    def times(self, usual: int, quick: int) -> int:
+        return self.repetitions or (quick if self.quick else usual)
+
+
+def note(text: str) -> None:
+    """Say how far it is."""
+    sys.stderr.write(f"  {text}\n")
+    sys.stderr.flush()
+
+
+def raise_sides(
+    stage: Stage, rows: Sequence[Row], report: Report, *, sockets: int, tokens: int, **options: Any
+) -> list[Side]:
+    """Start these rows; what cannot be started is void, and says why."""
+    sides = []
+    for row in rows:
+        note(f"starting {row.name}, {sockets} sockets")
+        try:
+            sides.append(stage.side(row, sockets=sockets, tokens=tokens, **options))
+        except (ChildError, MissingError) as error:
+            report.void.append(f"{row.title}: {error}")
+            note(f"void: {row.name}: {error}")
+    return sides
+
+
+class Costs:
+    """Measurements by row, void as soon as a message was wrong or did not come."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._costs: dict[str, list[float]] = {}
+        self.bytes: dict[str, float] = {}
+        self.repeated: dict[str, int] = {}
+        self._void: set[str] = set()
+
+    def add(self, name: str, measure: Callable[[], Measured]) -> None:
+        """Measure, and once more where other work on the machine made this server skip rounds."""
+        measured = measure()
+        for _ in range(MOST_TRIES - 1):
+            if measured.problems or not measured.skipped:
+                break
+            note(f"{name}: {measured.skipped} prices were skipped, as for slow clients; measured again")
+            measured = measure()
+        if measured.skipped:
+            measured.problems.append(f"{measured.skipped} prices were skipped")
+        if measured.problems:
+            if name not in self._void:
+                self._report.void.append(f"{name}: {'; '.join(measured.problems)}")
+                note(f"void: {name}: {measured.problems[0]}")
+            self._void.add(name)
+            return
+        self._costs.setdefault(name, []).append(measured.cost_us)
+        self.repeated[name] = self.repeated.get(name, 0) + measured.repeated
+        self.bytes[name] = measured.bytes / measured.delivered
+
+    def spreads(self) -> dict[str, Spread]:
+        return {name: Spread.of(values) for name, values in self._costs.items() if name not in self._void}
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """Return a percentile by linear interpolation."""
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
