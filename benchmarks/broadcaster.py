@@ -27,7 +27,7 @@ from positions.prices.quotes import Quote  # noqa: E402
 Send = Callable[[int], Awaitable[None]]
 
 
-def ours(tokens: int, agents: int) -> Send:
+def ours(tokens: int, agents: range) -> Send:
     from realtime.broadcast import broadcast_prices
 
     status = FeedStatus(
@@ -48,8 +48,8 @@ def ours(tokens: int, agents: int) -> Send:
     return send
 
 
-def tutorial(tokens: int, agents: int) -> Send:
-    held = [(market.agent_id(number, tokens), market.holdings(number, tokens)) for number in range(agents)]
+def tutorial(tokens: int, agents: range) -> Send:
+    held = [(market.agent_id(number, tokens), market.holdings(number, tokens)) for number in agents]
 
     async def send(round_number: int) -> None:
         layer = get_channel_layer()
@@ -78,8 +78,8 @@ class Broadcaster:
     def __init__(self, way: str) -> None:
         self._make = {"ours": ours, "tutorial": tutorial}[way]
 
-    async def prepare(self, *, tokens: int, agents: int) -> None:
-        self._send = self._make(tokens, agents)
+    async def prepare(self, *, tokens: int, first: int, agents: int) -> None:
+        self._send = self._make(tokens, range(first, first + agents))
         await self._send(market.FIRST_ROUND - 1)  # whoever connects now finds prices in the cache
 
     async def rounds(self, *, first_round: int, rounds: int, interval_seconds: float) -> Any:

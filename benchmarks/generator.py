@@ -9,32 +9,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import re
 import socket
 import time
 from collections.abc import Sequence
 from typing import Any, cast
 
-from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import ws_connect
 
 from benchmarks import market
 from benchmarks.children import obey_async
+from benchmarks.client import Client
 
 HANDSHAKE_SECONDS = 60.0
-SAMPLE = 97
-"""One message in so many is read whole; a prime, so that no socket is passed over for ever."""
 MOST_PROBLEMS = 5
 SLOW_RECEIVE_BUFFER_BYTES = 8_192
 """Of sockets that will stop reading: a large one hides it from the server for minutes."""
-ROUND = re.compile(rb'"price": ?0\.(\d{6})')
-MARK = re.compile(rb'"dcaCount":\s?(\d+)')
 
 
 class Load:
     """All sockets of this process, and what they were sent."""
 
     def __init__(self) -> None:
-        self.sockets: list[Socket] = []
+        self.sockets: list[Client] = []
         self.ready = 0
         self.received = 0
         self.received_bytes = 0
@@ -44,7 +40,7 @@ class Load:
         self.timed = False
         self.fixed = False
         self.repeated = 0
-        self.counted: list[Socket] = []
+        self.counted: list[Client] = []
         self.rounds = 0
         self.last_round = 0
         self._began = 0.0
@@ -72,12 +68,12 @@ class Load:
                 options["socket_factory"] = _small_socket
             async with turn:
                 _, listener = await ws_connect(
-                    lambda: Socket(self, number, agent, tokens),
+                    lambda: Client(self, number, agent, tokens),
                     url.format(agent=agent),
                     websocket_handshake_timeout=HANDSHAKE_SECONDS,
                     **options,
                 )
-                await asyncio.wait_for(cast(Socket, listener).begun.wait(), HANDSHAKE_SECONDS)
+                await asyncio.wait_for(cast(Client, listener).begun.wait(), HANDSHAKE_SECONDS)
 
         outcomes = await asyncio.gather(
             *(open_one(first + place, easily_blocked=place < slow) for place in range(count)),
@@ -142,9 +138,9 @@ class Load:
             "problems": self._take_problems(),
         }
 
-    async def marks_seen(self, *, count: int, timeout_seconds: float) -> Any:
+    async def marks_seen(self, *, count: int, wait_seconds: float) -> Any:
         """Wait for so many position events; return whose, which, and when each came."""
-        end = time.monotonic() + timeout_seconds
+        end = time.monotonic() + wait_seconds
         while len(self.marks) < count and time.monotonic() < end:  # noqa: ASYNC110  a look costs nothing here
             await asyncio.sleep(0.02)
         marks, self.marks = self.marks, []
@@ -186,84 +182,6 @@ class Load:
     def _take_problems(self) -> list[str]:
         problems, self.problems = self.problems, []
         return problems
-
-
-class Socket(WSListener):
-    """One agent's client."""
-
-    transport: WSTransport
-
-    def __init__(self, load: Load, number: int, agent: str, tokens: int) -> None:
-        self.load = load
-        self.agent = agent
-        self.received = 0
-        self.round = 0
-        """The last one that came."""
-        self.counts = False
-        self.done = False
-        self.leaving = False
-        self.arrivals: list[float] = []
-        self.begun = asyncio.Event()
-        self._held = {market.token(held): held for held in market.holdings(number, tokens)}
-
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        self.transport = transport
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if frame.msg_type is not WSMsgType.TEXT:
-            if frame.msg_type is WSMsgType.CLOSE and not self.leaving:
-                self.load.problem(f"a socket was closed: {frame.get_close_code()} {frame.get_close_reason()}")
-            return
-        payload = frame.get_payload_as_bytes()
-        kind = payload[:40]
-        if b"price_update_batch" in kind:
-            if self.counts:
-                self._prices(payload)
-        elif b"position_update" in kind:
-            mark = MARK.search(payload)
-            self.load.marks.append((self.agent, int(mark[1]) if mark else -1, time.monotonic()))
-        elif b'"ping"' in kind:
-            self.say('{"type":"pong","timestamp":"2026-11-25T09:00:00.000Z"}')
-        elif b"initial_data" in kind:
-            self.load.sockets.append(self)
-            self.load.ready += 1
-            self.begun.set()
-        elif b'"error"' in kind or b'"closing"' in kind:
-            self.load.problem(payload.decode()[:200])
-
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
-        if not self.leaving:
-            self.load.problem("a socket ended")
-
-    def say(self, text: str) -> None:
-        self.transport.send(WSMsgType.TEXT, text.encode())
-
-    def _prices(self, payload: bytes) -> None:
-        found = ROUND.search(payload)
-        of = int(found[1]) if found else -1
-        if not self.load.fixed:
-            if of == self.round or payload.count(b'"tokenAddress"') < len(self._held):
-                self.load.repeated += 1  # costs its server, and counts for nothing
-                return
-            if of < self.round:
-                self.load.problem(f"agent {self.agent} was sent round {of} after round {self.round}")
-            self.round = of
-        self.received += 1
-        self.done = self.received == self.load.rounds if self.load.fixed else of == self.load.last_round
-        if self.load.timed:
-            self.arrivals.append(time.monotonic())
-        if self.load.received % SAMPLE == 0:
-            self._read(payload, of)
-        self.load.count(len(payload), done=self.done)
-
-    def _read(self, payload: bytes, round_number: int) -> None:
-        updates = json.loads(payload)["data"]["updates"]
-        if sorted(update["tokenAddress"] for update in updates) != sorted(self._held):
-            self.load.problem(f"agent {self.agent} was sent tokens that are not its own: {payload[:300]!r}")
-            return
-        for update in updates:
-            if not market.is_price(float(update["price"]), round_number, self._held[update["tokenAddress"]]):
-                self.load.problem(f"agent {self.agent}: {update} is not the price of round {round_number}")
 
 
 def _small_socket(_: Any) -> socket.socket:

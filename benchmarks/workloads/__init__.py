@@ -11,7 +11,8 @@ from typing import Any
 from benchmarks.children import ChildError
 from benchmarks.report import Report, Spread
 from benchmarks.rows import BY_NAME, MissingError, Row
-from benchmarks.stage import Measured, Side, Stage
+from benchmarks.side import Measured, Side
+from benchmarks.stage import Stage
 
 MOST_TRIES = 3
 

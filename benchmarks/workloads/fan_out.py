@@ -6,7 +6,8 @@ from functools import partial
 
 from benchmarks.report import Bar, Chart, Report, Spread, Verdict, at_most, ratio
 from benchmarks.rows import BY_NAME, ROWS, Row
-from benchmarks.stage import Stage, default_interval
+from benchmarks.side import default_interval
+from benchmarks.stage import Stage
 from benchmarks.workloads import Costs, Options, note, raise_sides
 
 SOCKETS = 1_000

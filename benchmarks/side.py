@@ -1,0 +1,206 @@
+"""One row's processes: servers, their clients, and whoever sends prices to them; and rounds of prices through all."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import redis
+
+from benchmarks import market
+from benchmarks.children import ROOT, Child, ChildError
+from benchmarks.machine import cpu_seconds, resident_bytes
+from benchmarks.rows import CORE, Row
+from tests.live import free_port
+
+if TYPE_CHECKING:
+    from benchmarks.stage import Stage
+    from tests.reliability.machines import Valkey
+
+START_SECONDS = 40.0
+SETTLED_SECONDS = 0.5
+AT_ONCE = 40
+"""Clients that connect at the same time, where connecting is not what is measured."""
+
+
+@dataclass(slots=True)
+class Process:
+    """One server process and its clients."""
+
+    server: subprocess.Popen[bytes]
+    generator: Child
+    url: str
+    first_agent: int
+    log: Path
+
+
+@dataclass(slots=True)
+class Measured:
+    """What came of some rounds."""
+
+    delivered: int
+    skipped: int
+    """Rounds that a socket never heard of because a newer one came."""
+    repeated: int
+    """Messages that said a part of a round, or all of it once more: they count for nothing, and cost."""
+    bytes: int
+    cpu_seconds: float
+    """Of the server processes."""
+    problems: list[str]
+    arrivals: list[list[float]] = field(default_factory=list)
+    """When each counted socket got each round, where it was asked for."""
+    began: list[float] = field(default_factory=list)
+    """When each round was sent, likewise."""
+
+    @property
+    def cost_us(self) -> float:
+        """CPU microseconds for a delivered message."""
+        return 1e6 * self.cpu_seconds / max(self.delivered, 1)
+
+
+class Side:
+    """One row's processes, and rounds of prices through them."""
+
+    def __init__(self, stage: Stage, row: Row, *, sockets: int, tokens: int) -> None:
+        self.stage = stage
+        self.row = row
+        self.bot: Child | None = None
+        self.sockets = sockets
+        self.tokens = tokens
+        self.broadcaster: Child | None = None
+        self.processes: list[Process] = []
+        self._round = market.FIRST_ROUND
+        self._environment = {**row.environment(), "BENCHMARK_TOKENS": str(tokens)}
+        self._valkey: Valkey | None = None
+        if not row.makes_its_prices:
+            self._valkey = stage.start_valkey()
+            self._environment["REDIS_URL"] = self._valkey.url
+            self.valkey = redis.Redis.from_url(self._valkey.url)
+            way = "ours" if row.way == "ours" else "tutorial"
+            self.broadcaster = stage.child("benchmarks.broadcaster", way, environment=self._environment)
+
+    def start_server(self, *, first_agent: int) -> None:
+        port = free_port()
+        log = self.stage.log(self.row.name)
+        environment = {**self.stage.environment, **self._environment}
+        with log.open("ab") as output:
+            server = subprocess.Popen(
+                self.row.command(port), env=environment, cwd=ROOT, stdout=output, stderr=output
+            )
+        url = f"ws://127.0.0.1:{port}/ws?token={self.stage.token}&agentId={{agent}}"
+        generator = self.stage.child("benchmarks.generator", environment={})
+        self.processes.append(Process(server, generator, url, first_agent, log))
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise ChildError(f"{self.row.name} did not start: {log.read_text()[-2000:]}")
+            time.sleep(0.05)  # between two looks at a condition
+
+    def connect(self, sockets: int, *, first: int = 0, at_once: int = AT_ONCE, slow: int = 0) -> list[Any]:
+        """Open sockets first … first + `sockets` of each process; return what each generator says of it."""
+        for process in self.processes:
+            process.generator.tell(
+                "connect", url=process.url, first=process.first_agent + first, count=sockets, tokens=self.tokens,
+                at_once=at_once, slow=slow,
+            )  # fmt: skip
+        answers = [process.generator.answer(180) for process in self.processes]
+        problems = [problem for answer in answers for problem in answer["problems"]]
+        if problems and at_once == AT_ONCE:
+            raise ChildError("; ".join(problems))
+        return answers
+
+    def cpu_seconds(self) -> float:
+        return sum(cpu_seconds(process.server.pid) for process in self.processes)
+
+    def next_round(self, count: int) -> int:
+        """Return the number of the first of `count` rounds to come."""
+        first, self._round = self._round, self._round + count
+        return first
+
+    def rounds(self, count: int, interval_seconds: float, *, timed: bool = False, skip: int = 0) -> Measured:
+        """Send so many rounds of prices; return once all has come, or long after it should have."""
+        first = self.next_round(count)
+        fixed = self.row.way in {"floor", "limit"}
+        for process in self.processes:
+            process.generator.ask(
+                "expect", rounds=count, first_round=first, fixed=fixed, timed=timed, skip=skip
+            )
+        before = self.cpu_seconds()
+        began: list[float] = []
+        command = {"first_round": first, "rounds": count, "interval_seconds": interval_seconds}
+        if self.broadcaster is not None:
+            self.broadcaster.tell("rounds", **command)
+        else:
+            for process in self.processes:
+                process.generator.ask("trigger", **command)
+        # A row that cannot keep up gets the time that it needs; one that has lost a message, no more.
+        patience = 10.0 + count * interval_seconds * 2
+        for process in self.processes:
+            process.generator.tell("finish", timeout_seconds=patience)
+        answers = [process.generator.answer(patience + 30) for process in self.processes]
+        spent = self.cpu_seconds() - before
+        if self.broadcaster is not None:
+            began = self.broadcaster.answer(patience + 60)["began"]
+        problems = [problem for answer in answers for problem in answer["problems"]]
+        busy = max(answer["busy"] for answer in answers)
+        if busy > 0.9:
+            problems.append(f"the load generator was {busy:.0%} busy: it may be what was measured")
+        return Measured(
+            delivered=sum(answer["delivered"] for answer in answers),
+            skipped=sum(answer["skipped"] for answer in answers),
+            repeated=sum(answer["repeated"] for answer in answers),
+            bytes=sum(answer["bytes"] for answer in answers),
+            cpu_seconds=spent,
+            problems=problems,
+            arrivals=[arrivals for answer in answers for arrivals in answer["arrivals"]],
+            began=began,
+        )
+
+    def start_bot(self) -> Child:
+        """Start a process that writes to the database as this row's do."""
+        self.bot = self.stage.child("benchmarks.bot", environment=self._environment)
+        return self.bot
+
+    def settle(self) -> None:
+        """Wait until the servers have nothing left to do, 30 s at most."""
+        deadline = time.monotonic() + 30
+        before = self.cpu_seconds()
+        while time.monotonic() < deadline:
+            time.sleep(SETTLED_SECONDS)
+            now = self.cpu_seconds()
+            if now - before < 0.02 * SETTLED_SECONDS * len(self.processes):
+                return
+            before = now
+
+    def resident_bytes(self) -> int:
+        return sum(resident_bytes(process.server.pid) for process in self.processes)
+
+    def close(self) -> None:
+        for process in self.processes:
+            if process.server.poll() is None:
+                process.server.kill()
+                process.server.wait()
+            process.generator.close()
+        for child in (self.broadcaster, self.bot):
+            if child is not None:
+                child.close()
+        self.processes = []
+        self.broadcaster = self.bot = None
+        if self._valkey is not None:
+            self.valkey.close()
+            self._valkey.close()
+            self._valkey = None
+
+
+def default_interval(row: Row) -> float:
+    """Return seconds between two rounds of 1,000 messages: ten a second, and what the tutorial way can do."""
+    if row.way != "tutorial":
+        return 0.1
+    return 3.0 if row.layer == CORE else 1.0
