@@ -32,7 +32,7 @@ import django  # noqa: E402
 
 django.setup()
 
-from benchmarks import machine  # noqa: E402
+from benchmarks import document, machine  # noqa: E402
 from benchmarks.report import Report  # noqa: E402
 from benchmarks.rows import BY_NAME, versions  # noqa: E402
 from benchmarks.stage import Stage  # noqa: E402
@@ -48,6 +48,7 @@ def run(workload: str, options: Options, command: str) -> Report:
     module = importlib.import_module(f"benchmarks.workloads.{workload.replace('-', '_')}")
     with Stage(FOLDER / workload) as stage:
         report: Report = module.run(stage, options)
+        report.void = [line.replace(f"{FOLDER}/", "") for line in report.void]
     shutil.rmtree(FOLDER / workload, ignore_errors=True)
     sys.stderr.write(f"  took {time.perf_counter() - started:.0f} s\n")
     report.when = datetime.now(UTC).date().isoformat()
@@ -63,10 +64,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(WORKLOADS)}; all without"
     )
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, smaller; writes no document")
-    parser.add_argument("--rows", default="", metavar="ROW,…", help=f"only these, of {', '.join(BY_NAME)}")
-    parser.add_argument("--repetitions", type=int, metavar="N")
-    parser.add_argument("--sockets", type=int, metavar="N")
-    parser.add_argument("--rounds", type=int, metavar="N")
+    parser.add_argument(
+        "--rows", default="", metavar="ROW,…", help=f"only these, of {', '.join(BY_NAME)}; writes no document"
+    )
+    parser.add_argument("--repetitions", type=int, metavar="N", help="measure each row so often")
+    parser.add_argument("--sockets", type=int, metavar="N", help="so many sockets; writes no document")
+    parser.add_argument(
+        "--rounds", type=int, metavar="N", help="so many rounds of prices; writes no document"
+    )
     options = parser.parse_args(arguments)
     options.rows = frozenset(filter(None, options.rows.split(",")))
     for what, given, known in (("workload", options.workloads, WORKLOADS), ("row", options.rows, BY_NAME)):
@@ -82,11 +87,13 @@ def main() -> None:
     options = Options(
         arguments.quick, arguments.rows, arguments.repetitions, arguments.sockets, arguments.rounds
     )
-    command = " ".join(["python -m benchmarks", *sys.argv[1:]])
+    command = f'make bench ARGS="{" ".join(sys.argv[1:])}"' if sys.argv[1:] else "make bench"
     for workload in arguments.workloads or WORKLOADS:
         report = run(workload, options, command)
         sys.stdout.write(f"\n{report.title}\n\n{report.text()}\n")
         sys.stdout.flush()
+        if not arguments.quick and not (arguments.rows or arguments.sockets or arguments.rounds):
+            document.write([report])  # at once: a later workload that fails takes nothing from this one
     sys.stdout.write(f"\n{machine.describe()}\n{versions()}\n")
 
 

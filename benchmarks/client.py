@@ -51,7 +51,7 @@ class Client(WSListener):
         kind = payload[:40]
         if b"price_update_batch" in kind:
             if self.counts:
-                self._prices(payload)
+                self.prices(payload)
         elif b"position_update" in kind:
             mark = MARK.search(payload)
             self.load.marks.append((self.agent, int(mark[1]) if mark else -1, time.monotonic()))
@@ -71,7 +71,8 @@ class Client(WSListener):
     def say(self, text: str) -> None:
         self.transport.send(WSMsgType.TEXT, text.encode())
 
-    def _prices(self, payload: bytes) -> None:
+    def prices(self, payload: bytes) -> None:
+        """Take in a price message."""
         found = ROUND.search(payload)
         of = int(found[1]) if found else -1
         if not self.load.fixed:

@@ -43,13 +43,13 @@ def is_price(value: float, round_number: int, token_number: int) -> bool:
     return round(value * 1e11) == round_number * _SCALE + token_number + 1
 
 
-def prebuilt(number: int, tokens: int) -> str:
+def prebuilt(number: int, tokens: int, round_number: int = FIRST_ROUND) -> str:
     """Return the message that bare servers send an agent, round after round: as long as this project's."""
     updates = [
         {
             "tokenAddress": token(held),
-            "price": float(price(FIRST_ROUND, held)),
-            "priceUsd": float(price(FIRST_ROUND, held) * SOL_USD),
+            "price": float(price(round_number, held)),
+            "priceUsd": float(price(round_number, held) * SOL_USD),
         }
         for held in holdings(number, tokens)
     ]

@@ -15,6 +15,8 @@ TOKENS = 200
 COUNTED = 50
 """Clients of the small storm in which statements are counted: PostgreSQL's log would slow the large one."""
 MOST_STATEMENTS = 3
+HEALING_ASIDE = 1.1
+"""MGETs a connect: healing may ask once or twice meanwhile."""
 ROWS = (
     "ours-daphne",
     "ours-uvicorn",
@@ -38,7 +40,9 @@ def run(stage: Stage, options: Options) -> Report:
         ],
     )
     sockets = options.sockets or (200 if options.quick else SOCKETS)
-    sides = raise_sides(stage, options.pick(ROWS), report, sockets=sockets, tokens=TOKENS, connected=False)
+    sides = raise_sides(
+        stage, options.pick(ROWS), report, sockets=max(sockets, COUNTED), tokens=TOKENS, connected=False
+    )
     counts = {side.row.name: _count(side) for side in sides}
     seconds: dict[str, list[float]] = {}
     cpu: dict[str, list[float]] = {}
@@ -84,10 +88,10 @@ def _count(side: Side) -> tuple[float, float]:
     note(f"{side.row.name}: counting statements")
     before = _mgets(side)
     with side.stage.statements() as statements:
-        _storm(side, COUNTED)
+        opened = _storm(side, COUNTED)["opened"]
         side.processes[0].generator.ask("disconnect")
         side.settle()
-    return len(statements) / COUNTED, (_mgets(side) - before) / COUNTED
+    return len(statements) / opened, (_mgets(side) - before) / opened
 
 
 def _mgets(side: Side) -> int:
@@ -112,5 +116,5 @@ def _verdicts(
         verdicts.append(
             at_most(f"{title}: at most {MOST_STATEMENTS} statements a connect", statements, MOST_STATEMENTS)
         )
-        verdicts.append(at_most(f"{title}: prices are read in one MGET", mgets, 1.0))
+        verdicts.append(at_most(f"{title}: prices are read in one MGET", mgets, HEALING_ASIDE))
     return verdicts

@@ -1,0 +1,154 @@
+"""The capacity model: from the measured unit costs to processes, bandwidth and queries, up to a million sockets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from benchmarks.report import Report
+
+BUSY = 0.6
+"""How much of a core a server process may use on average: rounds come in bursts, and clients come back in storms."""
+HEALING_SECONDS = 5.0
+"""NEXGENT_HEALING_SECONDS."""
+CONNECTS_PER_SOCKET_HOUR = 2.0
+"""Access tokens last 30 minutes; a client that does not refresh its token comes back as often."""
+CONNECTIONS = 12
+"""NEXGENT_DATABASE_POOL_MAX."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitCosts:
+    """What was measured, of one server."""
+
+    message_us: float
+    """A delivered price message of ten tokens, with all its share of a round."""
+    message_bytes: float
+    token_us: float
+    """A token in a round, for each process: decoding and encoding it."""
+    token_bytes: float
+    """A token in a round, from Valkey to each process."""
+    socket_kb: float
+    process_mb: float
+    connect_ms: float
+    statements: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    sockets: int
+    tokens: int
+    rounds_per_second: float
+    events_per_second: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    processes: int
+    sockets_per_process: int
+    memory_gb: float
+    valkey_mb_per_second: float
+    out_gbit_per_second: float
+    statements_per_second: float
+    connections: int
+
+
+def unit_costs(reports: Mapping[str, Report], row: str = "ours-uvicorn") -> UnitCosts | None:
+    """Read them out of the reports; None where one is missing."""
+    figures = {name: value for report in reports.values() for name, value in report.figures.items()}
+    cells = {
+        (int(words[3]), int(words[5])): value
+        for name, value in figures.items()
+        if (words := name.split())[:3] == [row, "us", "at"]
+    }
+    kilobytes = {
+        (int(words[4]), int(words[6])): value
+        for name, value in figures.items()
+        if (words := name.split())[:4] == [row, "valkey", "kB", "at"]
+    }
+    wanted = (
+        f"{row} bytes",
+        f"{row} kB a socket",
+        f"{row} MB",
+        f"{row} ms a connect",
+        f"{row} statements a connect",
+    )
+    pairs = [(few, many) for few in cells for many in cells if few[0] == many[0] and few[1] < many[1]]
+    if not pairs or not cells or any(name not in figures for name in wanted):
+        return None
+    few, many = max(pairs, key=lambda pair: pair[1][1] - pair[0][1])
+    sockets, more = few[0], many[1] - few[1]
+    token_us = max(0.0, (cells[many] - cells[few]) * sockets / more)
+    return UnitCosts(
+        message_us=cells[few] - token_us * few[1] / sockets,
+        message_bytes=figures[f"{row} bytes"],
+        token_us=token_us,
+        token_bytes=1e3 * kilobytes[many] / many[1],
+        socket_kb=figures[f"{row} kB a socket"],
+        process_mb=figures[f"{row} MB"],
+        connect_ms=figures[f"{row} ms a connect"],
+        statements=figures[f"{row} statements a connect"],
+    )
+
+
+def needs(load: Load, costs: UnitCosts) -> Needs:
+    """Return what a load needs, every agent being told ten prices a round.
+
+    A core's budget: rounds · (tokens · token cost + sockets · message cost) + connects = BUSY, solved for the sockets
+    of one process.
+    """
+    per_socket = load.rounds_per_second * costs.message_us / 1e6
+    per_socket += CONNECTS_PER_SOCKET_HOUR / 3600 * costs.connect_ms / 1e3
+    fixed = load.rounds_per_second * load.tokens * costs.token_us / 1e6
+    if fixed >= BUSY:
+        raise ValueError("a process is busy with the tokens alone: split them over several broadcasts")
+    each = math.floor((BUSY - fixed) / per_socket)
+    processes = max(1, math.ceil(load.sockets / each))
+    connects = load.sockets * CONNECTS_PER_SOCKET_HOUR / 3600
+    return Needs(
+        processes=processes,
+        sockets_per_process=math.ceil(load.sockets / processes),
+        memory_gb=(load.sockets * costs.socket_kb * 1e3 + processes * costs.process_mb * 1e6) / 1e9,
+        valkey_mb_per_second=load.rounds_per_second * load.tokens * costs.token_bytes * processes / 1e6,
+        out_gbit_per_second=load.rounds_per_second * load.sockets * costs.message_bytes * 8 / 1e9,
+        statements_per_second=processes / HEALING_SECONDS + connects * costs.statements,
+        connections=processes * CONNECTIONS,
+    )
+
+
+LOADS = (
+    Load(sockets=10_000, tokens=2_000, rounds_per_second=1 / 1.5),
+    Load(sockets=100_000, tokens=10_000, rounds_per_second=1 / 1.5),
+    Load(sockets=1_000_000, tokens=20_000, rounds_per_second=1 / 1.5),
+)
+
+
+def text(costs: UnitCosts) -> str:
+    """Return the unit costs and the worked examples as Markdown."""
+    lines = [
+        "Unit costs of one process on uvicorn, from the tables above:",
+        "",
+        f"- a price message of ten tokens: {costs.message_us:.1f} µs, {costs.message_bytes:,.0f} bytes to the client",
+        f"- a token in a round, in each process: {costs.token_us:.2f} µs, {costs.token_bytes:.0f} bytes from Valkey",
+        f"- a socket: {costs.socket_kb:.0f} kB, beside {costs.process_mb:.0f} MB for the process",
+        f"- a connect: {costs.connect_ms:.1f} ms, {costs.statements:.0f} statements",
+        (
+            f"- assumed: {BUSY:.0%} of a core, {CONNECTS_PER_SOCKET_HOUR:g} connects a socket and hour, healing every"
+            f" {HEALING_SECONDS:g} s, {CONNECTIONS} database connections a process, all prices change every round"
+        ),
+        "",
+        (
+            "| sockets | tokens | processes (cores) | sockets each | memory, GB | Valkey, MB/s | to clients, Gbit/s"
+            " | statements/s | database connections |"
+        ),
+        "| --: | --: | --: | --: | --: | --: | --: | --: | --: |",
+    ]
+    for load in LOADS:
+        found = needs(load, costs)
+        lines.append(
+            f"| {load.sockets:,} | {load.tokens:,} | {found.processes:,} | {found.sockets_per_process:,}"
+            f" | {found.memory_gb:,.1f} | {found.valkey_mb_per_second:,.1f} | {found.out_gbit_per_second:,.2f}"
+            f" | {found.statements_per_second:,.0f} | {found.connections:,} |"
+        )
+    return "\n".join(lines)
