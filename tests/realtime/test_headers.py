@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
     [
         ("/", CONTENT_SECURITY_POLICY),
         ("/admin/login/", PAGE_POLICY),
-        ("/nowhere", PAGE_POLICY),
+        ("/nowhere", CONTENT_SECURITY_POLICY),
         ("/api/agents/", DATA_POLICY),
         ("/api/nowhere/", DATA_POLICY),
         ("/health/live", DATA_POLICY),
