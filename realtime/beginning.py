@@ -47,7 +47,7 @@ async def begin(hub: Hub, delivery: Delivery, last_seq: int | None, *, acknowled
     else:
         delivery.start(texts, last_seq, tokens)
         for event in missed:
-            delivery.event(hub.as_sent(event))
+            delivery.event(hub.events.as_sent(event))
         hub.fan_out.send_newest(delivery, {token for token, _ in tokens})
 
 

@@ -155,7 +155,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             index=self.hub.index,
             max_unsent=settings.REALTIME["MAX_UNSENT_EVENTS"],
             retry_after_seconds=settings.REALTIME["RETRY_AFTER_SECONDS"],
-            on_gap=self.hub.heal,
+            on_gap=self.hub.events.heal,
             on_lost=lambda delivery: self.hub.spawn(self._start_over()),
             on_close=self._leave,
         )

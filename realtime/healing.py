@@ -71,7 +71,7 @@ class Healing:
             if standing is None or standing.watcher_id != delivery.user_id:
                 self._hub.revoke(delivery)
             elif delivery.seq is not None and delivery.seq < standing.seq:
-                self._hub.heal(delivery, upto=standing.seq)
+                self._hub.events.heal(delivery, upto=standing.seq)
 
     async def sessions(self) -> None:
         """One query, none where only bots are connected: which browser sessions were logged out of."""

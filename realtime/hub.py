@@ -2,7 +2,7 @@
 
 The members of every group are hubs, not sockets: a batch of prices reaches a process once, however many sockets it
 serves, and each token's fragment is encoded once. The way of a message: `_listen` → `PriceFanOut.batch`
-or `_position_event` → `Delivery`.
+or `PositionEvents.receive` → `Delivery`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 import uuid
 import weakref
 from collections.abc import Coroutine, Mapping
+from contextvars import Context
 from typing import Any
 from uuid import UUID
 
@@ -22,26 +23,20 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 
 from positions import valkey
-from positions.snapshots import live
 from realtime import database, protocol
 from realtime.claims import Claims
-from realtime.delivery import Delivery, Event, TokenIndex
+from realtime.delivery import Delivery, TokenIndex
 from realtime.fan_out import PriceFanOut
 from realtime.healing import Healing
-from realtime.layer import AccessMessage, ClaimMessage, DisconnectMessage, EventMessage
+from realtime.layer import AccessMessage, ClaimMessage, DisconnectMessage
 from realtime.limits import TokenBucket
-from realtime.metrics import counts, measure_sockets, seconds_since
+from realtime.metrics import counts, measure_sockets
 from realtime.metrics_report import Reporter
+from realtime.position_events import PositionEvents
 from realtime.presence import Presence
 from realtime.price_book import PriceBook
-from realtime.protocol import (
-    CloseReason,
-    ErrorCode,
-    PositionUpdate,
-    PositionUpdateData,
-    agent_group,
-)
-from realtime.storage import may_watch, missed_events
+from realtime.protocol import CloseReason, ErrorCode, agent_group
+from realtime.storage import may_watch
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +55,7 @@ class Hub:
         self.index = TokenIndex()
         self.prices = PriceBook()
         self.fan_out = PriceFanOut(self.prices, self.index)
+        self.events = PositionEvents(self.sockets, self.index, self.prices, self.fan_out, spawn=self.spawn)
         self._open: set[Delivery] = set()
         self._arrivals = TokenBucket(
             settings.REALTIME["CONNECTS_PER_SECOND"], settings.REALTIME["CONNECT_BURST"]
@@ -70,7 +66,6 @@ class Hub:
         self.reporter = Reporter("server", lambda: measure_sockets(self._open))
         self._channel: str | None = None
         self._channel_ready = asyncio.Event()
-        self._behind: set[Delivery] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._endless: list[asyncio.Task[Any]] = []
         self._unknown_types: set[str] = set()
@@ -106,7 +101,8 @@ class Hub:
         self._keep(coroutine)
 
     def _keep(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(coroutine)
+        # In a context of its own: not in that of the connection which happens to be the first.
+        task = asyncio.get_running_loop().create_task(coroutine, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
@@ -173,69 +169,6 @@ class Hub:
         delivery.write(protocol.error(ErrorCode.ACCESS_REVOKED, "you may not watch this agent any more"))
         delivery.close(CloseReason.ACCESS_REVOKED)
 
-    # Events
-
-    async def _position_event(self, message: Mapping[str, Any]) -> None:
-        event = msgspec.convert(message, EventMessage)
-        delivery = self.sockets.get(event.agent_id)
-        if delivery is not None:
-            await self._deliver(delivery, event)
-
-    async def _deliver(self, delivery: Delivery, event: EventMessage) -> None:
-        token = event.position["token_address"] if event.position else None
-        if token is not None and not self.index.holders([token]):
-            # News of it do not come here as long as nobody holds it. Not of the source: that may take seconds, and
-            # every other message waits behind this one.
-            await self.fan_out.learn([token], ask_source=False)
-        if delivery.agent_id == event.agent_id:  # else it has moved to another agent meanwhile
-            delivery.event(self.as_sent(event))
-            counts.event_seconds.observe(seconds_since(event.created_at))
-
-    def as_sent(self, event: EventMessage) -> Event:
-        """Return the event as a stream sends it, its position at the newest price that is known here."""
-        token = event.position["token_address"] if event.position else None
-        return Event(event.seq, self._event_text(event), event.position_id, token)
-
-    def _event_text(self, event: EventMessage) -> str:
-        data = PositionUpdateData(event_type=event.event_type, seq=event.seq, timestamp=event.created_at)
-        if event.position is None:
-            data.position_id = event.position_id
-        else:
-            data.position = live(
-                event.position,
-                self.prices.quote(event.position["token_address"]),
-                sol_usd=self.prices.sol_usd,
-            )
-        return protocol.encode(PositionUpdate(data))
-
-    def heal(self, delivery: Delivery, upto: int = 0) -> None:
-        """Read what is missing between the last event sent and those that have come, or number `upto`, and send it."""
-        if delivery not in self._behind:
-            self._behind.add(delivery)
-            self.spawn(self._heal(delivery, upto))
-
-    async def _heal(self, delivery: Delivery, upto: int) -> None:
-        agent_id = delivery.agent_id
-        try:
-            while (
-                not delivery.closed and delivery.seq is not None and (delivery.has_gap or delivery.seq < upto)
-            ):
-                after = delivery.seq
-                events = await missed_events(agent_id, after=after)
-                if delivery.agent_id != agent_id or not events:
-                    return  # moved; or what came ahead has a number that was never given
-                if events[0].seq > after + 1 and delivery.seq == after:
-                    delivery.lost()  # pruned: only a new snapshot helps
-                    return
-                counts.healed_gaps += 1
-                counts.healed_events += len(events)
-                for event in events:
-                    await self._deliver(delivery, event)
-        except database.Unavailable as error:
-            logger.warning("agent %s: missed events not read, and asked for again: %s", agent_id, error)
-        finally:
-            self._behind.discard(delivery)
-
     # The channel layer
 
     async def _listen(self) -> None:
@@ -279,7 +212,7 @@ class Hub:
             if kind == "price.batch":
                 await self.fan_out.batch(message)
             elif kind == "position.event":
-                await self._position_event(message)
+                await self.events.receive(message)
             elif kind == "access.changed":
                 self.spawn(self._check_access(msgspec.convert(message, AccessMessage)))
             elif kind == "socket.disconnect":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import secrets
@@ -13,6 +14,7 @@ from django.http import HttpResponse
 from django.test import AsyncClient, Client, RequestFactory
 
 from realtime import log_lines
+from realtime.hub import Hub
 from realtime.log_lines import JsonFormatter, TextFormatter
 from realtime.request_ids import request_ids
 from tests.live import Server, access_token, client, watching
@@ -169,3 +171,15 @@ async def test_sockets_that_a_shutdown_ends_say_so(transactional_db, tmp_path, a
         json.loads(line) for line in server.log.read_text().splitlines() if "a socket has ended" in line
     ]
     assert (line["code"], line["reason"]) == (1000, "Server shutdown")
+
+
+async def test_what_the_hub_logs_is_about_no_connection():
+    """The first socket of a process starts its hub: that must not have the socket's id for as long as it lives."""
+    log_lines.connection_id.set("of the first socket")
+    seen = asyncio.get_running_loop().create_future()
+
+    async def look() -> None:
+        seen.set_result(log_lines.connection_id.get())
+
+    Hub().spawn(look())
+    assert await seen == ""
