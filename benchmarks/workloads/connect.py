@@ -47,7 +47,7 @@ def run(stage: Stage, options: Options) -> Report:
     seconds: dict[str, list[float]] = {}
     cpu: dict[str, list[float]] = {}
     succeeded: dict[str, int] = {}
-    repetitions = options.times(5, 2)
+    repetitions = options.times(3, 2)
     for repetition in range(repetitions + 1):
         note("warming up" if not repetition else f"repetition {repetition} of {repetitions}")
         for side in sides:

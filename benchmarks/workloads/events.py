@@ -44,7 +44,7 @@ def run(stage: Stage, options: Options) -> Report:
         sides += raise_sides(stage, [row], report, sockets=sockets, tokens=TOKENS, first_agent=first)
     burst = {side.row.name: _burst(side, report, sockets, options) for side in sides}
     latencies: dict[str, list[tuple[float, float]]] = {}
-    repetitions = options.times(5, 2)
+    repetitions = options.times(3, 2)
     for repetition in range(1, repetitions + 1):
         note(f"repetition {repetition} of {repetitions}")
         for side in sides:

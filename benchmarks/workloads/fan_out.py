@@ -29,7 +29,7 @@ def run(stage: Stage, options: Options) -> Report:
     sockets = options.sockets or SOCKETS
     sides = raise_sides(stage, options.pick(row.name for row in ROWS), report, sockets=sockets, tokens=TOKENS)
     costs = Costs(report)
-    repetitions = options.times(7, 3)
+    repetitions = options.times(5, 3)
     for repetition in range(repetitions + 1):
         note("warming up" if not repetition else f"repetition {repetition} of {repetitions}")
         for side in sides:

@@ -9,7 +9,7 @@ from benchmarks.stage import Stage
 from benchmarks.workloads import Costs, Options, note, raise_sides
 
 PROCESSES = (1, 2, 4)
-SOCKETS = 1_000
+SOCKETS = 500
 TOKENS = 200
 INTERVAL_SECONDS = 0.5
 FLAT = 1.15

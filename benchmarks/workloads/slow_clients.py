@@ -35,7 +35,7 @@ def run(stage: Stage, options: Options) -> Report:
     ):
         side.rounds(5, INTERVAL_SECONDS)
         found: dict[bool, list[float]] = {False: [], True: []}
-        repetitions = options.times(5, 2)
+        repetitions = options.times(3, 2)
         for repetition in range(1, repetitions + 1):
             note(f"{side.row.name}: repetition {repetition} of {repetitions}")
             for blocked in (False, True):
