@@ -44,6 +44,7 @@ export class Cells {
   /** A sum in SOL and in USD, with its sign where it is a gain or a loss. */
   pair(name, solDigits, usdDigits, options) {
     this.set(name, format.sol(solDigits, options), sol(solDigits));
+    this.get(name).toggleAttribute("data-unknown", solDigits === null);
     this.set(`${name}-usd`, format.usd(usdDigits, options), usd(usdDigits));
     if (options !== format.signed) return;
     this.mark(name, solDigits);

@@ -8,7 +8,7 @@ import { Decimal, HUNDRED } from "./decimal.js";
 import { recall, remember } from "./preferences.js";
 
 const WIDTHS = {
-  token: "minmax(124px, 1.3fr)",
+  token: "minmax(136px, 1.3fr)",
   trend: "minmax(64px, 0.8fr)",
   amount: "minmax(104px, 1fr)",
   average: "minmax(92px, 1fr)",

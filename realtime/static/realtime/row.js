@@ -53,7 +53,7 @@ export class Row {
     cells.pair("profit", position.profitLossSol, position.profitLossUsd, format.signed);
     cells.set("return", format.percent(position.profitLossPercent, format.signed), `${position.profitLossPercent}% of all that was invested`);
     cells.mark("return", position.profitLossPercent);
-    cells.set("change", `price ${format.percent(position.priceChangePercent, format.signed)}`, "The price against the average price");
+    cells.set("change", `price ${change(position.priceChangePercent)}`, `The price against the average price: ${position.priceChangePercent}%`);
     this.#showStop(position, pending);
     this.#showTaken(position);
     this.#none("dca", !position.dcaCount);
@@ -123,4 +123,6 @@ export class Row {
   }
 }
 
+/** Percent in as little room as it needs: hundredths of a threefold price tell nobody anything. */
+const change = (digits) => format.percent(digits, { ...format.signed, ...(Math.abs(Number(digits)) >= 100 && { minimumFractionDigits: 0, maximumFractionDigits: 0 }) });
 const FIVE = Decimal.of("5");

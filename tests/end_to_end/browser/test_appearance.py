@@ -47,12 +47,16 @@ LOW_CONTRAST = """() => {
     }
     return found;
 }"""
+# Only what can be seen is drawn (positions.css): a picture of the whole page wants all.
+DRAW_ALL = (
+    "document.querySelectorAll('#rows tr').forEach((row) => { row.style.contentVisibility = 'visible'; })"
+)
 CUT_OFF = """() => {
     const right = document.documentElement.clientWidth - 1;
-    return [...document.querySelectorAll("#login *, header *, main *")]
+    return [...document.querySelectorAll("#login *, header *, main *, dialog[open] *")]
         .filter((element) => element.checkVisibility() &&
             !element.closest(".visually-hidden, thead, option, .scroll:not(.positions *), svg, .closed"))
-        .filter((element) => element.getBoundingClientRect().right > right ||
+        .filter((element) => element.getBoundingClientRect().right > right + (element.closest("dialog") ? 2 : 0) ||
             (element.matches("td") && element.scrollWidth > element.clientWidth))
         .map((element) => element.dataset.testid ?? element.outerHTML);
 }"""
@@ -67,8 +71,9 @@ def test_page_is_readable_and_fits(
     window.page.goto(window.url)
     SCREENSHOTS.mkdir(exist_ok=True)
 
-    def look(name: str) -> None:
-        window.page.screenshot(path=SCREENSHOTS / f"{name}-{device}-{scheme}.png", full_page=True)
+    def look(name: str, *, whole: bool = True) -> None:
+        window.page.evaluate(DRAW_ALL)
+        window.page.screenshot(path=SCREENSHOTS / f"{name}-{device}-{scheme}.png", full_page=whole)
         assert window.page.evaluate(LOW_CONTRAST) == []
         assert window.page.evaluate(CUT_OFF) == []
 
@@ -82,6 +87,28 @@ def test_page_is_readable_and_fits(
     expect(window.by_id("positions")).to_be_visible()
     expect(window.by_id("price-source")).to_be_visible()
     look("positions")
+    window.by_id("currency-usd").evaluate("(choice) => choice.click()")
+    look("positions-usd")
+    window.row(portfolio[0]).get_by_test_id("symbol").click()
+    expect(window.by_id("details-history").locator("li")).to_have_count(1)
+    look("details", whole=False)
+    window.by_id("close-position").click()
+    look("close", whole=False)
+    window.by_id("close-cancel").click()
+    window.by_id("move-stop").click()
+    look("stop-loss", whole=False)
+    window.by_id("stop-percentage").fill("-200")
+    expect(window.by_id("stop-error")).to_be_visible()
+    look("stop-loss-wrong", whole=False)
+    window.by_id("stop-cancel").click()
+    window.page.route("**/api/positions/*/close/", lambda route: route.abort())
+    window.by_id("close-position").click()
+    window.by_id("close-confirm").click()
+    expect(window.by_id("toast-error")).to_be_visible()
+    look("close-failed", whole=False)
+    window.forgive_network_trouble()
+    window.by_id("toasts").get_by_role("button").click()
+    window.by_id("details-close").click()
     other = open_window().log_in()
     window.expect_state("taken-over")
     look("taken-over")
@@ -90,6 +117,7 @@ def test_page_is_readable_and_fits(
     other.by_id("log-out").click()
     window.by_id("notice-button").click()
     expect(window.by_id("empty")).to_be_visible()
+    expect(window.by_id("closed-position")).to_have_count(len(portfolio))
     look("empty")
 
 
