@@ -34,10 +34,10 @@ def session_of(claims: Mapping[str, Any] | Token) -> UUID | None:
 
 def find_user(user_id: object, session_id: UUID | None) -> AbstractBaseUser | None:
     """Return the user, unless the account is gone, is not active, or logged out of this session. One query."""
-    users = get_user_model().objects.filter(**{api_settings.USER_ID_FIELD: user_id})
-    if session_id is not None:
-        users = users.filter(~Exists(EndedSession.objects.filter(pk=session_id)))
     try:
+        users = get_user_model().objects.filter(**{api_settings.USER_ID_FIELD: user_id})
+        if session_id is not None:
+            users = users.filter(~Exists(EndedSession.objects.filter(pk=session_id)))
         user = users.first()
     except (ValueError, TypeError):  # not this user model's kind of id
         return None

@@ -92,7 +92,7 @@ async def test_initial_data_leaves_closed_positions_out(server, alice, agent, po
 
 @pytest.mark.parametrize(
     "token",
-    ["", "nonsense", "a.b.c", "refresh", "expired", "inactive", "nobody"],
+    ["", "nonsense", "a.b.c", "refresh", "expired", "inactive", "nobody", "several users"],
 )
 async def test_connect_with_a_token_that_does_not_hold_closes_with_authentication_failed(
     server, alice, agent, token
@@ -102,6 +102,7 @@ async def test_connect_with_a_token_that_does_not_hold_closes_with_authenticatio
         "expired": access_token(alice, exp=int(time.time()) - 1),
         "inactive": access_token(alice),
         "nobody": access_token(alice, user_id="999999"),
+        "several users": access_token(alice, user_id=[alice.pk]),
     }
     if token == "inactive":
         alice.is_active = False
