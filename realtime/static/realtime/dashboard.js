@@ -87,23 +87,30 @@ async function logIn(username, password) {
 
 async function logOut() {
   const gone = session.logout();
-  leave();
+  forgetAll();
+  view.hide();
+  let problem = "";
   try {
     await gone;
   } catch (error) {
-    view.showLogin(`You are logged out here, but the server has not heard of it: ${error.message}`);
+    problem = `You are logged out here, but the server has not heard of it: ${error.message}`;
   }
+  view.showLogin(problem);
 }
 
 /** Show the log-in, and nothing of who was here. */
 function leave(message = "") {
+  forgetAll();
+  view.showLogin(message);
+}
+
+function forgetAll() {
   nexgent.close();
   clearTimeout(pricesTimer);
   session.forget();
   show(null);
   agents = [];
   view.setPrices(null);
-  view.showLogin(message);
 }
 
 async function start() {

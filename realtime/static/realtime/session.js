@@ -127,6 +127,7 @@ async function send(path, { method = "GET", token, body, signal } = {}) {
       headers,
       body: body && JSON.stringify(body),
       cache: "no-store",
+      keepalive: method !== "GET", // a window that is closed now has said it all the same
       signal: AbortSignal.any([AbortSignal.timeout(REQUEST_LIMIT_MS), ...(signal ? [signal] : [])]),
     });
     text = await response.text();

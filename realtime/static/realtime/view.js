@@ -51,6 +51,12 @@ export class View {
     }
   }
 
+  /** Show nobody's figures, and no form yet. */
+  hide() {
+    byId("board").hidden = byId("login").hidden = true;
+    document.title = "Nexgent";
+  }
+
   showLogin(error = "") {
     byId("board").hidden = true;
     byId("login").hidden = false;

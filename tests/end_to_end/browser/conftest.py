@@ -36,6 +36,7 @@ NO_BROWSER = (
     " NEXGENT_BROWSER."
 )
 _skipped = False
+CONTEXTS = pytest.StashKey[list[BrowserContext]]()
 
 
 def find_browser() -> str | None:
@@ -66,9 +67,16 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Close the windows before the servers that they show: they would report that these are gone."""
+    for context in item.stash.get(CONTEXTS, []):
+        context.close()
+
+
 @pytest.fixture
 def open_window(
-    browser: Browser, transactional_db: None, daphne_server: Server
+    request: pytest.FixtureRequest, browser: Browser, transactional_db: None, daphne_server: Server
 ) -> Iterator[Callable[..., Window]]:
     """Open windows, each in its own profile; fail where a page reported an error that the test did not expect."""
     if connection.vendor == "sqlite":
@@ -86,9 +94,8 @@ def open_window(
         windows.append(Window(page, server.url))
         return windows[-1]
 
+    request.node.stash[CONTEXTS] = contexts
     yield open_one
-    for context in contexts:
-        context.close()
     assert [error for window in windows for error in window.errors] == []
 
 
