@@ -15,7 +15,7 @@ from realtime.price_book import PriceBook
 
 logger = logging.getLogger(__name__)
 
-# Sockets written to before other tasks get a turn: a write costs about 20 µs on uvicorn, 60 on daphne.
+# Sockets written to before other tasks get a turn: a message costs about 15 µs (docs/performance.md).
 SOCKETS_PER_TURN = 100
 GRACE_SECONDS = 1.0
 """How long a batch may be under way."""
