@@ -5,7 +5,7 @@ from realtime import health
 from realtime.asyncapi import asyncapi_yaml
 from realtime.metrics_page import metrics
 from realtime.session_views import SessionRefreshView, SessionView
-from realtime.views import dashboard
+from realtime.views import dashboard, offline, offline_worker
 
 handler403 = "realtime.views.forbidden"
 handler404 = "realtime.views.not_found"
@@ -22,4 +22,6 @@ urlpatterns = [
     path("health/live", health.live),
     path("health/ready", health.ready),
     path("metrics", metrics),
+    path("offline", offline, name="offline"),
+    path("offline-worker.js", offline_worker, name="offline-worker"),
 ]

@@ -22,8 +22,11 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "base-uri 'none'",
         "frame-ancestors 'none'",
         "require-trusted-types-for 'script'",
+        "trusted-types nexgent-offline",  # for the address of the offline worker, and nothing else
     ]
 )
+# A worker loads under a policy of its own, and this one loads for pages.
+WORKER_POLICY = "default-src 'none'; connect-src 'self'"
 
 
 @require_safe
@@ -32,6 +35,21 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     """Show the dashboard. No query; it holds no one's data, so anyone may see it."""
     response = _protected(render(request, "realtime/dashboard.html"))
     # The shell names the current hashes of its files: an old one would ask for files that are gone.
+    response["Cache-Control"] = "no-cache"
+    return response
+
+
+@require_safe
+def offline(request: HttpRequest) -> HttpResponse:
+    """What a browser that has been here shows when no server answers; kept by the worker."""
+    return _protected(render(request, "offline.html"))
+
+
+@require_safe
+def offline_worker(request: HttpRequest) -> HttpResponse:
+    """The service worker behind it: at the root, since a worker acts for pages below its own address."""
+    response = render(request, "realtime/offline-worker.js", content_type="text/javascript")
+    response["Content-Security-Policy"] = WORKER_POLICY
     response["Cache-Control"] = "no-cache"
     return response
 

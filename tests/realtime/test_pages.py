@@ -36,6 +36,14 @@ def test_error_pages_are_those_of_the_project(settings):
     assert "Load the page again" in client.post("/admin/login/").content.decode()
 
 
-def test_page_asks_no_database(client: Client, django_assert_num_queries, db):
+@pytest.mark.parametrize("path", ["/", "/offline", "/offline-worker.js"])
+def test_page_asks_no_database(client: Client, path, django_assert_num_queries, db):
     with django_assert_num_queries(0):
-        assert client.get("/").status_code == 200
+        assert client.get(path).status_code == 200
+
+
+def test_worker_may_load_nothing_from_elsewhere_and_is_never_an_old_one(client: Client):
+    response = client.get("/offline-worker.js")
+    assert response["Content-Type"] == "text/javascript"
+    assert response["Content-Security-Policy"] == "default-src 'none'; connect-src 'self'"
+    assert response["Cache-Control"] == "no-cache"

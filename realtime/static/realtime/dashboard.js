@@ -11,6 +11,7 @@ import * as api from "./api.js";
 import { Details } from "./details.js";
 import { History } from "./history.js";
 import { LoginRequired, Nexgent } from "./nexgent.js";
+import { keepOfflinePage } from "./offline-page.js";
 import { Pace } from "./pace.js";
 import { recall, remember, wireHeader } from "./preferences.js";
 import { Session } from "./session.js";
@@ -289,6 +290,7 @@ function showAge() {
   view.setAge(nexgent.state.name === "live" ? performance.now() - nexgent.lastMessageAt : null);
 }
 
+keepOfflinePage();
 wireHeader(draw);
 setInterval(showAge, 1000);
 setInterval(() => table.touch(), AGES_EVERY_MS);

@@ -95,3 +95,6 @@ def test_nothing_serious_is_found(
     window.by_id("stop-percentage").fill("-200")
     expect(window.by_id("stop-error")).to_be_visible()
     look()
+    page.goto(f"{window.url}/offline")
+    page.evaluate(axe)
+    look()

@@ -33,6 +33,7 @@ def test_page_lets_nothing_in_from_elsewhere(production: Server) -> None:
     assert policy == (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
         " form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+        "; trusted-types nexgent-offline"
     )
     assert "style=" not in html
     assert "<script>" not in html
