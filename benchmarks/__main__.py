@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import atexit
 import importlib
 import os
 import shutil
-import signal
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
-# Before anything reads it: see tests/servers.py.
-FOLDER = Path(tempfile.mkdtemp(prefix="nxb-", dir="/tmp"))  # short: a socket's path has a limit
-FOLDER.chmod(0o755)
-atexit.register(
-    shutil.rmtree, FOLDER, ignore_errors=True
-)  # first, so last: PostgreSQL's own clean-up needs it
-os.environ["TMPDIR"] = tempfile.tempdir = str(FOLDER)
+from tests import scratch
+
+FOLDER = scratch.make("nxb-")
 os.environ["DJANGO_SETTINGS_MODULE"] = "nexgent.settings"
-os.environ["NEXGENT_DATA_DIR"] = str(FOLDER / "var")
-for name in ("DATABASE_URL", "REDIS_URL", "XDG_RUNTIME_DIR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY",
-             "http_proxy", "https_proxy", "all_proxy"):  # fmt: skip
-    os.environ.pop(name, None)
 
 import django  # noqa: E402
 
@@ -82,7 +70,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a kill must clean up, too
     arguments = parse(sys.argv[1:])
     options = Options(
         arguments.quick, arguments.rows, arguments.repetitions, arguments.sockets, arguments.rounds

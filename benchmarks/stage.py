@@ -6,42 +6,27 @@ import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
 
 from benchmarks.children import Child
 from benchmarks.rows import Row
 from benchmarks.side import Side
-from tests.reliability.machines import PostgreSQL, Valkey
+from tests.reliability.machines import PostgreSQL, Premises, Valkey
 
 STATEMENT = re.compile(r'(statement|execute \S+): .*"(auth_user|positions_)')
 
 
-class Stage:
+class Stage(Premises):
     """A PostgreSQL, a Valkey and whoever populates them, shared by all rows of a run."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._stack = ExitStack()
+        super().__init__(folder)
         self._populated: dict[int, int] = {}
         self._logs = 0
         self._valkeys = 0
 
-    def __enter__(self) -> Self:
-        try:
-            self._start()
-        except BaseException:
-            self._stack.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
     def _start(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.folder.chmod(0o755)  # PostgreSQL's own user must get in
         self.postgresql = PostgreSQL(self.folder / "pg")
         self._stack.callback(self.postgresql.close)
         self.environment = {

@@ -54,7 +54,8 @@ class TokenAuthMiddleware(BaseMiddleware):  # type: ignore[misc]
             credential = Credential(None)
         user, expires_at, session_id = credential
         scope = {**scope, "user": user, "token_expires_at": expires_at, "session_id": session_id}
-        return await super().__call__(scope, receive, send)
+        # Not the parent's way, which copies the scope once more: 1 kB that an idle socket keeps.
+        return await self.inner(scope, receive, send)
 
 
 class SentOriginValidator(OriginValidator):  # type: ignore[misc]

@@ -18,7 +18,6 @@ import logging
 import signal
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
-from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -50,7 +49,7 @@ class GracefulShutdown:
 
     def __init__(self, application: Application) -> None:
         self._application = application
-        self._sockets: set[_Socket] = set()
+        self._sockets: set[Connection] = set()
         self._server_handlers: dict[int, Any] = {}
         self._draining: asyncio.Task[None] | None = None
         self._drained = False
@@ -66,21 +65,14 @@ class GracefulShutdown:
         if scope["type"] != "websocket":
             await self._application({**scope, "is_draining": self.is_draining}, receive, send)
             return
-        socket = _Socket(receive, send)
+        socket = Connection(receive, send)
         if self.is_draining:
             await socket.refuse()
             return
         self._sockets.add(socket)
         keep_unsent_small(send)
-        scope = {
-            **scope,
-            "write_now": direct_write(send),
-            "cut_off": partial(cut_off, send),
-            "is_gone": partial(is_gone, send),
-            "is_leaving": socket.is_leaving,
-        }
         try:
-            await self._application(scope, socket.receive, socket.send)
+            await self._application({**scope, "connection": socket}, socket.receive, socket.send)
         finally:
             self._sockets.discard(socket)
             socket.end()
@@ -123,14 +115,19 @@ class GracefulShutdown:
             signal.raise_signal(signum)
 
 
-class _Socket:
-    """One socket between server and application, cut off from the application when the process ends."""
+class Connection:
+    """One socket between server and application, cut off from the application when the process ends.
+
+    The application finds it as `scope["connection"]`: what ASGI has no message for.
+    """
 
     __slots__ = (
         "_accepted", "_answered", "_closed", "_disconnected", "_ended", "_has_ended", "_receive", "_receiver", "_send",
+        "write_now",
     )  # fmt: skip
 
     def __init__(self, receive: Receive, send: Send) -> None:
+        self.write_now = direct_write(send)
         self._receive = receive
         self._send = send
         self._accepted = False
@@ -145,6 +142,14 @@ class _Socket:
     def is_leaving(self) -> bool:
         """Whether the process, which ends, has said its goodbye here."""
         return self._answered is not None
+
+    def is_gone(self) -> bool:
+        """Whether the client's end is gone, of which the application may not have heard yet."""
+        return is_gone(self._send)
+
+    def cut_off(self) -> None:
+        """End it, though its client does not read, so not even its close."""
+        cut_off(self._send)
 
     def end(self) -> None:
         """Note that the application has left the socket."""
@@ -195,7 +200,7 @@ class _Socket:
             await asyncio.wait_for(self._close(), ANSWER_SECONDS)
         except (TimeoutError, OSError):
             # Gone already, or not listening: uvicorn would wait for it without a limit.
-            cut_off(self._send)
+            self.cut_off()
         finally:
             self._answered.set()
         await self._ended.wait()

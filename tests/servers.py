@@ -8,23 +8,11 @@ from __future__ import annotations
 
 import atexit
 import os
-import shutil
-import signal
-import sys
-import tempfile
 import warnings
-from pathlib import Path
 
-# Short: a Unix socket's path must fit into 100 bytes.
-FOLDER = Path(tempfile.mkdtemp(prefix="nxt-", dir="/tmp"))
-FOLDER.chmod(0o755)  # PostgreSQL refuses to run as root; its wheel starts it as another user, who must get in
-atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
-# The PostgreSQL wheel's lock file lies in the temporary folder: without this, in one shared by all users.
-os.environ["TMPDIR"] = tempfile.tempdir = str(FOLDER)
-os.environ.pop("XDG_RUNTIME_DIR", None)
+from tests import scratch
 
-# A kill must run the clean-up below, or the servers stay.
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+FOLDER = scratch.make("nxt-", proxies=True)
 
 
 def start_valkey() -> str:
@@ -49,7 +37,6 @@ def start_postgresql() -> str:
     return str(server.get_uri(database="nexgent"))
 
 
-os.environ["NEXGENT_DATA_DIR"] = str(FOLDER / "var")
 os.environ["NEXGENT_DEBUG"] = "true"
 # Fuzzing is to reach what lies behind the throttle; tests of the throttle set their own.
 os.environ["NEXGENT_TOKEN_REQUESTS_PER_MINUTE"] = os.environ["NEXGENT_LOGIN_FAILURES"] = "100000"

@@ -15,6 +15,10 @@ from benchmarks.side import Measured, Side
 from benchmarks.stage import Stage
 
 MOST_TRIES = 3
+ON_DJANGO = (
+    "ours-daphne", "ours-uvicorn", "tutorial-core-daphne", "tutorial-pubsub-daphne", "tutorial-pubsub-uvicorn",
+)  # fmt: skip
+"""The rows with positions that can be written to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from benchmarks.report import Bar, Chart, Report, Spread, Verdict, at_most
 from benchmarks.rows import BY_NAME
 from benchmarks.side import Side
 from benchmarks.stage import Stage
-from benchmarks.workloads import Options, note, raise_sides
+from benchmarks.workloads import ON_DJANGO, Options, note, raise_sides
 
 SOCKETS = 1_000
 TOKENS = 200
@@ -17,13 +17,6 @@ COUNTED = 50
 MOST_STATEMENTS = 3
 HEALING_ASIDE = 1.1
 """MGETs a connect: healing may ask once or twice meanwhile."""
-ROWS = (
-    "ours-daphne",
-    "ours-uvicorn",
-    "tutorial-core-daphne",
-    "tutorial-pubsub-daphne",
-    "tutorial-pubsub-uvicorn",
-)
 
 
 def run(stage: Stage, options: Options) -> Report:
@@ -41,7 +34,7 @@ def run(stage: Stage, options: Options) -> Report:
     )
     sockets = options.sockets or (200 if options.quick else SOCKETS)
     sides = raise_sides(
-        stage, options.pick(ROWS), report, sockets=max(sockets, COUNTED), tokens=TOKENS, connected=False
+        stage, options.pick(ON_DJANGO), report, sockets=max(sockets, COUNTED), tokens=TOKENS, connected=False
     )
     counts = {side.row.name: _count(side) for side in sides}
     seconds: dict[str, list[float]] = {}

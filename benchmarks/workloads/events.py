@@ -6,7 +6,7 @@ from benchmarks.report import Bar, Chart, Report, Spread, Verdict
 from benchmarks.rows import BY_NAME
 from benchmarks.side import Side
 from benchmarks.stage import Stage
-from benchmarks.workloads import Options, note, percentile, raise_sides
+from benchmarks.workloads import ON_DJANGO, Options, note, percentile, raise_sides
 
 SOCKETS = 500
 TOKENS = 200
@@ -15,13 +15,6 @@ ROUND_SECONDS = 1.5
 SAVES_PER_SECOND = 25
 BURST = 1_000
 MOST_CONNECTIONS = 5
-ROWS = (
-    "ours-daphne",
-    "ours-uvicorn",
-    "tutorial-core-daphne",
-    "tutorial-pubsub-daphne",
-    "tutorial-pubsub-uvicorn",
-)
 
 
 def run(stage: Stage, options: Options) -> Report:
@@ -38,7 +31,7 @@ def run(stage: Stage, options: Options) -> Report:
     )
     sockets = options.sockets or (100 if options.quick else SOCKETS)
     sides: list[Side] = []
-    for row in options.pick(ROWS):
+    for row in options.pick(ON_DJANGO):
         # Agents of its own: an event of another row would be a gap to be healed.
         first = len(sides) * sockets
         sides += raise_sides(stage, [row], report, sockets=sockets, tokens=TOKENS, first_agent=first)

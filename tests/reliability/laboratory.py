@@ -10,14 +10,13 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from queue import Empty, Queue
-from typing import Any, Self
+from typing import Any
 
 from tests.live import PATIENCE_SECONDS, ROOT, Server, free_port
 from tests.positions.prices.price_api import PriceApi, serving
-from tests.reliability.machines import PostgreSQL, Valkey
+from tests.reliability.machines import PostgreSQL, Premises, Valkey
 
 WAIT_SECONDS = 4 * PATIENCE_SECONDS
 """For anything that a fault may delay."""
@@ -83,7 +82,7 @@ class TraderProcess:
         self._answers.put(None)
 
 
-class Laboratory:
+class Laboratory(Premises):
     """What stands on the bench. `kinds`: one server process for each, all on the same database and Valkey."""
 
     postgresql: PostgreSQL | None = None
@@ -98,7 +97,7 @@ class Laboratory:
         sqlite: bool = False,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self.sockets = sockets
         self._kinds = kinds
         self._price_seconds = price_seconds
@@ -106,22 +105,8 @@ class Laboratory:
         self._settings = settings or {}
         self._broadcaster: subprocess.Popen[bytes] | None = None
         self._logs_read: dict[Path, int] = {}
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        try:
-            self._start()
-        except BaseException:
-            self._stack.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
 
     def _start(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.folder.chmod(0o755)  # PostgreSQL's own user must get in
         self.price_api: PriceApi = self._stack.enter_context(serving())
         self.valkey = Valkey(self.folder / "valkey")
         self._stack.callback(self.valkey.close)

@@ -8,8 +8,9 @@ import signal
 import subprocess
 import time
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import redis
@@ -18,6 +19,30 @@ from redis.retry import Retry
 
 from realtime.embedded_valkey import binary
 from tests.live import PATIENCE_SECONDS
+
+
+class Premises:
+    """A folder, and what runs in it: begun by `_start`, ended with `with`, also where it began in part only."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o755)  # PostgreSQL's own user must get in
+        try:
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _start(self) -> None:
+        raise NotImplementedError
 
 
 class Valkey:

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import os
 import platform
-import shutil
-import signal
 import sys
-import tempfile
 from itertools import product
-from pathlib import Path
 
-# Before anything reads it: see tests/servers.py.
-FOLDER = Path(tempfile.mkdtemp(prefix="nxs-", dir="/tmp"))  # short: a socket's path has a limit
-FOLDER.chmod(0o755)
-atexit.register(
-    shutil.rmtree, FOLDER, ignore_errors=True
-)  # first, so last: PostgreSQL's own clean-up needs it
-os.environ["TMPDIR"] = tempfile.tempdir = str(FOLDER)
+from tests import scratch
+
+FOLDER = scratch.make("nxs-")
 os.environ["DJANGO_SETTINGS_MODULE"] = "nexgent.settings"
-os.environ["NEXGENT_DATA_DIR"] = str(FOLDER / "var")
-for name in ("DATABASE_URL", "REDIS_URL", "XDG_RUNTIME_DIR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY",
-             "http_proxy", "https_proxy", "all_proxy"):  # fmt: skip
-    os.environ.pop(name, None)
 
 import django  # noqa: E402
 
@@ -105,7 +92,6 @@ def note(text: str) -> None:
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a kill must clean up, too
     accounts, problems = soak()
     machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
     sys.stdout.write(f"{machine}\n\n{table(accounts)}\n")

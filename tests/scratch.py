@@ -1,0 +1,40 @@
+"""What a program that starts servers of its own needs before Django reads its settings: a place for them, and nothing
+of the machine's own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+
+
+def make(prefix: str, *, proxies: bool = False) -> Path:
+    """Return a new folder, gone when the process ends; let `NEXGENT_DATA_DIR` and temporary files lie in it.
+
+    `proxies`: whether to keep the machine's, for those that load something from elsewhere.
+
+    A kill, or a terminal that closes, runs the clean-up, too: without it the servers would stay.
+    """
+    folder = Path(
+        tempfile.mkdtemp(prefix=prefix, dir="/tmp")
+    )  # short: a socket's path must fit into 100 bytes
+    folder.chmod(
+        0o755
+    )  # PostgreSQL refuses to run as root; its wheel starts it as another user, who must get in
+    # Registered first, so it runs last: PostgreSQL's own clean-up needs the folder.
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda signum, frame: sys.exit(128 + signum))
+    # The PostgreSQL wheel's lock file lies in the temporary folder: without this, in one shared by all users.
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    os.environ["NEXGENT_DATA_DIR"] = str(folder / "var")
+    for name in ("XDG_RUNTIME_DIR", "DATABASE_URL", "REDIS_URL", *(() if proxies else PROXIES)):
+        os.environ.pop(name, None)
+    return folder
