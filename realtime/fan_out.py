@@ -67,8 +67,11 @@ class PriceFanOut:
 
     async def _send(self, fragments: Mapping[str, str]) -> None:
         at, version = protocol.now(), self._book.version
-        for turn, delivery in enumerate(self._index.holders(fragments), start=1):
-            delivery.prices(fragments, at)
+        # As most rounds of a market that moves are.
+        nearly_all = self._index.are_nearly_all(fragments.keys())
+        holders = self._index.everyone() if nearly_all else self._index.holders(fragments)
+        for turn, delivery in enumerate(holders, start=1):
+            delivery.prices(fragments, at, nearly_all=nearly_all)
             if turn % SOCKETS_PER_TURN == 0:
                 await asyncio.sleep(0)
                 if version != self._book.version:  # what is left must not follow on newer prices

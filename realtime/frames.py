@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from struct import Struct
+
 FINAL_TEXT = 0x81
 TWO_BYTES, EIGHT_BYTES = 126, 127
 """What stands for the length where it follows in two bytes, or in eight."""
+_two_bytes = Struct("!BBH").pack
+_eight_bytes = Struct("!BBQ").pack
 
 
 def text_frame(text: str) -> bytes:
@@ -14,5 +18,5 @@ def text_frame(text: str) -> bytes:
     if size < TWO_BYTES:
         return bytes((FINAL_TEXT, size)) + payload
     if size < 1 << 16:
-        return bytes((FINAL_TEXT, TWO_BYTES)) + size.to_bytes(2, "big") + payload
-    return bytes((FINAL_TEXT, EIGHT_BYTES)) + size.to_bytes(8, "big") + payload
+        return _two_bytes(FINAL_TEXT, TWO_BYTES, size) + payload
+    return _eight_bytes(FINAL_TEXT, EIGHT_BYTES, size) + payload

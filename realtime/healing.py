@@ -63,7 +63,7 @@ class Healing:
 
     async def events_and_access(self) -> None:
         """One query: how far each agent's events go, and who may watch it."""
-        known = await standings([UUID(agent_id) for agent_id in self._hub.sockets])
+        known = await standings(list(self._hub.sockets))
         for agent_id, delivery in list(self._hub.sockets.items()):
             if agent_id not in known:
                 continue  # came while we asked

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Exists, F, FilteredRelation, Q
+from django.db.models.expressions import RawSQL
 
 from positions.events import missed
 from positions.models import Agent, Position
@@ -83,10 +85,14 @@ def missed_events(agent_id: str, *, after: int, limit: int = EVENTS_PER_READ) ->
 
 
 @in_database_thread
-def standings(agent_ids: Sequence[UUID]) -> dict[str, Standing | None]:
+def standings(agent_ids: Collection[str]) -> dict[str, Standing | None]:
     """Return how each of these agents stands; None for one that is gone."""
-    known: dict[str, Standing | None] = {str(agent_id): None for agent_id in agent_ids}
-    rows = Agent.objects.filter(pk__in=agent_ids).order_by()
+    known: dict[str, Standing | None] = dict.fromkeys(agent_ids)
+    wanted: Any = list(agent_ids)
+    if connection.vendor == "postgresql":
+        # One parameter: a thousand of them cost Django and the driver three times as much.
+        wanted = RawSQL("SELECT unnest(%s::uuid[])", [wanted])
+    rows = Agent.objects.filter(pk__in=wanted).order_by()
     for agent_id, seq, owner_id, is_active in rows.values_list(
         "pk", "event_seq", "owner_id", "owner__is_active"
     ):
