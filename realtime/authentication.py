@@ -48,11 +48,12 @@ class TokenAuthMiddleware(BaseMiddleware):  # type: ignore[misc]
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         try:
-            credential = await asyncio.wait_for(authenticate(_token(scope)), HANDSHAKE_SECONDS)
+            user, expires_at, session_id = await asyncio.wait_for(
+                authenticate(_token(scope)), HANDSHAKE_SECONDS
+            )
         except (*Unavailable, TimeoutError) as error:
             logger.warning("a socket's user cannot be looked up: %s", error or type(error).__name__)
-            credential = Credential(None)
-        user, expires_at, session_id = credential
+            user, expires_at, session_id = Credential(None)
         scope = {**scope, "user": user, "token_expires_at": expires_at, "session_id": session_id}
         # Not the parent's way, which copies the scope once more: 1 kB that an idle socket keeps.
         return await self.inner(scope, receive, send)

@@ -50,8 +50,10 @@ class TokenIndex:
         return list(self._holders)
 
     def add(self, token: str, delivery: Delivery) -> None:
-        self._holders.setdefault(token, set()).add(delivery)
-        self._everyone = None
+        holders = self._holders.setdefault(token, set())
+        if delivery not in holders:
+            holders.add(delivery)
+            self._everyone = None
 
     def discard(self, token: str, delivery: Delivery) -> None:
         holders = self._holders[token]
@@ -103,9 +105,8 @@ class Delivery:
         """Number of the last event sent; None before the snapshot."""
         self.closed: Close | None = None
         """Why the server ended this stream; None while it runs."""
-        self._held: dict[
-            str, tuple[str, ...]
-        ] = {}  # token → ids of the positions that hold it, nearly always one
+        self._held: dict[str, str] = {}  # position id → token
+        self._tokens: tuple[str, ...] | None = None  # those tokens, each once; None until asked for
         self._pick: Callable[[Mapping[str, str]], tuple[str, ...] | None] | None = None
         self._index = index
         self._send = send
@@ -135,8 +136,7 @@ class Delivery:
         for text in texts:
             self.write(text)
         self.seq = seq
-        for token, position_id in held:
-            self._hold(token, position_id)
+        self._hold(held)
         self._send_ahead()
 
     def hold_back(self) -> None:
@@ -188,7 +188,7 @@ class Delivery:
                 if event.token is None:
                     self._release(event.position_id)
                 else:
-                    self._hold(event.token, event.position_id)
+                    self._hold([(event.token, event.position_id)])
 
     # Prices
 
@@ -200,7 +200,7 @@ class Delivery:
         if self.seq is None:
             return  # what the stream begins with holds the newest
         if self._writing:
-            newest = {token: fragments[token] for token in self._held if token in fragments}
+            newest = {token: fragments[token] for token in self._held_tokens() if token in fragments}
             counts.conflated_prices += len(newest.keys() & self._prices.keys())
             self._prices.update(newest)
         elif held := (nearly_all and self._all_held(fragments)) or self._those_held(fragments):
@@ -210,7 +210,7 @@ class Delivery:
                 self._put({"type": "websocket.send", "text": text})
 
     def _those_held(self, fragments: Mapping[str, str]) -> Sequence[str]:
-        return list(filter(None, map(fragments.get, self._held)))
+        return list(filter(None, map(fragments.get, self._held_tokens())))
 
     def _all_held(self, fragments: Mapping[str, str]) -> Sequence[str] | None:
         """Return the fragments of all tokens that are held; None where one is missing.
@@ -218,12 +218,17 @@ class Delivery:
         A third of what the look for each takes, and that was a tenth of what a message cost (10 tokens).
         """
         if self._pick is None:
-            tokens = tuple(self._held)
+            tokens = self._held_tokens()
             self._pick = itemgetter(*tokens) if len(tokens) > 1 else lambda _: None
         try:
             return self._pick(fragments)
         except KeyError:
             return None
+
+    def _held_tokens(self) -> tuple[str, ...]:
+        if self._tokens is None:
+            self._tokens = tuple(dict.fromkeys(self._held.values()))
+        return self._tokens
 
     def _flush_prices(self) -> None:
         if self._prices and not self._writing:
@@ -232,37 +237,28 @@ class Delivery:
 
     # Holdings
 
-    def _hold(self, token: str, position_id: str) -> None:
+    def _hold(self, held: Iterable[tuple[str, str]]) -> None:
         if self.closed:
             return
-        # Interned: thousands of streams hold the same few tokens. Each with strings of its own would cost memory, and
-        # the processor's cache in every round.
-        token = sys.intern(token)
-        holders = self._held.get(token, ())
-        if not holders:
+        for token, position_id in held:
+            # Interned: thousands of streams hold the same few tokens. Each with strings of its own would cost memory,
+            # and the processor's cache in every round.
+            self._held[position_id] = token = sys.intern(token)
             self._index.add(token, self)
-            self._pick = None
-        if position_id not in holders:
-            self._held[token] = (*holders, position_id)
+        self._tokens = self._pick = None
 
     def _release(self, position_id: str) -> None:
         """Forget a position. Its token stays while another one, in another wallet, holds it, too."""
-        for token, holders in self._held.items():
-            if position_id in holders:
-                left = tuple(holder for holder in holders if holder != position_id)
-                if left:
-                    self._held[token] = left
-                else:
-                    del self._held[token]
-                    self._pick = None
-                    self._index.discard(token, self)
-                return
+        token = self._held.pop(position_id, None)
+        if token is not None and token not in self._held.values():
+            self._index.discard(token, self)
+            self._tokens = self._pick = None
 
     def _release_all(self) -> None:
-        for token in self._held:
+        for token in set(self._held.values()):
             self._index.discard(token, self)
         self._held.clear()
-        self._pick = None
+        self._tokens = self._pick = None
 
     # The wire
 
