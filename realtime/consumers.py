@@ -82,7 +82,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Serve a connection: Channels' own way, without a task that waits for each message, since there is only one
-        source of them. It would be a fifth of what an idle socket takes beyond its server's (`make bench`, memory).
+        source of them: an idle socket takes 33.1 kB of memory instead of 36.7 (`make bench`, memory; uvicorn).
         """
         self.scope, self.base_send = scope, send
         try:
