@@ -12,7 +12,7 @@ from positions import valkey
 from positions.prices.cache import put_prices
 from positions.prices.quotes import Quote
 from realtime import fan_out
-from realtime.delivery import Delivery, TokenIndex
+from realtime.delivery import Delivery, Event, TokenIndex
 from realtime.fan_out import SOCKETS_PER_TURN, PriceFanOut
 from realtime.layer import price_message
 from realtime.price_book import PriceBook
@@ -25,13 +25,14 @@ def take(texts: list[str], text: str) -> bool:
 
 
 class House:
-    """A fan-out and the sockets that it serves; each holds BONK, and the first of them WIF, too."""
+    """A fan-out and the sockets that it serves, each of which holds some tokens."""
 
-    def __init__(self, sockets: int, *, holders_of_wif: int = 1) -> None:
+    def __init__(self, *holdings: list[str]) -> None:
         self.index = TokenIndex()
         self.fan_out = PriceFanOut(PriceBook(), self.index)
-        self.texts: list[list[str]] = [[] for _ in range(sockets)]
-        for number, texts in enumerate(self.texts):
+        self.texts: list[list[str]] = [[] for _ in holdings]
+        self.deliveries: list[Delivery] = []
+        for texts, held in zip(self.texts, holdings, strict=True):
             delivery = Delivery(
                 self._send,
                 partial(take, texts),
@@ -44,7 +45,8 @@ class House:
                 on_lost=lambda delivery: None,
                 on_close=lambda delivery: None,
             )
-            delivery.start([], 0, [(BONK, "1"), (WIF, "2")][: 1 + (number < holders_of_wif)])
+            delivery.start([], 0, [(token, f"position in {token}") for token in held])
+            self.deliveries.append(delivery)
 
     async def _send(self, message: dict) -> None:
         raise AssertionError("what can be written at once is")
@@ -57,13 +59,24 @@ class House:
         batches = (json.loads(text)["data"]["updates"] for text in self.texts[socket])
         return [[(update["tokenAddress"], update["price"]) for update in batch] for batch in batches]
 
+    def newest(self) -> list[list[str]]:
+        """Return the tokens of the batch that each socket was sent, and forget it; none where there is none."""
+        newest = [
+            [token for batch in self.updates(socket) for token, _ in batch]
+            for socket, _ in enumerate(self.texts)
+        ]
+        for texts in self.texts:
+            texts.clear()
+        return newest
+
 
 def mgets() -> int:
     return int(valkey.client().info("commandstats").get("cmdstat_mget", {"calls": 0})["calls"])
 
 
 async def test_older_batch_that_made_way_never_follows_on_a_newer_one():
-    house = House(3 * SOCKETS_PER_TURN, holders_of_wif=SOCKETS_PER_TURN // 2)
+    both, one = SOCKETS_PER_TURN // 2, 3 * SOCKETS_PER_TURN - SOCKETS_PER_TURN // 2
+    house = House(*both * [[BONK, WIF]], *one * [[BONK]])
     waiting = asyncio.create_task(house.batch(quote(BONK, "0.002"), quote(WIF, "0.5")))
     await asyncio.sleep(0)  # the first sockets have it, the others wait for their turn
     await house.batch(quote(WIF, "0.6"))  # to so few that it need not make way itself
@@ -75,20 +88,45 @@ async def test_older_batch_that_made_way_never_follows_on_a_newer_one():
 
 
 async def test_batch_of_quotes_of_different_moments_is_one_message_to_each_socket():
-    house = House(1)
+    house = House([BONK, WIF])
     await house.batch(quote(BONK, "0.002"), quote(WIF, "0.5"))
     assert [sorted(batch) for batch in house.updates()] == [[(BONK, 0.002), (WIF, 0.5)]]
 
 
+@pytest.mark.parametrize("priced", [1, 10, 17, 18, 19, 20])
+async def test_socket_hears_of_what_it_holds_however_many_tokens_a_round_has(priced: int):
+    """Of twenty tokens; rounds that have nearly all take another way through the code than others."""
+    tokens = [f"token {number}" for number in range(20)]
+    holdings = [tokens[begin : begin + size] for begin in range(20) for size in (1, 0, 2, 3)]
+    house = House(*holdings)
+    known = tokens[20 - priced :]
+    await house.batch(*[quote(token, "0.1") for token in known])
+    assert house.newest() == [[token for token in held if token in known] for held in holdings]
+    # What is sold, here, and bought, there, in between counts from the next round on.
+    bought = tokens[-1]
+    sellers, buyers = house.deliveries[::2], house.deliveries[1::2]
+    for delivery, held in zip(sellers, holdings[::2], strict=True):
+        delivery.event(Event(1, "sold", f"position in {held[0]}" if held else "", None))
+    for delivery in buyers:
+        delivery.event(Event(1, "bought", "a new position", bought))
+    for texts in house.texts:
+        texts.clear()
+    await house.batch(*[quote(token, "0.2") for token in known])
+    after = [
+        [*held, *({bought} - {*held})] if number % 2 else held[1:] for number, held in enumerate(holdings)
+    ]
+    assert house.newest() == [[token for token in held if token in known] for held in after]
+
+
 async def test_batch_of_tokens_that_nobody_holds_sends_nothing():
-    house = House(1)
+    house = House([BONK, WIF])
     await house.batch(quote("other", "0.002"))
     assert house.updates() == []
 
 
 async def test_refresh_sends_prices_whose_batch_never_came(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(fan_out, "GRACE_SECONDS", 0.0)
-    house = House(1)
+    house = House([BONK, WIF])
     await put_prices([quote(BONK, "0.002")])
     await house.fan_out.refresh()
     assert house.updates() == [[(BONK, 0.002)]]
@@ -96,7 +134,7 @@ async def test_refresh_sends_prices_whose_batch_never_came(monkeypatch: pytest.M
 
 async def test_refresh_waits_for_a_batch_that_is_under_way():
     """The feed writes the cache, then sends: a look between the two would send it all twice."""
-    house = House(1)
+    house = House([BONK, WIF])
     round_ = quote(BONK, "0.002")
     await put_prices([round_])
     before = mgets()
