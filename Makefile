@@ -9,6 +9,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; done)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+COMPILE := uv pip compile --universal --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+	--custom-compile-command "make lock"
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -39,15 +41,15 @@ check: $(INSTALLED) ## Lint, types, missing migrations, deployment settings, the
 		$(BIN)/python manage.py check --deploy --fail-level WARNING
 	@$(BIN)/python deploy/audit_lock.py
 	@if grep -nE '://|(^|[[:space:]])--(extra-)?index-url|(^|[[:space:]])--(find-links|trusted-host)| @ ' requirements.lock; then \
-		echo 'requirements.lock must name no address: run `make lock`.' >&2; exit 1; fi
+		echo 'a lock must name no address: run `make lock`.' >&2; exit 1; fi
 
 audit: $(INSTALLED) ## Check the lock against a copy of a vulnerability database (ADVISORIES=all.zip, docs/security.md)
 	@$(BIN)/python deploy/audit_lock.py $(if $(ADVISORIES),--advisories $(ADVISORIES))
 
 lock: ## Choose the versions in requirements.lock anew (needs uv)
 	@command -v uv >/dev/null || { echo 'make lock needs uv: https://docs.astral.sh/uv/' >&2; exit 1; }
-	uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-annotate \
-		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements.lock
+	$(COMPILE) pyproject.toml --extra dev -o requirements.lock
+	$(COMPILE) pyproject.toml --constraint requirements.lock -o deploy/requirements.lock
 
 clean: ## Remove .venv and caches; data in var/ stays
 	rm -rf .venv .mypy_cache .ruff_cache .hypothesis

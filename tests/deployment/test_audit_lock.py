@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from deploy import audit_lock
@@ -51,6 +55,21 @@ def test_lock_of_this_project_is_pinned_with_hashes():
     packages = read_lock((ROOT / "requirements.lock").read_text())
     assert min(packages["django"]) >= Version("5.2")
     assert len(packages) > 50
+
+
+def test_lock_of_the_image_is_the_part_that_runs():
+    """The same versions and hashes, all that the project depends on, and nothing of its tests and tools."""
+    whole, image = (
+        set(re.sub(r"\\\n", "", (ROOT / path).read_text()).splitlines())
+        for path in ("requirements.lock", "deploy/requirements.lock")
+    )
+    assert image < whole
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
+    tools = {canonicalize_name(Requirement(line).name) for line in project["optional-dependencies"]["dev"]}
+    packages = read_lock((ROOT / "deploy/requirements.lock").read_text()).keys()
+    assert named <= packages
+    assert not tools & packages
 
 
 @pytest.mark.parametrize(
