@@ -46,7 +46,7 @@ class TokenIndex:
         """Return whether these are nine in ten, or more, of the tokens that are held here."""
         return 10 * len(self._holders.keys() - tokens) <= len(self._holders)
 
-    def tokens(self) -> Collection[str]:
+    def tokens(self) -> Sequence[str]:
         return list(self._holders)
 
     def add(self, token: str, delivery: Delivery) -> None:

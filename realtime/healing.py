@@ -98,5 +98,5 @@ class Healing:
                 delivery.close(CloseReason.REPLACED)
 
     async def prices(self) -> None:
-        """One MGET: the prices of all tokens held here, for batches that never came."""
+        """One MGET for a thousand of the tokens held here: their prices, for batches that never came."""
         await self._hub.fan_out.refresh()

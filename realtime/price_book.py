@@ -90,19 +90,18 @@ class PriceBook:
 
     def is_news(self, quote: Quote) -> bool:
         """Return whether this is a price that is not known here, nor a newer one."""
-        token = quote.token_address
-        return not self._has_newer(token, quote.as_of) and not quote.same_price(self.quote(token))
+        return self._is_newer(quote) and not quote.same_price(self.quote(quote.token_address))
 
     def learn(self, quotes: Iterable[Quote]) -> dict[str, str]:
-        """Keep what is not older than what is known; return the fragments of those whose price was not known.
+        """Keep what is newer than what is known; return the fragments of those whose price was not known.
 
         Known now, not when it was asked for: what a batch brought meanwhile, its sockets have heard already.
         """
         news = {}
         for quote in quotes:
-            token, fragment = quote.token_address, price_fragment(quote)
-            if self._has_newer(token, quote.as_of):
+            if not self._is_newer(quote):  # nearly all: the cache holds what the batches told
                 continue
+            token, fragment = quote.token_address, price_fragment(quote)
             if token not in self._known or self._known[token][0] != fragment:
                 news[token] = fragment
             self._known[token] = fragment, quote.as_of
@@ -111,6 +110,10 @@ class PriceBook:
                 self._learn_sol_usd()
         self.version += bool(news)
         return news
+
+    def _is_newer(self, quote: Quote) -> bool:
+        known = self._known.get(quote.token_address)
+        return known is None or known[1] < quote.as_of
 
     def _has_newer(self, token: str, as_of: datetime) -> bool:
         return token in self._known and self._known[token][1] > as_of
