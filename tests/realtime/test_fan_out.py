@@ -132,6 +132,17 @@ async def test_refresh_sends_prices_whose_batch_never_came(monkeypatch: pytest.M
     assert house.updates() == [[(BONK, 0.002)]]
 
 
+async def test_refresh_reads_all_tokens_however_many_answers_they_come_in(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(fan_out, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(fan_out, "TOKENS_PER_READ", 1)
+    house = House([BONK, WIF, "unpriced"])
+    await put_prices([quote(BONK, "0.002"), quote(WIF, "0.5")])
+    await house.fan_out.refresh()
+    assert sorted(house.updates()) == [[(BONK, 0.002)], [(WIF, 0.5)]]
+    await house.fan_out.refresh()
+    assert len(house.updates()) == 2
+
+
 async def test_refresh_waits_for_a_batch_that_is_under_way():
     """The feed writes the cache, then sends: a look between the two would send it all twice."""
     house = House([BONK, WIF])
