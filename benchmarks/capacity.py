@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from benchmarks.report import Report
+from benchmarks.workloads.growth import CELLS
 
 BUSY = 0.6
 """How much of a core a server process may use on average: rounds come in bursts, and clients come back in storms."""
@@ -23,12 +24,14 @@ class UnitCosts:
     """What was measured, of one server."""
 
     message_us: float
-    """A delivered price message of ten tokens, with all its share of a round."""
+    """A delivered price message of ten tokens."""
     message_bytes: float
     token_us: float
     """A token in a round, for each process: decoding and encoding it."""
     token_bytes: float
     """A token in a round, from Valkey to each process."""
+    idle_us: float
+    """A socket in a second in which nothing happens: pings, healing."""
     socket_kb: float
     process_mb: float
     connect_ms: float
@@ -57,10 +60,13 @@ class Needs:
 def unit_costs(reports: Mapping[str, Report], row: str = "ours-uvicorn") -> UnitCosts | None:
     """Read them out of the reports; None where one is missing."""
     figures = {name: value for report in reports.values() for name, value in report.figures.items()}
+    idle_us = figures.get(f"{row} us a second")
+    intervals = {(cell.sockets, cell.tokens): cell.interval_seconds for cell in CELLS}
     cells = {
-        (int(words[3]), int(words[5])): value
+        size: value - (idle_us or 0.0) * intervals[size]
         for name, value in figures.items()
         if (words := name.split())[:3] == [row, "us", "at"]
+        and (size := (int(words[3]), int(words[5]))) in intervals
     }
     kilobytes = {
         (int(words[4]), int(words[6])): value
@@ -75,7 +81,7 @@ def unit_costs(reports: Mapping[str, Report], row: str = "ours-uvicorn") -> Unit
         f"{row} statements a connect",
     )
     pairs = [(few, many) for few in cells for many in cells if few[0] == many[0] and few[1] < many[1]]
-    if not pairs or not cells or any(name not in figures for name in wanted):
+    if not pairs or idle_us is None or any(name not in figures for name in wanted):
         return None
     few, many = max(pairs, key=lambda pair: pair[1][1] - pair[0][1])
     sockets, more = few[0], many[1] - few[1]
@@ -85,6 +91,7 @@ def unit_costs(reports: Mapping[str, Report], row: str = "ours-uvicorn") -> Unit
         message_bytes=figures[f"{row} bytes"],
         token_us=token_us,
         token_bytes=1e3 * kilobytes[many] / many[1],
+        idle_us=idle_us,
         socket_kb=figures[f"{row} kB a socket"],
         process_mb=figures[f"{row} MB"],
         connect_ms=figures[f"{row} ms a connect"],
@@ -95,10 +102,10 @@ def unit_costs(reports: Mapping[str, Report], row: str = "ours-uvicorn") -> Unit
 def needs(load: Load, costs: UnitCosts) -> Needs:
     """Return what a load needs, every agent being told ten prices a round.
 
-    A core's budget: rounds · (tokens · token cost + sockets · message cost) + connects = BUSY, solved for the sockets
-    of one process.
+    A core's budget: rounds · (tokens · token cost + sockets · message cost) + sockets · idle cost + connects = BUSY,
+    solved for the sockets of one process.
     """
-    per_socket = load.rounds_per_second * costs.message_us / 1e6
+    per_socket = (load.rounds_per_second * costs.message_us + costs.idle_us) / 1e6
     per_socket += CONNECTS_PER_SOCKET_HOUR / 3600 * costs.connect_ms / 1e3
     fixed = load.rounds_per_second * load.tokens * costs.token_us / 1e6
     if fixed >= BUSY:
@@ -131,7 +138,10 @@ def text(costs: UnitCosts) -> str:
         "",
         f"- a price message of ten tokens: {costs.message_us:.1f} µs, {costs.message_bytes:,.0f} bytes to the client",
         f"- a token in a round, in each process: {costs.token_us:.2f} µs, {costs.token_bytes:.0f} bytes from Valkey",
-        f"- a socket: {costs.socket_kb:.0f} kB, beside {costs.process_mb:.0f} MB for the process",
+        (
+            f"- a socket: {costs.socket_kb:.0f} kB, beside {costs.process_mb:.0f} MB for the process,"
+            f" and {costs.idle_us:.1f} µs in every second"
+        ),
         f"- a connect: {costs.connect_ms:.1f} ms, {costs.statements:.0f} statements",
         (
             f"- assumed: {BUSY:.0%} of a core, {CONNECTS_PER_SOCKET_HOUR:g} connects a socket and hour, healing every"

@@ -132,6 +132,7 @@ COSTS = capacity.UnitCosts(
     message_bytes=1_000.0,
     token_us=1.0,
     token_bytes=100.0,
+    idle_us=10.0,
     socket_kb=50.0,
     process_mb=100.0,
     connect_ms=9.0,
@@ -142,11 +143,12 @@ COSTS = capacity.UnitCosts(
 def test_capacity_of_a_process_is_what_its_core_has_left_beside_the_tokens():
     load = capacity.Load(sockets=46_000, tokens=100_000, rounds_per_second=1.0)
     found = capacity.needs(load, COSTS)
-    # 0.6 of a core, 0.1 of it for tokens: 500 ms for sockets of 20 µs a round and 5 µs a second for connects.
-    assert (found.processes, found.sockets_per_process) == (3, 15_334)
-    assert found.valkey_mb_per_second == pytest.approx(30.0)
+    # 0.6 of a core, 0.1 of it for tokens: 500 ms for sockets of 20 µs a round, 10 and 5 µs a second for
+    # themselves and their connects: 14,285 of them.
+    assert (found.processes, found.sockets_per_process) == (4, 11_500)
+    assert found.valkey_mb_per_second == pytest.approx(40.0)
     assert found.out_gbit_per_second == pytest.approx(0.368)
-    assert found.connections == 36
+    assert found.connections == 48
 
 
 def test_capacity_refuses_more_tokens_than_a_process_can_take():

@@ -1,10 +1,13 @@
-"""Memory of an idle socket: how the resident set grows from 500 to 5,000 sockets."""
+"""An idle socket: how the resident set grows from 500 to 5,000 of them, and what they cost while nothing happens."""
 
 from __future__ import annotations
+
+import time
 
 from benchmarks.children import ChildError
 from benchmarks.report import Bar, Chart, Report, Spread, Verdict, at_most
 from benchmarks.rows import BY_NAME
+from benchmarks.side import Side
 from benchmarks.stage import Stage
 from benchmarks.workloads import Options, note, raise_sides
 
@@ -16,6 +19,9 @@ ROWS = (
     "ours-daphne", "ours-uvicorn", "floor-daphne", "floor-uvicorn", "tutorial-pubsub-daphne", "tutorial-pubsub-uvicorn",
     "node-ws", "picows",
 )  # fmt: skip
+IDLE_ROWS = ("ours-daphne", "ours-uvicorn", "floor-daphne", "floor-uvicorn")
+IDLE_SECONDS = 30.0
+"""A ping, and the pong, of each socket; six looks of healing."""
 
 
 def run(stage: Stage, options: Options) -> Report:
@@ -27,6 +33,7 @@ def run(stage: Stage, options: Options) -> Report:
             "server",
             f"kB a socket, {steps[0]:,} to {steps[-1]:,} (least and most of a step)",
             "MB with the first",
+            "CPU µs a second of a socket",
         ],
     )
     slopes: dict[str, Spread] = {}
@@ -39,6 +46,7 @@ def run(stage: Stage, options: Options) -> Report:
                     side.connect(upto - before, first=before)
                     side.settle()
                     sizes.append(side.resident_bytes())
+                idle_us = _idle_us(side, steps[-1]) if row.name in IDLE_ROWS else None
             except ChildError as error:
                 report.void.append(f"{row.title}: {error}")
                 continue
@@ -50,7 +58,10 @@ def run(stage: Stage, options: Options) -> Report:
             ]
             whole = (sizes[-1] - sizes[0]) / (steps[-1] - steps[0]) / 1e3
             slopes[row.name] = spread = Spread(whole, min(by_step), max(by_step))
-            report.rows.append([row.title, spread.text(), f"{sizes[0] / 1e6:.0f}"])
+            idle = "" if idle_us is None else f"{idle_us:.1f}"
+            report.rows.append([row.title, spread.text(), f"{sizes[0] / 1e6:.0f}", idle])
+            if idle_us is not None:
+                report.figures[f"{row.name} us a second"] = idle_us
             report.figures[f"{row.name} kB a socket"] = whole
             report.figures[f"{row.name} MB"] = (sizes[0] - steps[0] * whole * 1e3) / 1e6
     for server in ("uvicorn", "daphne"):
@@ -67,3 +78,11 @@ def run(stage: Stage, options: Options) -> Report:
         "Memory of one more idle socket", "kB", sorted(bars, key=lambda bar: bar.spread.median)
     )
     return report
+
+
+def _idle_us(side: Side, sockets: int) -> float:
+    """Return the CPU microseconds that a socket costs in a second in which nothing happens."""
+    note(f"{side.row.name}: {IDLE_SECONDS:g} s of nothing")
+    before, begin = side.cpu_seconds(), time.monotonic()
+    time.sleep(IDLE_SECONDS)
+    return 1e6 * (side.cpu_seconds() - before) / (time.monotonic() - begin) / sockets
