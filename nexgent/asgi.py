@@ -18,3 +18,6 @@ application = GracefulShutdown(ProtocolTypeRouter({"http": http, "websocket": we
 # time in which no socket hears a thing.
 gc.collect()
 gc.freeze()
+# Nearly nothing here is a cycle; looking for some every 700 objects, which a round of prices has many times, took 16 %
+# of the time of a process with 5,000 sockets and 20,000 tokens (perf).
+gc.set_threshold(50_000, 20, 20)

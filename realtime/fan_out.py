@@ -70,6 +70,8 @@ class PriceFanOut:
         delivery.prices(self._book.fragments(tokens), protocol.now())
 
     async def _send(self, fragments: Mapping[str, str]) -> None:
+        if not fragments:
+            return
         at, version = protocol.now(), self._book.version
         # As most rounds of a market that moves are.
         nearly_all = self._index.are_nearly_all(fragments.keys())
