@@ -32,6 +32,8 @@ def make(prefix: str, *, proxies: bool = False) -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda signum, frame: sys.exit(128 + signum))
+    # A shell lets what it starts in the background ignore this one; so would the servers that are started from here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # The PostgreSQL wheel's lock file lies in the temporary folder: without this, in one shared by all users.
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     os.environ["NEXGENT_DATA_DIR"] = str(folder / "var")
