@@ -10,6 +10,7 @@ from benchmarks.rows import BY_NAME
 from benchmarks.side import Side
 from benchmarks.stage import Stage
 from benchmarks.workloads import Options, note, raise_sides
+from benchmarks.workloads.growth import IDLE_SECONDS
 
 STEPS = (500, 2_000, 3_500, 5_000)
 QUICK_STEPS = (100, 300, 500)
@@ -20,8 +21,6 @@ ROWS = (
     "node-ws", "picows",
 )  # fmt: skip
 IDLE_ROWS = ("ours-daphne", "ours-uvicorn", "floor-daphne", "floor-uvicorn")
-IDLE_SECONDS = 30.0
-"""A ping, and the pong, of each socket; six looks of healing."""
 
 
 def run(stage: Stage, options: Options) -> Report:
