@@ -40,7 +40,8 @@ check: $(INSTALLED) ## Lint, types, missing migrations, deployment settings, the
 		NEXGENT_SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(64))') \
 		$(BIN)/python manage.py check --deploy --fail-level WARNING
 	@$(BIN)/python deploy/audit_lock.py
-	@if grep -nE '://|(^|[[:space:]])--(extra-)?index-url|(^|[[:space:]])--(find-links|trusted-host)| @ ' requirements.lock; then \
+	@$(BIN)/python deploy/audit_lock.py --lock deploy/requirements.lock
+	@if grep -nE '://|(^|[[:space:]])--(extra-)?index-url|(^|[[:space:]])--(find-links|trusted-host)| @ ' requirements.lock deploy/requirements.lock; then \
 		echo 'a lock must name no address: run `make lock`.' >&2; exit 1; fi
 
 audit: $(INSTALLED) ## Check the lock against a copy of a vulnerability database (ADVISORIES=all.zip, docs/security.md)

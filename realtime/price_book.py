@@ -14,6 +14,8 @@ from positions.prices.lookup import fill_misses
 from positions.prices.quotes import WRAPPED_SOL, Quote
 from realtime.layer import Priced, price_fragment
 
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
 
 class _Digits(msgspec.Struct, rename="camel"):
     """The numbers of a fragment."""
@@ -38,7 +40,7 @@ class PriceBook:
         self.version = 0
         """Another number after each change."""
         self._known: dict[str, tuple[str, datetime]] = {}  # token → its fragment, as of when
-        self._newest = datetime.min.replace(tzinfo=UTC)
+        self._newest = LONG_AGO
 
     def quote(self, token: str) -> Quote | None:
         """Return the token's price, digit for digit; None where it is not known here."""
@@ -59,9 +61,7 @@ class PriceBook:
         if as_of >= self._newest:  # than everything: the usual case, without a look at each token
             self._newest = as_of
         else:
-            fragments = {
-                token: text for token, text in fragments.items() if not self._has_newer(token, as_of)
-            }
+            fragments = {token: text for token, text in fragments.items() if self._as_of(token) <= as_of}
         self._known.update(zip(fragments, zip(fragments.values(), repeat(as_of)), strict=False))
         if WRAPPED_SOL in fragments:
             self._learn_sol_usd()
@@ -90,7 +90,8 @@ class PriceBook:
 
     def is_news(self, quote: Quote) -> bool:
         """Return whether this is a price that is not known here, nor a newer one."""
-        return self._is_newer(quote) and not quote.same_price(self.quote(quote.token_address))
+        token = quote.token_address
+        return self._as_of(token) < quote.as_of and not quote.same_price(self.quote(token))
 
     def learn(self, quotes: Iterable[Quote]) -> dict[str, str]:
         """Keep what is newer than what is known; return the fragments of those whose price was not known.
@@ -99,9 +100,10 @@ class PriceBook:
         """
         news = {}
         for quote in quotes:
-            if not self._is_newer(quote):  # nearly all: the cache holds what the batches told
+            token = quote.token_address
+            if self._as_of(token) >= quote.as_of:  # nearly all: the cache holds what the batches told
                 continue
-            token, fragment = quote.token_address, price_fragment(quote)
+            fragment = price_fragment(quote)
             if token not in self._known or self._known[token][0] != fragment:
                 news[token] = fragment
             self._known[token] = fragment, quote.as_of
@@ -111,12 +113,9 @@ class PriceBook:
         self.version += bool(news)
         return news
 
-    def _is_newer(self, quote: Quote) -> bool:
-        known = self._known.get(quote.token_address)
-        return known is None or known[1] < quote.as_of
-
-    def _has_newer(self, token: str, as_of: datetime) -> bool:
-        return token in self._known and self._known[token][1] > as_of
+    def _as_of(self, token: str) -> datetime:
+        known = self._known.get(token)
+        return known[1] if known else LONG_AGO
 
     def _learn_sol_usd(self) -> None:
         quote = self.quote(WRAPPED_SOL)

@@ -22,12 +22,10 @@ def make(prefix: str, *, proxies: bool = False) -> Path:
 
     A kill, or a terminal that closes, runs the clean-up, too: without it the servers would stay.
     """
-    folder = Path(
-        tempfile.mkdtemp(prefix=prefix, dir="/tmp")
-    )  # short: a socket's path must fit into 100 bytes
-    folder.chmod(
-        0o755
-    )  # PostgreSQL refuses to run as root; its wheel starts it as another user, who must get in
+    # Short: a Unix socket's path must fit into 100 bytes.
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp"))
+    # PostgreSQL refuses to run as root; its wheel starts it as another user, who must get in.
+    folder.chmod(0o755)
     # Registered first, so it runs last: PostgreSQL's own clean-up needs the folder.
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for number in (signal.SIGTERM, signal.SIGHUP):
