@@ -35,6 +35,7 @@ check: $(INSTALLED) ## Lint, types, missing migrations, deployment settings, the
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	NEXGENT_DEBUG=0 NEXGENT_ALLOWED_HOSTS=example.org \
 		NEXGENT_SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(64))') \

@@ -83,8 +83,8 @@ def saves(
         time.sleep(max(0.0, begin + number * interval_seconds - time.monotonic()))
         began.append((str(position.agent_id), position.dca_count, time.monotonic()))
         position.save()
-    if "realtime.broadcast" in sys.modules:
-        from realtime.broadcast import flush
+    if "realtime.publish.broadcast" in sys.modules:
+        from realtime.publish.broadcast import flush
 
         flush(30)
     return {"began": began, "seconds": time.monotonic() - begin}

@@ -28,7 +28,7 @@ Send = Callable[[int], Awaitable[None]]
 
 
 def ours(tokens: int, agents: range) -> Send:
-    from realtime.broadcast import broadcast_prices
+    from realtime.publish.broadcast import broadcast_prices
 
     status = FeedStatus(
         source="simulated", simulated=True, sol_usd=market.SOL_USD, updated_at=datetime.now(UTC), interval_seconds=1.5,

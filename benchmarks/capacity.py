@@ -11,8 +11,8 @@ from benchmarks.workloads.growth import CELLS
 
 BUSY = 0.6
 """How much of a core a server process may use on average: rounds come in bursts, and clients come back in storms."""
-HEALING_SECONDS = 5.0
-"""NEXGENT_HEALING_SECONDS."""
+RECONCILE_SECONDS = 5.0
+"""NEXGENT_RECONCILE_SECONDS."""
 CONNECTS_PER_SOCKET_HOUR = 2.0
 """Access tokens last 30 minutes; a client that does not refresh its token comes back as often."""
 CONNECTIONS = 12
@@ -31,7 +31,7 @@ class UnitCosts:
     token_bytes: float
     """A token in a round, from Valkey to each process."""
     idle_us: float
-    """A socket in a second in which nothing happens: pings, healing."""
+    """A socket in a second in which nothing happens: pings, reconciliation."""
     socket_kb: float
     process_mb: float
     connect_ms: float
@@ -119,7 +119,7 @@ def needs(load: Load, costs: UnitCosts) -> Needs:
         memory_gb=(load.sockets * costs.socket_kb * 1e3 + processes * costs.process_mb * 1e6) / 1e9,
         valkey_mb_per_second=load.rounds_per_second * load.tokens * costs.token_bytes * processes / 1e6,
         out_gbit_per_second=load.rounds_per_second * load.sockets * costs.message_bytes * 8 / 1e9,
-        statements_per_second=processes / HEALING_SECONDS + connects * costs.statements,
+        statements_per_second=processes / RECONCILE_SECONDS + connects * costs.statements,
         connections=processes * CONNECTIONS,
     )
 
@@ -144,8 +144,9 @@ def text(costs: UnitCosts) -> str:
         ),
         f"- a connect: {costs.connect_ms:.1f} ms, {costs.statements:.0f} statements",
         (
-            f"- assumed: {BUSY:.0%} of a core, {CONNECTS_PER_SOCKET_HOUR:g} connects a socket and hour, healing every"
-            f" {HEALING_SECONDS:g} s, {CONNECTIONS} database connections a process, all prices change every round"
+            f"- assumed: {BUSY:.0%} of a core, {CONNECTS_PER_SOCKET_HOUR:g} connects a socket and hour, reconciled"
+            f" every {RECONCILE_SECONDS:g} s, {CONNECTIONS} database connections a process, all prices change every"
+            " round"
         ),
         "",
         (

@@ -76,7 +76,7 @@ class Stage(Premises):
 
     @contextmanager
     def statements(self) -> Iterator[list[str]]:
-        """Collect what PostgreSQL is asked about users and positions meanwhile; healing, which is periodic, aside."""
+        """Collect what PostgreSQL is asked about users and positions meanwhile, the periodic reconciler aside."""
         log = Path(self.postgresql._server.log)
         self._set("log_statement", "all")
         begin = log.stat().st_size

@@ -9,8 +9,8 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nexgent.settings")
 http = get_asgi_application()  # first: it loads the apps that the imports below need
 
-from realtime.routing import websocket_application  # noqa: E402
-from realtime.shutdown import GracefulShutdown  # noqa: E402
+from realtime.servers.shutdown import GracefulShutdown  # noqa: E402
+from realtime.socket.routing import websocket_application  # noqa: E402
 
 application = GracefulShutdown(ProtocolTypeRouter({"http": http, "websocket": websocket_application()}))
 

@@ -35,7 +35,7 @@ if not DEBUG and not ALLOWED_HOSTS:
 # Only where a proxy sets X-Forwarded-For and -Proto itself: a client that reaches us directly could claim anything.
 BEHIND_PROXY = env_bool("NEXGENT_BEHIND_PROXY", default=False)
 CSRF_TRUSTED_ORIGINS = env_list("NEXGENT_TRUSTED_ORIGINS", [])
-CSRF_FAILURE_VIEW = "realtime.views.forbidden"
+CSRF_FAILURE_VIEW = "realtime.web.views.forbidden"
 
 INSTALLED_APPS = [
     "daphne",  # first: it replaces `runserver`
@@ -57,9 +57,9 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "realtime.request_ids.request_ids",
+    "realtime.monitoring.request_ids.request_ids",
     "django.middleware.security.SecurityMiddleware",
-    "realtime.headers.SecurityHeaders",
+    "realtime.web.headers.SecurityHeaders",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -117,7 +117,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
-AUTHENTICATION_BACKENDS = ["positions.logins.LockingBackend"]
+AUTHENTICATION_BACKENDS = ["positions.accounts.logins.LockingBackend"]
 LOGINS: dict[str, Any] = {
     "FAILURES": env_int("NEXGENT_LOGIN_FAILURES", 10),
     "LOCK_SECONDS": env_float("NEXGENT_LOGIN_LOCK_SECONDS", 900.0),
@@ -131,10 +131,10 @@ SIMPLE_JWT = {
     "UPDATE_LAST_LOGIN": True,
 }
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["realtime.sessions.SessionAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["positions.accounts.sessions.SessionAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": [
         "rest_framework.permissions.IsAuthenticated",
-        "positions.api.scopes.TokenMayWrite",
+        "positions.accounts.scopes.TokenMayWrite",
     ],
     "DEFAULT_PARSER_CLASSES": ["positions.api.json.ExactJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["positions.api.json.ExactJSONRenderer"],
@@ -165,7 +165,7 @@ REALTIME: dict[str, Any] = {
     "MAX_SOCKETS": env_int("NEXGENT_MAX_SOCKETS", 20_000),
     "MAX_UNSENT_EVENTS": env_int("NEXGENT_MAX_UNSENT_EVENTS", 1_000),
     "RETRY_AFTER_SECONDS": env_float("NEXGENT_RETRY_AFTER_SECONDS", 2.0),
-    "HEALING_SECONDS": env_float("NEXGENT_HEALING_SECONDS", 5.0),
+    "RECONCILE_SECONDS": env_float("NEXGENT_RECONCILE_SECONDS", 5.0),
     "MAX_REPLAYED_EVENTS": env_int("NEXGENT_MAX_REPLAYED_EVENTS", 500),
     "CONNECTS_PER_SECOND": env_float("NEXGENT_CONNECTS_PER_SECOND", 200.0),
     "CONNECT_BURST": env_int("NEXGENT_CONNECT_BURST", 2_000),
@@ -217,9 +217,9 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "json": {"()": "realtime.log_lines.JsonFormatter"},
+        "json": {"()": "realtime.monitoring.log_lines.JsonFormatter"},
         "text": {
-            "()": "realtime.log_lines.TextFormatter",
+            "()": "realtime.monitoring.log_lines.TextFormatter",
             "format": "{asctime} {levelname} {name}: {message}",
             "style": "{",
         },

@@ -1,22 +1,20 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from realtime import health
-from realtime.asyncapi import asyncapi_yaml
-from realtime.metrics_page import metrics
-from realtime.session_views import SessionRefreshView, SessionView
-from realtime.views import dashboard, offline, offline_worker
+from realtime.web import health
+from realtime.web.asyncapi_page import asyncapi_yaml
+from realtime.web.metrics_page import metrics
+from realtime.web.views import dashboard, offline, offline_worker
 
-handler403 = "realtime.views.forbidden"
-handler404 = "realtime.views.not_found"
-handler500 = "realtime.views.server_error"
+handler403 = "realtime.web.views.forbidden"
+handler404 = "realtime.web.views.not_found"
+handler500 = "realtime.web.views.server_error"
 
 urlpatterns = [
     path("", dashboard, name="dashboard"),
     path("admin/", admin.site.urls),
     path("api/asyncapi.yaml", asyncapi_yaml, name="asyncapi"),
-    path("api/session/", SessionView.as_view(), name="session"),
-    path("api/session/refresh/", SessionRefreshView.as_view(), name="session-refresh"),
+    path("api/", include("positions.accounts.urls")),
     path("api/", include("positions.api.urls")),
     path("health", health.health),
     path("health/live", health.live),

@@ -6,4 +6,13 @@ class PositionsConfig(AppConfig):
     verbose_name = "Positions"
 
     def ready(self) -> None:
-        from positions import checks, signals, stored_tokens  # noqa: F401  registers them, connects the receivers
+        from django.contrib.auth import get_user_model
+
+        from positions import checks  # noqa: F401  registers them
+        from positions.accounts import stored_tokens  # noqa: F401  connects its receiver
+        from positions.models import Agent, Position, Wallet, recording
+
+        recording.connect(
+            Position,
+            cascades={Position: "positions", Wallet: "wallets", Agent: "pk", get_user_model(): "owner"},
+        )

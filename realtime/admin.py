@@ -11,11 +11,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from positions.admin import AgentAdmin
-from positions.admin_values import UNKNOWN
+from positions.admin.values import UNKNOWN
 from positions.models import Agent
 from positions.valkey import Unavailable
-from realtime.broadcast import publish_disconnects
-from realtime.presence import connected_agents
+from realtime.hub.presence import connected_agents
+from realtime.publish.broadcast import publish_disconnects
 
 
 def connection_states(agents: list[Agent]) -> dict[UUID, str]:

@@ -6,10 +6,12 @@ class RealtimeConfig(AppConfig):
     verbose_name = "Realtime"
 
     def ready(self) -> None:
-        from realtime import daphne_server, layer, logs, uvicorn_server
-        from realtime import signals as receivers  # noqa: F401  connects them
+        from realtime.monitoring import outage_logs
+        from realtime.protocol import envelopes
+        from realtime.publish import signals  # noqa: F401  connects its receivers
+        from realtime.servers import daphne, uvicorn
 
-        layer.register_serializer()
-        daphne_server.install()
-        uvicorn_server.install()
-        logs.tame()
+        envelopes.register_serializer()
+        daphne.install()
+        uvicorn.install()
+        outage_logs.install()

@@ -76,8 +76,8 @@ def quote(token: str, price: str, price_usd: str | None = None) -> Quote:
 def django_db_setup(django_db_setup: None) -> None:
     """Empty the tables between two tests by DELETE.
 
-    Django's TRUNCATE locks them all against readers, and the server processes read: a query of healing that has one
-    table and wants the next is a deadlock, and PostgreSQL may end the flush for it.
+    Django's TRUNCATE locks them all against readers, and the server processes read: a query of the reconciler that
+    has one table and wants the next is a deadlock, and PostgreSQL may end the flush for it.
     """
     if connection.vendor == "postgresql":
         connection.ops.sql_flush = _delete_all  # type: ignore[method-assign]

@@ -10,7 +10,7 @@ from typing import Any
 
 from jsonschema_rs import Draft7Validator
 
-from realtime.asyncapi import asyncapi
+from realtime.protocol.asyncapi import asyncapi
 
 
 def check_from_server(message: Any) -> None:

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 from django.core.management import get_commands, load_command_class
 
-from positions.snapshots import LivePosition
-from realtime import protocol
-from realtime.protocol import MESSAGES, CloseReason, ErrorCode
-from realtime.requests import REQUESTS
+from positions.books.snapshots import LivePosition
+from realtime.protocol import messages
+from realtime.protocol.messages import MESSAGES, CloseReason, ErrorCode
+from realtime.protocol.requests import REQUESTS
 from tests.live import ROOT
 
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
@@ -53,7 +53,7 @@ def test_every_message_and_its_fields_are_documented():
     assert list(documented) == [each.__struct_config__.tag for each in MESSAGES]
     for each in MESSAGES:
         data = each.__annotations__.get("data", each.__name__)
-        for field in getattr(protocol, data).__struct_encode_fields__:
+        for field in getattr(messages, data).__struct_encode_fields__:
             assert f"`{field}`" in documented[str(each.__struct_config__.tag)]
 
 

@@ -21,8 +21,8 @@ django.setup()
 from django.contrib.auth.models import User  # noqa: E402
 from rest_framework_simplejwt.tokens import AccessToken  # noqa: E402
 
+from positions.books.snapshots import snapshot  # noqa: E402
 from positions.models import Agent, Position  # noqa: E402
-from positions.snapshots import snapshot  # noqa: E402
 
 
 def serialize(position: Position) -> dict[str, Any]:

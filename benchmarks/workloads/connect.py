@@ -16,7 +16,7 @@ COUNTED = 50
 """Clients of the small storm in which statements are counted: PostgreSQL's log would slow the large one."""
 MOST_STATEMENTS = 3
 HEALING_ASIDE = 1.1
-"""MGETs a connect: healing may ask once or twice meanwhile."""
+"""MGETs a connect: reconciliation may ask once or twice meanwhile."""
 
 
 def run(stage: Stage, options: Options) -> Report:

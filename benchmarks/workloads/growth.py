@@ -21,7 +21,7 @@ ROUND_SECONDS = 1.5
 WIDEST_TOKENS = 20_000
 OPEN_POSITIONS = 100_000
 IDLE_SECONDS = 30.0
-"""A ping, and the pong, of each socket; six looks of healing."""
+"""A ping, and the pong, of each socket; six looks of reconciliation."""
 
 
 class Cell(NamedTuple):

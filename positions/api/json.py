@@ -21,7 +21,7 @@ from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
-from positions.snapshots import number, timestamp
+from positions.books.snapshots import number, timestamp
 
 MAX_BODY_BYTES = 65_536
 

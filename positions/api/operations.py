@@ -1,4 +1,4 @@
-"""Which operation takes, answers and refuses what: the decorators of `views` and `tokens`. For the schema only."""
+"""Which operation takes, answers and refuses what: the decorators of the views. For the schema only."""
 
 from __future__ import annotations
 
@@ -162,21 +162,3 @@ positions = extend_schema_view(
     close=_write("Close a position", serializers.CloseBody),
 )
 prices = operation("The newest prices", wire.PricesOnRest, parameters=(TOKENS,), refuses=(400, 503))
-token = operation("Log in", schema.Tokens, body=schema.Login, refuses=(401, 429), tag="token", public=True)
-token_refresh = operation(
-    "New tokens for a refresh token, which holds no more",
-    schema.Tokens,
-    body=schema.RefreshToken,
-    refuses=(401, 429),
-    tag="token",
-    public=True,
-)
-token_revoke = operation(
-    "Log out: the refresh token holds no more",
-    None,
-    code=204,
-    body=schema.RefreshToken,
-    refuses=(429,),
-    tag="token",
-    public=True,
-)

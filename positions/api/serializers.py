@@ -12,16 +12,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.core.exceptions import ObjectDoesNotExist
 from rest_framework import serializers
-from rest_framework.exceptions import AuthenticationFailed, ValidationError
-from rest_framework_simplejwt.exceptions import TokenError
-from rest_framework_simplejwt.serializers import (
-    PasswordField,
-    TokenObtainPairSerializer,
-    TokenRefreshSerializer,
-)
-from rest_framework_simplejwt.tokens import RefreshToken
+from rest_framework.exceptions import ValidationError
 
 from positions.api.errors import camel
 from positions.models import Agent, Mode, Wallet, base58
@@ -164,39 +156,3 @@ class CloseBody(Body):
     proceeds_sol = Number(required=False, allow_null=True)
     reason = Text(required=False, allow_null=True, max_length=200)
     transaction_id = transaction_id()
-
-
-class TokenBody(TokenObtainPairSerializer):
-    """simplejwt's own, which strips a password of its spaces: whoever's ends in one could never log in."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["password"] = PasswordField(trim_whitespace=False)
-
-
-class OneUseToken(RefreshToken):
-    """A refresh token of which one use succeeds, also of two at the same moment."""
-
-    def blacklist(self) -> Any:
-        outcome: Any = super().blacklist()  # the row, and whether it is new: the database lets one of two in
-        if not outcome[1]:
-            raise TokenError("Token is blacklisted")
-        return outcome
-
-
-class RefreshBody(TokenRefreshSerializer):
-    """simplejwt's own, which looks the user up without expecting that the account may be gone."""
-
-    token_class = OneUseToken
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
-        try:
-            return super().validate(attrs)
-        except ObjectDoesNotExist as error:
-            raise AuthenticationFailed(
-                self.error_messages["no_active_account"], "no_active_account"
-            ) from error
-
-
-class RevokeBody(serializers.Serializer[Any]):
-    refresh = serializers.CharField()

@@ -45,10 +45,10 @@ from positions.api.wire import (
     results_on_rest,
     wallet_on_rest,
 )
-from positions.events import missed
+from positions.history.results import results
 from positions.models import Agent, Position, Wallet, base58
+from positions.models.recording import missed
 from positions.prices.cache import get_feed_status, get_prices
-from positions.results import results
 from positions.valkey import Unavailable
 
 M = TypeVar("M", bound=Model)

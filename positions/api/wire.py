@@ -10,11 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from positions.models import Agent, Mode, Position, PositionEvent, Wallet
-from positions.prices.cache import FeedStatus, get_prices
-from positions.prices.quotes import Prices, Quote
-from positions.results import Results
-from positions.snapshots import (
+from positions.books.snapshots import (
     LivePosition,
     Number,
     StoredPosition,
@@ -25,6 +21,10 @@ from positions.snapshots import (
     stored,
     timestamp,
 )
+from positions.history.results import Results
+from positions.models import Agent, Mode, Position, PositionEvent, Wallet
+from positions.prices.cache import FeedStatus, get_prices
+from positions.prices.quotes import Prices, Quote
 from positions.valkey import Unavailable
 
 Id = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]

@@ -3,7 +3,7 @@
 import django.core.validators
 import django.db.models.deletion
 import django.utils.timezone
-import positions.fields
+import positions.models.fields
 import uuid
 from django.conf import settings
 from django.db import migrations, models
@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('name', models.CharField(max_length=100)),
                 ('trading_mode', models.CharField(choices=[('simulation', 'Simulation'), ('live', 'Live')], default='simulation', max_length=10)),
-                ('event_seq', positions.fields.SequenceField(default=0, editable=False)),
+                ('event_seq', positions.models.fields.SequenceField(default=0, editable=False)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('updated_at', models.DateTimeField(auto_now=True)),
                 ('owner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='agents', to=settings.AUTH_USER_MODEL)),
@@ -52,23 +52,23 @@ class Migration(migrations.Migration):
                 ('token_address', models.CharField(db_index=True, max_length=64, validators=[django.core.validators.RegexValidator('^[1-9A-HJ-NP-Za-km-z]+\\Z', '“%(value)s” is not a Solana address: base58 has no 0, O, I, l or other signs.', 'base58')])),
                 ('token_symbol', models.CharField(max_length=32)),
                 ('purchase_transaction_id', models.CharField(blank=True, max_length=128, null=True)),
-                ('purchase_price', positions.fields.ExactDecimalField(decimal_places=18, help_text='Average cost of a token held, in SOL.', max_digits=30)),
-                ('purchase_amount', positions.fields.ExactDecimalField(decimal_places=18, help_text='Tokens ever bought.', max_digits=30)),
-                ('total_invested_sol', positions.fields.ExactDecimalField(decimal_places=9, max_digits=20)),
-                ('remaining_amount', positions.fields.ExactDecimalField(decimal_places=18, help_text='Tokens held now.', max_digits=30)),
-                ('realized_profit_sol', positions.fields.ExactDecimalField(decimal_places=9, default=0, max_digits=20)),
-                ('current_stop_loss_percentage', positions.fields.ExactDecimalField(blank=True, decimal_places=4, help_text='Percent of the average cost: -20 sells 20 % below it, 5 sells 5 % above it.', max_digits=9, null=True)),
-                ('peak_price', positions.fields.ExactDecimalField(blank=True, decimal_places=18, max_digits=30, null=True)),
+                ('purchase_price', positions.models.fields.ExactDecimalField(decimal_places=18, help_text='Average cost of a token held, in SOL.', max_digits=30)),
+                ('purchase_amount', positions.models.fields.ExactDecimalField(decimal_places=18, help_text='Tokens ever bought.', max_digits=30)),
+                ('total_invested_sol', positions.models.fields.ExactDecimalField(decimal_places=9, max_digits=20)),
+                ('remaining_amount', positions.models.fields.ExactDecimalField(decimal_places=18, help_text='Tokens held now.', max_digits=30)),
+                ('realized_profit_sol', positions.models.fields.ExactDecimalField(decimal_places=9, default=0, max_digits=20)),
+                ('current_stop_loss_percentage', positions.models.fields.ExactDecimalField(blank=True, decimal_places=4, help_text='Percent of the average cost: -20 sells 20 % below it, 5 sells 5 % above it.', max_digits=9, null=True)),
+                ('peak_price', positions.models.fields.ExactDecimalField(blank=True, decimal_places=18, max_digits=30, null=True)),
                 ('last_stop_loss_update', models.DateTimeField(blank=True, null=True)),
                 ('dca_count', models.PositiveIntegerField(default=0)),
                 ('last_dca_time', models.DateTimeField(blank=True, null=True)),
-                ('lowest_price', positions.fields.ExactDecimalField(blank=True, decimal_places=18, max_digits=30, null=True)),
+                ('lowest_price', positions.models.fields.ExactDecimalField(blank=True, decimal_places=18, max_digits=30, null=True)),
                 ('dca_transaction_ids', models.JSONField(blank=True, default=list)),
                 ('take_profit_levels_hit', models.PositiveIntegerField(default=0)),
                 ('take_profit_transaction_ids', models.JSONField(blank=True, default=list)),
                 ('last_take_profit_time', models.DateTimeField(blank=True, null=True)),
                 ('moon_bag_activated', models.BooleanField(default=False)),
-                ('moon_bag_amount', positions.fields.ExactDecimalField(blank=True, decimal_places=18, max_digits=30, null=True)),
+                ('moon_bag_amount', positions.models.fields.ExactDecimalField(blank=True, decimal_places=18, max_digits=30, null=True)),
                 ('status', models.CharField(choices=[('open', 'Open'), ('closed', 'Closed')], default='open', max_length=6)),
                 ('closed_at', models.DateTimeField(blank=True, null=True)),
                 ('close_reason', models.CharField(blank=True, default='', max_length=200)),

@@ -8,9 +8,12 @@ from datetime import datetime
 from decimal import Decimal, localcontext
 from typing import NamedTuple, Protocol
 
-from positions.accounting import AMOUNT, AMOUNT_LIMIT
+from positions.books.accounting import AMOUNT, AMOUNT_LIMIT
+from positions.books.quotes import WRAPPED_SOL, Quote
 
-WRAPPED_SOL = "So11111111111111111111111111111111111111112"
+__all__ = [
+    "WRAPPED_SOL", "PriceSource", "Prices", "Quote", "SourceError", "Token", "in_usd", "quotes_in_sol", "usable",
+]  # fmt: skip
 
 
 class Token(NamedTuple):
@@ -20,31 +23,6 @@ class Token(NamedTuple):
     """Its mint, in its own case."""
     symbol: str = ""
     """What its holder calls it: neither unique nor checked. Only `replay` looks at it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """One token's price."""
-
-    token_address: str
-    price: Decimal
-    """In SOL, positive, at most 18 decimals."""
-    price_usd: Decimal | None
-    """In USD; None where the source does not know what SOL costs."""
-    as_of: datetime
-    """When the source gave it."""
-
-    def same_price(self, other: Quote | None) -> bool:
-        """Whether clients need not be told: a newer time alone is no news."""
-        return other is not None and (self.price, self.price_usd) == (other.price, other.price_usd)
-
-    @property
-    def sol_usd(self) -> Decimal | None:
-        """USD for one SOL, as this very quote has it: what is shown in SOL and in USD always agrees."""
-        if self.price_usd is None:
-            return None
-        with localcontext(prec=50):
-            return self.price_usd / self.price
 
 
 @dataclass(frozen=True, slots=True)

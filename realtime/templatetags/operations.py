@@ -8,11 +8,11 @@ from typing import Any
 from django import template
 from django.utils import timezone
 
-from positions.admin_values import UNKNOWN
+from positions.admin.values import UNKNOWN
 from positions.models import Agent, Position, PositionEvent
 from positions.prices.cache import FeedStatus, get_feed_status
 from positions.valkey import Unavailable
-from realtime.presence import connection_count, process_count
+from realtime.hub.presence import connection_count, process_count
 
 register = template.Library()
 

@@ -18,7 +18,7 @@ from django.core.management import call_command
 
 from positions import services
 from positions.models import Agent, Position, Wallet
-from realtime.broadcast import broadcast_prices
+from realtime.publish.broadcast import broadcast_prices
 from tests.conftest import WIF, fresh_token, quote
 from tests.contract import check_from_server
 from tests.documents import Program, blocks

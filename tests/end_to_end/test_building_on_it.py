@@ -17,7 +17,7 @@ from django.contrib.auth.models import User
 
 from positions import services, valkey
 from positions.models import Agent, Position, PositionEvent, Wallet
-from realtime.broadcast import flush
+from realtime.publish.broadcast import flush
 from tests.conftest import BONK
 from tests.documents import Program, blocks
 from tests.live import PATIENCE_SECONDS, ROOT, Server, database_url, watching

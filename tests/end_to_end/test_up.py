@@ -225,7 +225,7 @@ def test_up_port_taken_is_refused_before_anything_starts(up: Up, tmp_path: Path)
 
 
 def test_up_server_killed_is_restarted_and_serves_again(up: Up) -> None:
-    os.kill(process_of(up.data_dir, "realtime.lifeline daphne"), signal.SIGKILL)
+    os.kill(process_of(up.data_dir, "realtime.launcher.watchdog daphne"), signal.SIGKILL)
     up.wait_for(r"^server was ended by SIGKILL; starting it again in [0-9.]+ s\.$")
     with until_served(up) as client:
         assert receive(client, "initial_data")["positions"]
@@ -241,7 +241,9 @@ def until_served(up: Up) -> ClientConnection:
             time.sleep(0.1)
 
 
-@pytest.mark.parametrize("killed", ["valkey-server", "realtime.lifeline realtime.embedded_valkey"])
+@pytest.mark.parametrize(
+    "killed", ["valkey-server", "realtime.launcher.watchdog realtime.launcher.embedded_valkey"]
+)
 def test_up_valkey_killed_is_restarted_and_prices_go_on(up: Up, killed: str) -> None:
     with up.connect("Momentum") as client:
         receive(client, "initial_data")
@@ -276,7 +278,7 @@ def test_up_killed_leaves_nothing_that_keeps_the_next_from_working(tmp_path: Pat
         assert first.end(signal.SIGKILL) == -signal.SIGKILL
         second = Up(tmp_path, "--server", "uvicorn", port=first.port)
         second.wait_for(r"^  Stop ")
-        assert process_of(tmp_path, "realtime.lifeline uvicorn")
+        assert process_of(tmp_path, "realtime.launcher.watchdog uvicorn")
         with second.connect("Momentum") as client:
             receive(client, "initial_data")
             assert second.end(signal.SIGTERM) == 0

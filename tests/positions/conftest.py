@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from positions.events import position_events_committed
+from positions.signals import position_events_committed
 
 pytest.register_assert_rewrite("tests.positions.world")  # says what differs
 

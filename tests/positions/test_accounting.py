@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from positions.accounting import AMOUNT_LIMIT, SOL_LIMIT, Holding, buy, digits, proceeds, sell, value
+from positions.books.accounting import AMOUNT_LIMIT, SOL_LIMIT, Holding, buy, digits, proceeds, sell, value
 from positions.errors import InvalidAmount, NotEnoughTokens
 from positions.prices.quotes import Quote
 
@@ -399,7 +399,7 @@ def rounded(exact: Fraction, decimals: int) -> str:
 
 
 def expected(inputs: dict[str, str | None]) -> dict[str, str | None]:
-    """Work out PROTOCOL's rules in fractions, independently of positions.accounting."""
+    """Work out PROTOCOL's rules in fractions, independently of positions.books.accounting."""
     exact = {name: Fraction(number) for name, number in inputs.items() if number is not None}
     price, cost, held = exact["price"], exact["purchasePrice"], exact["remainingAmount"]
     profit = exact["realizedProfitSol"] + (price - cost) * held

@@ -19,10 +19,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from positions import admin_closing, valkey
+from positions import valkey
+from positions.admin import closing
 from positions.models import Agent, Position, PositionEvent, Wallet
 from positions.services import close_position, open_position
-from realtime.presence import Presence
+from realtime.hub.presence import Presence
 from tests.conftest import BONK, JUP, WIF
 from tests.positions.market import fresh_quote, put, quote
 from tests.positions.world import CLOSED, UPDATED, World, check
@@ -541,7 +542,7 @@ def test_close_selected_asks_for_a_reason_first(admin, two):
 
 
 def test_close_selected_of_very_many_is_refused(admin, two, monkeypatch):
-    monkeypatch.setattr(admin_closing, "MOST_AT_ONCE", 1)
+    monkeypatch.setattr(closing, "MOST_AT_ONCE", 1)
     assert said(close(admin, *two)) == [("error", "At most 1 positions at once.")]
     assert Position.objects.open().count() == 2
 

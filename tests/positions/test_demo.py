@@ -11,11 +11,11 @@ from django.contrib.auth.models import User
 from django.db.models import F
 from django.utils import timezone
 
-from positions.demo import TOKENS, create_demo, create_replay_positions, made_up_address
+from positions.books.snapshots import snapshot
 from positions.errors import PositionsError
 from positions.models import Agent, Position, PositionEvent, Wallet
 from positions.prices.simulated import START_PRICES
-from positions.snapshots import snapshot
+from positions.services.demo import TOKENS, create_demo, create_replay_positions, made_up_address
 from tests.conftest import BONK
 from tests.positions.world import check
 

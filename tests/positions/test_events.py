@@ -19,10 +19,9 @@ from django.db.models import Case, F, Value, When
 from django.db.models.functions import Concat, Length
 from django.utils import timezone
 
-from positions import events
-from positions.events import position_events_committed
-from positions.models import Agent, Position, PositionEvent
+from positions.models import Agent, Position, PositionEvent, recording
 from positions.services import buy_more, close_position, move_stop_loss, take_profit
+from positions.signals import position_events_committed
 from tests.conftest import BONK, JUP
 from tests.positions.world import BASE58, CLOSED, CREATED, UPDATED, World, check, fetch, fold, log_of
 
@@ -473,16 +472,14 @@ def test_receiver_of_another_app_that_saves_again_is_told_too(world: World):
     """Such a receiver may run before ours: its app may stand first in INSTALLED_APPS."""
     from django.db.models.signals import post_save
 
-    from positions.signals import record_save
-
     def save_again(instance: Position, **kwargs: object) -> None:
         if instance.dca_count == 0:
             instance.dca_count = 1
             instance.save()
 
-    post_save.disconnect(record_save, sender=Position)
     post_save.connect(save_again, sender=Position)
-    post_save.connect(record_save, sender=Position)
+    post_save.receivers.insert(0, post_save.receivers.pop())
+    post_save.sender_receivers_cache.clear()
     try:
         world.bonk.save()
     finally:
@@ -506,9 +503,9 @@ def test_missed_gives_what_came_after_in_order_and_no_more_than_asked(world: Wor
     for _ in range(4):
         world.bonk.save()
     world.bought(world.others, JUP, "JUP")
-    assert [event.seq for event in events.missed(world.agent.pk, after=2, limit=3)] == [3, 4, 5]
-    assert [event.seq for event in events.missed(world.agent.pk, after=5, limit=3)] == [6]
-    assert list(events.missed(world.agent.pk, after=6, limit=3)) == []
+    assert [event.seq for event in recording.missed(world.agent.pk, after=2, limit=3)] == [3, 4, 5]
+    assert [event.seq for event in recording.missed(world.agent.pk, after=5, limit=3)] == [6]
+    assert list(recording.missed(world.agent.pk, after=6, limit=3)) == []
 
 
 # State before + events = fresh fetch

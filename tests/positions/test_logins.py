@@ -13,9 +13,10 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.test import Client, RequestFactory
 
-from positions import logins, valkey
-from positions.demo import DEMO_PASSWORD, DEMO_USERNAME
-from positions.logins import Attempts, client_address
+from positions import valkey
+from positions.accounts import logins
+from positions.accounts.logins import Attempts, client_address
+from positions.services.demo import DEMO_PASSWORD, DEMO_USERNAME
 from tests.conftest import person
 from tests.live import PATIENCE_SECONDS
 from tests.positions.threads import at_once

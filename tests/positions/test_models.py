@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from positions.accounting import Holding
+from positions.books.accounting import Holding
 from positions.models import Agent, Mode, Position, Wallet
 from positions.services import close_position, open_position
 from tests.conftest import BONK, WIF

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from positions import valkey
+from positions.books.snapshots import snapshot
 from positions.errors import (
     AlreadyOpen,
     InvalidAmount,
@@ -21,7 +22,6 @@ from positions.errors import (
 )
 from positions.models import Agent, Position, PositionEvent, Wallet
 from positions.services import buy_more, close_position, move_stop_loss, open_position, take_profit
-from positions.snapshots import snapshot
 from tests.conftest import BONK, WIF
 from tests.positions.market import fresh_quote, put, quote
 from tests.positions.threads import at_once, on_postgresql

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from positions.accounting import digits
+from positions.books.accounting import digits
+from positions.books.snapshots import live, number, snapshot, stored, timestamp
 from positions.models import Position
-from positions.snapshots import live, number, snapshot, stored, timestamp
 from tests.conftest import BONK
 from tests.positions.market import quote
 

@@ -9,10 +9,10 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from positions.accounting import Holding
+from positions.books.accounting import Holding
+from positions.books.snapshots import snapshot
 from positions.models import Agent, Mode, Position, PositionEvent, Wallet
 from positions.services import open_position
-from positions.snapshots import snapshot
 from tests.conftest import BONK, WIF
 
 CREATED, UPDATED, CLOSED = "position_created", "position_updated", "position_closed"

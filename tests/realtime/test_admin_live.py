@@ -15,8 +15,8 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
 
-from positions import admin_export
-from positions.admin_export import as_csv
+from positions.admin import export
+from positions.admin.export import as_csv
 from positions.models import Agent, Position, PositionEvent
 from positions.services import close_position, move_stop_loss, open_position
 from tests.conftest import WIF
@@ -29,7 +29,7 @@ def session_key(transactional_db) -> str:
     root = User.objects.create(username="root", is_staff=True, is_superuser=True)
     session = SessionStore()
     session["_auth_user_id"] = str(root.pk)
-    session["_auth_user_backend"] = "positions.logins.LockingBackend"
+    session["_auth_user_backend"] = "positions.accounts.logins.LockingBackend"
     session["_auth_user_hash"] = root.get_session_auth_hash()
     session.create()
     return str(session.session_key)
@@ -100,7 +100,7 @@ async def test_events_are_exported_with_the_position_after_each(server, session_
 
 
 async def test_export_is_written_in_chunks_while_rows_are_read(transactional_db, monkeypatch, position):
-    monkeypatch.setattr(admin_export, "ROWS_PER_CHUNK", 2)
+    monkeypatch.setattr(export, "ROWS_PER_CHUNK", 2)
     for number in range(4):
         await sync_to_async(move_stop_loss)(position_id=position.pk, percentage=Decimal(-5 - number))
     response = as_csv(PositionEvent.objects.order_by("seq"), [("seq", lambda row: row.seq)], name="x")
@@ -111,7 +111,10 @@ async def test_export_is_written_in_chunks_while_rows_are_read(transactional_db,
 async def test_export_of_someone_who_may_not_look_is_refused(server, transactional_db, alice, position):
     await User.objects.filter(pk=alice.pk).aupdate(is_staff=True)
     session = SessionStore()
-    session["_auth_user_id"], session["_auth_user_backend"] = str(alice.pk), "positions.logins.LockingBackend"
+    session["_auth_user_id"], session["_auth_user_backend"] = (
+        str(alice.pk),
+        "positions.accounts.logins.LockingBackend",
+    )
     session["_auth_user_hash"] = alice.get_session_auth_hash()
     await session.acreate()
     async with operator(server, str(session.session_key)) as http:

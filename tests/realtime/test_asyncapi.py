@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET, Struct
 
-from realtime import protocol
-from realtime.asyncapi import asyncapi
-from realtime.protocol import MESSAGES, Closing, ClosingData, encode
-from realtime.requests import REQUESTS, Malformed, parse
+from realtime.protocol import messages
+from realtime.protocol.asyncapi import asyncapi
+from realtime.protocol.messages import MESSAGES, Closing, ClosingData, encode
+from realtime.protocol.requests import REQUESTS, Malformed, parse
 from tests.contract import check_from_client, check_from_server
 from tests.documents import blocks
 from tests.live import PATIENCE_SECONDS
@@ -72,7 +72,7 @@ def test_document_holds_to_asyncapi_as_the_official_parser_knows_it(served: str,
 def test_every_message_type_is_described():
     tagged = {
         each
-        for each in vars(protocol).values()
+        for each in vars(messages).values()
         if isinstance(each, type) and issubclass(each, Struct) and each.__struct_config__.tag
     }
     assert set(MESSAGES) == tagged

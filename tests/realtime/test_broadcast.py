@@ -12,7 +12,7 @@ from asgiref.sync import async_to_sync
 
 from positions import services, valkey
 from positions.models import PositionEvent
-from realtime import broadcast
+from realtime.publish import broadcast
 from tests.conftest import BONK, WIF, quote
 from tests.live import PATIENCE_SECONDS, ROOT, database_url, watching
 
@@ -81,7 +81,7 @@ def test_write_without_a_channel_layer_succeeds_and_keeps_its_event(position, tm
         timeout=3 * PATIENCE_SECONDS,
     )
     assert (done.returncode, done.stdout) == (0, "written\n"), done.stderr
-    assert f"events of agent {position.agent_id} not sent, left to healing" in done.stderr
+    assert f"events of agent {position.agent_id} not sent, left to reconciliation" in done.stderr
     assert "Traceback" not in done.stderr
     kept = PositionEvent.objects.get(seq=2).position
     assert kept is not None

@@ -24,7 +24,7 @@ from positions.prices.lease import LEASE_KEY
 from positions.prices.report import FeedReport, summary
 from positions.prices.simulated import START_PRICES
 from positions.valkey import client
-from realtime.protocol import PRICES_GROUP
+from realtime.protocol.messages import PRICES_GROUP
 from tests.conftest import BONK
 from tests.live import PATIENCE_SECONDS, ROOT
 from tests.positions.prices.price_api import Answer, dexscreener, pair, serving

@@ -16,8 +16,13 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from realtime import embedded_valkey
-from realtime.readiness import NotReadyError, until_http_answers, until_port_is_free, until_redis_answers
+from realtime.launcher import embedded_valkey
+from realtime.launcher.wait_for import (
+    NotReadyError,
+    until_http_answers,
+    until_port_is_free,
+    until_redis_answers,
+)
 
 DEADLINE_SECONDS = 30.0
 
@@ -33,7 +38,7 @@ def folder() -> Iterator[Path]:
 def keeper(path: Path) -> Iterator[subprocess.Popen[str]]:
     """Run it as `up` does; it has ended afterwards, whatever a test does."""
     with subprocess.Popen(
-        [sys.executable, "-m", "realtime.embedded_valkey", str(path), str(path.parent)],
+        [sys.executable, "-m", "realtime.launcher.embedded_valkey", str(path), str(path.parent)],
         stderr=subprocess.PIPE,
         text=True,
     ) as process:

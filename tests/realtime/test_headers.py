@@ -6,8 +6,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from realtime.headers import DATA_POLICY, PAGE_POLICY
-from realtime.views import CONTENT_SECURITY_POLICY
+from realtime.web.headers import DATA_POLICY, PAGE_POLICY
+from realtime.web.views import CONTENT_SECURITY_POLICY
 
 pytestmark = pytest.mark.django_db
 

@@ -13,10 +13,10 @@ import pytest
 from django.http import HttpResponse
 from django.test import AsyncClient, Client, RequestFactory
 
-from realtime import log_lines
-from realtime.hub import Hub
-from realtime.log_lines import JsonFormatter, TextFormatter
-from realtime.request_ids import request_ids
+from realtime.hub.hub import Hub
+from realtime.monitoring import log_lines
+from realtime.monitoring.log_lines import JsonFormatter, TextFormatter
+from realtime.monitoring.request_ids import request_ids
 from tests.live import Server, access_token, client, watching
 from tests.reliability.fleet import eventually
 

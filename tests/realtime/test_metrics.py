@@ -16,12 +16,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from positions.prices.feed import Round
 from positions.services import move_stop_loss
-from realtime import metrics
-from realtime.broadcast import broadcast_prices
-from realtime.metrics import METRICS, PROCESS_METRICS, Counts, Histogram, Sample
-from realtime.metrics_page import families
-from realtime.metrics_report import Reporter, Snapshot, process_name, snapshots
-from realtime.protocol import Close, CloseReason
+from realtime.monitoring import metrics
+from realtime.monitoring.metrics import METRICS, PROCESS_METRICS, Counts, Histogram, Sample
+from realtime.monitoring.metrics_report import Reporter, Snapshot, process_name, snapshots
+from realtime.protocol.messages import Close, CloseReason
+from realtime.publish.broadcast import broadcast_prices
+from realtime.web.metrics_page import families
 from tests.conftest import BONK, quote
 from tests.live import ROOT, Server, client, watching
 from tests.reliability.fleet import eventually

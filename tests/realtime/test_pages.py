@@ -7,7 +7,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from django.test import Client, RequestFactory
 
-from realtime.views import CONTENT_SECURITY_POLICY, forbidden, not_found, server_error
+from realtime.web.views import CONTENT_SECURITY_POLICY, forbidden, not_found, server_error
 
 SECRET = "what broke inside"
 

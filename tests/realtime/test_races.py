@@ -17,9 +17,9 @@ from websockets.exceptions import InvalidStatus
 from positions import services, valkey
 from positions.models import Agent, PositionEvent, Wallet
 from positions.prices.cache import put_prices
-from realtime.broadcast import broadcast_prices
-from realtime.layer import event_message
-from realtime.protocol import agent_group
+from realtime.protocol.envelopes import event_message
+from realtime.protocol.messages import agent_group
+from realtime.publish.broadcast import broadcast_prices
 from tests.conftest import BONK, WIF, quote
 from tests.live import PATIENCE_SECONDS, Server, access_token, client, watching
 from tests.realtime.test_resume import move, move_unheard

@@ -1,4 +1,4 @@
-"""Coming back: `lastSeq`, `refresh`, healing, and one socket per agent over two processes."""
+"""Coming back: `lastSeq`, `refresh`, reconciliation, and one socket per agent over two processes."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from django.db import connection, transaction
 from positions import services, valkey
 from positions.models import Agent, Position, PositionEvent
 from positions.prices.cache import put_prices
-from realtime.broadcast import broadcast_prices
+from realtime.publish.broadcast import broadcast_prices
 from tests.conftest import BONK, quote
 from tests.live import PATIENCE_SECONDS, Server, access_token, client, refresh_token, watching
 
 in_thread = sync_to_async
 # Agents that are fought over at once; `make soak` takes more.
 RACES = int(os.environ.get("NEXGENT_TEST_RACES", "10"))
-# Healing waits for this; nothing here depends on how long it is.
-SOON = {"NEXGENT_HEALING_SECONDS": "0.2"}
+# Reconciler waits for this; nothing here depends on how long it is.
+SOON = {"NEXGENT_RECONCILE_SECONDS": "0.2"}
 
 
 def move(position: Position, *percentages: int) -> None:
@@ -45,7 +45,7 @@ def resuming(server: Server, user: User, agent: Agent, last_seq: object):
 
 
 @pytest.fixture(params=["daphne", "uvicorn"])
-def healing_server(request, transactional_db, tmp_path):
+def reconciliation_server(request, transactional_db, tmp_path):
     with Server(request.param, log=tmp_path / "log", **SOON) as running:
         yield running
 
@@ -212,23 +212,25 @@ async def test_refresh_without_a_token_names_it(server, alice, agent):
         assert (await socket.expect("error"))["data"]["message"] == "token must be a string"
 
 
-# Healing
+# Reconciler
 
 
-async def test_healing_brings_events_that_nobody_sent(healing_server, alice, agent, position):
-    async with watching(healing_server, alice, agent) as socket:
+async def test_reconciliation_brings_events_that_nobody_sent(reconciliation_server, alice, agent, position):
+    async with watching(reconciliation_server, alice, agent) as socket:
         await in_thread(move_unheard)(position, 1, 2, 3)
         assert [(await socket.expect("position_update"))["data"]["seq"] for _ in range(3)] == [2, 3, 4]
 
 
-async def test_healing_of_pruned_events_brings_a_snapshot(healing_server, alice, agent, position):
+async def test_reconciliation_of_pruned_events_brings_a_snapshot(
+    reconciliation_server, alice, agent, position
+):
     def move_and_prune() -> None:
         with transaction.atomic():
             move(position, 1, 2)
             connection.run_on_commit.clear()
             PositionEvent.objects.filter(seq=2).delete()
 
-    async with watching(healing_server, alice, agent) as socket:
+    async with watching(reconciliation_server, alice, agent) as socket:
         await in_thread(move_and_prune)()
         initial = (await socket.expect("initial_data"))["data"]
         assert (initial["seq"], initial["positions"][0]["currentStopLossPercentage"]) == (3, -2)
@@ -237,11 +239,11 @@ async def test_healing_of_pruned_events_brings_a_snapshot(healing_server, alice,
 
 
 @pytest.mark.parametrize("change", ["deactivated", "handed over", "deleted"])
-async def test_healing_ends_the_socket_of_whoever_may_not_watch_any_more(
-    healing_server, alice, bob, agent, change
+async def test_reconciliation_ends_the_socket_of_whoever_may_not_watch_any_more(
+    reconciliation_server, alice, bob, agent, change
 ):
     """By writes that send no signal."""
-    async with watching(healing_server, alice, agent) as socket:
+    async with watching(reconciliation_server, alice, agent) as socket:
         if change == "deactivated":
             await User.objects.filter(pk=alice.pk).aupdate(is_active=False)
         elif change == "handed over":
@@ -258,8 +260,8 @@ def _raw_delete(agent: Agent) -> None:
         cursor.execute("DELETE FROM positions_agent WHERE id = %s", [agent.pk])
 
 
-async def test_healing_brings_prices_that_nobody_sent(healing_server, alice, agent, position):
-    async with watching(healing_server, alice, agent) as socket:
+async def test_reconciliation_brings_prices_that_nobody_sent(reconciliation_server, alice, agent, position):
+    async with watching(reconciliation_server, alice, agent) as socket:
         await put_prices([quote(BONK, "0.125", "25")])
         prices = (await socket.expect("price_update_batch"))["data"]["updates"]
         assert prices == [{"tokenAddress": BONK, "price": 0.125, "priceUsd": 25}]
@@ -270,7 +272,7 @@ async def test_healing_brings_prices_that_nobody_sent(healing_server, alice, age
 
 @pytest.fixture
 def pair(transactional_db, tmp_path):
-    """A daphne and a uvicorn process that heal soon."""
+    """A daphne and a uvicorn process that reconcile soon."""
     with (
         Server("daphne", log=tmp_path / "daphne", **SOON) as first,
         Server("uvicorn", log=tmp_path / "uvicorn", **SOON) as second,

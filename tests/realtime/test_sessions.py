@@ -14,11 +14,10 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework_simplejwt.tokens import RefreshToken
 
-from positions.models import Agent
-from realtime import signals
-from realtime.models import EndedSession
-from realtime.session_views import COOKIE
-from realtime.sessions import SESSION_CLAIM
+from positions.accounts.session_views import COOKIE
+from positions.accounts.sessions import SESSION_CLAIM
+from positions.models import Agent, EndedSession
+from realtime.publish import signals
 from tests.conftest import person
 from tests.live import Server, access_token, client
 
@@ -192,7 +191,7 @@ async def test_log_out_closes_the_session_s_socket_and_leaves_a_bot_s(
     server: Server, sessions, message: str, request: pytest.FixtureRequest
 ):
     if message == "is lost":
-        request.getfixturevalue("lost_messages")  # healing finds it
+        request.getfixturevalue("lost_messages")  # the reconciler finds it
     alice, agent, page, token = await sync_to_async(sessions)()
     other = await sync_to_async(Agent.objects.create)(owner=alice, name="beta")
     async with (

@@ -18,8 +18,8 @@ from websockets.exceptions import InvalidStatus
 from positions import services
 from positions.models import Agent, PositionEvent, Wallet
 from positions.prices.cache import put_prices
-from realtime.broadcast import broadcast_prices
-from realtime.database import in_database_thread
+from realtime.hub.database import in_database_thread
+from realtime.publish.broadcast import broadcast_prices
 from tests.conftest import BONK, JUP, WIF, fresh_token, quote
 from tests.live import Server, access_token, client, refresh_token, watching
 
@@ -231,8 +231,8 @@ def _write_unheard(position):
 async def test_events_sent_in_the_wrong_order_arrive_in_the_right_one(server, alice, agent, position):
     from channels.layers import get_channel_layer
 
-    from realtime.layer import event_message
-    from realtime.protocol import agent_group
+    from realtime.protocol.envelopes import event_message
+    from realtime.protocol.messages import agent_group
 
     async with watching(server, alice, agent) as socket:
         await in_thread(_write_unheard)(position)

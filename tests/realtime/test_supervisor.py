@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from realtime.single_instance import AlreadyRunningError, only_instance
-from realtime.supervisor import Child, ChildError, Restarts, Supervisor
+from realtime.launcher.single_instance import AlreadyRunningError, only_instance
+from realtime.launcher.supervisor import Child, ChildError, Restarts, Supervisor
 
 DEADLINE_SECONDS = 30.0
 SLEEPER = "import signal; print('ready', flush=True); signal.pause()"
@@ -319,10 +319,10 @@ signal.pause()
     )
     parent_code = """
 import asyncio, sys
-from realtime.supervisor import Child, Supervisor
+from realtime.launcher.supervisor import Child, Supervisor
 supervisor = Supervisor(lambda line: print(line, flush=True))
 async def start():
-    supervisor.keep(Child("child", [sys.executable, "-m", "realtime.lifeline", "polite"]))
+    supervisor.keep(Child("child", [sys.executable, "-m", "realtime.launcher.watchdog", "polite"]))
 asyncio.run(supervisor.run(start))
 """
     parent = await asyncio.create_subprocess_exec(
@@ -357,7 +357,7 @@ def test_only_instance_after_a_killed_holder_says_so(tmp_path: Path) -> None:
     lock = tmp_path / "up.lock"
     code = (
         "import os, signal, sys; from pathlib import Path\n"
-        "from realtime.single_instance import only_instance\n"
+        "from realtime.launcher.single_instance import only_instance\n"
         "with only_instance(Path(sys.argv[1]), note='pid 2'): os.kill(os.getpid(), signal.SIGKILL)"
     )
     ended = subprocess.run([sys.executable, "-c", code, str(lock)], timeout=DEADLINE_SECONDS)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.live import PATIENCE_SECONDS, Server
-from tests.reliability.laboratory import WAIT_SECONDS, Laboratory
+from tests.reliability.cluster import WAIT_SECONDS, Cluster
 from tests.reliability.watcher import Watcher
 
 POLL_SECONDS = 0.02
@@ -72,7 +72,7 @@ class Experiment:
 
     def __init__(
         self,
-        laboratory: Laboratory,
+        cluster: Cluster,
         name: str,
         fault: Callable[[Any], Awaitable[None]],
         *,
@@ -80,7 +80,7 @@ class Experiment:
         per_second: float,
         events: int,
     ) -> None:
-        self.laboratory = laboratory
+        self.cluster = cluster
         self.name = name
         self.outage_seconds = outage_seconds
         """How long things stay broken, at least."""
@@ -88,16 +88,16 @@ class Experiment:
         self._per_second = per_second
         self._events = events
         self.watchers = [
-            Watcher(agent_id, laboratory.access, lambda: [server.ws_url for server in laboratory.servers])
-            for agent_id in laboratory.agents
+            Watcher(agent_id, cluster.access, lambda: [server.ws_url for server in cluster.servers])
+            for agent_id in cluster.agents
         ]
         self._early = len(self.watchers) - len(self.watchers) // 10
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> Account:
-        laboratory = self.laboratory
-        laboratory.new_log_lines()
-        laboratory.trader.tell(do="write", per_second=self._per_second)
+        cluster = self.cluster
+        cluster.new_log_lines()
+        cluster.trader.tell(do="write", per_second=self._per_second)
         try:
             # The writer writes while they connect: nothing may fall between snapshot and stream.
             self._watch(self.watchers[: self._early])
@@ -109,12 +109,12 @@ class Experiment:
             await self.more_delivered(2 * len(self.watchers))
             await self.more_prices()
             await self.until(lambda: self.delivered >= self._events, "the number of events asked for")
-            stopped = await asyncio.to_thread(laboratory.trader.ask, do="stop")
+            stopped = await asyncio.to_thread(cluster.trader.ask, do="stop")
             since = {watcher.agent_id: watcher.first_seq for watcher in self.watchers}
-            truth = await asyncio.to_thread(laboratory.trader.ask, do="truth", since=since)
+            truth = await asyncio.to_thread(cluster.trader.ask, do="truth", since=since)
             await self.until(lambda: self._converged(truth), "every client at the last event", must=False)
         finally:
-            laboratory.trader.tell(do="write", per_second=0)
+            cluster.trader.tell(do="write", per_second=0)
             for task in self._tasks:
                 task.cancel()
             ended = await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -144,14 +144,14 @@ class Experiment:
         await self.until(lambda: self.delivered >= goal, f"{events} more events")
 
     async def more_written(self, transactions: int) -> None:
-        trader = self.laboratory.trader
+        trader = self.cluster.trader
         goal = trader.transactions + transactions
         await self.until(lambda: trader.transactions >= goal, f"{transactions} more transactions")
 
     async def writer_failed(self) -> None:
         """Wait until the writer has felt it."""
-        before = self.laboratory.trader.failures.total()
-        await self.until(lambda: self.laboratory.trader.failures.total() > before, "a write that failed")
+        before = self.cluster.trader.failures.total()
+        await self.until(lambda: self.cluster.trader.failures.total() > before, "a write that failed")
 
     async def more_prices(self) -> None:
         """Wait until most clients have had two more batches of prices."""
@@ -166,7 +166,7 @@ class Experiment:
 
     async def until_asked(self, respond: Callable[[Any], Any]) -> None:
         """Let the price API answer so from now on, and wait until it has."""
-        api = self.laboratory.price_api
+        api = self.cluster.price_api
         api.respond = respond
         asked = len(api.requests)
         await self.until(lambda: len(api.requests) > asked, "a question to the price API")
@@ -175,7 +175,7 @@ class Experiment:
         """Wait until every server that runs says that this, and nothing else, is amiss, with the right status."""
         wanted = (503 if amiss else 200, amiss)
         deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
-        for server in self.laboratory.running():
+        for server in self.cluster.running():
             while (said := await asyncio.to_thread(_amiss, server)) != wanted:
                 assert asyncio.get_running_loop().time() < deadline, (
                     f"{server.kind} says {said}, not {wanted}"
@@ -205,13 +205,13 @@ class Experiment:
         return (
             f"{connected} of {len(self.watchers)} connected, {self.delivered} events delivered,"
             f" closed: {dict(closes)}, refused: {dict(refusals)},"
-            f" the writer failed: {dict(self.laboratory.trader.failures)}\n"
-            + self.laboratory.new_log_lines()[-8000:]
+            f" the writer failed: {dict(self.cluster.trader.failures)}\n"
+            + self.cluster.new_log_lines()[-8000:]
         )
 
     def _account(self, truth: dict[str, Any], stopped: dict[str, Any]) -> Account:
-        laboratory = self.laboratory
-        kinds = " + ".join(dict.fromkeys(server.kind for server in laboratory.servers))
+        cluster = self.cluster
+        kinds = " + ".join(dict.fromkeys(server.kind for server in cluster.servers))
         account = Account(self.name, kinds, len(self.watchers))
         for watcher in self.watchers:
             told = truth[watcher.agent_id]
@@ -230,8 +230,8 @@ class Experiment:
             account.closes += watcher.closes
             account.refusals += watcher.refusals
         account.rolled_back, account.writer_failures = stopped["rolled_back"], stopped["failures"]
-        account.log = laboratory.new_log_lines()
-        account.access_in_log = laboratory.access in account.log
+        account.log = cluster.new_log_lines()
+        account.access_in_log = cluster.access in account.log
         return account
 
 

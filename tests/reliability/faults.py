@@ -25,7 +25,7 @@ NO_PRICES = (float("nan"), "NaN", "-0.5", -0.5, "0", 0, "1e400", None)
 
 
 async def valkey_stopped(experiment: Experiment) -> None:
-    valkey = experiment.laboratory.valkey
+    valkey = experiment.cluster.valkey
     await asyncio.to_thread(valkey.stop)
     await _nobody_waits_for_valkey(experiment)
     await asyncio.to_thread(valkey.start)
@@ -34,7 +34,7 @@ async def valkey_stopped(experiment: Experiment) -> None:
 
 async def valkey_hung(experiment: Experiment) -> None:
     """It takes connections and requests, and answers none: worse than a dead one."""
-    valkey = experiment.laboratory.valkey
+    valkey = experiment.cluster.valkey
     valkey.hang()
     try:
         await _nobody_waits_for_valkey(experiment)
@@ -45,7 +45,7 @@ async def valkey_hung(experiment: Experiment) -> None:
 
 async def valkey_emptied(experiment: Experiment) -> None:
     """Killed, and started again with nothing: no prices, no claims, no one connected."""
-    valkey = experiment.laboratory.valkey
+    valkey = experiment.cluster.valkey
     await asyncio.to_thread(valkey.lose_everything)
     await asyncio.to_thread(valkey.start)
     experiment.latecomers()
@@ -54,7 +54,7 @@ async def valkey_emptied(experiment: Experiment) -> None:
 
 
 async def postgresql_stopped(experiment: Experiment) -> None:
-    postgresql = experiment.laboratory.postgresql
+    postgresql = experiment.cluster.postgresql
     assert postgresql is not None
     await asyncio.to_thread(postgresql.stop)
     experiment.latecomers()
@@ -69,7 +69,7 @@ async def postgresql_stopped(experiment: Experiment) -> None:
 
 async def postgresql_crashed(experiment: Experiment) -> None:
     """All its processes end at once, and it recovers from its log."""
-    postgresql = experiment.laboratory.postgresql
+    postgresql = experiment.cluster.postgresql
     assert postgresql is not None
     await asyncio.to_thread(postgresql.crash)
     experiment.latecomers()
@@ -80,9 +80,9 @@ async def postgresql_crashed(experiment: Experiment) -> None:
 
 async def server_killed(experiment: Experiment) -> None:
     """One of the two servers: kill -9, and later a new one on the same port."""
-    laboratory = experiment.laboratory
-    killed = laboratory.servers[0]
-    await asyncio.to_thread(laboratory.kill, killed)
+    cluster = experiment.cluster
+    killed = cluster.servers[0]
+    await asyncio.to_thread(cluster.kill, killed)
     experiment.latecomers()
     await asyncio.gather(
         asyncio.sleep(experiment.outage_seconds), experiment.all_connected(), experiment.more_delivered(20)
@@ -90,30 +90,30 @@ async def server_killed(experiment: Experiment) -> None:
     await asyncio.to_thread(killed.start)
     await experiment.ready()
     # So that the new process serves someone: the sockets of the other one come over.
-    other = laboratory.servers[1]
-    await asyncio.to_thread(laboratory.kill, other)
+    other = cluster.servers[1]
+    await asyncio.to_thread(cluster.kill, other)
     await experiment.all_connected()
     await asyncio.to_thread(other.start)
     await experiment.ready()
 
 
 async def broadcaster_killed(experiment: Experiment) -> None:
-    laboratory = experiment.laboratory
+    cluster = experiment.cluster
     await experiment.more_prices()
-    await asyncio.to_thread(laboratory.kill_broadcaster)
+    await asyncio.to_thread(cluster.kill_broadcaster)
     experiment.latecomers()
     await asyncio.gather(
         asyncio.sleep(experiment.outage_seconds), experiment.ready(), experiment.more_delivered(20)
     )
-    laboratory.broadcast("simulated")
+    cluster.broadcast("simulated")
     await experiment.more_prices()
 
 
 async def price_api_misbehaves(experiment: Experiment) -> None:
     """It hangs, answers 429, 500, a web page, half a JSON, and prices that are none."""
-    laboratory = experiment.laboratory
-    await asyncio.to_thread(laboratory.stop_broadcaster)
-    broken = laboratory.tokens[0]
+    cluster = experiment.cluster
+    await asyncio.to_thread(cluster.stop_broadcaster)
+    broken = cluster.tokens[0]
     ticks = count(1)
     given: set[str] = set()
     """Every price that the API gave in earnest."""
@@ -123,18 +123,18 @@ async def price_api_misbehaves(experiment: Experiment) -> None:
         return price
 
     def answer(request: Request) -> Answer:
-        return dexscreener(*(pair(token, tick(), "1.5") for token in laboratory.tokens))(request)
+        return dexscreener(*(pair(token, tick(), "1.5") for token in cluster.tokens))(request)
 
     def with_broken(value: object) -> Callable[[Request], Answer]:
         def respond(request: Request) -> Answer:
-            pairs = [pair(token, tick(), "1.5") for token in laboratory.tokens if token != broken]
+            pairs = [pair(token, tick(), "1.5") for token in cluster.tokens if token != broken]
             return dexscreener(*pairs, pair(broken, value, value))(request)
 
         return respond
 
-    api = laboratory.price_api
+    api = cluster.price_api
     api.respond = answer
-    laboratory.broadcast("dexscreener")
+    cluster.broadcast("dexscreener")
     await experiment.more_prices()
     experiment.latecomers()
     earlier = {broken: {w.prices[broken] for w in experiment.watchers if broken in w.prices}}
@@ -149,8 +149,8 @@ async def price_api_misbehaves(experiment: Experiment) -> None:
         for watcher in experiment.watchers:
             kept = watcher.prices.get(broken)
             assert kept is None or kept in given or kept in earlier[broken], f"{value!r}: {kept}"
-    await asyncio.to_thread(laboratory.stop_broadcaster)
-    laboratory.broadcast("simulated")
+    await asyncio.to_thread(cluster.stop_broadcaster)
+    cluster.broadcast("simulated")
 
 
 def _always(answer: Answer, _: Request) -> Answer:
@@ -159,7 +159,7 @@ def _always(answer: Answer, _: Request) -> Answer:
 
 async def disk_full(experiment: Experiment) -> None:
     """SQLite's file may not grow any more: every write that needs a page fails, reading goes on."""
-    trader = experiment.laboratory.trader
+    trader = experiment.cluster.trader
     trader.tell(do="limit_size", more_pages=0)
     experiment.latecomers()
     await asyncio.gather(asyncio.sleep(experiment.outage_seconds), experiment.writer_failed())

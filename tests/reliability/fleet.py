@@ -16,7 +16,7 @@ from django.contrib.auth.models import User
 from positions import services
 from positions.models import Agent, Position, Wallet
 from positions.prices.quotes import Quote
-from realtime.broadcast import flush
+from realtime.publish.broadcast import flush
 from tests.conftest import quote
 from tests.live import PATIENCE_SECONDS, Server
 

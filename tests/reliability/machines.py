@@ -1,4 +1,4 @@
-"""Servers to break: a Valkey and a PostgreSQL of the laboratory's own, never those that other tests use."""
+"""Servers to break: a Valkey and a PostgreSQL of the cluster's own, never those that other tests use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from realtime.embedded_valkey import binary
+from realtime.launcher.embedded_valkey import binary
 from tests.live import PATIENCE_SECONDS
 
 

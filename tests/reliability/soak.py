@@ -17,9 +17,9 @@ import django  # noqa: E402
 
 django.setup()
 
+from tests.reliability.cluster import Cluster  # noqa: E402
 from tests.reliability.experiment import Account, Experiment  # noqa: E402
 from tests.reliability.faults import DISK_FULL, FAULTS, Fault  # noqa: E402
-from tests.reliability.laboratory import Laboratory  # noqa: E402
 
 SOCKETS = 200
 OUTAGE_SECONDS = 10.0
@@ -33,9 +33,9 @@ COLUMNS = (
 )  # fmt: skip
 
 
-async def run(laboratory: Laboratory, fault: Fault) -> tuple[Account, list[str]]:
+async def run(cluster: Cluster, fault: Fault) -> tuple[Account, list[str]]:
     experiment = Experiment(
-        laboratory,
+        cluster,
         fault.name,
         fault.inject,
         outage_seconds=OUTAGE_SECONDS,
@@ -60,12 +60,12 @@ def soak() -> tuple[list[Account], list[str]]:
     for kind, sqlite in product(("daphne", "uvicorn"), (False, True)):
         folder = FOLDER / f"{kind}-{'sqlite' if sqlite else 'postgresql'}"
         try:
-            with Laboratory(folder, kinds=(kind, kind), sockets=SOCKETS, sqlite=sqlite) as laboratory:
+            with Cluster(folder, kinds=(kind, kind), sockets=SOCKETS, sqlite=sqlite) as cluster:
                 for fault in (DISK_FULL,) if sqlite else FAULTS:
-                    account, found = asyncio.run(run(laboratory, fault))
+                    account, found = asyncio.run(run(cluster, fault))
                     accounts.append(account)
                     problems += found
-        except AssertionError as error:  # a wait in vain: the others of this laboratory cannot follow
+        except AssertionError as error:  # a wait in vain: the others of this cluster cannot follow
             note(f"{kind}: {error}")
             problems.append(str(error))
     delivered = sum(account.delivered for account in accounts)

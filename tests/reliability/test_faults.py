@@ -8,48 +8,44 @@ from pathlib import Path
 import pytest
 
 from nexgent.environment import database
+from tests.reliability.cluster import Cluster
 from tests.reliability.experiment import Account, Experiment
 from tests.reliability.faults import DISK_FULL, FAULTS, Fault
-from tests.reliability.laboratory import Laboratory
 from tests.servers import FOLDER
 
 SOCKETS = 40
 QUICK = {
-    "NEXGENT_HEALING_SECONDS": "1",
+    "NEXGENT_RECONCILE_SECONDS": "1",
     "NEXGENT_RETRY_AFTER_SECONDS": "0.5",
     "NEXGENT_PRICE_TIMEOUT_SECONDS": "0.4",
 }
 
 
 @pytest.fixture(scope="module")
-def laboratory() -> Iterator[Laboratory]:
+def cluster() -> Iterator[Cluster]:
     """One for all faults: the servers that survived one go on to the next."""
     kinds = ("daphne", "uvicorn")
-    with Laboratory(
-        FOLDER / "lab", kinds=kinds, sockets=SOCKETS, price_seconds=0.25, settings=QUICK
-    ) as running:
+    with Cluster(FOLDER / "lab", kinds=kinds, sockets=SOCKETS, price_seconds=0.25, settings=QUICK) as running:
         yield running
 
 
 @pytest.fixture
-def sqlite_laboratory() -> Iterator[Laboratory]:
-    with Laboratory(FOLDER / "full", kinds=("daphne",), sockets=20, sqlite=True, settings=QUICK) as running:
+def sqlite_laboratory() -> Iterator[Cluster]:
+    with Cluster(FOLDER / "full", kinds=("daphne",), sockets=20, sqlite=True, settings=QUICK) as running:
         yield running
 
 
-async def outcome(laboratory: Laboratory, fault: Fault) -> Account:
-    experiment = Experiment(
-        laboratory, fault.name, fault.inject, outage_seconds=3.0, per_second=60.0, events=0
-    )
+async def outcome(cluster: Cluster, fault: Fault) -> Account:
+    experiment = Experiment(cluster, fault.name, fault.inject, outage_seconds=3.0, per_second=60.0, events=0)
     account = await experiment.run()
     assert account.problems(writes_fail=fault.writes_fail, sockets_end=fault.sockets_end) == []
-    assert account.delivered >= 3 * laboratory.sockets
+    assert account.delivered >= 3 * cluster.sockets
     return account
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
-async def test_fault_while_clients_watch_loses_no_event(laboratory, fault):
-    account = await outcome(laboratory, fault)
+async def test_fault_while_clients_watch_loses_no_event(cluster, fault):
+    account = await outcome(cluster, fault)
     assert bool(account.writer_failures) == fault.writes_fail
     assert bool(account.closes) == fault.sockets_end
     assert bool(account.resumes) == fault.sockets_end

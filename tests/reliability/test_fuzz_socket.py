@@ -31,8 +31,8 @@ from websockets.exceptions import ConnectionClosed
 from positions import valkey
 from positions.models import Agent, Wallet
 from positions.services import move_stop_loss, open_position
-from realtime.claims import OWNERS_KEY
-from realtime.protocol import CloseReason, ErrorCode
+from realtime.hub.ownership import OWNERS_KEY
+from realtime.protocol.messages import CloseReason, ErrorCode
 from tests.conftest import fresh_token, person
 from tests.live import PATIENCE_SECONDS, Client, Server, access_token, client, refresh_token, watching
 

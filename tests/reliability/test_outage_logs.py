@@ -10,7 +10,7 @@ import sys
 import pytest
 from redis.exceptions import ConnectionError as Refused
 
-from realtime import logs
+from realtime.monitoring import outage_logs
 from tests.live import PATIENCE_SECONDS, ROOT, database_url
 
 CHANNEL_LAYER = logging.getLogger("channels_redis.pubsub")
@@ -28,13 +28,13 @@ def fail(text: str = "Connection refused.") -> None:
 def clock(monkeypatch) -> list[float]:
     """The filter's clock, in seconds, and a filter that has seen no outage yet."""
     now = [1000.0]
-    monkeypatch.setattr(logs, "monotonic", lambda: now[0])
-    monkeypatch.setattr(CHANNEL_LAYER, "filters", [logs.OncePerOutage()])
+    monkeypatch.setattr(outage_logs, "monotonic", lambda: now[0])
+    monkeypatch.setattr(CHANNEL_LAYER, "filters", [outage_logs.OncePerOutage()])
     return now
 
 
 def test_filter_is_in_place():
-    assert [type(known) for known in CHANNEL_LAYER.filters] == [logs.OncePerOutage]
+    assert [type(known) for known in CHANNEL_LAYER.filters] == [outage_logs.OncePerOutage]
 
 
 def test_channel_layer_away_is_one_line_without_traceback(caplog, clock):
@@ -80,4 +80,4 @@ def test_writes_without_a_channel_layer_are_one_line(position, tmp_path):
         timeout=3 * PATIENCE_SECONDS,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("not sent, left to healing") == 1, done.stderr
+    assert done.stderr.count("not sent, left to reconciliation") == 1, done.stderr

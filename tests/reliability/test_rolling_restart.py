@@ -12,7 +12,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from positions.models import PositionEvent
-from realtime.broadcast import flush
+from realtime.publish.broadcast import flush
 from tests.live import PATIENCE_SECONDS, Server, access_token
 from tests.realtime.conftest import closed_connections  # noqa: F401  a fixture of every test
 from tests.reliability.fleet import addresses, change, eventually, fleet

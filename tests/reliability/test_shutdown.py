@@ -14,9 +14,9 @@ from asgiref.sync import sync_to_async
 from websockets.exceptions import ConnectionClosed
 
 from positions import valkey
-from realtime import presence
-from realtime.broadcast import broadcast_prices
-from realtime.claims import OWNERS_KEY
+from realtime.hub import presence
+from realtime.hub.ownership import OWNERS_KEY
+from realtime.publish.broadcast import broadcast_prices
 from tests.live import PATIENCE_SECONDS, Server, access_token, client, watching
 from tests.realtime.conftest import closed_connections  # noqa: F401  a fixture of every test
 from tests.reliability.fleet import addresses, change, fleet, prices

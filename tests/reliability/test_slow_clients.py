@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from realtime.broadcast import broadcast_prices
+from realtime.publish.broadcast import broadcast_prices
 from tests.live import Client, Server, access_token, client, watching
 from tests.realtime.conftest import closed_connections  # noqa: F401  a fixture of every test
 from tests.reliability.fleet import (

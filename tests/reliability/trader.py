@@ -29,9 +29,9 @@ from django.db.models import F  # noqa: E402
 from rest_framework_simplejwt.tokens import AccessToken  # noqa: E402
 
 from positions import services  # noqa: E402
+from positions.books.snapshots import snapshot  # noqa: E402
 from positions.models import Agent, Position, PositionEvent, Wallet  # noqa: E402
-from positions.snapshots import snapshot  # noqa: E402
-from realtime.broadcast import flush  # noqa: E402
+from realtime.publish.broadcast import flush  # noqa: E402
 
 REPORT_SECONDS = 0.1
 RETRY_SECONDS = 0.1
@@ -101,7 +101,7 @@ class Trader:
             self.transactions += 1
         except ChangedMindError:
             self.rolled_back += 1
-        except Exception as error:  # the laboratory judges them
+        except Exception as error:  # the cluster judges them
             self.failures[f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"] += 1
             if not isinstance(error, DatabaseError):
                 raise

@@ -8,8 +8,8 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from positions.ages import parse_age
-from positions.api.scopes import issue
+from positions.accounts.scopes import issue
+from positions.management.ages import parse_age
 
 LONGEST = timedelta(days=3650)
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from positions.ages import parse_age
+from positions.management.ages import parse_age
 from positions.models import PositionEvent
 
 

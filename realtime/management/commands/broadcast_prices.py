@@ -21,9 +21,9 @@ from positions.prices.report import FeedReport
 from positions.prices.simulated import SimulatedSource
 from positions.prices.sources import AUTO, make_source, names, resolve_auto
 from positions.valkey import Unavailable, close_async_client
-from realtime.broadcast import broadcast_prices
-from realtime.metrics import counts
-from realtime.metrics_report import Reporter
+from realtime.monitoring.metrics import counts
+from realtime.monitoring.metrics_report import Reporter
+from realtime.publish.broadcast import broadcast_prices
 
 
 class Command(BaseCommand):

@@ -1,6 +1,6 @@
 """`manage.py up`: everything that this project needs, on one machine, with nothing to configure.
 
-Only the order of the steps is here. How children live is realtime.supervisor's business.
+Only the order of the steps is here. How children live is realtime.launcher.supervisor's business.
 """
 
 from __future__ import annotations
@@ -21,18 +21,23 @@ from django.contrib.auth.models import User
 from django.core.management import BaseCommand, CommandError, CommandParser, call_command
 from django.db import DatabaseError, connections
 
-from positions import demo
 from positions.errors import PositionsError
 from positions.prices import sources
 from positions.prices.quotes import PriceSource, SourceError
 from positions.prices.replay import ReplaySource
-from realtime import embedded_valkey
-from realtime.readiness import NotReadyError, until_http_answers, until_port_is_free, until_redis_answers
-from realtime.single_instance import AlreadyRunningError, only_instance
-from realtime.supervisor import Child, ChildError, Supervisor
+from positions.services import demo
+from realtime.launcher import embedded_valkey
+from realtime.launcher.single_instance import AlreadyRunningError, only_instance
+from realtime.launcher.supervisor import Child, ChildError, Supervisor
+from realtime.launcher.wait_for import (
+    NotReadyError,
+    until_http_answers,
+    until_port_is_free,
+    until_redis_answers,
+)
 
 PORT_SECONDS = 20.0
-"""How long the children of a killed `up` may still hold the port: realtime.lifeline's grace, and a margin."""
+"""How long the children of a killed `up` may still hold the port: realtime.launcher.watchdog's grace, and a margin."""
 EMBEDDED_VALKEY_SECONDS = 15.0
 REDIS_SECONDS = 5.0
 SERVER_SECONDS = 60.0
@@ -127,7 +132,9 @@ class Command(BaseCommand):
             redis_seconds = EMBEDDED_VALKEY_SECONDS
             socket = settings.EMBEDDED_VALKEY_SOCKET
             embedded_valkey.make_private(socket.parent)
-            supervisor.keep(_child("valkey", "realtime.embedded_valkey", str(socket), str(settings.DATA_DIR)))
+            supervisor.keep(
+                _child("valkey", "realtime.launcher.embedded_valkey", str(socket), str(settings.DATA_DIR))
+            )
         for url in settings.REDIS_URLS:
             await until_redis_answers(url, seconds=redis_seconds)
         await sync_to_async(self._prepare_database)(source)
@@ -231,7 +238,9 @@ def _child(name: str, module: str, *arguments: str) -> Child:
         "PYTHONUNBUFFERED": "1",
     }
     return Child(
-        name, [sys.executable, "-m", "realtime.lifeline", module, *arguments], environment=environment
+        name,
+        [sys.executable, "-m", "realtime.launcher.watchdog", module, *arguments],
+        environment=environment,
     )
 
 

@@ -1,5 +1,5 @@
 /**
- * What a position is worth at a price: the rules of docs/protocol.md, as positions/accounting.py has them.
+ * What a position is worth at a price: the rules of docs/protocol.md, as positions/books/accounting.py has them.
  *
  * Both are held to tests/accounting_vectors.json, to the last digit. Pure: strings of digits or Decimals in, out as said.
  */

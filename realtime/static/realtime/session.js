@@ -1,5 +1,5 @@
 /**
- * Who is logged in. The refresh token lies in a cookie that no script can read (realtime/session_views.py); the access
+ * Who is logged in. The refresh token lies in a cookie that no script can read (positions/accounts/session_views.py); the access
  * token lives in memory only, and is gone with the page.
  */
 

@@ -24,7 +24,7 @@ from positions.prices.cache import FeedStatus, put_prices
 from positions.prices.quotes import Quote
 from positions.services import open_position, take_profit
 from positions.valkey import close_async_client
-from realtime.broadcast import broadcast_prices
+from realtime.publish.broadcast import broadcast_prices
 from tests.end_to_end.browser.windows import Window
 from tests.live import PATIENCE_SECONDS, ROOT, Server
 

@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import expect
 
 from positions.models import Wallet
-from realtime.broadcast import broadcast_prices
+from realtime.publish.broadcast import broadcast_prices
 from tests.end_to_end.browser.conftest import Backstage
 from tests.end_to_end.browser.portfolios import MANY, many_positions, rounds
 from tests.end_to_end.browser.windows import Window

@@ -11,11 +11,11 @@ import msgspec
 import pytest
 
 from positions import valkey
+from positions.books.snapshots import live, snapshot, timestamp
 from positions.models import Agent, Position, Wallet
 from positions.prices.cache import get_prices
 from positions.prices.quotes import Quote
 from positions.services import close_position, open_position
-from positions.snapshots import live, snapshot, timestamp
 from tests.conftest import BONK, JUP, WIF
 from tests.positions.api.conftest import AS_OF, Api
 

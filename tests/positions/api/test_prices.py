@@ -9,10 +9,10 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
+from positions.books.snapshots import timestamp
 from positions.models import Position
 from positions.prices.quotes import Quote
 from positions.services import close_position
-from positions.snapshots import timestamp
 from tests.conftest import BONK, JUP, WIF
 from tests.positions.api.conftest import AS_OF, Api
 

@@ -10,11 +10,11 @@ from asgiref.sync import async_to_sync
 from django.utils import timezone
 
 from positions import valkey
+from positions.books.snapshots import timestamp
 from positions.models import Agent, Position, PositionEvent, Wallet
 from positions.prices.cache import put_openings
 from positions.prices.quotes import Quote
 from positions.services import close_position, open_position, take_profit
-from positions.snapshots import timestamp
 from tests.conftest import BONK, JUP, WIF
 from tests.positions.api.conftest import Api
 

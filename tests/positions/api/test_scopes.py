@@ -11,8 +11,8 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from rest_framework_simplejwt.tokens import AccessToken
 
+from positions.accounts.scopes import CLAIM, issue
 from positions.api.schema import openapi
-from positions.api.scopes import CLAIM, issue
 from positions.models import Agent, Position
 from tests.positions.api.conftest import Answer, Api
 

@@ -6,9 +6,9 @@ from uuid import uuid4
 
 import pytest
 
+from positions.books.snapshots import timestamp
 from positions.models import Agent, Position, Wallet
 from positions.services import close_position
-from positions.snapshots import timestamp
 from tests.positions.api.conftest import Api
 
 NOT_FOUND = (404, {"detail": "Not found."})

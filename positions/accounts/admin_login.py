@@ -1,0 +1,20 @@
+"""The admin's login page says that a login is locked, where its own form would only say that it is wrong."""
+
+from __future__ import annotations
+
+import math
+
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.core.exceptions import ValidationError
+
+from positions.accounts.logins import locked_seconds
+
+
+class AdminLoginForm(AdminAuthenticationForm):
+    def get_invalid_login_error(self) -> ValidationError:
+        wait = locked_seconds(self.request)
+        if not wait:
+            return super().get_invalid_login_error()
+        minutes = math.ceil(wait / 60)
+        when = "1 minute" if minutes == 1 else f"{minutes} minutes"
+        return ValidationError(f"Too many failed logins. Try again in {when}.", code="locked")

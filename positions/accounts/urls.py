@@ -1,0 +1,16 @@
+"""The paths of tokens and sessions, mounted at /api/ before the API's own, whose last one answers what is unknown."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from positions.accounts.session_views import SessionRefreshView, SessionView
+from positions.accounts.tokens import RefreshView, RevokeView, TokenView
+
+urlpatterns = [
+    path("session/", SessionView.as_view(), name="session"),
+    path("session/refresh/", SessionRefreshView.as_view(), name="session-refresh"),
+    path("token/", TokenView.as_view(), name="token"),
+    path("token/refresh/", RefreshView.as_view(), name="token-refresh"),
+    path("token/revoke/", RevokeView.as_view(), name="token-revoke"),
+]

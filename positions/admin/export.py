@@ -1,0 +1,58 @@
+"""Rows of the admin as CSV, written while they are read: a hundred thousand need no more memory than a few."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import AsyncIterator, Callable, Sequence
+from decimal import Decimal
+from itertools import chain
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import StreamingHttpResponse
+from django.utils import timezone
+
+from positions.books.accounting import digits
+
+ROWS_PER_CHUNK = 1000
+# What a spreadsheet takes for a formula. Names and symbols are whatever their makers wrote (OWASP, "CSV Injection").
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+Columns = Sequence[tuple[str, Callable[[Any], object]]]
+
+
+def as_csv(rows: QuerySet[Any], columns: Columns, *, name: str) -> StreamingHttpResponse:
+    """Answer with these rows, a column for each name and function. One query."""
+    response = StreamingHttpResponse(_lines(rows, columns), content_type="text/csv; charset=utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}-{timezone.now():%Y-%m-%d}.csv"'
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+async def _lines(rows: QuerySet[Any], columns: Columns) -> AsyncIterator[str]:
+    # Asynchronous, as the servers are: they would read a synchronous one to its end before they send anything.
+    chunk: list[Any] = []
+    header: list[list[str]] = [[title for title, _ in columns]]
+    async for row in rows.aiterator(chunk_size=ROWS_PER_CHUNK):
+        chunk.append(row)
+        if len(chunk) == ROWS_PER_CHUNK:
+            yield _text(header, chunk, columns)
+            header, chunk = [], []
+    yield _text(header, chunk, columns)
+
+
+def _text(header: list[list[str]], rows: list[Any], columns: Columns) -> str:
+    out = io.StringIO()
+    cells = ([_cell(value(row)) for _, value in columns] for row in rows)
+    csv.writer(out).writerows(chain(header, cells))
+    return out.getvalue()
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, Decimal):
+        return digits(value)
+    text = value.isoformat() if hasattr(value, "isoformat") else str(value)
+    return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA) else text

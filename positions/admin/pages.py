@@ -1,0 +1,285 @@
+"""The admin: what agents hold and what it is worth, closing by hand, and the log of events to look at.
+
+Nothing here writes past the model: what is changed by hand becomes events like any other change. `realtime.admin`
+adds to AgentAdmin whether a socket is connected.
+"""
+
+from __future__ import annotations
+
+import json
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import Count, Field, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.forms import BaseInlineFormSet, ModelForm
+from django.http import HttpRequest, StreamingHttpResponse
+from django.template.response import TemplateResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from positions.accounts.admin_login import AdminLoginForm
+from positions.admin.closing import close_with_reason
+from positions.admin.export import Columns, as_csv
+from positions.admin.links import AgentFilter, to_list, to_page
+from positions.admin.values import UNKNOWN, VALUE_COLUMNS, ValueColumns, value_rows
+from positions.models import Agent, Position, PositionEvent, Wallet
+
+if TYPE_CHECKING:
+    AgentModelAdmin = admin.ModelAdmin[Agent]
+    WalletModelAdmin = admin.ModelAdmin[Wallet]
+    PositionModelAdmin = admin.ModelAdmin[Position]
+    EventModelAdmin = admin.ModelAdmin[PositionEvent]
+    WalletTabularInline = admin.TabularInline[Wallet, Agent]
+    PositionTabularInline = admin.TabularInline[Position, Agent]
+    PositionInlineFormSet = BaseInlineFormSet[Position, Agent, ModelForm[Position]]
+    PositionForm = ModelForm[Position]
+else:
+    AgentModelAdmin = WalletModelAdmin = PositionModelAdmin = EventModelAdmin = admin.ModelAdmin
+    WalletTabularInline = PositionTabularInline = admin.TabularInline
+    PositionInlineFormSet = BaseInlineFormSet
+    PositionForm = ModelForm
+
+admin.site.login_form = AdminLoginForm
+
+POSITION_COLUMNS: Columns = [
+    ("owner", lambda position: position.agent.owner.get_username()),
+    ("agent", attrgetter("agent.name")),
+    *((field.attname, attrgetter(field.attname)) for field in Position._meta.concrete_fields),
+]
+EVENT_COLUMNS: Columns = [
+    *((name, attrgetter(name)) for name in ("created_at", "agent_id", "seq", "event_type", "position_id")),
+    ("position", lambda event: event.position and json.dumps(event.position)),
+]
+NO_PRICES = "The price cache cannot be reached: values are at the purchase price."
+
+
+class ValuedFormSet(PositionInlineFormSet):
+    def get_queryset(self) -> QuerySet[Position]:
+        rows = super().get_queryset()  # always the same, with its rows once they are read
+        if rows and not hasattr(rows[0], "live"):
+            value_rows(rows)
+        return rows
+
+
+class WalletInline(WalletTabularInline):
+    """Wallets can be added; an address is a key, and its positions belong to the agent: neither changes."""
+
+    model = Wallet
+    fields = ("address", "kind")
+    extra = 0
+    max_num = len(Wallet.kind.field.choices or ())
+    show_change_link = True
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class OpenPositionInline(ValueColumns, PositionTabularInline):
+    """To look at only: figures follow from purchases and sales."""
+
+    model = Position
+    formset = ValuedFormSet
+    verbose_name_plural = "open positions"
+    fields = readonly_fields = ("token_symbol", *VALUE_COLUMNS)
+    extra = 0
+    can_delete = False
+    show_change_link = True
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Position]:
+        return super().get_queryset(request).filter(status=Position.Status.OPEN)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Agent)
+class AgentAdmin(AgentModelAdmin):
+    list_display: tuple[str, ...] = ("name", "owner", "trading_mode", "open_positions", "events")
+    list_filter = ("trading_mode",)
+    list_select_related = ("owner",)
+    search_fields = ("name", "owner__username", "wallets__address")
+    autocomplete_fields = ("owner",)
+    readonly_fields: ClassVar[tuple[str, ...]] = (
+        "id",
+        "open_positions",
+        "events",
+        "created_at",
+        "updated_at",
+    )
+    inlines = (WalletInline, OpenPositionInline)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Agent]:
+        # Counted for the rows of the page only: a join would be aggregated over all positions before its first row.
+        held = Position.objects.open().filter(agent=OuterRef("pk")).order_by().values("agent")
+        count = Subquery(held.annotate(count=Count("pk")).values("count"))
+        return super().get_queryset(request).annotate(held=Coalesce(count, 0))
+
+    @admin.display(description="open positions", ordering="held")
+    def open_positions(self, agent: Agent) -> SafeString | str:
+        if agent._state.adding:
+            return UNKNOWN
+        held = agent.held  # type: ignore[attr-defined]
+        return to_list("position", held, agent__id__exact=agent.pk, status__exact="open")
+
+    @admin.display(description="events", ordering="event_seq")
+    def events(self, agent: Agent) -> SafeString:
+        return to_list("positionevent", agent.event_seq, agent__id__exact=agent.pk)
+
+
+@admin.register(Wallet)
+class WalletAdmin(WalletModelAdmin):
+    list_display = ("address", "agent_link", "kind", "positions", "created_at")
+    list_filter = ("kind",)
+    list_select_related = ("agent",)
+    search_fields = ("address", "agent__name")
+    autocomplete_fields = ("agent",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Wallet | None = None) -> tuple[str, ...]:
+        # Another address would be another wallet, and its positions would stay with the agent that they have.
+        return ("address", "agent", "positions", "created_at") if obj else ("created_at",)
+
+    @admin.display(description="agent", ordering="agent__name")
+    def agent_link(self, wallet: Wallet) -> SafeString:
+        return to_page("agent", wallet.agent_id, wallet.agent)
+
+    @admin.display(description="positions")
+    def positions(self, wallet: Wallet) -> SafeString:
+        return to_list("position", "positions", wallet__address__exact=wallet.pk)
+
+
+class ValuedChangeList(ChangeList):
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if not value_rows(self.result_list):
+            messages.warning(request, NO_PRICES)
+
+
+@admin.register(Position)
+class PositionAdmin(ValueColumns, PositionModelAdmin):
+    list_display = ("token_symbol", "agent_link", "wallet_link", "status", *VALUE_COLUMNS, "updated_at")
+    list_filter = (
+        "status",
+        ("agent__trading_mode", admin.ChoicesFieldListFilter),
+        AgentFilter,
+    )
+    list_select_related = ("agent",)
+    show_full_result_count = False
+    search_fields = ("token_address", "token_symbol", "wallet__address", "agent__name", "=id")
+    actions = ("close_selected", "export_selected")
+    exclude = ("agent", "wallet")  # links stand for them: a choice among all agents would be most of the page
+    readonly_fields = (
+        *("id", "agent_link", "wallet_link", "events", "token_address", "purchase_transaction_id"),
+        *VALUE_COLUMNS,
+        *("dca_transaction_ids", "take_profit_transaction_ids", "status", "closed_at", "close_reason"),
+        *("created_at", "updated_at"),
+    )
+
+    @admin.display(description="agent", ordering="agent__name")
+    def agent_link(self, position: Position) -> SafeString:
+        return to_page("agent", position.agent_id, position.agent)
+
+    @admin.display(description="wallet", ordering="wallet")
+    def wallet_link(self, position: Position) -> SafeString:
+        return to_page("wallet", position.wallet_id, position.wallet_id)
+
+    @admin.display(description="events")
+    def events(self, position: Position) -> SafeString:
+        return to_list("positionevent", "what has happened to it", q=position.pk)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return ValuedChangeList
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False  # a purchase opens a position, not a form with ten figures that must fit each other
+
+    def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field:
+            # The form sends what it showed, too: what counts as changed is what was changed by hand.
+            field.show_hidden_initial = True
+        return field
+
+    def save_model(self, request: HttpRequest, obj: Position, form: PositionForm, change: bool) -> None:
+        # Nothing else: the bot may have traded since the form was opened.
+        obj.save(update_fields=[*form.changed_data, "updated_at"])
+
+    @admin.action(description="Close selected positions at the market price", permissions=["change"])
+    def close_selected(self, request: HttpRequest, queryset: QuerySet[Position]) -> TemplateResponse | None:
+        return close_with_reason(self, request, queryset)
+
+    @admin.action(description="Export selected positions as CSV", permissions=["view"])
+    def export_selected(self, request: HttpRequest, queryset: QuerySet[Position]) -> StreamingHttpResponse:
+        return as_csv(queryset.select_related("agent__owner"), POSITION_COLUMNS, name="positions")
+
+
+class EventChangeList(ChangeList):
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        # Not by a join: the events of agents that are gone would be, too.
+        rows: Any = self.result_list
+        names = dict(Agent.objects.filter(pk__in={row.agent_id for row in rows}).values_list("pk", "name"))
+        for row in rows:
+            row.agent_known_as = names.get(row.agent_id)
+
+
+@admin.register(PositionEvent)
+class PositionEventAdmin(EventModelAdmin):
+    """To look at only: clients rely on these rows being what was sent."""
+
+    list_display = ("created_at", "agent_name", "seq", "event_type", "position_link")
+    list_filter = ("event_type", AgentFilter)
+    search_fields = ("position_id",)
+    actions = ("export_selected",)
+    ordering = ("-created_at", "-seq")
+    show_full_result_count = False
+    fields = readonly_fields = (
+        "agent_name",
+        "agent_id",
+        "seq",
+        "event_type",
+        "position_link",
+        "data",
+        "created_at",
+    )
+
+    @admin.display(description="agent")
+    def agent_name(self, event: PositionEvent) -> SafeString | str:
+        if not hasattr(event, "agent_known_as"):
+            name = Agent.objects.filter(pk=event.agent_id).values_list("name", flat=True).first()
+        else:
+            name = event.agent_known_as
+        return to_page("agent", event.agent_id, name) if name else UNKNOWN
+
+    @admin.display(description="position")
+    def position_link(self, event: PositionEvent) -> SafeString:
+        return to_page("position", event.position_id, event.position_id)
+
+    @admin.display(description="position after the change")
+    def data(self, event: PositionEvent) -> str:
+        if event.position is None:
+            return UNKNOWN
+        return format_html("<pre>{}</pre>", json.dumps(event.position, indent=2))
+
+    @admin.action(description="Export selected events as CSV", permissions=["view"])
+    def export_selected(
+        self, request: HttpRequest, queryset: QuerySet[PositionEvent]
+    ) -> StreamingHttpResponse:
+        return as_csv(queryset, EVENT_COLUMNS, name="events")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return EventChangeList
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: PositionEvent | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: PositionEvent | None = None) -> bool:
+        return False

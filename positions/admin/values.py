@@ -1,0 +1,92 @@
+"""Columns of the admin that say what a position is worth: the same figures that the socket and the REST API give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin
+
+from positions.books.accounting import digits
+from positions.books.snapshots import LivePosition, live, snapshot
+from positions.models import Position
+from positions.prices.cache import get_prices
+from positions.prices.quotes import Prices
+from positions.valkey import Unavailable
+
+UNKNOWN = "—"
+
+
+def value_rows(rows: Iterable[Position]) -> bool:
+    """Put onto each row what it is worth now, as `row.live`: one MGET. Return whether the cache could be read."""
+    rows, reachable = list(rows), True
+    held = {row.token_address for row in rows if row.status == Position.Status.OPEN}
+    try:
+        prices = get_prices(held) if held else Prices({})
+    except Unavailable:
+        prices, reachable = Prices({}), False
+    for row in rows:
+        quote = prices.quotes.get(row.token_address)
+        row.live = live(snapshot(row), quote, sol_usd=prices.sol_usd)  # type: ignore[attr-defined]
+    return reachable
+
+
+class ValueColumns:
+    """Columns of a position's worth. A list values its rows at once; on a page of its own a position does it here."""
+
+    @staticmethod
+    def _live(position: Position) -> LivePosition:
+        if not hasattr(position, "live"):
+            value_rows([position])
+        return position.live  # type: ignore[attr-defined, no-any-return]
+
+    @admin.display(description="amount")
+    def amount(self, position: Position) -> str:
+        return digits(position.remaining_amount)
+
+    @admin.display(description="average cost (SOL)")
+    def average_cost(self, position: Position) -> str:
+        return digits(position.purchase_price)
+
+    @admin.display(description="price (SOL)")
+    def price(self, position: Position) -> str:
+        if position.status != Position.Status.OPEN:
+            return UNKNOWN
+        worth = self._live(position)
+        source = f"live, {worth.price_timestamp}" if worth.price_source == "live" else "purchase price"
+        return f"{_number(worth.current_price)} ({source})"
+
+    @admin.display(description="value (SOL)")
+    def value_sol(self, position: Position) -> str:
+        return _number(self._live(position).position_value_sol)
+
+    @admin.display(description="value (USD)")
+    def value_usd(self, position: Position) -> str:
+        return _number(self._live(position).position_value_usd)
+
+    @admin.display(description="P/L (SOL)")
+    def profit_loss_sol(self, position: Position) -> str:
+        return signed(_number(self._live(position).profit_loss_sol))
+
+    @admin.display(description="P/L (%)")
+    def profit_loss_percent(self, position: Position) -> str:
+        return signed(_number(self._live(position).profit_loss_percent))
+
+
+VALUE_COLUMNS = (
+    "amount",
+    "average_cost",
+    "price",
+    "value_sol",
+    "value_usd",
+    "profit_loss_sol",
+    "profit_loss_percent",
+)
+
+
+def _number(raw: Any) -> str:
+    return UNKNOWN if raw is None else bytes(raw).decode()
+
+
+def signed(number: str) -> str:
+    return number if number in {"0", UNKNOWN} or number.startswith("-") else f"+{number}"

@@ -1,0 +1,165 @@
+"""A position as data: stored with its event, and sent over the wire with what it is worth now.
+
+One way leads from a row to what a client sees, for the socket's snapshot, its events and the REST API alike:
+row → `snapshot` (digits as strings, kept with each event) → `live` (adds the computed fields at a price).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from positions.books.accounting import Holding, digits, value
+from positions.books.quotes import Quote
+
+# A JSON number, its digits as the database holds them. Raw, since JSON libraries write a Decimal as a string, as a
+# float, or (msgspec) with an exponent.
+Number = Annotated[Raw, Meta(extra_json_schema={"type": "number"})]
+# ISO 8601, UTC, milliseconds, "Z".
+Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+
+ZERO = Raw(b"0")
+
+
+class StoredPosition(Struct, rename="camel", kw_only=True):
+    """What the database holds of an open position, as docs/protocol.md names it."""
+
+    id: str
+    agent_id: str
+    wallet_address: str
+    token_address: str
+    token_symbol: str
+    purchase_transaction_id: str | None
+    purchase_price: Number
+    purchase_amount: Number
+    total_invested_sol: Number
+    remaining_amount: Number
+    realized_profit_sol: Number
+    current_stop_loss_percentage: Number | None
+    peak_price: Number | None
+    last_stop_loss_update: Timestamp | None
+    dca_count: int
+    last_dca_time: Timestamp | None
+    lowest_price: Number | None
+    dca_transaction_ids: list[str]
+    take_profit_levels_hit: int
+    take_profit_transaction_ids: list[str]
+    last_take_profit_time: Timestamp | None
+    moon_bag_activated: bool
+    moon_bag_amount: Number | None
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class LivePosition(StoredPosition, rename="camel", kw_only=True):
+    """A position as every client sees it: stored fields, and what they come to at the newest price."""
+
+    current_price: Number
+    current_price_usd: Number | None
+    price_source: Literal["live", "purchase"]
+    price_timestamp: Timestamp | None
+    purchase_price_usd: Number | None
+    position_value_sol: Number
+    position_value_usd: Number | None
+    profit_loss_sol: Number
+    profit_loss_usd: Number | None
+    profit_loss_percent: Number
+    price_change_percent: Number
+
+
+def snapshot(position: object) -> dict[str, Any]:
+    """Return a row of Position as JSON data: names in snake_case, decimals as strings of digits, times as sent."""
+    return {name: read(position) for name, read in _READERS.items()}
+
+
+def stored(data: Mapping[str, Any]) -> StoredPosition:
+    """Return a snapshot in its wire form, without the computed fields."""
+    return StoredPosition(**_wire_fields(data))
+
+
+def holding(data: Mapping[str, Any]) -> Holding:
+    """Return a snapshot's cost side."""
+    return Holding(
+        purchase_price=Decimal(data["purchase_price"]),
+        purchase_amount=Decimal(data["purchase_amount"]),
+        remaining_amount=Decimal(data["remaining_amount"]),
+        total_invested_sol=Decimal(data["total_invested_sol"]),
+        realized_profit_sol=Decimal(data["realized_profit_sol"]),
+    )
+
+
+def live(data: Mapping[str, Any], quote: Quote | None, *, sol_usd: Decimal | None) -> LivePosition:
+    """Return a snapshot with its computed fields, at the price that `quote` gives.
+
+    Without a quote the purchase price stands in, and `sol_usd` (USD for one SOL, None where unknown) prices it.
+    """
+    held = holding(data)
+    if quote:
+        price, sol_usd = quote.price, quote.sol_usd
+        price_usd = number(quote.price_usd)
+    else:
+        price, price_usd = held.purchase_price, ZERO
+    worth = value(held, price=price, sol_usd=sol_usd)
+    return LivePosition(
+        **_wire_fields(data),
+        current_price=number(price),
+        current_price_usd=price_usd,
+        price_source="live" if quote else "purchase",
+        price_timestamp=timestamp(quote.as_of) if quote else None,
+        purchase_price_usd=number(worth.purchase_price_usd),
+        position_value_sol=number(worth.position_value_sol),
+        position_value_usd=number(worth.position_value_usd),
+        profit_loss_sol=number(worth.profit_loss_sol),
+        profit_loss_usd=number(worth.profit_loss_usd),
+        profit_loss_percent=number(worth.profit_loss_percent),
+        price_change_percent=number(worth.price_change_percent),
+    )
+
+
+def number(value: Decimal | None) -> Any:
+    """Return the decimal as a JSON number of exactly its digits; None stays None."""
+    return None if value is None else Raw(digits(value).encode())
+
+
+def timestamp(moment: datetime) -> str:
+    """Return the moment as the wire writes it: `2026-01-31T12:00:00.000Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else read(value)
+
+
+def _reader(field: msgspec.structs.FieldInfo) -> Callable[[object], Any]:
+    """Return what reads this field off a row."""
+    attribute = {"wallet_address": "wallet_id"}.get(field.name, field.name)
+    if field.name in _NUMBERS:
+        convert: Callable[[Any], Any] = _optional(digits)
+    elif field.type in (Timestamp, Timestamp | None):
+        convert = _optional(timestamp)
+    elif field.name in {"id", "agent_id"}:
+        convert = str
+    elif field.type == list[str]:
+        # Transaction ids are strings, whatever was put into the list.
+        convert = lambda ids: [str(item) for item in ids]  # noqa: E731
+    else:
+        return lambda position: getattr(position, attribute)
+    return lambda position: convert(getattr(position, attribute))
+
+
+def _wire_fields(data: Mapping[str, Any]) -> dict[str, Any]:
+    fields = {name: data[name] for name in _READERS}
+    for name in _NUMBERS:
+        if fields[name] is not None:
+            fields[name] = Raw(fields[name].encode())
+    return fields
+
+
+_FIELDS = msgspec.structs.fields(StoredPosition)
+_NUMBERS = frozenset(field.name for field in _FIELDS if field.type in (Number, Number | None))
+_READERS = {field.name: _reader(field) for field in _FIELDS}

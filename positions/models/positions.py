@@ -1,0 +1,149 @@
+"""What a wallet holds of a token, and what it cost."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import models, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from positions.books.accounting import Holding
+from positions.models.agents import Agent, Wallet, base58
+from positions.models.fields import ExactDecimalField
+from positions.models.querysets import PositionQuerySet
+
+
+def price_field(**options: Any) -> ExactDecimalField:
+    """Prices in SOL and amounts of tokens."""
+    return ExactDecimalField(max_digits=30, decimal_places=18, **options)
+
+
+def sol_field(**options: Any) -> ExactDecimalField:
+    """Sums of SOL, to the lamport."""
+    return ExactDecimalField(max_digits=20, decimal_places=9, **options)
+
+
+def _not_negative(*names: str) -> list[models.CheckConstraint]:
+    return [
+        models.CheckConstraint(condition=Q(**{f"{name}__gte": 0}), name=f"position_{name}_not_negative")
+        for name in names
+    ]
+
+
+class Position(models.Model):
+    """One token in one wallet, from its first purchase until all of it is sold.
+
+    A row belongs to `agent` and lies in one of this agent's wallets; the agent stands here, too, because every
+    question asked of this table is asked for an agent.
+    """
+
+    class Status(models.TextChoices):
+        OPEN = "open"
+        CLOSED = "closed"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="positions")
+    wallet = models.ForeignKey(Wallet, on_delete=models.CASCADE, related_name="positions")
+    token_address = models.CharField(max_length=64, validators=[base58], db_index=True)
+    token_symbol = models.CharField(max_length=32)
+    purchase_transaction_id = models.CharField(max_length=128, null=True, blank=True)
+
+    purchase_price = price_field(help_text="Average cost of a token held, in SOL.")
+    purchase_amount = price_field(help_text="Tokens ever bought.")
+    total_invested_sol = sol_field()
+    remaining_amount = price_field(help_text="Tokens held now.")
+    realized_profit_sol = sol_field(default=0)
+
+    current_stop_loss_percentage = ExactDecimalField(
+        max_digits=9,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        help_text="Percent of the average cost: -20 sells 20 % below it, 5 sells 5 % above it.",
+    )
+    peak_price = price_field(null=True, blank=True)
+    last_stop_loss_update = models.DateTimeField(null=True, blank=True)
+
+    dca_count = models.PositiveIntegerField(default=0)
+    last_dca_time = models.DateTimeField(null=True, blank=True)
+    lowest_price = price_field(null=True, blank=True)
+    dca_transaction_ids = models.JSONField(default=list, blank=True)
+
+    take_profit_levels_hit = models.PositiveIntegerField(default=0)
+    take_profit_transaction_ids = models.JSONField(default=list, blank=True)
+    last_take_profit_time = models.DateTimeField(null=True, blank=True)
+    moon_bag_activated = models.BooleanField(default=False)
+    moon_bag_amount = price_field(null=True, blank=True)
+
+    status = models.CharField(max_length=6, choices=Status, default=Status.OPEN)
+    closed_at = models.DateTimeField(null=True, blank=True)
+    close_reason = models.CharField(max_length=200, blank=True, default="")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = PositionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        # Related managers' add() and save() write through the base manager: without this, the first of them would
+        # pass by PositionQuerySet.update, hence make no event.
+        base_manager_name = "objects"
+        indexes = [models.Index(fields=["agent", "status"], name="position_agent_status")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["wallet", "token_address"],
+                condition=Q(status="open"),
+                name="position_one_open_per_wallet_and_token",
+                violation_error_message="This wallet already has an open position in this token.",
+            ),
+            models.CheckConstraint(
+                condition=Q(status="open", closed_at__isnull=True)
+                | Q(status="closed", closed_at__isnull=False),
+                name="position_closed_at_says_closed",
+                violation_error_message="A closed position has a closing time, an open one has none.",
+            ),
+            *_not_negative(
+                "purchase_price",
+                "purchase_amount",
+                "total_invested_sol",
+                "remaining_amount",
+                "peak_price",
+                "lowest_price",
+                "moon_bag_amount",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.token_symbol} in {self.wallet_id}"
+
+    @property
+    def holding(self) -> Holding:
+        return Holding(
+            purchase_price=self.purchase_price,
+            purchase_amount=self.purchase_amount,
+            remaining_amount=self.remaining_amount,
+            total_invested_sol=self.total_invested_sol,
+            realized_profit_sol=self.realized_profit_sol,
+        )
+
+    @holding.setter
+    def holding(self, holding: Holding) -> None:
+        self.purchase_price = holding.purchase_price
+        self.purchase_amount = holding.purchase_amount
+        self.remaining_amount = holding.remaining_amount
+        self.total_invested_sol = holding.total_invested_sol
+        self.realized_profit_sol = holding.realized_profit_sol
+
+    def clean(self) -> None:
+        super().clean()
+        if self.wallet_id and self.agent_id and self.wallet.agent_id != self.agent_id:
+            raise ValidationError({"wallet": "This wallet belongs to another agent."})
+
+    def save_base(self, *args: Any, **kwargs: Any) -> None:
+        # Django sends post_save after the row is committed where no transaction is open: a process that dies right
+        # there would leave a change without its event. One transaction holds both. (Model.save names the database.)
+        with transaction.atomic(using=kwargs["using"], savepoint=False):
+            super().save_base(*args, **kwargs)

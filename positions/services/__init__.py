@@ -1,0 +1,8 @@
+"""Every write that this project makes, as verbs: one transaction each, the event goes out on commit.
+
+For views, the admin, commands and other apps. Imports models, prices and books; never `api`, `admin` or `accounts`.
+"""
+
+from positions.services.positions import buy_more, close_position, move_stop_loss, open_position, take_profit
+
+__all__ = ["buy_more", "close_position", "move_stop_loss", "open_position", "take_profit"]

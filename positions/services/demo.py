@@ -1,0 +1,274 @@
+"""What a newcomer sees first: the user `demo` with agents, wallets and positions. `manage.py up` makes them.
+
+Everybody knows the password, so all of it is refused outside debug mode. Written through `positions.services`,
+so that every figure follows from a purchase or a sale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import ROUND_DOWN, Decimal, localcontext
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from positions.books.accounting import SOL, proceeds
+from positions.errors import PositionsError
+from positions.models import Agent, Mode, Position, Wallet
+from positions.prices.simulated import START_PRICES
+from positions.services import buy_more, close_position, move_stop_loss, open_position, take_profit
+
+DEMO_USERNAME = "demo"
+DEMO_PASSWORD = "demo"  # noqa: S105  known to everybody, hence for debug mode only
+
+BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+ADDRESS_LENGTH = 44
+
+# Symbol → name and mint, as Solana knows them.
+TOKENS = {
+    "BONK": ("Bonk", "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263"),
+    "WIF": ("dogwifhat", "EKpQGSJtjMFqKZ9KQanSqYXRcF8fBopzLHYxdM65zcjm"),
+    "JUP": ("Jupiter", "JUPyiwrYJFskUPiHa7hkeR8VUtAeFoSYbKedZNsDvCN"),
+    "PYTH": ("Pyth Network", "HZ1JovNiVvGrGNiiYvEozEVgZ58xaU3RKwX8eACQBCt3"),
+    "JTO": ("Jito", "jtojtomepa8beP8AuQc6eXt5FriJwfFMwQx2v2f9mCL"),
+    "RAY": ("Raydium", "4k3Dyjzvzp8eMZWUXbBCjEvwSkkk59S5iCNLY3QrkX6R"),
+    "ORCA": ("Orca", "orcaEKTdK7LKz57vaAYr9QeNsVEPfiu6QeMU1kektZE"),
+    "POPCAT": ("Popcat", "7GCihgDB8fe6KNjn2MYtkzZcRjQy3t9GHdC8uHYmW2hr"),
+    "MEW": ("cat in a dogs world", "MEW1gQWJ3nEXg2qgERiKu7FAFj79PHvQVREQUzScPP5"),
+    "W": ("Wormhole", "85VBFQZC9TZkfaptBWjvUw7YbZjy52A6mjtPGjstQAmQ"),
+    "RENDER": ("Render", "rndrizKT3MK1iimdxRdWabcF7Zg7AR5T4nud4EkHBof"),
+    "PENGU": ("Pudgy Penguins", "2zMMhcVQEXDtdE6vsFS7S7D5oUodfJHE8vd1gnBouauv"),
+    "mSOL": ("Marinade staked SOL", "mSoLzYCxHdYgdzU16g5QSh3i5K3z3KZK7ytfqcJm7So"),
+    "TRUMP": ("OFFICIAL TRUMP", "6p6xgHyF7AeE6TZkSmFsko444wqoP15icUSqi2jfGiPN"),
+    "SOL": ("Wrapped SOL", "So11111111111111111111111111111111111111112"),
+}
+
+
+@dataclass(frozen=True)
+class Story:
+    """One position's history. Every `at` is a multiple of the price at which the simulated market starts."""
+
+    symbol: str
+    at: str
+    spent_sol: str
+    age: timedelta
+    stop_loss: str | None = None
+    """In percent of the average cost."""
+    peak_at: str | None = None
+    more: tuple[tuple[str, str], ...] = ()
+    """DCA: at, SOL spent."""
+    profits: tuple[tuple[str, str], ...] = ()
+    """Take profit: at, part of what is held."""
+    moon_bag: bool = False
+    closed_at: str | None = None
+    close_reason: str = "manual"
+
+
+# Agent's name and mode → its wallets: kind, address and what happened in it.
+AGENTS: dict[tuple[str, Mode], dict[tuple[Mode, str], list[Story]]] = {
+    ("Momentum", Mode.LIVE): {
+        (Mode.SIMULATION, "DemoMomentumSimu1ation1111111111111111111111"): [
+            Story("BONK", "0.86", "2.5", timedelta(hours=30), "-12", more=(("0.8", "1.5"),)),
+            Story(
+                "WIF",
+                "0.74",
+                "4",
+                timedelta(days=3),
+                "8",
+                "1.21",
+                profits=(("1.15", "0.25"), ("1.2", "0.25")),
+            ),
+            Story("POPCAT", "1.09", "1.2", timedelta(hours=5), "-20"),
+            Story("PENGU", "0.97", "0.8", timedelta(minutes=14), "-15"),
+            Story("MEW", "1.22", "1.5", timedelta(days=2), "-25", more=(("1.05", "1"), ("0.98", "1"))),
+            Story("W", "0.7", "2", timedelta(days=6), closed_at="0.98", close_reason="take profit"),
+        ],
+        (Mode.LIVE, "DemoMomentumLive1111111111111111111111111111"): [
+            Story("JUP", "0.93", "3", timedelta(hours=9), "-10", "1.04"),
+            Story("JTO", "1.06", "1.75", timedelta(hours=22), "-18", more=(("0.99", "0.75"),)),
+            Story(
+                "TRUMP",
+                "0.42",
+                "1",
+                timedelta(days=9),
+                "40",
+                "2.3",
+                profits=(("1.4", "0.5"), ("2.2", "0.5")),
+                moon_bag=True,
+            ),
+            Story("RAY", "1.01", "2.2", timedelta(minutes=48), "-8"),
+            Story("BONK", "1.18", "1.5", timedelta(days=4), "-15", closed_at="1", close_reason="stop loss"),
+        ],
+    },
+    ("Dip buyer", Mode.SIMULATION): {
+        (Mode.SIMULATION, "DemoDipBuyerSimu1ation1111111111111111111111"): [
+            Story("PYTH", "1.15", "1", timedelta(days=5), more=(("1.02", "1"), ("0.91", "1"), ("0.88", "2"))),
+            Story("ORCA", "0.95", "2", timedelta(days=1), "-30"),
+            Story("RENDER", "1.04", "1.6", timedelta(hours=3), "-10", more=(("1", "0.8"),)),
+            Story("mSOL", "0.995", "12", timedelta(days=12)),
+            Story(
+                "BONK", "1.3", "0.5", timedelta(days=7), more=(("0.9", "1.5"),), profits=(("1.08", "0.4"),)
+            ),
+            Story("WIF", "1.03", "0.9", timedelta(minutes=3), "-10"),
+            Story("JUP", "1.1", "1.4", timedelta(days=8), closed_at="0.97"),
+            Story(
+                "RAY",
+                "0.9",
+                "2",
+                timedelta(days=2),
+                profits=(("1.05", "0.5"),),
+                closed_at="1.1",
+                close_reason="take profit",
+            ),
+        ],
+    },
+}
+
+REPLAY_AGENT = "Replay"
+REPLAY_WALLET = "DemoRep1aySimu1ation111111111111111111111111"
+
+
+def create_demo() -> None:
+    """Make what is missing of the demo; an agent whose wallets are there already stays as it is.
+
+    One transaction. Raises PositionsError outside debug mode.
+    """
+    with transaction.atomic():
+        owner = _demo_user()
+        now = timezone.now()
+        for (name, mode), wallets in AGENTS.items():
+            if Wallet.objects.filter(address__in=[address for _, address in wallets]).exists():
+                continue
+            agent = Agent.objects.create(owner=owner, name=name, trading_mode=mode)
+            for (kind, address), stories in wallets.items():
+                wallet = Wallet.objects.create(agent=agent, address=address, kind=kind)
+                for story in sorted(stories, key=lambda story: story.age, reverse=True):
+                    _tell(story, wallet, now)
+
+
+def create_replay_positions(symbols_with_prices: Mapping[str, Decimal]) -> None:
+    """Give the demo user an agent that holds each of these tokens, bought at exactly this price (to ten digits).
+
+    For a replayed file, by the names that it gives its tokens: symbols, or addresses. What is held stays.
+    One transaction. Raises PositionsError outside debug mode, or for a name or price that no position can have.
+    """
+    with transaction.atomic():
+        owner = _demo_user()
+        wallet = Wallet.objects.filter(address=REPLAY_WALLET).first()
+        if wallet is None:
+            agent = Agent.objects.create(owner=owner, name=REPLAY_AGENT)
+            wallet = Wallet.objects.create(agent=agent, address=REPLAY_WALLET)
+        held = set(wallet.positions.open().values_list("token_address", flat=True))
+        for name, price in symbols_with_prices.items():
+            is_address = len(name) > 32
+            address = name if is_address else made_up_address(f"token {name}")
+            if address in held:
+                continue
+            tokens, spent_sol = _round_lot(name, price)
+            open_position(
+                wallet=wallet,
+                token_address=address,
+                token_symbol=name[:8] if is_address else name,
+                tokens=tokens,
+                spent_sol=spent_sol,
+                transaction_id=_transaction_id(REPLAY_WALLET, name, 0),
+            )
+
+
+def made_up_address(text: str) -> str:
+    """Return an address that nobody has, always the same for the same text."""
+    return _base58(hashlib.sha256(text.encode()).digest()).rjust(ADDRESS_LENGTH, "1")
+
+
+def _demo_user() -> User:
+    if not settings.DEBUG:
+        raise PositionsError("the demo is for debug mode only: everybody knows its password")
+    user, created = User.objects.get_or_create(username=DEMO_USERNAME)
+    if created:
+        user.set_password(DEMO_PASSWORD)
+        user.save(update_fields=["password"])
+    # Two that start at once: the second waits here, then finds what the first has made.
+    return User.objects.select_for_update().get(pk=user.pk)
+
+
+def _tell(story: Story, wallet: Wallet, now: datetime) -> None:
+    """Write one position with all its history, spread evenly from its opening until now."""
+    _, mint = TOKENS[story.symbol]
+    opened_at = now - story.age
+    acts = len(story.more) + len(story.profits) + (story.closed_at is not None)
+    moments = iter([opened_at + story.age * number / (acts + 1) for number in range(1, acts + 1)])
+    ids = (_transaction_id(wallet.address, story.symbol, number) for number in range(acts + 1))
+    position = open_position(
+        wallet=wallet,
+        token_address=mint,
+        token_symbol=story.symbol,
+        tokens=_tokens(story.spent_sol, _price(mint, story.at)),
+        spent_sol=Decimal(story.spent_sol),
+        transaction_id=next(ids),
+        opened_at=opened_at,
+    )
+    key = position.pk
+    # The services know no other time than now.
+    times: dict[str, datetime] = {}
+    for at, spent_sol in story.more:
+        tokens = _tokens(spent_sol, _price(mint, at))
+        buy_more(position_id=key, tokens=tokens, spent_sol=Decimal(spent_sol), transaction_id=next(ids))
+        times["last_dca_time"] = next(moments)
+    for at, part in story.profits:
+        position.refresh_from_db()
+        tokens = (position.remaining_amount * Decimal(part)).quantize(Decimal("1e-6"))
+        take_profit(
+            position_id=key,
+            tokens=tokens,
+            proceeds_sol=proceeds(tokens=tokens, price=_price(mint, at)),
+            transaction_id=next(ids),
+            moon_bag=story.moon_bag and (at, part) == story.profits[-1],
+        )
+        times["last_take_profit_time"] = next(moments)
+    if story.stop_loss is not None:
+        peak = _price(mint, story.peak_at) if story.peak_at else None
+        move_stop_loss(position_id=key, percentage=Decimal(story.stop_loss), peak_price=peak)
+        times["last_stop_loss_update"] = max([opened_at, *times.values()])
+    if story.closed_at is not None:
+        position.refresh_from_db()
+        sol = proceeds(tokens=position.remaining_amount, price=_price(mint, story.closed_at))
+        close_position(position_id=key, proceeds_sol=sol, reason=story.close_reason, transaction_id=next(ids))
+        times["closed_at"] = next(moments)
+    if times:
+        Position.objects.filter(pk=key).update(**times)
+
+
+def _price(mint: str, multiple: str) -> Decimal:
+    with localcontext(prec=12):
+        return START_PRICES[mint] * Decimal(multiple)
+
+
+def _tokens(spent_sol: str, price: Decimal) -> Decimal:
+    return (Decimal(spent_sol) / price).quantize(Decimal("1e-6"))
+
+
+def _round_lot(name: str, price: Decimal) -> tuple[Decimal, Decimal]:
+    """Return a power of ten as the amount of tokens, such that they cost 1 to 10 SOL, and what they cost."""
+    if not price.is_finite() or price <= 0:
+        raise PositionsError(f"{name}: {price} is not a price", field="price")
+    tokens = Decimal(10) ** min(11, max(-18, -price.adjusted()))
+    with localcontext(prec=80):
+        return tokens, max(SOL, (tokens * price).quantize(SOL, ROUND_DOWN))
+
+
+def _transaction_id(*parts: object) -> str:
+    """Return what looks like a transaction's signature, always the same for the same parts."""
+    return _base58(hashlib.sha512(" ".join(map(str, parts)).encode()).digest())
+
+
+def _base58(data: bytes) -> str:
+    number, digits = int.from_bytes(data), ""
+    while number:
+        number, digit = divmod(number, 58)
+        digits = BASE58[digit] + digits
+    return digits

@@ -1,0 +1,13 @@
+"""One hub a server process: hears the channel layer for all sockets, and hands each what is its own.
+
+    hub                what the process serves, and the tasks that go on as long as it does
+    position_events    the way of an event
+    price_fan_out      the way of a round of prices, from `latest_prices`
+    outbox             one socket's outgoing stream: in order, within bounds
+    reconciler         what messages alone cannot keep true, looked at every few seconds
+    ownership          one socket for each agent, over all processes
+    presence           who is connected, over all processes
+    queries, database  what is read, and the threads on which it is
+
+Imported by `socket`, `servers` and `web`; imports `monitoring` and `protocol`.
+"""

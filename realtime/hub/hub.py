@@ -1,0 +1,297 @@
+"""One per server process: hears the channel layer for all its sockets, and hands each what is its own.
+
+The members of every group are hubs, not sockets: a batch of prices reaches a process once, however many sockets it
+serves, and each token's fragment is encoded once. The way of a message: `_listen` → `PriceFanOut.batch`
+or `PositionEvents.receive` → `Outbox`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+import weakref
+from collections.abc import Coroutine, Mapping
+from contextvars import Context
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from channels.layers import get_channel_layer
+from django.conf import settings
+
+from positions import valkey
+from realtime.hub import database
+from realtime.hub.latest_prices import LatestPrices
+from realtime.hub.outbox import Outbox, TokenIndex
+from realtime.hub.ownership import Ownership
+from realtime.hub.position_events import PositionEvents
+from realtime.hub.presence import Presence
+from realtime.hub.price_fan_out import PriceFanOut
+from realtime.hub.queries import may_watch
+from realtime.hub.reconciler import Reconciler
+from realtime.hub.token_bucket import TokenBucket
+from realtime.monitoring.metrics import counts
+from realtime.monitoring.metrics_report import Reporter
+from realtime.protocol import messages
+from realtime.protocol.envelopes import AccessMessage, ClaimMessage, DisconnectMessage
+from realtime.protocol.messages import CloseReason, ErrorCode, agent_group
+
+logger = logging.getLogger(__name__)
+
+# How long a socket that joins waits for the hub to hear the channel layer at all.
+LISTEN_SECONDS = 3.0
+RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class Hub:
+    """The sockets of this process and what they hold."""
+
+    def __init__(self) -> None:
+        self.id = uuid.uuid4().hex
+        self.sockets: dict[str, Outbox] = {}
+        """The socket of each agent that is served here."""
+        self.index = TokenIndex()
+        self.prices = LatestPrices()
+        self.fan_out = PriceFanOut(self.prices, self.index)
+        self.events = PositionEvents(self.sockets, self.index, self.prices, self.fan_out, spawn=self.spawn)
+        self._open: set[Outbox] = set()
+        self._arrivals = TokenBucket(
+            settings.REALTIME["CONNECTS_PER_SECOND"], settings.REALTIME["CONNECT_BURST"]
+        )
+        self.ownership = Ownership()
+        self._presence = Presence(self.id)
+        self._reconciler = Reconciler(
+            self.sockets,
+            events=self.events,
+            fan_out=self.fan_out,
+            ownership=self.ownership,
+            revoke=self.revoke,
+        )
+        self.reporter = Reporter("server", self._measure)
+        self._channel: str | None = None
+        self._channel_ready = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._endless: list[asyncio.Task[Any]] = []
+        self._unknown_types: set[str] = set()
+
+    def start(self) -> None:
+        self._endless = [
+            self._keep(self._listen()),
+            self._keep(self._presence.run()),
+            self._keep(self._reconciler.run()),
+            self._keep(self.reporter.run()),
+        ]
+
+    async def close(self) -> None:
+        """End, once the sockets are gone: give their claims back, and leave the list of who is connected.
+
+        Without it, other processes find out when this one's entries lapse. Safe to cancel.
+        """
+        listening, *others = self._endless
+        for task in others:
+            task.cancel()
+        await asyncio.wait(others)
+        try:
+            await self._presence.leave()
+            await self.reporter.leave()
+        except valkey.Unavailable as error:
+            logger.warning("the list of who is connected was not left: %s", error)
+        if leaving := self._tasks - {listening}:
+            await asyncio.wait(leaving)
+        listening.cancel()
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run it beside everything else, and keep it from being collected until it ends."""
+        self._keep(coroutine)
+
+    def _keep(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        # In a context of its own: not in that of the connection which happens to be the first.
+        task = asyncio.get_running_loop().create_task(coroutine, context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("a task of the hub failed", exc_info=task.exception())
+
+    def _measure(self) -> None:
+        """Look at every socket of this process: how many, and what waits for them."""
+        waiting = [outbox.waiting for outbox in self._open]
+        counts.gauges["nexgent_sockets"] = len(waiting)
+        counts.gauges["nexgent_slow_sockets"] = sum(count is not None for count in waiting)
+        counts.gauges["nexgent_outbox_messages"] = sum(count or 0 for count in waiting)
+        counts.gauges["nexgent_outbox_deepest"] = max((count or 0 for count in waiting), default=0)
+
+    # Coming and going
+
+    def admit(self, outbox: Outbox) -> bool:
+        """Count a new connection, and return True; False where there are too many, or too many at once."""
+        if len(self._open) >= settings.REALTIME["MAX_SOCKETS"] or not self._arrivals.take(time.monotonic()):
+            return False
+        self._open.add(outbox)
+        return True
+
+    def dismiss(self, outbox: Outbox) -> None:
+        """Count a connection no longer: it is gone."""
+        self._open.discard(outbox)
+
+    async def join(self, outbox: Outbox) -> None:
+        """Make this the agent's socket, over all processes, and let its events wait in `outbox` from now on.
+
+        Returns once the channel layer demonstrably delivers the agent's messages here: a snapshot read after that
+        misses nothing. Raises NotJoined, or what the channel layer raises, when it does not. An older socket of the
+        agent is closed, here at once and elsewhere when it hears the claim. Safe to cancel; `leave` undoes all.
+        """
+        agent_id = outbox.agent_id
+        outbox.claim = await self.ownership.take(agent_id)
+        if outbox.closed:
+            return
+        older = self.sockets.get(agent_id)
+        if older is not None and older is not outbox:
+            if older.claim > outbox.claim:  # its claim overtook ours
+                outbox.close(CloseReason.REPLACED)
+                return
+            older.close(CloseReason.REPLACED)  # leaves: see `leave`
+        self.sockets[agent_id] = outbox
+        self._presence.add(agent_id)
+        await asyncio.wait_for(self._channel_ready.wait(), LISTEN_SECONDS)
+        await get_channel_layer().group_add(agent_group(agent_id), self._channel)
+        await self.ownership.confirm(agent_id, outbox.claim)
+
+    def leave(self, outbox: Outbox) -> None:
+        """Forget a socket. One that was replaced takes nothing from the one that has its place now."""
+        if self.sockets.get(outbox.agent_id) is not outbox:
+            return
+        del self.sockets[outbox.agent_id]
+        self._presence.remove(outbox.agent_id)
+        self.spawn(self._leave_group(outbox.agent_id, outbox.claim))
+
+    async def _leave_group(self, agent_id: str, claim: int) -> None:
+        try:
+            if agent_id not in self.sockets:  # or a newer socket has come meanwhile
+                await get_channel_layer().group_discard(agent_group(agent_id), self._channel)
+            await self.ownership.release(agent_id, claim)
+        except valkey.Unavailable as error:
+            logger.warning("agent %s: its group was not left: %s", agent_id, error)
+
+    def revoke(self, outbox: Outbox) -> None:
+        """End a socket whose user may not watch its agent any more."""
+        outbox.write(messages.error(ErrorCode.ACCESS_REVOKED, "you may not watch this agent any more"))
+        outbox.close(CloseReason.ACCESS_REVOKED)
+
+    # The channel layer
+
+    async def _listen(self) -> None:
+        """Receive for ever; a broken connection or message never ends it."""
+        failures = 0
+        while True:
+            try:
+                channel_layer = get_channel_layer()
+                if self._channel is None:
+                    self._channel = await channel_layer.new_channel()
+                for group in [messages.PRICES_GROUP, *map(agent_group, self.sockets)]:
+                    await channel_layer.group_add(group, self._channel)
+                self._channel_ready.set()
+                failures = 0
+                await self._receive(channel_layer)
+            except valkey.Unavailable as error:
+                counts.channel_layer_errors["receive"] += 1
+                self._channel_ready.clear()
+                wait = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
+                failures += 1
+                logger.warning("the channel layer is away (%s); trying again in %s s", error, wait)
+                await asyncio.sleep(wait)
+
+    async def _receive(self, channel_layer: Any) -> None:
+        while True:
+            try:
+                message = await channel_layer.receive(self._channel)
+            except valkey.Unavailable:
+                raise
+            except Exception:
+                # One message that cannot be unpacked. The layer has taken it off its queue.
+                counts.channel_layer_errors["receive"] += 1
+                logger.exception("a message from the channel layer was not understood")
+                await asyncio.sleep(0)
+            else:
+                await self._handle(message)
+
+    async def _handle(self, message: Mapping[str, Any]) -> None:
+        kind = message.get("type")
+        try:
+            if kind == "price.batch":
+                await self.fan_out.batch(message)
+            elif kind == "position.event":
+                await self.events.receive(message)
+            elif kind == "access.changed":
+                self.spawn(self._check_access(msgspec.convert(message, AccessMessage)))
+            elif kind == "socket.disconnect":
+                self._disconnect(msgspec.convert(message, DisconnectMessage))
+            elif kind == "socket.claimed":
+                self._socket_claimed(msgspec.convert(message, ClaimMessage))
+            elif str(kind) not in self._unknown_types and len(self._unknown_types) < 100:
+                self._unknown_types.add(str(kind))
+                logger.warning("messages of the unknown type %r are ignored", kind)
+        except Exception:
+            logger.exception("a message of type %r was not handled", kind)
+
+    def _disconnect(self, message: DisconnectMessage) -> None:
+        outbox = self.sockets.get(message.agent_id)
+        if outbox is not None:
+            outbox.close(CloseReason.TRY_LATER)
+
+    async def _check_access(self, message: AccessMessage) -> None:
+        """End the agent's socket if its user may not watch the agent any more."""
+        outbox = self.sockets.get(message.agent_id)
+        try:
+            if outbox is not None and not await may_watch(
+                outbox.user_id, UUID(message.agent_id), outbox.session_id
+            ):
+                self.revoke(outbox)
+        except database.Unavailable as error:
+            logger.warning(
+                "agent %s: access not checked, left to reconciliation: %s", message.agent_id, error
+            )
+
+    def _socket_claimed(self, message: ClaimMessage) -> None:
+        self.ownership.heard(message)
+        outbox = self.sockets.get(message.agent_id)
+        if outbox is not None and outbox.claim < message.claim:
+            outbox.close(CloseReason.REPLACED)
+        elif outbox is not None and outbox.claim > message.claim:
+            # It joined before it could hear of ours.
+            self.spawn(self._announce(message.agent_id, outbox.claim))
+
+    async def _announce(self, agent_id: str, claim: int) -> None:
+        with contextlib.suppress(*valkey.Unavailable):  # the reconciler looks again
+            await self.ownership.announce(agent_id, claim)
+
+
+_hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = weakref.WeakKeyDictionary()
+
+
+def get_hub() -> Hub:
+    """Return the running event loop's hub; the first call starts it."""
+    loop = asyncio.get_running_loop()
+    hub = _hubs.get(loop)
+    if hub is None:
+        hub = _hubs[loop] = Hub()
+        hub.start()
+    return hub
+
+
+def running_hub() -> Hub | None:
+    """Return the running event loop's hub, if it has one."""
+    return _hubs.get(asyncio.get_running_loop())
+
+
+async def close_hub() -> None:
+    """End the running event loop's hub, if it has one."""
+    hub = running_hub()
+    if hub is not None:
+        await hub.close()

@@ -1,0 +1,329 @@
+"""One socket's outgoing stream: every event once and in order, the newest price of each token, within bounds.
+
+Pure asyncio: knows neither Django nor Channels. Everything here runs on the event loop's thread and returns at once;
+a client that reads slowly holds up nobody but itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from realtime.hub.eager import send_eagerly
+from realtime.monitoring.metrics import counts
+from realtime.protocol import messages
+from realtime.protocol.messages import Close, CloseReason
+
+logger = logging.getLogger(__name__)
+
+AsgiSend = Callable[[dict[str, Any]], Awaitable[None]]
+WriteNow = Callable[[str], bool]
+"""Sends a text message at once, after all that was sent before; returns False where that cannot be now."""
+
+
+class TokenIndex:
+    """Which streams of this process to tell of a token's price."""
+
+    def __init__(self) -> None:
+        self._holders: dict[str, set[Outbox]] = {}
+        self._everyone: set[Outbox] | None = None
+
+    def holders(self, tokens: Collection[str]) -> set[Outbox]:
+        """Return the streams that hold any of these tokens."""
+        return set().union(*map(self._holders.__getitem__, self._holders.keys() & tokens))
+
+    def everyone(self) -> set[Outbox]:
+        """Return the streams that hold any token."""
+        if self._everyone is None:
+            self._everyone = self.holders(self._holders)
+        return self._everyone
+
+    def are_nearly_all(self, tokens: Collection[str]) -> bool:
+        """Return whether these are nine in ten, or more, of the tokens that are held here."""
+        return 10 * len(self._holders.keys() - tokens) <= len(self._holders)
+
+    def tokens(self) -> Sequence[str]:
+        return list(self._holders)
+
+    def add(self, token: str, outbox: Outbox) -> None:
+        holders = self._holders.setdefault(token, set())
+        if outbox not in holders:
+            holders.add(outbox)
+            self._everyone = None
+
+    def discard(self, token: str, outbox: Outbox) -> None:
+        holders = self._holders[token]
+        holders.discard(outbox)
+        self._everyone = None
+        if not holders:
+            del self._holders[token]
+
+
+class Event(NamedTuple):
+    """An event as the stream needs it: its message, and what it changes in the index."""
+
+    seq: int
+    text: str
+    position_id: str
+    token: str | None
+    """What the position holds after the event; None once it is closed."""
+
+
+class Outbox:
+    """What one socket is sent, and in which order.
+
+    Until `start`, events wait; after it they follow the snapshot's `seq` without a gap. Messages other than prices
+    are sent in the order of the calls. While a write is pending (uvicorn: the client does not read), they queue, at
+    most `max_unsent` of them, and prices are conflated: the newest per token goes out when the client reads again.
+    """
+
+    def __init__(
+        self,
+        send: AsgiSend,
+        write_now: WriteNow,
+        *,
+        user_id: object,
+        agent_id: str,
+        index: TokenIndex,
+        max_unsent: int,
+        retry_after_seconds: float,
+        on_gap: Callable[[Outbox], None],
+        on_lost: Callable[[Outbox], None],
+        on_close: Callable[[Outbox], None],
+    ) -> None:
+        self.user_id = user_id
+        self.session_id: UUID | None = None
+        """The browser session whose log-out ends this stream; None for a bot's."""
+        self.agent_id = agent_id
+        self.claim = 0
+        """Which of an agent's sockets is the newest: the highest, over all processes."""
+        self.seq: int | None = None
+        """Number of the last event sent; None before the snapshot."""
+        self.closed: Close | None = None
+        """Why the server ended this stream; None while it runs."""
+        self._held: dict[str, str] = {}  # position id → token
+        self._tokens: tuple[str, ...] | None = None  # those tokens, each once; None until asked for
+        self._pick: Callable[[Mapping[str, str]], tuple[str, ...] | None] | None = None
+        self._index = index
+        self._send = send
+        self._write_now = write_now
+        self._max_unsent = max_unsent
+        self._retry_after_seconds = retry_after_seconds
+        self._on_gap = on_gap
+        self._on_lost = on_lost
+        self._on_close = on_close
+        self._queue: list[
+            dict[str, Any]
+        ] = []  # not a deque: an empty one takes 0.6 kB, and nearly all are empty
+        self._prices: dict[str, str] = {}
+        self._ahead: dict[int, Event] = {}
+        self._writing: asyncio.Task[None] | None = None
+
+    # Events
+
+    def start(self, texts: Iterable[str], seq: int, held: Iterable[tuple[str, str]]) -> None:
+        """Send what the stream begins with, then the events after number `seq` that have come meanwhile.
+
+        `texts`: the snapshot that is true up to `seq`, or nothing for a client that has the events up to there.
+        `held`: the token and the id of each position that the agent holds.
+        """
+        if self.closed:
+            return
+        for text in texts:
+            self.write(text)
+        self.seq = seq
+        self._hold(held)
+        self._send_ahead()
+
+    def hold_back(self) -> None:
+        """Let events wait until the next `start`, and tell no prices: the stream moves to another agent."""
+        self.seq = None
+        self._ahead.clear()
+        self._prices.clear()
+        self._release_all()
+
+    def event(self, event: Event) -> None:
+        """Send an event in its turn. One that was sent already is dropped; one that is early waits for the others."""
+        if self.closed or (self.seq is not None and event.seq <= self.seq):
+            return
+        self._ahead[event.seq] = event
+        if self.seq is not None:
+            self._send_ahead()
+        if len(self._ahead) > self._max_unsent:
+            self.close(CloseReason.TRY_LATER)
+
+    def lost(self) -> None:
+        """Events are missing that nobody keeps any more: start over, from a new snapshot."""
+        if not self.closed:
+            self.hold_back()
+            self._on_lost(self)
+
+    @property
+    def waiting(self) -> int | None:
+        """How many messages wait for the client to read; None where it has taken all so far."""
+        return len(self._queue) if self._writing else None
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether events are missing between the last one sent and one that has come."""
+        return self.seq is not None and bool(self._ahead)
+
+    def _send_ahead(self) -> None:
+        """Send what waits, as far as its numbers follow on the last one sent."""
+        assert self.seq is not None  # noqa: S101  callers have a snapshot
+        for seq in sorted(self._ahead):
+            if self.closed:  # by a write that was one too many
+                return
+            if seq > self.seq + 1:
+                self._on_gap(self)
+                return
+            event = self._ahead.pop(seq)
+            if seq == self.seq + 1:
+                self.seq = seq
+                self.write(event.text)
+                if event.token is None:
+                    self._release(event.position_id)
+                else:
+                    self._hold([(event.token, event.position_id)])
+
+    # Prices
+
+    def prices(self, fragments: Mapping[str, str], at: str, *, nearly_all: bool = False) -> None:
+        """Send those of the tokens that the agent holds as one batch, now, or the newest once the client reads.
+
+        `nearly_all`: a hint that they hold nearly every token, so that it pays to try without looking for each.
+        """
+        if self.seq is None:
+            return  # what the stream begins with holds the newest
+        if self._writing:
+            newest = {token: fragments[token] for token in self._held_tokens() if token in fragments}
+            counts.conflated_prices += len(newest.keys() & self._prices.keys())
+            self._prices.update(newest)
+        elif held := (nearly_all and self._all_held(fragments)) or self._those_held(fragments):
+            counts.price_batches += 1
+            text = messages.price_batch(held, at)
+            if not self._write_now(text):  # as `_transmit` does: a thousand times a round
+                self._put({"type": "websocket.send", "text": text})
+
+    def _those_held(self, fragments: Mapping[str, str]) -> Sequence[str]:
+        return list(filter(None, map(fragments.get, self._held_tokens())))
+
+    def _all_held(self, fragments: Mapping[str, str]) -> Sequence[str] | None:
+        """Return the fragments of all tokens that are held; None where one is missing.
+
+        A third of what the look for each takes, and that was a tenth of what a message cost (10 tokens).
+        """
+        if self._pick is None:
+            tokens = self._held_tokens()
+            self._pick = itemgetter(*tokens) if len(tokens) > 1 else lambda _: None
+        try:
+            return self._pick(fragments)
+        except KeyError:
+            return None
+
+    def _held_tokens(self) -> tuple[str, ...]:
+        if self._tokens is None:
+            self._tokens = tuple(dict.fromkeys(self._held.values()))
+        return self._tokens
+
+    def _flush_prices(self) -> None:
+        if self._prices and not self._writing:
+            waiting, self._prices = self._prices, {}
+            self.prices(waiting, messages.now())
+
+    # Holdings
+
+    def _hold(self, held: Iterable[tuple[str, str]]) -> None:
+        if self.closed:
+            return
+        for token, position_id in held:
+            # Interned: thousands of streams hold the same few tokens. Each with strings of its own would cost memory,
+            # and the processor's cache in every round.
+            self._held[position_id] = token = sys.intern(token)
+            self._index.add(token, self)
+        self._tokens = self._pick = None
+
+    def _release(self, position_id: str) -> None:
+        """Forget a position. Its token stays while another one, in another wallet, holds it, too."""
+        token = self._held.pop(position_id, None)
+        if token is not None and token not in self._held.values():
+            self._index.discard(token, self)
+            self._tokens = self._pick = None
+
+    def _release_all(self) -> None:
+        for token in set(self._held.values()):
+            self._index.discard(token, self)
+        self._held.clear()
+        self._tokens = self._pick = None
+
+    # The wire
+
+    def write(self, text: str) -> None:
+        """Send a message after all those before it."""
+        if not self.closed:
+            counts.sent[messages.type_of(text)] += 1
+            self._transmit(text)
+
+    def _transmit(self, text: str) -> None:
+        if self._writing or not self._write_now(text):
+            self._put({"type": "websocket.send", "text": text})
+
+    def close(self, reason: CloseReason) -> None:
+        """Announce the end and close, after what waits already. Later calls of any kind do nothing.
+
+        A client that is too slow for its events loses those that wait: it resumes, or starts with a new snapshot.
+        """
+        if self.closed:
+            return
+        if reason is CloseReason.TRY_LATER:
+            self._queue.clear()
+        close = reason.value
+        self._end(close)
+        text = messages.closing(close, retry_after_seconds=self._retry_after_seconds)
+        counts.sent["closing"] += 1
+        self._put({"type": "websocket.send", "text": text})
+        self._put({"type": "websocket.close", "code": close.code, "reason": close.reason})
+
+    def abandon(self) -> None:
+        """Send nothing more: the connection is gone."""
+        self._end(Close(1006, "", reconnect=True))
+        self._queue.clear()
+        if self._writing:
+            self._writing.cancel()
+
+    def _end(self, close: Close) -> None:
+        if self.closed is None:
+            self.closed = close
+            self._release_all()
+            self._prices.clear()
+            self._ahead.clear()
+            self._on_close(self)
+
+    def _put(self, message: dict[str, Any]) -> None:
+        if self._writing:
+            self._queue.append(message)
+            if len(self._queue) > self._max_unsent and not self.closed:
+                self.close(CloseReason.TRY_LATER)
+            return
+        try:
+            self._writing = send_eagerly(self._send(message))
+        except Exception as error:  # noqa: BLE001  servers say that a connection is gone in ways of their own
+            logger.debug("agent %s: a connection is gone: %r", self.agent_id, error)
+            self.abandon()
+            return
+        if self._writing:
+            self._writing.add_done_callback(self._written)
+
+    def _written(self, task: asyncio.Task[None]) -> None:
+        self._writing = None
+        if task.cancelled() or task.exception() is not None:
+            self.abandon()
+            return
+        while self._queue and not self._writing:
+            self._put(self._queue.pop(0))
+        self._flush_prices()

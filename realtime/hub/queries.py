@@ -1,0 +1,99 @@
+"""What the socket reads from the database: may it, what is held, what was missed. One query each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Exists, F, FilteredRelation, Q
+from django.db.models.expressions import RawSQL
+
+from positions.accounts.sessions import ended
+from positions.books.snapshots import snapshot
+from positions.models import Agent, EndedSession, Position
+from positions.models.recording import missed
+from realtime.hub.database import in_database_thread
+from realtime.protocol.envelopes import EventMessage, to_event
+
+# Events read at a time when filling a gap.
+EVENTS_PER_READ = 500
+
+_COLUMNS = [field.attname for field in Position._meta.concrete_fields]
+
+
+class Holdings(NamedTuple):
+    """What an agent holds, true up to event `seq`."""
+
+    seq: int
+    positions: list[dict[str, Any]]
+    """Snapshots of the open positions."""
+
+
+class Standing(NamedTuple):
+    """An agent as the database has it now."""
+
+    seq: int
+    """Number of its last event."""
+    watcher_id: object
+    """The key of the user who may watch it; None where nobody may."""
+
+
+@in_database_thread
+def may_watch(user_id: Any, agent_id: UUID, session_id: UUID | None = None) -> bool:
+    """Return whether the user owns the agent, is active, and has not logged out of the session."""
+    agents = Agent.objects.filter(pk=agent_id, owner_id=user_id, owner__is_active=True)
+    if session_id is not None:
+        agents = agents.filter(~Exists(EndedSession.objects.filter(pk=session_id)))
+    return agents.exists()
+
+
+@in_database_thread
+def ended_sessions(session_ids: Sequence[UUID]) -> set[UUID]:
+    """Return those of the sessions that were logged out of."""
+    return ended(session_ids)
+
+
+@in_database_thread
+def holdings(agent_id: str, user_id: Any) -> Holdings | None:
+    """Return the agent's open positions and event number, of one moment; None where the user may not watch it.
+
+    One statement, an outer join: it sees one state of the database at every isolation level, where two statements
+    could have a commit between them.
+    """
+    columns = [F(f"held__{column}") for column in _COLUMNS]
+    rows = list(
+        Agent.objects.filter(pk=agent_id, owner_id=user_id, owner__is_active=True)
+        .annotate(held=FilteredRelation("positions", condition=Q(positions__status=Position.Status.OPEN)))
+        .order_by("held__created_at", "held__id")
+        .values_list("event_seq", *columns)
+    )
+    if not rows:
+        return None
+    return Holdings(
+        seq=rows[0][0],
+        positions=[snapshot(Position.from_db(None, _COLUMNS, row[1:])) for row in rows if row[1] is not None],
+    )
+
+
+@in_database_thread
+def missed_events(agent_id: str, *, after: int, limit: int = EVENTS_PER_READ) -> list[EventMessage]:
+    """Return the agent's next events after number `after`, in order."""
+    return [to_event(event) for event in missed(UUID(agent_id), after=after, limit=limit)]
+
+
+@in_database_thread
+def standings(agent_ids: Collection[str]) -> dict[str, Standing | None]:
+    """Return how each of these agents stands; None for one that is gone."""
+    known: dict[str, Standing | None] = dict.fromkeys(agent_ids)
+    wanted: Any = list(agent_ids)
+    if connection.vendor == "postgresql":
+        # One parameter: a thousand of them cost Django and the driver three times as much.
+        wanted = RawSQL("SELECT unnest(%s::uuid[])", [wanted])
+    rows = Agent.objects.filter(pk__in=wanted).order_by()
+    for agent_id, seq, owner_id, is_active in rows.values_list(
+        "pk", "event_seq", "owner_id", "owner__is_active"
+    ):
+        known[str(agent_id)] = Standing(seq, owner_id if is_active else None)
+    return known

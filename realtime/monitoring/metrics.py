@@ -1,0 +1,202 @@
+"""What is counted, and under which name. Pure: knows neither Django nor Prometheus.
+
+Numbers are plain attributes of one object a process, `counts`: to count something is an addition, so also the way of a
+price to a thousand sockets can afford it. They are read when somebody asks: `metrics_report` takes them to Redis or
+Valkey, `realtime.web.metrics_page` writes them for Prometheus, and a test holds docs/metrics.md against METRICS.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from positions.prices.feed import Round
+    from realtime.protocol.messages import Close
+
+
+class Metric(NamedTuple):
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    """Beside `process`, which all of PROCESS_METRICS have."""
+
+
+EVENT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+ROUND_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0)
+
+PROCESS_METRICS = {
+    "nexgent_sockets": Metric("gauge", "Open sockets."),
+    "nexgent_connects": Metric("counter", "Sockets that were accepted, refused ones included."),
+    "nexgent_closes": Metric("counter", "Sockets that have ended.", ("code", "reason")),
+    "nexgent_messages_sent": Metric("counter", "Messages to clients.", ("type",)),
+    "nexgent_messages_received": Metric("counter", "Messages from clients.", ("type",)),
+    "nexgent_event_to_socket_seconds": Metric(
+        "histogram", "From the change of a position until its event is handed to the socket."
+    ),
+    "nexgent_outbox_messages": Metric("gauge", "Messages that wait for clients which do not read."),
+    "nexgent_outbox_deepest": Metric("gauge", "Messages that wait for the slowest of them."),
+    "nexgent_slow_sockets": Metric(
+        "gauge", "Sockets with a message on its way that the client has not taken."
+    ),
+    "nexgent_conflated_prices": Metric("counter", "Prices that a slow socket skipped for a newer one."),
+    "nexgent_gaps_filled": Metric("counter", "Times that missing events were read from the database."),
+    "nexgent_gap_events": Metric("counter", "Events read that way."),
+    "nexgent_resumes": Metric("counter", "Streams asked for with lastSeq.", ("outcome",)),
+    "nexgent_channel_layer_errors": Metric("counter", "Failures of the channel layer.", ("direction",)),
+    "nexgent_event_loop_lag_seconds": Metric("gauge", "How late the event loop was, at the last look."),
+    "nexgent_price_rounds": Metric("counter", "Rounds of prices.", ("source", "outcome")),
+    "nexgent_price_round_seconds": Metric("histogram", "How long a round of prices took."),
+    "nexgent_price_source_errors": Metric("counter", "Failures of a price source.", ("source",)),
+    "nexgent_price_changes": Metric("counter", "Prices that were sent to the servers."),
+    "nexgent_price_tokens": Metric("gauge", "Tokens of open positions, at the last round."),
+    "nexgent_price_tokens_priced": Metric("gauge", "Those of them that the source priced."),
+    "nexgent_price_oldest_age_seconds": Metric("gauge", "Age of the oldest price among them."),
+    "nexgent_process_start_time_seconds": Metric("gauge", "When the process began, Unix time.", ("kind",)),
+    "nexgent_process_cpu_seconds": Metric("counter", "Processor time, user and system."),
+    "nexgent_process_peak_resident_bytes": Metric("gauge", "The most memory that it has had."),
+}
+# Of the whole, without a process.
+SHARED_METRICS = {
+    "nexgent_valkey_up": Metric(
+        "gauge", "1 where Redis or Valkey answers the process that is asked, else 0."
+    ),
+    "nexgent_price_feed_last_round_timestamp_seconds": Metric(
+        "gauge", "When the last round of prices ended, Unix time; missing where none has for a day."
+    ),
+}
+METRICS = PROCESS_METRICS | SHARED_METRICS
+
+
+class Sample(Struct, array_like=True):
+    """One number with the values of its labels; of a histogram its sum, and how many fell into each bucket."""
+
+    labels: list[str]
+    value: float
+    buckets: list[int] | None = None
+
+
+class Histogram:
+    """How many observations were at most each bound, and their sum."""
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.total = 0.0
+        self._counts = [0] * (len(bounds) + 1)
+
+    def observe(self, value: float) -> None:
+        self.total += value
+        self._counts[bisect_left(self.bounds, value)] += 1
+
+    def sample(self) -> Sample:
+        return Sample([], self.total, list(self._counts))
+
+
+class Counts:
+    """This process's numbers since its start."""
+
+    def __init__(self) -> None:
+        self.started_at = time.time()
+        self.connects = 0
+        self.price_batches = 0
+        self.conflated_prices = 0
+        self.gaps_filled = 0
+        self.gap_events = 0
+        self.price_changes = 0
+        self.sent: Counter[str] = Counter()
+        """By type, without `price_update_batch`."""
+        self.received: Counter[str] = Counter()
+        self.resumes: Counter[str] = Counter()
+        self.channel_layer_errors: Counter[str] = Counter()
+        self.closes: Counter[tuple[str, str]] = Counter()
+        self.price_rounds: Counter[tuple[str, str]] = Counter()
+        self.price_source_errors: Counter[str] = Counter()
+        self.event_seconds = Histogram(EVENT_BUCKETS)
+        self.round_seconds = Histogram(ROUND_BUCKETS)
+        self.gauges: dict[str, float] = {}
+        """The last value of what is measured now and then, by name."""
+
+    def close(self, close: Close | None, client_code: int | None) -> tuple[int, str]:
+        """Count the end of a socket, which the server (`close`) or the client brought about; return code and reason."""
+        code, reason = client_code or 1006, "Closed by the client"
+        if close is not None and close.reason:
+            code, reason = close.code, close.reason
+        elif code == 1006:
+            reason = "Connection lost"
+        # A client may name any of four thousand codes.
+        label = str(code) if code in {1000, 1001, 1005, 1006, 1008, 1009, 1011, 1012, 1013} else "other"
+        self.closes[label, reason] += 1
+        return code, reason
+
+    def round(self, source: str, result: Round) -> None:
+        """Count a round of prices."""
+        self.price_rounds[source, "errors" if result.errors else "ok"] += 1
+        self.price_source_errors[source] += result.source_errors
+        self.price_changes += result.changed
+        self.round_seconds.observe(result.seconds)
+        self.gauges["nexgent_price_tokens"] = result.tokens
+        self.gauges["nexgent_price_tokens_priced"] = result.priced
+        self.gauges.pop("nexgent_price_oldest_age_seconds", None)
+        if result.oldest_age_seconds is not None:
+            self.gauges["nexgent_price_oldest_age_seconds"] = result.oldest_age_seconds
+
+    def read(self, kind: str) -> dict[str, list[Sample]]:
+        """Return the samples of this process by metric; what it has nothing to say of is left out."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)  # getrusage(2): KiB on Linux
+        samples = {
+            "nexgent_process_start_time_seconds": [Sample([kind], self.started_at)],
+            "nexgent_process_cpu_seconds": [Sample([], usage.ru_utime + usage.ru_stime)],
+            "nexgent_process_peak_resident_bytes": [Sample([], peak_bytes)],
+            "nexgent_channel_layer_errors": _labelled(self.channel_layer_errors.items()),
+            **{name: [Sample([], value)] for name, value in self.gauges.items()},
+        }
+        return samples | (self._of_feed() if kind == "prices" else self._of_sockets())
+
+    def _of_sockets(self) -> dict[str, list[Sample]]:
+        sent = [*self.sent.items(), ("price_update_batch", self.price_batches)]
+        return {
+            "nexgent_connects": [Sample([], self.connects)],
+            "nexgent_closes": _labelled(self.closes.items()),
+            "nexgent_messages_sent": _labelled(sent),
+            "nexgent_messages_received": _labelled(self.received.items()),
+            "nexgent_event_to_socket_seconds": [self.event_seconds.sample()],
+            "nexgent_conflated_prices": [Sample([], self.conflated_prices)],
+            "nexgent_gaps_filled": [Sample([], self.gaps_filled)],
+            "nexgent_gap_events": [Sample([], self.gap_events)],
+            "nexgent_resumes": _labelled(self.resumes.items()),
+        }
+
+    def _of_feed(self) -> dict[str, list[Sample]]:
+        return {
+            "nexgent_price_rounds": _labelled(self.price_rounds.items()),
+            "nexgent_price_round_seconds": [self.round_seconds.sample()],
+            "nexgent_price_source_errors": _labelled(self.price_source_errors.items()),
+            "nexgent_price_changes": [Sample([], self.price_changes)],
+        }
+
+
+counts = Counts()
+BUCKETS = {
+    "nexgent_event_to_socket_seconds": EVENT_BUCKETS,
+    "nexgent_price_round_seconds": ROUND_BUCKETS,
+}
+
+
+def seconds_since(created_at: str) -> float:
+    """Return the age of what happened at that time, as the wire writes it; 0 where another machine's clock is ahead."""
+    return max(0.0, time.time() - datetime.fromisoformat(created_at).timestamp())
+
+
+def _labelled(items: Iterable[tuple[str | tuple[str, ...], int]]) -> list[Sample]:
+    return [
+        Sample([labels] if isinstance(labels, str) else list(labels), value) for labels, value in list(items)
+    ]

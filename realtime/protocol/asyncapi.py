@@ -1,0 +1,171 @@
+"""What the socket says of itself: AsyncAPI 3.0, at /api/asyncapi.yaml. Nothing here changes what it does.
+
+Every payload is described by the type that the server encodes it with (protocol.py) or checks it by (requests.py).
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from realtime.protocol.messages import MESSAGES, CloseReason
+from realtime.protocol.requests import REQUESTS
+
+VERSION = "1"
+REF = "#/components/schemas/{name}"
+DESCRIPTION = " ".join(
+    [
+        "One socket serves one agent. Text frames, UTF-8 JSON. A client ignores types and fields that it does not",
+        "know. Prices and amounts are JSON numbers with exactly the digits that the database holds, up to 30: read",
+        "them as decimals. Times are ISO 8601, UTC, with milliseconds. What is promised, and what a client does about",
+        "it: docs/protocol.md.",
+    ]
+)
+CHANNEL = {"$ref": "#/channels/agent"}
+# What answers a request, by its type. An `error` may stand in for any.
+ANSWERS = {"ping": ["pong"], "subscribe": ["subscribed"], "refresh": ["refreshed"]}
+
+
+def asyncapi(scheme: str = "ws", host: str = "127.0.0.1:4000") -> dict[str, Any]:
+    """Return the document of the socket at this host."""
+    sent, received = _sent_messages(), _received_messages()
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Nexgent",
+            "version": VERSION,
+            "description": DESCRIPTION,
+            "license": {"name": "MIT"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "this": {
+                "host": host,
+                "protocol": scheme,
+                "security": [{"$ref": f"#/components/securitySchemes/{name}"} for name in SECURITY],
+            }
+        },
+        "channels": {
+            "agent": {
+                "address": "/ws",
+                "title": "One agent's positions",
+                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in [*sent, *received]},
+                "bindings": {"ws": {"method": "GET", "query": QUERY, "bindingVersion": "0.1.0"}},
+                "x-closes": CLOSES,
+            }
+        },
+        "operations": _operations(list(sent)),
+        "components": {
+            "messages": sent | received,
+            "schemas": schemas(),
+            "securitySchemes": SECURITY,
+        },
+    }
+
+
+@functools.cache
+def schemas() -> dict[str, Any]:
+    """Return the schema of each type, by its name. Draft 7, as AsyncAPI has it where nothing else is said."""
+    _, components = msgspec.json.schema_components([*MESSAGES, *REQUESTS.values()], ref_template=REF)
+    # What the type cannot say: which of its two optional fields comes with which event.
+    kind = components["PositionUpdateData"]["properties"]["eventType"]["enum"]
+    components["PositionUpdateData"]["oneOf"] = [
+        {
+            "properties": {"eventType": {"enum": [each for each in kind if each != "position_closed"]}},
+            "required": ["position"],
+            "not": {"required": ["positionId"]},
+        },
+        {
+            "properties": {"eventType": {"enum": ["position_closed"]}},
+            "required": ["positionId"],
+            "not": {"required": ["position"]},
+        },
+    ]
+    return components
+
+
+def _sent_messages() -> dict[str, Any]:
+    messages = {}
+    for each in MESSAGES:
+        kind = str(each.__struct_config__.tag)
+        messages[kind] = _message(kind, each, {"$ref": REF.format(name=each.__name__)})
+    return messages
+
+
+def _received_messages() -> dict[str, Any]:
+    return {f"client_{kind}": _message(kind, each, _request(kind, each)) for kind, each in REQUESTS.items()}
+
+
+def _message(kind: str, struct: type[Struct], payload: dict[str, Any]) -> dict[str, Any]:
+    return {"name": kind, "title": kind, "summary": (struct.__doc__ or "").strip(), "payload": payload}
+
+
+def _request(kind: str, struct: type[Struct]) -> dict[str, Any]:
+    """Return the payload's schema: the request's fields beside `type`, or in `data` where any is required."""
+    schema = schemas()[struct.__name__]
+    tag = {"type": {"type": "string", "enum": [kind]}}
+    beside = {
+        "type": "object",
+        "properties": tag | schema["properties"],
+        "required": ["type", *schema["required"]],
+    }
+    if not schema["required"]:
+        return beside
+    data = {"$ref": REF.format(name=struct.__name__)}
+    beside["not"] = {"required": ["data"]}
+    inside = {"type": "object", "properties": tag | {"data": data}, "required": ["type", "data"]}
+    return {"anyOf": [inside, beside]}
+
+
+def _operations(sent: list[str]) -> dict[str, Any]:
+    def named(names: list[str]) -> list[dict[str, str]]:
+        return [{"$ref": f"#/channels/agent/messages/{name}"} for name in names]
+
+    operations: dict[str, Any] = {
+        "watch": {
+            "action": "send",
+            "channel": CHANNEL,
+            "summary": "What the server says: what is held, every change of it, new prices.",
+            "messages": named(sent),
+        }
+    }
+    for kind, struct in REQUESTS.items():
+        operations[kind] = {
+            "action": "receive",
+            "channel": CHANNEL,
+            "summary": (struct.__doc__ or "").strip(),
+            "messages": named([f"client_{kind}"]),
+        }
+        if kind in ANSWERS:
+            operations[kind]["reply"] = {"channel": CHANNEL, "messages": named([*ANSWERS[kind], "error"])}
+    return operations
+
+
+QUERY = {
+    "type": "object",
+    "required": ["agentId"],
+    "properties": {
+        "agentId": {"type": "string", "format": "uuid", "description": "The agent to watch."},
+        "token": {
+            "type": "string",
+            "description": "An access token, from POST /api/token/; or as `Authorization: Bearer`.",
+        },
+        "lastSeq": {
+            "type": "integer",
+            "minimum": 0,
+            "description": "The last event that the client has: what it missed follows.",
+        },
+    },
+}
+SECURITY: dict[str, Any] = {
+    "query": {"type": "httpApiKey", "in": "query", "name": "token"},
+    "header": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+}
+# AsyncAPI has no place for them.
+CLOSES = [
+    {"code": each.value.code, "reason": each.value.reason, "reconnect": each.value.reconnect}
+    for each in CloseReason
+]

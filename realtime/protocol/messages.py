@@ -1,0 +1,230 @@
+"""What the server says, typed and pure: messages, close codes, error codes, group names. No Django, no I/O.
+
+Fields are camelCase on the wire and snake_case here. What clients say is in requests.py. asyncapi.py
+describes both from these very types.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Annotated, Literal, NamedTuple
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from positions.books.snapshots import LivePosition, Number, Timestamp, timestamp
+
+PRICES_GROUP = "prices"
+
+
+def agent_group(agent_id: UUID | str) -> str:
+    """Return the channel-layer group that hears of this agent's positions."""
+    return f"agent.{agent_id}"
+
+
+class Close(NamedTuple):
+    code: int
+    reason: str
+    reconnect: bool
+    """Whether a client may come back by itself."""
+
+
+class CloseReason(Enum):
+    """Why the server closes a socket: code and reason as they stand on the wire."""
+
+    REPLACED = Close(1000, "New connection established", reconnect=False)
+    TIMEOUT = Close(1000, "Connection timeout", reconnect=True)
+    SHUTDOWN = Close(1000, "Server shutdown", reconnect=True)
+    AGENT_NOT_FOUND = Close(1008, "Agent not found", reconnect=False)
+    AUTHENTICATION_FAILED = Close(1008, "Authentication failed", reconnect=False)
+    TOKEN_EXPIRED = Close(1008, "Token expired", reconnect=True)
+    ACCESS_REVOKED = Close(1008, "Access revoked", reconnect=False)
+    RATE_LIMITED = Close(1008, "Rate limit exceeded", reconnect=True)
+    TOO_BIG = Close(1009, "Message too big", reconnect=True)
+    INTERNAL_ERROR = Close(1011, "Internal server error", reconnect=True)
+    TRY_LATER = Close(1013, "Try again later", reconnect=True)
+
+
+class ErrorCode(Enum):
+    """What `error` messages say, by code."""
+
+    AUTHENTICATION_FAILED = "authentication_failed"
+    AGENT_NOT_FOUND = "agent_not_found"
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105
+    ACCESS_REVOKED = "access_revoked"
+    INVALID_JSON = "invalid_json"
+    INVALID_MESSAGE = "invalid_message"
+    UNKNOWN_TYPE = "unknown_type"
+    BINARY_FRAME = "binary_frame"
+    RATE_LIMITED = "rate_limited"
+    TOO_BIG = "message_too_big"
+    TRY_LATER = "try_again_later"
+    INTERNAL_ERROR = "internal_error"
+    TOKEN_REFUSED = "token_refused"  # noqa: S105
+
+
+# From server to client
+
+
+class ConnectedData(Struct, rename="camel"):
+    agent_id: str
+    timestamp: Timestamp
+    connection_id: str
+    ping_interval: Annotated[int, Meta(description="Milliseconds.")]
+    token_expires_at: Timestamp
+
+
+class Connected(Struct, tag_field="type", tag="connected"):
+    """The socket is authorised."""
+
+    data: ConnectedData
+
+
+class InitialDataData(Struct, rename="camel"):
+    positions: list[LivePosition]
+    timestamp: Timestamp
+    seq: int
+
+
+class InitialData(Struct, tag_field="type", tag="initial_data"):
+    """The whole truth up to event `seq`."""
+
+    data: InitialDataData
+
+
+class PositionUpdateData(Struct, rename="camel"):
+    event_type: Literal["position_created", "position_updated", "position_closed"]
+    seq: int
+    timestamp: Timestamp
+    position: LivePosition | UnsetType = UNSET
+    position_id: str | UnsetType = UNSET
+
+
+class PositionUpdate(Struct, tag_field="type", tag="position_update"):
+    """An event: one change of one position."""
+
+    data: PositionUpdateData
+
+
+class PriceUpdate(Struct, rename="camel"):
+    token_address: str
+    price: Annotated[Number, Meta(description="In SOL.")]
+    price_usd: Number | None
+
+
+class PriceUpdateBatchData(Struct, rename="camel"):
+    updates: list[PriceUpdate]
+    timestamp: Timestamp
+
+
+class PriceUpdateBatch(Struct, tag_field="type", tag="price_update_batch"):
+    """New prices of tokens that the agent holds."""
+
+    data: PriceUpdateBatchData  # written by `price_batch`, from fragments, never through this type
+
+
+class Ping(Struct, tag_field="type", tag="ping"):
+    """The client answers with `pong`."""
+
+    timestamp: Timestamp
+
+
+class Pong(Struct, tag_field="type", tag="pong"):
+    """Answers the client's `ping`."""
+
+    timestamp: Timestamp
+
+
+class SubscribedData(Struct, rename="camel"):
+    agent_id: str
+    seq: int
+    recovered: bool
+
+
+class Subscribed(Struct, tag_field="type", tag="subscribed"):
+    """Answers `subscribe`, and a connect with `lastSeq`: what follows goes on after it, or begins anew."""
+
+    data: SubscribedData
+
+
+class RefreshedData(Struct, rename="camel"):
+    token_expires_at: Timestamp
+
+
+class Refreshed(Struct, tag_field="type", tag="refreshed"):
+    """The connection lasts as long as the new token."""
+
+    data: RefreshedData
+
+
+class ClosingData(Struct, rename="camel"):
+    code: Annotated[int, Meta(extra_json_schema={"enum": sorted({each.value.code for each in CloseReason})})]
+    reason: Annotated[str, Meta(extra_json_schema={"enum": [each.value.reason for each in CloseReason]})]
+    reconnect: bool
+    retry_after: Annotated[int, Meta(description="Milliseconds to wait before coming back.")]
+
+
+class Closing(Struct, tag_field="type", tag="closing"):
+    """The last message before the server closes."""
+
+    data: ClosingData
+
+
+class ErrorData(Struct):
+    code: Annotated[str, Meta(extra_json_schema={"enum": [each.value for each in ErrorCode]})]
+    message: str
+
+
+class Error(Struct, tag_field="type", tag="error"):
+    """Something was wrong. The socket stays open unless `closing` follows."""
+
+    data: ErrorData
+
+
+MESSAGES: tuple[type[Struct], ...] = (
+    Connected,
+    InitialData,
+    PositionUpdate,
+    PriceUpdateBatch,
+    Ping,
+    Pong,
+    Subscribed,
+    Refreshed,
+    Closing,
+    Error,
+)
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(message: Struct) -> str:
+    """Return the message as the text of a frame."""
+    return _encoder.encode(message).decode()
+
+
+def type_of(text: str) -> str:
+    """Return the type of an encoded message: it comes first."""
+    return text[9:40].partition('"')[0]
+
+
+def now() -> str:
+    return timestamp(datetime.now(UTC))
+
+
+def closing(close: Close, *, retry_after_seconds: float) -> str:
+    """Return the message that announces a close. A client that may return is told when, each at another moment."""
+    wait = round(1000 * retry_after_seconds * random.uniform(0.5, 1.5)) if close.reconnect else 0  # noqa: S311
+    return encode(Closing(ClosingData(close.code, close.reason, close.reconnect, wait)))
+
+
+def error(code: ErrorCode, message: str) -> str:
+    return encode(Error(ErrorData(code.value, message)))
+
+
+def price_batch(fragments: Iterable[str], at: str) -> str:
+    """Return a `price_update_batch` made of encoded fragments, of the moment `at`."""
+    return f'{{"type":"price_update_batch","data":{{"updates":[{",".join(fragments)}],"timestamp":"{at}"}}}}'

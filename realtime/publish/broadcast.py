@@ -1,0 +1,162 @@
+"""What other code calls to reach sockets: from any process, synchronous or not.
+
+The plain Channels API does the same: `group_send(agent_group(id), event_message(event))` and
+`group_send(PRICES_GROUP, price_message(quotes))`. From synchronous code it costs new connections with every call,
+since `async_to_sync` makes a new event loop outside a server; the functions here do not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import os
+import threading
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from channels.layers import get_channel_layer
+
+from positions.models import PositionEvent
+from positions.prices.quotes import Quote
+from realtime.monitoring.metrics import counts
+from realtime.protocol.envelopes import access_message, disconnect_message, event_message, price_message
+from realtime.protocol.messages import PRICES_GROUP, agent_group
+
+logger = logging.getLogger(__name__)
+
+# What waits to be sent, in calls, before more is dropped. Dropped events are healed from the database.
+MOST_WAITING = 10_000
+SEND_TIMEOUT_SECONDS = 2.0
+# How long a process that ends waits for what it has still to send.
+FLUSH_SECONDS = 2.0
+
+
+async def broadcast_prices(quotes: Iterable[Quote]) -> None:
+    """Send these prices to every socket whose agent holds the tokens: one message, whatever their number.
+
+    Raises what the channel layer raises when it is away. Safe to cancel.
+    """
+    quotes = list(quotes)
+    if quotes:
+        await get_channel_layer().group_send(PRICES_GROUP, price_message(quotes))
+
+
+async def send_position_events(events: Sequence[PositionEvent]) -> None:
+    """Send stored events to the sockets of their agents, in the order given.
+
+    Raises what the channel layer raises when it is away. Sending one twice does no harm: sockets drop what they had.
+    """
+    channel_layer = get_channel_layer()
+    for event in events:
+        await channel_layer.group_send(agent_group(event.agent_id), event_message(event))
+
+
+def publish_position_events(events: Sequence[PositionEvent]) -> None:
+    """Like send_position_events, for synchronous code: returns at once and never raises.
+
+    A thread of this process sends, in the order of the calls. What it cannot send is logged and left to reconciliation.
+    """
+    _publisher.submit(send_position_events(events), f"events of agent {events[0].agent_id}")
+
+
+async def send_access_changes(agent_ids: Iterable[UUID]) -> None:
+    """Let every process look again whether the sockets of these agents may stay open."""
+    channel_layer = get_channel_layer()
+    for agent_id in agent_ids:
+        await channel_layer.group_send(agent_group(agent_id), access_message(agent_id))
+
+
+def publish_access_changes(agent_ids: Sequence[UUID]) -> None:
+    """Like send_access_changes, for synchronous code: returns at once and never raises."""
+    _publisher.submit(send_access_changes(agent_ids), f"changed access to {len(agent_ids)} agents")
+
+
+def publish_disconnects(agent_ids: Sequence[UUID]) -> None:
+    """Have the sockets of these agents closed, wherever they are, with 1013: their clients come back by themselves.
+
+    Returns at once and never raises, like publish_position_events.
+    """
+    _publisher.submit(_send_disconnects(agent_ids), f"disconnects of {len(agent_ids)} agents")
+
+
+async def _send_disconnects(agent_ids: Iterable[UUID]) -> None:
+    channel_layer = get_channel_layer()
+    for agent_id in agent_ids:
+        await channel_layer.group_send(agent_group(agent_id), disconnect_message(agent_id))
+
+
+def flush(timeout_seconds: float = FLUSH_SECONDS) -> bool:
+    """Wait until all that was submitted so far is sent; return whether it was, in time."""
+    return _publisher.flush(timeout_seconds)
+
+
+class _Publisher:
+    """One thread with one event loop, hence one set of connections, for a process's synchronous code."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._queue: asyncio.Queue[tuple[Coroutine[Any, Any, None], str]]
+        self._waiting = 0
+        self._dropping = False
+        self._idle = threading.Condition(self._lock)
+
+    def submit(self, sending: Coroutine[Any, Any, None], what: str) -> None:
+        with self._lock:
+            if self._waiting >= MOST_WAITING:
+                sending.close()
+                if not self._dropping:  # once an outage, not once a write
+                    logger.error("%s not sent: %d sends are waiting already", what, self._waiting)
+                self._dropping = True
+                return
+            self._dropping = False
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._queue = asyncio.Queue()
+                threading.Thread(target=self._run, name="publisher", daemon=True).start()
+                atexit.register(self.flush, FLUSH_SECONDS)
+            self._waiting += 1
+            self._loop.call_soon_threadsafe(self._queue.put_nowait, (sending, what))
+
+    def flush(self, timeout_seconds: float) -> bool:
+        with self._idle:
+            return self._idle.wait_for(lambda: self._waiting == 0, timeout_seconds)
+
+    def _run(self) -> None:
+        assert self._loop is not None  # noqa: S101
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._send_all())
+
+    async def _send_all(self) -> None:
+        unsent = 0
+        while True:
+            sending, what = await self._queue.get()
+            try:
+                await asyncio.wait_for(sending, SEND_TIMEOUT_SECONDS)
+            except Exception as error:  # noqa: BLE001  whatever it is, the write has long succeeded
+                if not unsent:  # once an outage, not once a write
+                    logger.warning(
+                        "%s not sent, left to reconciliation: %s", what, error or type(error).__name__
+                    )
+                counts.channel_layer_errors["send"] += 1
+                unsent += 1
+            else:
+                if unsent:
+                    logger.info("sending works again; %d sends were left to reconciliation", unsent)
+                unsent = 0
+            with self._idle:
+                self._waiting -= 1
+                self._idle.notify_all()
+
+
+_publisher = _Publisher()
+
+
+def _after_fork() -> None:
+    global _publisher
+    _publisher = _Publisher()  # the child has no thread, and must not write to the parent's connections
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,143 @@
+"""What daphne 4.2.3 lacks: close codes and reasons on the wire, a `send` that waits for a slow client, a cheap write,
+and an end of connections that is neither too soon nor never.
+
+Closing: daphne hands it to autobahn's `sendClose`, which raises on any code but 1000 and 3000–4999, and drops the
+reason (daphne #374, autobahn-python #1642, both open). autobahn's `sendCloseFrame`, one level below, takes every code
+of RFC 6455, section 7.4.1.
+
+Waiting: daphne's `send` returns whether or not the transport can take the bytes, so that a client that does not read
+grows the process. Twisted tells a registered producer when its buffer is over 64 KiB and when it is empty again; the
+send waits in between, as uvicorn's does.
+
+Writing: autobahn builds a frame in some 30 steps, and Twisted asks the event loop to tell when the socket is
+writable, which it nearly always is: two system calls and a turn of the loop besides the one that sends.
+`write_text_now` builds the frame by hand and sends it; what the kernel does not take goes Twisted's way. It is for
+realtime/socket/connection.py, and there only with versions whose ways it was checked against.
+
+Ending: autobahn answers what it does not understand, or finds too long, by dropping the connection, so that clients
+see 1006; it gives a client one second to take a close; and a client that sends one but reads nothing stays for ever.
+
+pyproject.toml holds daphne below 4.3: look here again before that changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import twisted
+from daphne import __version__ as daphne_version
+from daphne import server, ws_protocol
+from django.conf import settings
+from twisted.internet.tcp import Connection
+
+from realtime.hub.outbox import WriteNow
+from realtime.protocol.messages import CloseReason
+from realtime.servers.frames import text_frame
+
+KNOWN_VERSIONS = daphne_version.startswith("4.2.") and twisted.__version__.startswith("26.")
+"""Whether `write_text_now` was checked against these: it looks at buffers that Twisted has for itself."""
+
+
+class Backpressure:
+    """A Twisted push producer (IPushProducer) that knows whether its transport takes more."""
+
+    def __init__(self) -> None:
+        self.writable = asyncio.Event()
+        self.writable.set()
+
+    def pauseProducing(self) -> None:  # noqa: N802
+        self.writable.clear()
+
+    def resumeProducing(self) -> None:  # noqa: N802
+        self.writable.set()
+
+    def stopProducing(self) -> None:  # noqa: N802
+        self.writable.set()  # the connection is gone: whoever waits need not
+
+
+class WebSocketProtocol(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
+    backpressure: Backpressure | None = None
+    """None until the handshake is done."""
+    failedByMe: bool  # noqa: N815  autobahn's
+
+    def onOpen(self) -> None:  # noqa: N802
+        super().onOpen()
+        self.backpressure = Backpressure()
+        # The HTTP channel that this connection began as is registered still; it would stop reading, too.
+        self.transport.unregisterProducer()
+        self.transport.registerProducer(self.backpressure, streaming=True)
+        self.failByDrop = False
+        self.closeHandshakeTimeout = settings.REALTIME["CLOSE_SECONDS"]
+        # These hold for what is sent, too: a snapshot over daphne's 1 MiB would not be, without a word.
+        self.maxFramePayloadSize = self.maxMessagePayloadSize = 0
+
+    def onMessageFrameBegin(self, length: int) -> None:  # noqa: N802
+        super().onMessageFrameBegin(length)
+        if not self.failedByMe and self.message_data_total_length > settings.REALTIME["MAX_MESSAGE_BYTES"]:
+            # The rest of it, and all after it, is read and thrown away: a reset would keep the client from its close.
+            self.failedByMe = True
+            self.application_queue.put_nowait({"type": "websocket.too.big"})
+
+    def dropConnection(self, abort: bool = False) -> None:  # noqa: N802
+        super().dropConnection(abort)
+        if self.backpressure is not None:
+            self.backpressure.stopProducing()  # autobahn has taken its place
+        if not abort:  # Twisted first waits until the client has taken what is in the buffer
+            loop = asyncio.get_running_loop()
+            loop.call_later(settings.REALTIME["CLOSE_SECONDS"], self.transport.abortConnection)
+
+    def text_writer(self) -> WriteNow | None:
+        """Return `write_text_now` where it can be had: not over TLS. (daphne negotiates no compression.)"""
+        is_plain = KNOWN_VERSIONS and isinstance(self.transport, Connection) and not self.transport.TLS
+        return self.write_text_now if is_plain else None
+
+    def write_text_now(self, text: str) -> bool:
+        """Send a text message in one system call, after all that was sent before; False where that cannot be now."""
+        transport = self.transport
+        if (
+            self.state != self.STATE_OPEN
+            or self.send_queue  # autobahn's
+            or transport._tempDataLen
+            or transport.offset != len(transport.dataBuffer)
+        ):
+            return False
+        frame = text_frame(text)
+        sent = transport.writeSomeData(frame)
+        if not isinstance(sent, int):
+            transport.write(frame)  # the connection is lost, as Twisted finds out by trying
+        elif sent < len(frame):
+            transport.write(frame[sent:])
+        return True
+
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        if message.get("type") == "websocket.close" and self.state == self.STATE_OPEN:
+            self._close(message.get("code") or 1000, message.get("reason") or "")
+        else:
+            super().handle_reply(message)
+
+    def handle_exception(self, exception: BaseException) -> None:
+        if self.state == self.STATE_OPEN:
+            close = CloseReason.INTERNAL_ERROR.value
+            self._close(close.code, close.reason)
+        else:
+            super().handle_exception(exception)
+
+    def _close(self, code: int, reason: str) -> None:
+        self.sendCloseFrame(code=code, reasonUtf8=reason.encode(), isReply=False)
+
+
+_handle_reply = server.Server.handle_reply
+
+
+async def _handle_reply_once_writable(self: Any, protocol: Any, message: dict[str, Any]) -> None:
+    backpressure = getattr(protocol, "backpressure", None)
+    if backpressure is not None and not backpressure.writable.is_set():
+        await backpressure.writable.wait()
+    await _handle_reply(self, protocol, message)
+
+
+def install() -> None:
+    """Make every daphne of this process so, however it is started."""
+    ws_protocol.WebSocketFactory.protocol = WebSocketProtocol
+    server.Server.handle_reply = _handle_reply_once_writable

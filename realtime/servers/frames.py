@@ -1,0 +1,22 @@
+"""A text message as the bytes of one WebSocket frame (RFC 6455, section 5.2), for realtime/socket/connection.py."""
+
+from __future__ import annotations
+
+from struct import Struct
+
+FINAL_TEXT = 0x81
+TWO_BYTES, EIGHT_BYTES = 126, 127
+"""What stands for the length where it follows in two bytes, or in eight."""
+_two_bytes = Struct("!BBH").pack
+_eight_bytes = Struct("!BBQ").pack
+
+
+def text_frame(text: str) -> bytes:
+    """Return the message in one final frame, unmasked: a server never masks (section 5.1)."""
+    payload = text.encode()
+    size = len(payload)
+    if size < TWO_BYTES:
+        return bytes((FINAL_TEXT, size)) + payload
+    if size < 1 << 16:
+        return _two_bytes(FINAL_TEXT, TWO_BYTES, size) + payload
+    return _eight_bytes(FINAL_TEXT, EIGHT_BYTES, size) + payload

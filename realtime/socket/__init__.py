@@ -1,0 +1,1 @@
+"""One socket's life: routed, authenticated, accepted, begun, served, closed. Imports `hub`; imported by `servers`."""

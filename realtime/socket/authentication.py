@@ -1,0 +1,111 @@
+"""From a token to a user: the middleware that authenticates sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
+
+from channels.middleware import BaseMiddleware
+from channels.security.websocket import OriginValidator, WebsocketDenier
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.settings import api_settings
+from rest_framework_simplejwt.tokens import AccessToken
+
+from positions.accounts.sessions import find_user, session_of
+from realtime.hub.database import Unavailable, in_database_thread
+
+logger = logging.getLogger(__name__)
+
+# How long the look-up may take. daphne drops connections whose handshake takes 5 s: a network error to their clients.
+HANDSHAKE_SECONDS = 3.0
+
+
+class Credential(NamedTuple):
+    """What a token says, and the database of it."""
+
+    user: AbstractBaseUser | AnonymousUser | None
+    """Anonymous where the token does not hold; None where nobody could look."""
+    expires_at: datetime | None = None
+    session_id: UUID | None = None
+    """The browser session whose log-out ends the token; None for a bot's."""
+
+
+class TokenAuthMiddleware(BaseMiddleware):  # type: ignore[misc]
+    """Puts the token's user into `scope["user"]`, its expiry (aware, UTC) into `scope["token_expires_at"]`, and the
+    browser session that it belongs to into `scope["session_id"]`.
+
+    The token is `?token=…`, or `Authorization: Bearer …`. Only access tokens count. Whatever is wrong with it, the
+    user is anonymous: the consumer answers, since a browser cannot read a refused handshake. One query, none for a
+    token that does not hold. A database that is away leaves the user None.
+    """
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+        try:
+            user, expires_at, session_id = await asyncio.wait_for(
+                authenticate(_token(scope)), HANDSHAKE_SECONDS
+            )
+        except (*Unavailable, TimeoutError) as error:
+            logger.warning("a socket's user cannot be looked up: %s", error or type(error).__name__)
+            user, expires_at, session_id = Credential(None)
+        scope = {**scope, "user": user, "token_expires_at": expires_at, "session_id": session_id}
+        # Not the parent's way, which copies the scope once more, for as long as the socket lasts.
+        return await self.inner(scope, receive, send)
+
+
+class SentOriginValidator(OriginValidator):  # type: ignore[misc]
+    """Refuses other sites' pages. Bots send no Origin, and the token is their credential."""
+
+    def __init__(self, application: Any) -> None:
+        super().__init__(application, settings.ALLOWED_HOSTS + settings.REALTIME["ALLOWED_ORIGINS"])
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+        origins = [value for name, value in scope["headers"] if name == b"origin"]
+        if not origins:
+            return await self.application(scope, receive, send)
+        try:
+            urlsplit(origins[-1].decode("latin-1"))
+        except ValueError:  # the parent would raise
+            return await WebsocketDenier()(scope, receive, send)
+        return await super().__call__(scope, receive, send)
+
+
+def query(scope: Mapping[str, Any]) -> dict[str, str]:
+    """Return the socket's query parameters, the last of each name; none where there are more than anyone needs."""
+    text = scope["query_string"].decode("ascii", errors="replace")
+    try:
+        return {name: values[-1] for name, values in parse_qs(text, max_num_fields=20).items()}
+    except ValueError:
+        return {}
+
+
+async def authenticate(token: str | None) -> Credential:
+    """Return the token's user, expiry and session; an anonymous user where the token does not hold. One query."""
+    if token is None:
+        return Credential(AnonymousUser())
+    try:
+        claims = AccessToken(token)  # type: ignore[arg-type]
+        user_id = claims[api_settings.USER_ID_CLAIM]
+        expires_at = datetime.fromtimestamp(claims["exp"], tz=UTC)
+        session_id = session_of(claims)
+    except (TokenError, KeyError, ValueError, OverflowError, OSError):  # the last two: past all calendars
+        return Credential(AnonymousUser())
+    user = await in_database_thread(find_user)(user_id, session_id)
+    return Credential(user, expires_at, session_id) if user else Credential(AnonymousUser())
+
+
+def _token(scope: Mapping[str, Any]) -> str | None:
+    token = query(scope).get("token")
+    if token:
+        return token
+    for name, value in scope["headers"]:
+        kind, _, credential = value.decode("latin-1").partition(" ")
+        if name == b"authorization" and kind.lower() == "bearer":
+            return str(credential.strip())
+    return None

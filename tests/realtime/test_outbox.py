@@ -1,0 +1,323 @@
+"""One socket's outgoing stream, against a connection that can stop taking bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from realtime.hub.eager import send_eagerly
+from realtime.hub.outbox import Event, Outbox, TokenIndex
+from realtime.protocol.messages import CloseReason
+
+
+class Connection:
+    """Takes messages as a server does: at once while `reading` is set; else the send waits (uvicorn).
+
+    With `direct`, texts have the way past ASGI, too, that a connection finds to the servers that it knows.
+    """
+
+    direct = False
+
+    def __init__(self) -> None:
+        self.sent: list[dict] = []
+        self.reading = asyncio.Event()
+        self.reading.set()
+        self.gone = False
+
+    async def send(self, message: dict) -> None:
+        if not self.reading.is_set():
+            await self.reading.wait()
+        if self.gone:
+            raise OSError("gone")
+        self.sent.append(message)
+
+    def write_now(self, text: str) -> bool:
+        if not self.direct or not self.reading.is_set() or self.gone:
+            return False
+        self.sent.append({"type": "websocket.send", "text": text})
+        return True
+
+    @property
+    def texts(self) -> list[str]:
+        return [message["text"] for message in self.sent if message["type"] == "websocket.send"]
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["over ASGI", "direct"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each stream takes either way in turn, and nobody can tell which."""
+    monkeypatch.setattr(Connection, "direct", request.param)
+
+
+def stream(
+    connection: Connection, *, max_unsent: int = 5, index: TokenIndex | None = None, gaps=None
+) -> Outbox:
+    return Outbox(
+        connection.send,
+        connection.write_now,
+        user_id=1,
+        agent_id="a",
+        index=index or TokenIndex(),
+        max_unsent=max_unsent,
+        retry_after_seconds=2.0,
+        on_gap=(gaps if gaps is not None else []).append,
+        on_lost=lambda outbox: None,
+        on_close=lambda outbox: None,
+    )
+
+
+def event(seq: int, token: str | None = None, position_id: str = "p") -> Event:
+    return Event(seq, f"event {seq}", position_id, token)
+
+
+async def settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_write_to_a_reading_client_is_sent_before_it_returns():
+    connection = Connection()
+    stream(connection).write("now")
+    assert connection.texts == ["now"]
+
+
+async def test_events_before_the_snapshot_follow_it_and_those_in_it_are_dropped():
+    connection = Connection()
+    outbox = stream(connection)
+    for seq in (3, 4, 5, 6):
+        outbox.event(event(seq))
+    assert connection.texts == []
+    outbox.start(["snapshot 4"], 4, [])
+    assert connection.texts == ["snapshot 4", "event 5", "event 6"]
+
+
+async def test_event_that_was_sent_already_is_dropped():
+    connection = Connection()
+    outbox = stream(connection)
+    outbox.start(["snapshot"], 0, [])
+    for seq in (1, 1, 2, 1, 2):
+        outbox.event(event(seq))
+    assert connection.texts == ["snapshot", "event 1", "event 2"]
+
+
+async def test_event_after_a_gap_waits_until_the_gap_is_filled():
+    connection = Connection()
+    gaps: list[Outbox] = []
+    outbox = stream(connection, gaps=gaps)
+    outbox.start(["snapshot"], 0, [])
+    outbox.event(event(3))
+    assert connection.texts == ["snapshot"]
+    assert gaps == [outbox]
+    assert outbox.has_gap
+    outbox.event(event(1))
+    outbox.event(event(2))
+    assert connection.texts == ["snapshot", "event 1", "event 2", "event 3"]
+    assert not outbox.has_gap
+
+
+async def test_prices_for_a_client_that_does_not_read_are_conflated_to_the_newest_of_each_token():
+    connection = Connection()
+    outbox = stream(connection)
+    outbox.start(["snapshot"], 0, [("A", "1"), ("B", "2")])
+    connection.reading.clear()
+    outbox.write("blocked")
+    for round_ in range(100):
+        outbox.prices({"A": f'{{"a":{round_}}}'}, "t")
+    outbox.prices({"B": '{"b":1}'}, "t")
+    connection.reading.set()
+    await settled()
+    assert connection.texts[:2] == ["snapshot", "blocked"]
+    assert [json.loads(text)["data"]["updates"] for text in connection.texts[2:]] == [[{"a": 99}, {"b": 1}]]
+
+
+async def test_events_for_a_client_that_does_not_read_are_all_kept_in_order():
+    connection = Connection()
+    outbox = stream(connection)
+    outbox.start(["snapshot"], 0, [])
+    connection.reading.clear()
+    for seq in range(1, 6):
+        outbox.event(event(seq))
+    connection.reading.set()
+    await settled()
+    assert connection.texts == ["snapshot", *(f"event {seq}" for seq in range(1, 6))]
+
+
+async def test_client_too_slow_for_its_events_is_closed_with_1013():
+    connection = Connection()
+    outbox = stream(connection, max_unsent=3)
+    outbox.start(["snapshot"], 0, [])
+    connection.reading.clear()
+    for seq in range(1, 20):
+        outbox.event(event(seq))
+    connection.reading.set()
+    await settled()
+    assert connection.texts[:2] == ["snapshot", "event 1"]  # the one that was being written
+    assert json.loads(connection.texts[2])["data"]["reason"] == "Try again later"
+    assert connection.sent[3:] == [{"type": "websocket.close", "code": 1013, "reason": "Try again later"}]
+
+
+async def test_events_that_pile_up_before_the_snapshot_close_with_1013():
+    connection = Connection()
+    outbox = stream(connection, max_unsent=3)
+    for seq in range(1, 6):
+        outbox.event(event(seq))
+    assert connection.sent[-1]["code"] == 1013
+
+
+async def test_nothing_is_sent_after_the_close():
+    connection = Connection()
+    outbox = stream(connection)
+    outbox.start(["snapshot"], 0, [("A", "1")])
+    outbox.close(CloseReason.REPLACED)
+    outbox.close(CloseReason.TIMEOUT)
+    outbox.write("late")
+    outbox.event(event(1))
+    outbox.prices({"A": "{}"}, "t")
+    await settled()
+    assert [message["type"] for message in connection.sent] == [
+        "websocket.send",
+        "websocket.send",
+        "websocket.close",
+    ]
+    assert connection.sent[-1]["reason"] == "New connection established"
+
+
+async def test_close_waits_behind_what_a_slow_client_has_still_to_read():
+    connection = Connection()
+    outbox = stream(connection)
+    outbox.start(["snapshot"], 0, [])
+    connection.reading.clear()
+    outbox.event(event(1))
+    outbox.event(event(2))
+    outbox.close(CloseReason.REPLACED)
+    connection.reading.set()
+    await settled()
+    assert connection.texts[:3] == ["snapshot", "event 1", "event 2"]
+    assert connection.sent[-1]["type"] == "websocket.close"
+
+
+async def test_connection_that_is_gone_ends_the_stream_quietly():
+    connection = Connection()
+    index = TokenIndex()
+    outbox = stream(connection, index=index)
+    outbox.start(["snapshot"], 0, [("A", "1")])
+    connection.reading.clear()
+    outbox.write("blocked")
+    connection.gone = True
+    connection.reading.set()
+    await settled()
+    outbox.write("late")
+    assert connection.texts == ["snapshot"]
+    assert index.holders(["A"]) == set()
+
+
+async def test_token_stays_held_until_the_last_position_in_it_closes():
+    connection, index = Connection(), TokenIndex()
+    outbox = stream(connection, index=index)
+    outbox.start(["snapshot"], 0, [("A", "one"), ("A", "two")])
+    outbox.event(event(1, None, "one"))
+    assert index.holders(["A"]) == {outbox}
+    outbox.event(event(2, None, "two"))
+    assert index.holders(["A"]) == set()
+    outbox.event(event(3, "B", "three"))
+    assert index.holders(["B"]) == {outbox}
+
+
+async def test_index_follows_the_events_order_and_not_that_of_their_arrival():
+    """A close that overtakes its opening must not leave the token held for ever."""
+    connection, index = Connection(), TokenIndex()
+    outbox = stream(connection, index=index)
+    outbox.start(["snapshot"], 0, [])
+    outbox.event(event(2, None, "one"))
+    outbox.event(event(1, "A", "one"))
+    assert connection.texts == ["snapshot", "event 1", "event 2"]
+    assert index.holders(["A"]) == set()
+
+
+async def test_send_eagerly_hands_a_cancellation_to_the_waiting_send():
+    ended = []
+
+    async def send():
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+
+    task = send_eagerly(send())
+    assert task is not None
+    await settled()
+    task.cancel()
+    await settled()
+    assert ended == ["cancelled"]
+    assert task.cancelled()
+
+
+async def test_send_eagerly_waits_more_than_once_and_returns_what_raised():
+    first, second = asyncio.Event(), asyncio.Event()
+
+    async def send():
+        await first.wait()
+        await second.wait()
+        raise ValueError("at last")
+
+    task = send_eagerly(send())
+    first.set()
+    await settled()
+    second.set()
+    await settled()
+    assert task is not None
+    assert repr(task.exception()) == "ValueError('at last')"
+
+
+async def test_event_that_overflows_a_blocked_stream_ends_it_cleanly():
+    connection = Connection()
+    outbox = stream(connection, max_unsent=5)
+    connection.reading.clear()
+    for _ in range(3):
+        outbox.write("waits")
+    for seq in range(2, 7):
+        outbox.event(event(seq))
+    outbox.start(["snapshot"], 1, [])
+    connection.reading.set()
+    await settled()
+    assert connection.sent[-1]["code"] == 1013
+
+
+async def test_connection_whose_send_raises_ends_only_its_own_stream():
+    """uvicorn raises RuntimeError after its keepalive has given a client up."""
+    closed: list[Outbox] = []
+    index = TokenIndex()
+
+    async def send(message: dict) -> None:
+        raise RuntimeError("Unexpected ASGI message 'websocket.send', after sending 'websocket.close'")
+
+    broken = Outbox(
+        send,
+        lambda text: False,
+        user_id=1,
+        agent_id="a",
+        index=index,
+        max_unsent=5,
+        retry_after_seconds=2.0,
+        on_gap=lambda outbox: None,
+        on_lost=lambda outbox: None,
+        on_close=closed.append,
+    )
+    broken.start(["snapshot"], 0, [("A", "1")])
+    broken.prices({"A": "{}"}, "t")
+    assert closed == [broken]
+    assert index.holders(["A"]) == set()
+
+
+async def test_prices_before_the_snapshot_are_left_to_it():
+    connection = Connection()
+    outbox = stream(connection)
+    outbox.prices({"A": '"old"'}, "t")
+    outbox.start(["snapshot"], 0, [("A", "1")])
+    connection.reading.clear()
+    outbox.write("blocked")
+    connection.reading.set()
+    await settled()
+    assert connection.texts == ["snapshot", "blocked"]

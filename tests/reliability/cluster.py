@@ -1,0 +1,185 @@
+"""The fault cluster's bench: real servers, a writer and a broadcaster, all its own, to break one by one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from queue import Empty, Queue
+from typing import Any
+
+from tests.live import PATIENCE_SECONDS, ROOT, Server, free_port
+from tests.positions.prices.price_api import PriceApi, serving
+from tests.reliability.machines import PostgreSQL, Premises, Valkey
+
+WAIT_SECONDS = 4 * PATIENCE_SECONDS
+"""For anything that a fault may delay."""
+TOKENS = 12
+
+
+class TraderProcess:
+    """tests/reliability/trader.py, as a process of its own."""
+
+    def __init__(self, environment: dict[str, str], log: Path) -> None:
+        self.log = log
+        self.transactions = 0
+        self.failures: Counter[str] = Counter()
+        self._answers: Queue[Any] = Queue()
+        with log.open("ab") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.reliability.trader"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=environment,
+                cwd=ROOT,
+                text=True,
+            )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def tell(self, **command: Any) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+
+    def ask(self, **command: Any) -> Any:
+        """Tell it something and return its answer. Blocks."""
+        self.tell(**command)
+        try:
+            answer = self._answers.get(timeout=WAIT_SECONDS)
+        except Empty:
+            answer = None
+        assert answer is not None, f"the trader does not answer:\n{self.log.read_text()}"
+        return answer
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join(PATIENCE_SECONDS)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            message = json.loads(line)
+            if "answer" in message:
+                self._answers.put(message["answer"])
+            else:
+                self.transactions, self.failures = message["transactions"], Counter(message["failures"])
+        self._answers.put(None)
+
+
+class Cluster(Premises):
+    """What stands on the bench. `kinds`: one server process for each, all on the same database and Valkey."""
+
+    postgresql: PostgreSQL | None = None
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        kinds: Sequence[str],
+        sockets: int,
+        price_seconds: float = 0.5,
+        sqlite: bool = False,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(folder)
+        self.sockets = sockets
+        self._kinds = kinds
+        self._price_seconds = price_seconds
+        self._sqlite = sqlite
+        self._settings = settings or {}
+        self._broadcaster: subprocess.Popen[bytes] | None = None
+        self._logs_read: dict[Path, int] = {}
+
+    def _start(self) -> None:
+        self.price_api: PriceApi = self._stack.enter_context(serving())
+        self.valkey = Valkey(self.folder / "valkey")
+        self._stack.callback(self.valkey.close)
+        self.valkey.start()
+        database_url = f"sqlite:///{self.folder}/nexgent.sqlite3"
+        if not self._sqlite:
+            self.postgresql = PostgreSQL(self.folder / "pg")
+            self._stack.callback(self.postgresql.close)
+            database_url = self.postgresql.url
+        self.environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "nexgent.settings",
+            "DATABASE_URL": database_url,
+            "REDIS_URL": self.valkey.url,
+            "NEXGENT_DATA_DIR": str(self.folder / "var"),
+            "NEXGENT_DEBUG": "true",
+            "NEXGENT_ACCESS_TOKEN_MINUTES": "600",
+            "NEXGENT_DEXSCREENER_URL": self.price_api.url,
+            "PYTHONUNBUFFERED": "1",
+            **self._settings,
+        }
+        self.trader = TraderProcess(self.environment, self.folder / "trader.log")
+        self._stack.callback(self.trader.close)
+        world = self.trader.ask(do="prepare", agents=self.sockets, tokens=TOKENS)
+        self.agents: list[str] = world["agents"]
+        self.tokens: list[str] = world["tokens"]
+        self.access: str = world["access"]
+        self.servers = [
+            Server(kind, log=self.folder / f"server-{number}.log", port=free_port(), **self.environment)
+            for number, kind in enumerate(self._kinds)
+        ]
+        for server in self.servers:
+            self._stack.callback(server.__exit__)
+            server.start()
+        self._stack.callback(self.kill_broadcaster)
+        self.broadcast("simulated")
+
+    def broadcast(self, source: str) -> None:
+        """Start the process that broadcasts prices."""
+        interval = str(self._price_seconds)
+        with (self.folder / "broadcaster.log").open("ab") as log:
+            self._broadcaster = subprocess.Popen(
+                [sys.executable, "manage.py", "broadcast_prices", "--source", source, "--interval", interval],
+                env=self.environment,
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+            )
+
+    def stop_broadcaster(self) -> None:
+        """End it properly: it gives its lease back."""
+        assert self._broadcaster is not None
+        self._broadcaster.send_signal(signal.SIGTERM)
+        assert self._broadcaster.wait(WAIT_SECONDS) == 0
+
+    def kill_broadcaster(self) -> None:
+        if self._broadcaster is not None:
+            self._broadcaster.kill()
+            self._broadcaster.wait()
+
+    def kill(self, server: Server) -> None:
+        assert server.process is not None
+        server.process.kill()
+        server.process.wait()
+
+    def running(self) -> list[Server]:
+        return [server for server in self.servers if server.process and server.process.poll() is None]
+
+    def new_log_lines(self) -> str:
+        """Return what the servers and the broadcaster have logged since the last call."""
+        said = []
+        for path in sorted(self.folder.glob("*.log")):
+            text = path.read_text(errors="replace")
+            said.append(text[self._logs_read.get(path, 0) :])
+            self._logs_read[path] = len(text)
+        return "".join(said)
