@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from tests import scratch
+from testbed import scratch
 
 FOLDER = scratch.make("nxb-")
 os.environ["DJANGO_SETTINGS_MODULE"] = "nexgent.settings"

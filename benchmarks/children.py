@@ -13,7 +13,8 @@ from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from testbed.processes import ROOT
+
 PATIENCE_SECONDS = 60.0
 LONGEST_LINE_BYTES = 2**26
 

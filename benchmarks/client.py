@@ -6,17 +6,14 @@ import asyncio
 import json
 import re
 import time
-from typing import TYPE_CHECKING
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from benchmarks import market
-
-if TYPE_CHECKING:
-    from benchmarks.generator import Load
+from benchmarks.tally import Tally
 
 SAMPLE = 97
-"""One message in so many is read whole; a prime, so that no socket is passed over for ever."""
+"""One message in so many is read whole; a prime, so that every socket's turn comes."""
 ROUND = re.compile(rb'"price": ?0\.(\d{6})')
 MARK = re.compile(rb'"dcaCount": ?(\d+)')
 
@@ -26,8 +23,8 @@ class Client(WSListener):
 
     transport: WSTransport
 
-    def __init__(self, load: Load, number: int, agent: str, tokens: int) -> None:
-        self.load = load
+    def __init__(self, tally: Tally, number: int, agent: str, tokens: int) -> None:
+        self.tally = tally
         self.agent = agent
         self.received = 0
         self.round = 0
@@ -45,7 +42,9 @@ class Client(WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type is not WSMsgType.TEXT:
             if frame.msg_type is WSMsgType.CLOSE and not self.leaving:
-                self.load.problem(f"a socket was closed: {frame.get_close_code()} {frame.get_close_reason()}")
+                self.tally.problem(
+                    f"a socket was closed: {frame.get_close_code()} {frame.get_close_reason()}"
+                )
             return
         payload = frame.get_payload_as_bytes()
         kind = payload[:40]
@@ -54,19 +53,17 @@ class Client(WSListener):
                 self.prices(payload)
         elif b"position_update" in kind:
             mark = MARK.search(payload)
-            self.load.marks.append((self.agent, int(mark[1]) if mark else -1, time.monotonic()))
+            self.tally.marks.append((self.agent, int(mark[1]) if mark else -1, time.monotonic()))
         elif b'"ping"' in kind:
             self.say('{"type":"pong","timestamp":"2026-11-25T09:00:00.000Z"}')
         elif b"initial_data" in kind:
-            self.load.sockets.append(self)
-            self.load.ready += 1
             self.begun.set()
         elif b'"error"' in kind or b'"closing"' in kind:
-            self.load.problem(payload.decode()[:200])
+            self.tally.problem(payload.decode()[:200])
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         if not self.leaving:
-            self.load.problem("a socket ended")
+            self.tally.problem("a socket ended")
 
     def say(self, text: str) -> None:
         self.transport.send(WSMsgType.TEXT, text.encode())
@@ -75,26 +72,26 @@ class Client(WSListener):
         """Take in a price message."""
         found = ROUND.search(payload)
         of = int(found[1]) if found else -1
-        if not self.load.fixed:
+        if not self.tally.fixed:
             if of == self.round or payload.count(b'"tokenAddress"') < len(self._held):
-                self.load.repeated += 1  # costs its server, and counts for nothing
+                self.tally.repeated += 1  # costs its server, and counts for nothing
                 return
             if of < self.round:
-                self.load.problem(f"agent {self.agent} was sent round {of} after round {self.round}")
+                self.tally.problem(f"agent {self.agent} was sent round {of} after round {self.round}")
             self.round = of
         self.received += 1
-        self.done = self.received == self.load.rounds if self.load.fixed else of == self.load.last_round
-        if self.load.timed:
+        self.done = self.received == self.tally.rounds if self.tally.fixed else of == self.tally.last_round
+        if self.tally.timed:
             self.arrivals.append(time.monotonic())
-        if self.load.received % SAMPLE == 0:
+        if self.tally.received % SAMPLE == 0:
             self._read(payload, of)
-        self.load.count(len(payload), done=self.done)
+        self.tally.count(len(payload), done=self.done)
 
     def _read(self, payload: bytes, round_number: int) -> None:
         updates = json.loads(payload)["data"]["updates"]
         if sorted(update["tokenAddress"] for update in updates) != sorted(self._held):
-            self.load.problem(f"agent {self.agent} was sent tokens that are not its own: {payload[:300]!r}")
+            self.tally.problem(f"agent {self.agent} was sent tokens that are not its own: {payload[:300]!r}")
             return
         for update in updates:
             if not market.is_price(float(update["price"]), round_number, self._held[update["tokenAddress"]]):
-                self.load.problem(f"agent {self.agent}: {update} is not the price of round {round_number}")
+                self.tally.problem(f"agent {self.agent}: {update} is not the price of round {round_number}")

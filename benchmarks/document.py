@@ -10,9 +10,9 @@ import re
 from pathlib import Path
 
 from benchmarks import capacity
-from benchmarks.children import ROOT
 from benchmarks.drawing import draw
 from benchmarks.report import Report
+from testbed.processes import ROOT
 
 PAGE = ROOT / "docs/performance.md"
 FOLDER = ROOT / "docs/performance"

@@ -19,9 +19,9 @@ from picows import ws_connect
 from benchmarks import market
 from benchmarks.children import obey_async
 from benchmarks.client import Client
+from benchmarks.tally import MOST_PROBLEMS, Tally
 
 HANDSHAKE_SECONDS = 60.0
-MOST_PROBLEMS = 5
 SLOW_RECEIVE_BUFFER_BYTES = 8_192
 """Of sockets that will stop reading: a large one hides it from the server for minutes."""
 
@@ -30,23 +30,11 @@ class Load:
     """All sockets of this process, and what they were sent."""
 
     def __init__(self) -> None:
+        self.tally = Tally()
         self.sockets: list[Client] = []
-        self.ready = 0
-        self.received = 0
-        self.received_bytes = 0
-        self.closed = 0
-        self.problems: list[str] = []
-        self.marks: list[tuple[str, int, float]] = []
-        self.timed = False
-        self.fixed = False
-        self.repeated = 0
+        """Those that have their `initial_data`."""
         self.counted: list[Client] = []
-        self.rounds = 0
-        self.last_round = 0
         self._began = 0.0
-        self._unfinished = 0
-        self._done = asyncio.Event()
-        self._opened = asyncio.Event()
         self._cpu_seconds = 0.0
 
     async def connect(
@@ -58,8 +46,7 @@ class Load:
         """
         started = time.perf_counter()
         turn = asyncio.Semaphore(at_once)
-        already = self.ready
-        self._opened.clear()
+        already = len(self.sockets)
 
         async def open_one(number: int, *, easily_blocked: bool) -> None:
             agent = market.agent_id(number, tokens)
@@ -68,12 +55,14 @@ class Load:
                 options["socket_factory"] = _small_socket
             async with turn:
                 _, listener = await ws_connect(
-                    lambda: Client(self, number, agent, tokens),
+                    lambda: Client(self.tally, number, agent, tokens),
                     url.format(agent=agent),
                     websocket_handshake_timeout=HANDSHAKE_SECONDS,
                     **options,
                 )
-                await asyncio.wait_for(cast(Client, listener).begun.wait(), HANDSHAKE_SECONDS)
+                client = cast(Client, listener)
+                await asyncio.wait_for(client.begun.wait(), HANDSHAKE_SECONDS)
+                self.sockets.append(client)
 
         outcomes = await asyncio.gather(
             *(open_one(first + place, easily_blocked=place < slow) for place in range(count)),
@@ -81,9 +70,13 @@ class Load:
         )
         failures = [outcome for outcome in outcomes if outcome is not None]
         for failure in failures[:MOST_PROBLEMS]:
-            self.problem(f"a socket was not opened: {failure!r}")
-        return {"opened": self.ready - already, "failed": len(failures), "seconds": time.perf_counter() - started,
-                "problems": self._take_problems()}  # fmt: skip
+            self.tally.problem(f"a socket was not opened: {failure!r}")
+        return {
+            "opened": len(self.sockets) - already,
+            "failed": len(failures),
+            "seconds": time.perf_counter() - started,
+            "problems": self.tally.take_problems(),
+        }
 
     async def expect(
         self, *, rounds: int, first_round: int, fixed: bool, timed: bool = False, skip: int = 0
@@ -92,8 +85,6 @@ class Load:
 
         `fixed`: every message is of the first round of all. `timed`: note when each came.
         """
-        self.fixed, self.timed = fixed, timed
-        self.received = self.received_bytes = self.repeated = 0
         for each in self.sockets:
             each.received = 0
             each.round = first_round - 1
@@ -104,9 +95,9 @@ class Load:
         for each in self.counted:
             each.counts = True
             each.done = False
-        self._unfinished = len(self.counted)
-        self.rounds, self.last_round = rounds, first_round + rounds - 1
-        self._done.clear()
+        self.tally.expect(
+            clients=len(self.counted), rounds=rounds, first_round=first_round, fixed=fixed, timed=timed
+        )
         self._cpu_seconds = time.process_time()
         self._began = time.perf_counter()
         return None
@@ -119,32 +110,33 @@ class Load:
     async def finish(self, *, timeout_seconds: float) -> Any:
         """Wait until everything expected has come, or no longer; return the count and what was wrong."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._done.wait(), timeout_seconds)
+            await asyncio.wait_for(self.tally.all_done.wait(), timeout_seconds)
         elapsed = time.perf_counter() - self._began
         odd = [each for each in self.counted if not each.done]
         if odd:
-            self.problem(
+            self.tally.problem(
                 f"{len(odd)} of {len(self.counted)} sockets have not heard the last round: the first heard"
-                f" {odd[0].received} of {self.rounds}"
+                f" {odd[0].received} of {self.tally.rounds}"
             )
         return {
-            "delivered": self.received,
-            "skipped": self.rounds * len(self.counted) - self.received,
-            "repeated": self.repeated,
-            "bytes": self.received_bytes,
+            "delivered": self.tally.received,
+            "skipped": self.tally.rounds * len(self.counted) - self.tally.received,
+            "repeated": self.tally.repeated,
+            "bytes": self.tally.received_bytes,
             "seconds": elapsed,
             "busy": (time.process_time() - self._cpu_seconds) / elapsed,
-            "arrivals": [each.arrivals for each in self.counted] if self.timed else [],
-            "problems": self._take_problems(),
+            "arrivals": [each.arrivals for each in self.counted] if self.tally.timed else [],
+            "problems": self.tally.take_problems(),
         }
 
     async def marks_seen(self, *, count: int, wait_seconds: float) -> Any:
         """Wait for so many position events; return whose, which, and when each came."""
         end = time.monotonic() + wait_seconds
-        while len(self.marks) < count and time.monotonic() < end:  # noqa: ASYNC110  a look costs nothing here
+        marks = self.tally.marks
+        while len(marks) < count and time.monotonic() < end:  # noqa: ASYNC110  to check costs nothing here
             await asyncio.sleep(0.02)
-        marks, self.marks = self.marks, []
-        return {"marks": marks, "problems": self._take_problems()}
+        self.tally.marks = []
+        return {"marks": marks, "problems": self.tally.take_problems()}
 
     async def pause(self, *, count: int) -> Any:
         """Let the first sockets read no more."""
@@ -159,29 +151,12 @@ class Load:
 
     async def disconnect(self) -> Any:
         """Close every socket."""
-        leaving, self.sockets, self.ready = self.sockets, [], 0
+        leaving, self.sockets = self.sockets, []
         for each in leaving:
             each.leaving = True
             each.transport.disconnect()
         await asyncio.gather(*(each.transport.wait_disconnected() for each in leaving))
         return None
-
-    def count(self, size_bytes: int, *, done: bool) -> None:
-        """Take note of a round that reached a socket; `done` where it was the last for it."""
-        self.received += 1
-        self.received_bytes += size_bytes
-        if done:
-            self._unfinished -= 1
-            if not self._unfinished:
-                self._done.set()
-
-    def problem(self, text: str) -> None:
-        if len(self.problems) < MOST_PROBLEMS:
-            self.problems.append(text)
-
-    def _take_problems(self) -> list[str]:
-        problems, self.problems = self.problems, []
-        return problems
 
 
 def _small_socket(_: Any) -> socket.socket:

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.children import ROOT
-from tests.live import command
+from testbed.processes import ROOT, command
 
 Way = Literal["ours", "floor", "tutorial", "seed", "limit"]
 

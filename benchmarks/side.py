@@ -7,19 +7,17 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import redis
 
 from benchmarks import market
-from benchmarks.children import ROOT, Child, ChildError
+from benchmarks.children import Child, ChildError
 from benchmarks.machine import cpu_seconds, resident_bytes
 from benchmarks.rows import CORE, Row
-from tests.live import free_port
-
-if TYPE_CHECKING:
-    from benchmarks.stage import Stage
-    from tests.reliability.machines import Valkey
+from benchmarks.stage import Stage
+from testbed.backends import Valkey
+from testbed.processes import ROOT, free_port
 
 START_SECONDS = 40.0
 SETTLED_SECONDS = 0.5
@@ -197,6 +195,35 @@ class Side:
             self.valkey.close()
             self._valkey.close()
             self._valkey = None
+
+
+def start_side(
+    stage: Stage,
+    row: Row,
+    *,
+    sockets: int,
+    tokens: int,
+    processes: int = 1,
+    first_agent: int = 0,
+    connected: bool = True,
+    slow: int = 0,
+) -> Side:
+    """Start a row: `sockets` clients for each of its server processes. Raises ChildError, MissingError.
+
+    `first_agent`: where its agents begin, for rows whose database is written to. `slow`: so many of the clients
+    can stop reading at once.
+    """
+    if row.way in {"ours", "tutorial"}:
+        stage.populate(agents=first_agent + sockets * processes, tokens=tokens)
+    side = Side(stage, row, sockets=sockets, tokens=tokens)
+    stage.on_close(side.close)
+    for number in range(processes):
+        side.start_server(first_agent=first_agent + number * sockets)
+    if side.broadcaster is not None:
+        side.broadcaster.ask("prepare", tokens=tokens, first=first_agent, agents=sockets * processes)
+    if connected:
+        side.connect(sockets, slow=slow)
+    return side
 
 
 def default_interval(row: Row) -> float:

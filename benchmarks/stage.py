@@ -10,14 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.children import Child
-from benchmarks.rows import Row
-from benchmarks.side import Side
-from tests.reliability.machines import PostgreSQL, Premises, Valkey
+from testbed.backends import PostgreSQL, Rig, Valkey
 
 STATEMENT = re.compile(r'(statement|execute \S+): .*"(auth_user|positions_)')
 
 
-class Stage(Premises):
+class Stage(Rig):
     """A PostgreSQL, a Valkey and whoever populates them, shared by all rows of a run."""
 
     def __init__(self, folder: Path) -> None:
@@ -28,7 +26,7 @@ class Stage(Premises):
 
     def _start(self) -> None:
         self.postgresql = PostgreSQL(self.folder / "pg")
-        self._stack.callback(self.postgresql.close)
+        self.on_close(self.postgresql.close)
         self.environment = {
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "nexgent.settings",
@@ -50,7 +48,7 @@ class Stage(Premises):
         self._valkeys += 1
         valkey = Valkey(self.folder / f"{self._valkeys}" / "valkey")
         valkey.folder.parent.mkdir()
-        self._stack.callback(valkey.close)
+        self.on_close(valkey.close)
         valkey.start()
         return valkey
 
@@ -64,7 +62,7 @@ class Stage(Premises):
     def child(self, module: str, *arguments: str, environment: Mapping[str, str]) -> Child:
         log = self.log(module.removeprefix("benchmarks."))
         child = Child(module, *arguments, environment={**self.environment, **environment}, log=log)
-        self._stack.callback(child.close)
+        self.on_close(child.close)
         return child
 
     def populate(self, *, agents: int, tokens: int) -> None:
@@ -77,46 +75,14 @@ class Stage(Premises):
     @contextmanager
     def statements(self) -> Iterator[list[str]]:
         """Collect what PostgreSQL is asked about users and positions meanwhile, the periodic reconciler aside."""
-        log = Path(self.postgresql._server.log)
-        self._set("log_statement", "all")
+        log = self.postgresql.log
+        self.postgresql.configure("log_statement", "all")
         begin = log.stat().st_size
         found: list[str] = []
         try:
             yield found
         finally:
-            self._set("log_statement", "none")
+            self.postgresql.configure("log_statement", "none")
             with log.open(errors="replace") as lines:
                 lines.seek(begin)
                 found += [line for line in lines if STATEMENT.search(line) and " IN (" not in line]
-
-    def _set(self, name: str, value: str) -> None:
-        self.postgresql._server.psql(f"ALTER SYSTEM SET {name} = '{value}';")
-        self.postgresql._server.psql("SELECT pg_reload_conf();")
-
-    def side(
-        self,
-        row: Row,
-        *,
-        sockets: int,
-        tokens: int,
-        processes: int = 1,
-        first_agent: int = 0,
-        connected: bool = True,
-        slow: int = 0,
-    ) -> Side:
-        """Start a row: `sockets` clients for each of its server processes. Raises ChildError, MissingError.
-
-        `first_agent`: where its agents begin, for rows whose database is written to. `slow`: so many of the clients
-        can stop reading at once.
-        """
-        if row.way in {"ours", "tutorial"}:
-            self.populate(agents=first_agent + sockets * processes, tokens=tokens)
-        side = Side(self, row, sockets=sockets, tokens=tokens)
-        self._stack.callback(side.close)
-        for number in range(processes):
-            side.start_server(first_agent=first_agent + number * sockets)
-        if side.broadcaster is not None:
-            side.broadcaster.ask("prepare", tokens=tokens, first=first_agent, agents=sockets * processes)
-        if connected:
-            side.connect(sockets, slow=slow)
-        return side

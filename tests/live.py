@@ -6,9 +6,7 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -22,21 +20,10 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from testbed.processes import PATIENCE_SECONDS, ROOT, command, free_port
 from tests.contract import check_from_client, check_from_server
 
-# One constant that every wait is a multiple of: slow machines raise it.
-PATIENCE_SECONDS = float(os.environ.get("NEXGENT_TEST_PATIENCE", "20"))
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def command(kind: str, port: int) -> list[str]:
-    """Return the command line that serves this project, as the README gives it."""
-    python, application = sys.executable, "nexgent.asgi:application"
-    return {
-        "daphne": [python, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), application],
-        "uvicorn": [python, "-m", "uvicorn", "--ws", "websockets-sansio", "--port", str(port), application],
-        "runserver": [python, "manage.py", "runserver", "--noreload", f"127.0.0.1:{port}"],
-    }[kind]
+__all__ = ["PATIENCE_SECONDS", "ROOT", "free_port"]  # for the tests, beside what stands below
 
 
 def database_url() -> str:
@@ -45,12 +32,6 @@ def database_url() -> str:
         return f"sqlite:///{settings.DATABASES['default']['NAME']}"
     parts = urlsplit(os.environ["DATABASE_URL"])
     return urlunsplit(parts._replace(path=f"/{settings.DATABASES['default']['NAME']}"))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Server:

@@ -10,7 +10,7 @@ import atexit
 import os
 import warnings
 
-from tests import scratch
+from testbed import scratch
 
 FOLDER = scratch.make("nxt-", proxies=True)
 

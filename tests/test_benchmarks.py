@@ -43,7 +43,7 @@ def test_connect_counts_three_statements_and_one_mget(stage):
 async def load() -> Load:
     """A generator that expects two rounds for one client, agent number 1."""
     load = Load()
-    load.sockets.append(Client(load, 1, market.agent_id(1, TOKENS), TOKENS))
+    load.sockets.append(Client(load.tally, 1, market.agent_id(1, TOKENS), TOKENS))
     await load.expect(rounds=2, first_round=market.FIRST_ROUND, fixed=False)
     return load
 

@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.children import ChildError
 from benchmarks.report import Report, Spread
 from benchmarks.rows import BY_NAME, MissingError, Row
-from benchmarks.side import Measured, Side
+from benchmarks.side import Measured, Side, start_side
 from benchmarks.stage import Stage
 
 MOST_TRIES = 3
@@ -53,7 +53,7 @@ def raise_sides(
     for row in rows:
         note(f"starting {row.name}, {sockets} sockets")
         try:
-            sides.append(stage.side(row, sockets=sockets, tokens=tokens, **options))
+            sides.append(start_side(stage, row, sockets=sockets, tokens=tokens, **options))
         except (ChildError, MissingError) as error:
             report.void.append(f"{row.title}: {error}")
             note(f"void: {row.name}: {error}")

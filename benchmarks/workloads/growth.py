@@ -9,12 +9,13 @@ import time
 from functools import partial
 from typing import NamedTuple
 
-from benchmarks.children import ROOT, ChildError
+from benchmarks.children import ChildError
 from benchmarks.report import Bar, Chart, Report, Spread, Verdict, at_most
 from benchmarks.rows import BY_NAME
 from benchmarks.side import Side
 from benchmarks.stage import Stage
 from benchmarks.workloads import Costs, Options, note, raise_sides
+from testbed.processes import ROOT
 
 ROUND_SECONDS = 1.5
 """What the broadcaster must keep."""

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from testbed.backends import PostgreSQL
 from tests.deployment.test_topology import ROLES, WORLD
 from tests.live import PATIENCE_SECONDS, ROOT
-from tests.reliability.machines import PostgreSQL
 
 TELL = """
 from positions.models import Position, PositionEvent

@@ -24,12 +24,12 @@ import psycopg
 import pytest
 from websockets.asyncio.client import connect
 
+from testbed.backends import PostgreSQL, Valkey
 from tests.deployment.compose import services
 from tests.live import PATIENCE_SECONDS, ROOT, Client, free_port
 from tests.realtime.test_metrics import read, total
-from tests.reliability.fleet import eventually
-from tests.reliability.machines import PostgreSQL, Valkey
 from tests.reliability.proxy import Proxy, nginx
+from tests.waiting import eventually
 
 SECRETS = {name: secrets.token_urlsafe(48) for name in ("NEXGENT_SECRET_KEY", "NEXGENT_METRICS_TOKEN")}
 ROLES = {"NEXGENT_OWNER_PASSWORD": "owner-password", "NEXGENT_APP_PASSWORD": "app-password"}

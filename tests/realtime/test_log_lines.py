@@ -18,7 +18,7 @@ from realtime.monitoring import log_lines
 from realtime.monitoring.log_lines import JsonFormatter, TextFormatter
 from realtime.monitoring.request_ids import request_ids
 from tests.live import Server, access_token, client, watching
-from tests.reliability.fleet import eventually
+from tests.waiting import eventually
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyX2lkIjoiMSJ9.c2lnbmF0dXJl"
 

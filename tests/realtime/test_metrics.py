@@ -24,7 +24,7 @@ from realtime.publish.broadcast import broadcast_prices
 from realtime.web.metrics_page import families
 from tests.conftest import BONK, quote
 from tests.live import ROOT, Server, client, watching
-from tests.reliability.fleet import eventually
+from tests.waiting import eventually
 
 SUFFIXES = {"counter": {"_total"}, "gauge": {""}, "histogram": {"_bucket", "_sum", "_count"}}
 TOKEN = "a-token-of-the-tests"

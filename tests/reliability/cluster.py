@@ -14,9 +14,9 @@ from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
 
+from testbed.backends import PostgreSQL, Rig, Valkey
 from tests.live import PATIENCE_SECONDS, ROOT, Server, free_port
 from tests.positions.prices.price_api import PriceApi, serving
-from tests.reliability.machines import PostgreSQL, Premises, Valkey
 
 WAIT_SECONDS = 4 * PATIENCE_SECONDS
 """For anything that a fault may delay."""
@@ -82,7 +82,7 @@ class TraderProcess:
         self._answers.put(None)
 
 
-class Cluster(Premises):
+class Cluster(Rig):
     """What stands on the bench. `kinds`: one server process for each, all on the same database and Valkey."""
 
     postgresql: PostgreSQL | None = None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -62,15 +61,6 @@ def change(agent: Agent, number: int = 1) -> None:
 def prices(tokens: Sequence[str], number: int) -> list[Quote]:
     """Return a price for each token that says which round it is from, long enough to weigh something."""
     return [quote(token, f"{number}.123456789012345678", f"{number}.987654321098765432") for token in tokens]
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> None:
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not await condition():  # noqa: ASYNC110  it is in another process
-                await asyncio.sleep(0.02)  # between two looks at a condition
-    except TimeoutError:
-        raise AssertionError(f"it never came to be that {what}") from None
 
 
 async def connection_count(server: Server) -> int:

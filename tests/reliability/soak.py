@@ -8,7 +8,7 @@ import platform
 import sys
 from itertools import product
 
-from tests import scratch
+from testbed import scratch
 
 FOLDER = scratch.make("nxs-")
 os.environ["DJANGO_SETTINGS_MODULE"] = "nexgent.settings"

@@ -15,9 +15,10 @@ from positions.models import PositionEvent
 from realtime.publish.broadcast import flush
 from tests.live import PATIENCE_SECONDS, Server, access_token
 from tests.realtime.conftest import closed_connections  # noqa: F401  a fixture of every test
-from tests.reliability.fleet import addresses, change, eventually, fleet
+from tests.reliability.fleet import addresses, change, fleet
 from tests.reliability.proxy import Proxy, nginx
 from tests.reliability.watcher import Watcher
+from tests.waiting import eventually
 
 CLIENTS = 100
 

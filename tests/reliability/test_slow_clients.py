@@ -15,7 +15,6 @@ from tests.reliability.fleet import (
     addresses,
     change,
     connection_count,
-    eventually,
     fleet,
     only,
     open_sockets,
@@ -23,6 +22,7 @@ from tests.reliability.fleet import (
     resident_bytes,
 )
 from tests.reliability.raw_client import CLOSE, RawClient
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at server processes through /proc")
 

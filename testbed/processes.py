@@ -1,0 +1,28 @@
+"""How the project's server processes are started, and how long to wait for anything they do."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+# One constant that every wait is a multiple of: slow machines raise it.
+PATIENCE_SECONDS = float(os.environ.get("NEXGENT_TEST_PATIENCE", "20"))
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def command(kind: str, port: int) -> list[str]:
+    """Return the command line that serves this project, as the README gives it."""
+    python, application = sys.executable, "nexgent.asgi:application"
+    return {
+        "daphne": [python, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), application],
+        "uvicorn": [python, "-m", "uvicorn", "--ws", "websockets-sansio", "--port", str(port), application],
+        "runserver": [python, "manage.py", "runserver", "--noreload", f"127.0.0.1:{port}"],
+    }[kind]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

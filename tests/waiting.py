@@ -1,0 +1,18 @@
+"""Waiting for what another process does, which cannot be awaited: bounded, and saying what did not happen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from testbed.processes import PATIENCE_SECONDS
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+    """Return once the condition holds."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not await condition():  # noqa: ASYNC110  it is in another process
+                await asyncio.sleep(0.02)  # between two checks of a condition
+    except TimeoutError:
+        raise AssertionError(f"it never happened that {what}") from None
