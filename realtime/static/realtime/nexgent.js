@@ -30,9 +30,10 @@
  */
 
 import { backoff, judge } from "./close-codes.js";
+import { Timers } from "./timers.js";
 import { parse } from "./wire.js";
 
-const HANDSHAKE_LIMIT_MS = 15_000; // from opening, or asking, to the answer
+const ANSWER_LIMIT_MS = 15_000; // from opening, or asking, to the answer
 const PROBE_LIMIT_MS = 5_000;
 const DEFAULT_PING_INTERVAL_MS = 30_000;
 const REFRESH_BEFORE_MS = 60_000;
@@ -57,7 +58,8 @@ export class Nexgent extends EventTarget {
   #clock = { server: Date.now(), here: performance.now() }; // one moment on both clocks
   #pingInterval = DEFAULT_PING_INTERVAL_MS;
   #networkLost = false;
-  #timers = new Set();
+  #timers = new Timers(); // answer, refresh, silence, probe, retry
+  #listening = null; // an AbortController, from `connect` to `close`
   #run = 0; // counts up with every decision; whatever was waited for in an older run is ignored
 
   state = { name: "idle" };
@@ -72,10 +74,6 @@ export class Nexgent extends EventTarget {
   constructor({ token, url = socketUrl }) {
     super();
     Object.assign(this, { token, url });
-    // `navigator.onLine` is no help: it is false all along on a machine whose only network is its own loopback.
-    addEventListener("offline", () => this.#networkChanged(true));
-    addEventListener("online", () => this.#networkChanged(false));
-    document.addEventListener("visibilitychange", () => document.hidden || this.#probe());
   }
 
   /** Show this agent: over the open socket where there is one. Also takes an agent back from another window. */
@@ -84,6 +82,7 @@ export class Nexgent extends EventTarget {
     this.#agentId = agentId;
     this.#attempt = 0;
     this.#renewed = false;
+    this.#listen();
     if (this.#served !== null && this.#socket?.readyState === WebSocket.OPEN) {
       this.#enter({ name: "connecting", again: false });
       this.#subscribe();
@@ -106,6 +105,20 @@ export class Nexgent extends EventTarget {
   close() {
     this.#stop({ name: "idle" });
     this.#agentId = null;
+    this.#listening?.abort();
+    this.#listening = null;
+  }
+
+  /** Hear of the network and of the window, until `close`: the page would keep a client alive that listens. */
+  #listen() {
+    if (this.#listening) return;
+    this.#listening = new AbortController();
+    const { signal } = this.#listening;
+    // `navigator.onLine` is no help: it is always false on a machine whose only network is its own loopback.
+    this.#networkLost = false;
+    addEventListener("offline", () => this.#networkChanged(true), { signal });
+    addEventListener("online", () => this.#networkChanged(false), { signal });
+    document.addEventListener("visibilitychange", () => document.hidden || this.#probe(), { signal });
   }
 
   async #open() {
@@ -136,11 +149,12 @@ export class Nexgent extends EventTarget {
   }
 
   #expectAnswer() {
-    this.#after(HANDSHAKE_LIMIT_MS, () => this.#awaiting !== null && this.#retry("No answer"));
+    this.#timers.set("answer", ANSWER_LIMIT_MS, () => this.#retry("No answer"));
   }
 
   #receive(text) {
     this.lastMessageAt = performance.now();
+    this.#timers.cancel("probe");
     let message;
     try {
       message = parse(text);
@@ -206,6 +220,7 @@ export class Nexgent extends EventTarget {
   };
 
   #flow() {
+    this.#timers.cancel("answer");
     if (this.state.name !== "connecting") return;
     this.#liveSince ??= performance.now();
     this.#enter({ name: "live" });
@@ -257,10 +272,10 @@ export class Nexgent extends EventTarget {
       } catch (error) {
         if (run !== this.#run) return;
         if (error instanceof LoginRequired) this.#tokenFailed(error);
-        else this.#after(REFRESH_AGAIN_MS, refresh);
+        else this.#timers.set("refresh", REFRESH_AGAIN_MS, refresh);
       }
     };
-    if (left > 0) this.#after(Math.min(left - Math.min(REFRESH_BEFORE_MS, left / 2), 2 ** 31 - 1), refresh);
+    if (left > 0) this.#timers.set("refresh", left - Math.min(REFRESH_BEFORE_MS, left / 2), refresh);
   }
 
   #tokenFailed(error) {
@@ -284,7 +299,7 @@ export class Nexgent extends EventTarget {
         return;
       }
       this.#enter({ name: "waiting", seconds: Math.ceil(left / 1000), reason });
-      this.#after(left % 1000 || 1000, count);
+      this.#timers.set("retry", left % 1000 || 1000, count);
     };
     count();
   }
@@ -298,15 +313,14 @@ export class Nexgent extends EventTarget {
     const limit = 2 * this.#pingInterval;
     const left = this.lastMessageAt + limit - performance.now();
     if (left <= 0) this.#retry("No sign of life");
-    else this.#after(left, () => this.#watch());
+    else this.#timers.set("silence", left, () => this.#watch());
   }
 
   /** Ask for a sign of life where there is reason to doubt: the network changed, or the machine slept. */
   #probe() {
-    if (this.state.name !== "live") return;
-    const asked = performance.now();
+    if (this.state.name !== "live" || this.#timers.has("probe")) return;
     this.#send("ping");
-    this.#after(PROBE_LIMIT_MS, () => this.lastMessageAt < asked && this.#retry("No sign of life"));
+    this.#timers.set("probe", PROBE_LIMIT_MS, () => this.#retry("No sign of life"));
   }
 
   #networkChanged(lost) {
@@ -334,18 +348,9 @@ export class Nexgent extends EventTarget {
     this.#served = null;
     this.#recovering = false;
     socket?.close(1000);
-    this.#timers.forEach(clearTimeout);
-    this.#timers.clear();
+    this.#timers.cancelAll();
     this.#run += 1;
     return this.#run;
-  }
-
-  #after(milliseconds, act) {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      act();
-    }, milliseconds);
-    this.#timers.add(timer);
   }
 
   #enter(state) {

@@ -4,10 +4,12 @@
  */
 
 import { LoginRequired } from "./nexgent.js";
+import { recall, remember } from "./preferences.js";
 import { parse } from "./wire.js";
 
 const REQUEST_LIMIT_MS = 15_000;
 const RENEW_BEFORE_MS = 30_000;
+const OPEN = "session"; // remembered from a log-in to the log-out
 
 /** The server refused, or could not be reached (`status` 0). The message is fit for the user. */
 export class RequestFailed extends Error {
@@ -34,16 +36,22 @@ export class Session {
     if (generation === this.#generation) this.#keep(answer);
   }
 
-  /** Go on with the session that this browser has. Returns whether there is one. Throws RequestFailed, LoginRequired. */
+  /**
+   * Go on with the session that this browser has. Returns whether there is one. Throws RequestFailed, and LoginRequired
+   * where it has ended without the user's logging out, also where another window, or this one before it was reloaded,
+   * was told first: the cookie goes with the answer.
+   */
   async resume() {
     const answer = await this.#ask();
     if (answer) this.#keep(answer);
+    else if (recall(OPEN)) throw new LoginRequired("This session has ended.");
     return Boolean(answer);
   }
 
   /** Log out, here and on the server. Throws RequestFailed where the server does not hear of it. */
   async logout() {
     this.forget();
+    remember(OPEN, null);
     await send("/api/session/", { method: "DELETE" });
   }
 
@@ -101,6 +109,7 @@ export class Session {
   }
 
   #keep({ access, username }) {
+    remember(OPEN, "open");
     this.username = username;
     this.#access = access;
     this.#renewAt = performance.now() + lifetime(access) - RENEW_BEFORE_MS;

@@ -100,6 +100,28 @@ def test_session_that_ended_on_the_server_asks_to_log_in_again(
     window.forgive_network_trouble()
 
 
+def test_session_that_ended_says_so_after_a_reload_too(window: Window, bonk: Position, alice: User) -> None:
+    """The page that hears of it first takes the cookie along: the one after it is told of no session at all."""
+    window.log_in()
+    window.expect_state("live")
+    alice.is_active = False
+    alice.save()
+    expect(window.by_id("login-error")).to_have_text("Your session has ended. Please log in again.")
+    window.page.reload()
+    expect(window.by_id("login-error")).to_have_text("Your session has ended. Please log in again.")
+    window.forgive_network_trouble()
+
+
+def test_log_out_says_nothing_of_an_ended_session_after_a_reload(window: Window, bonk: Position) -> None:
+    window.log_in()
+    window.expect_state("live")
+    window.by_id("log-out").click()
+    expect(window.by_id("login")).to_be_visible()
+    window.page.reload()
+    expect(window.by_id("login")).to_be_visible()
+    expect(window.by_id("login-error")).to_be_hidden()
+
+
 def test_agent_handed_over_shows_the_error_and_the_agents_left(
     window: Window, bonk: Position, alice: User
 ) -> None:
