@@ -7,7 +7,6 @@ import json
 
 import pytest
 
-from realtime.hub.eager import send_eagerly
 from realtime.hub.outbox import Event, Outbox, TokenIndex
 from realtime.protocol.messages import CloseReason
 
@@ -233,42 +232,6 @@ async def test_index_follows_the_events_order_and_not_that_of_their_arrival():
     outbox.event(event(1, "A", "one"))
     assert connection.texts == ["snapshot", "event 1", "event 2"]
     assert index.holders(["A"]) == set()
-
-
-async def test_send_eagerly_hands_a_cancellation_to_the_waiting_send():
-    ended = []
-
-    async def send():
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            ended.append("cancelled")
-            raise
-
-    task = send_eagerly(send())
-    assert task is not None
-    await settled()
-    task.cancel()
-    await settled()
-    assert ended == ["cancelled"]
-    assert task.cancelled()
-
-
-async def test_send_eagerly_waits_more_than_once_and_returns_what_raised():
-    first, second = asyncio.Event(), asyncio.Event()
-
-    async def send():
-        await first.wait()
-        await second.wait()
-        raise ValueError("at last")
-
-    task = send_eagerly(send())
-    first.set()
-    await settled()
-    second.set()
-    await settled()
-    assert task is not None
-    assert repr(task.exception()) == "ValueError('at last')"
 
 
 async def test_event_that_overflows_a_blocked_stream_ends_it_cleanly():
