@@ -10,12 +10,15 @@ import secrets
 import tempfile
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
+import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
 # The kernel's limit for a Unix socket's path is 108 bytes (104 on macOS), its name and the final NUL included.
 LONGEST_SOCKET_PATH_BYTES = 100
+
+SQLITE, POSTGRESQL = "django.db.backends.sqlite3", "django.db.backends.postgresql"
 
 RECONNECT_SECONDS = 4.0
 SHORTEST_SECRET = 16
@@ -93,6 +96,20 @@ def env_names(name: str) -> dict[str, str]:
     return pairs
 
 
+def env_origins(name: str) -> list[str]:
+    """Return origins as browsers send them (RFC 6454, section 6.1): lower case, without a default port."""
+    origins = []
+    for text in env_list(name, []):
+        parts = urlsplit(text.lower())
+        if not parts.netloc or parts.path or parts.query or parts.fragment or "@" in parts.netloc:
+            raise ImproperlyConfigured(
+                f"{name} must be origins such as https://app.example.org, separated by commas; one is {text!r}."
+            )
+        default_port = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
+        origins.append(f"{parts.scheme}://{parts.netloc.removesuffix(default_port)}")
+    return origins
+
+
 def database(url: str, *, data_dir: Path) -> dict[str, Any]:
     """Return Django's settings of the database that `url` names; "" is SQLite in the data folder.
 
@@ -101,20 +118,19 @@ def database(url: str, *, data_dir: Path) -> dict[str, Any]:
     """
     if not url:
         return sqlite(data_dir / "nexgent.sqlite3")
-    parts = urlsplit(url)
-    if parts.scheme == "sqlite":
-        return sqlite(Path(unquote(parts.path)))
-    if parts.scheme not in {"postgres", "postgresql"} or not parts.path.strip("/"):
-        raise ImproperlyConfigured(
-            "DATABASE_URL must look like postgresql://user:password@host:5432/name or sqlite:////path/to/file;"
-            f" its scheme is {parts.scheme!r}."
-        )
     try:
-        port = parts.port
-    except ValueError as error:
-        raise ImproperlyConfigured(f"DATABASE_URL: {error}.") from error
-    options: dict[str, Any] = dict(parse_qsl(parts.query))
-    host = options.pop("host", None) or unquote(parts.hostname or "")
+        parsed: dict[str, Any] = {**dj_database_url.parse(url, conn_health_checks=True)}
+    except ValueError:  # whose message may quote the password
+        parsed = {"ENGINE": "", "NAME": ""}
+    path = Path(parsed["NAME"])
+    if parsed["ENGINE"] == SQLITE and path.is_absolute():  # one in memory would be another in each process
+        return sqlite(path)
+    if not parsed["NAME"] or parsed["ENGINE"] != POSTGRESQL:
+        raise ImproperlyConfigured(
+            "DATABASE_URL must look like postgresql://user:password@host:5432/name or sqlite:////path/to/file."
+        )
+    options = parsed.get("OPTIONS", {})
+    parsed["HOST"] = options.pop("host", parsed["HOST"])
     # `timeout`: how long a caller waits for a connection when all are taken or the server is gone, in seconds.
     options["pool"] = {
         "min_size": env_int("NEXGENT_DATABASE_POOL_MIN", 1, minimum=0),
@@ -125,17 +141,9 @@ def database(url: str, *, data_dir: Path) -> dict[str, Any]:
         # more (psycopg-pool 3.3, measured 2026-11-23; with this, 0.6 s).
         "reconnect_timeout": RECONNECT_SECONDS,
     }
-    return {
-        "ENGINE": "django.db.backends.postgresql",
-        "NAME": unquote(parts.path.lstrip("/")),
-        "USER": unquote(parts.username or ""),
-        "PASSWORD": unquote(parts.password or ""),
-        "HOST": host,
-        "PORT": str(port or ""),
-        "CONN_MAX_AGE": 0,  # the pool keeps them
-        "CONN_HEALTH_CHECKS": True,  # or each of them would fail once after a restart of the server
-        "OPTIONS": options,
-    }
+    # CONN_MAX_AGE 0: the pool keeps connections. CONN_HEALTH_CHECKS, above: without, each of them would fail once after
+    # a restart of the server.
+    return parsed | {"CONN_MAX_AGE": 0, "OPTIONS": options}
 
 
 def sqlite(path: Path) -> dict[str, Any]:
@@ -145,7 +153,7 @@ def sqlite(path: Path) -> dict[str, Any]:
     another process wrote in between, whatever the timeout (SQLite documentation, "BEGIN IMMEDIATE").
     """
     return {
-        "ENGINE": "django.db.backends.sqlite3",
+        "ENGINE": SQLITE,
         "NAME": path,
         "CONN_MAX_AGE": None,
         "TEST": {"NAME": f"{path}.test"},  # a file, for server processes of the tests to open, too

@@ -17,6 +17,7 @@ from nexgent.environment import (
     env_int,
     env_list,
     env_names,
+    env_origins,
     env_str,
     redis_urls,
     secret,
@@ -37,6 +38,13 @@ BEHIND_PROXY = env_bool("NEXGENT_BEHIND_PROXY", default=False)
 CSRF_TRUSTED_ORIGINS = env_list("NEXGENT_TRUSTED_ORIGINS", [])
 CSRF_FAILURE_VIEW = "realtime.web.views.forbidden"
 
+# Pages of other origins may open sockets (REALTIME, below) and use the REST API. They bring a token: the cookie of
+# /api/session/ is the own page's alone.
+CORS_ALLOWED_ORIGINS = env_origins("NEXGENT_ALLOWED_ORIGINS")
+CORS_URLS_REGEX = r"/api/(?!session/)"
+CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "x-request-id"]
+CORS_EXPOSE_HEADERS = ["retry-after", "www-authenticate", "x-request-id"]
+
 INSTALLED_APPS = [
     "daphne",  # first: it replaces `runserver`
     "django.contrib.admin",
@@ -47,6 +55,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "servestatic",
     "channels",
+    "corsheaders",
     "rest_framework",
     "rest_framework_simplejwt.token_blacklist",
     "django_filters",
@@ -58,6 +67,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "realtime.monitoring.request_ids.request_ids",
+    "corsheaders.middleware.CorsMiddleware",  # so early that every error has its headers, too
     "django.middleware.security.SecurityMiddleware",
     "realtime.web.headers.SecurityHeaders",
     "servestatic.middleware.ServeStaticMiddleware",
@@ -172,7 +182,7 @@ REALTIME: dict[str, Any] = {
     "CLOSE_SECONDS": env_float("NEXGENT_CLOSE_SECONDS", 10.0),
     "PRESENCE_SECONDS": env_float("NEXGENT_PRESENCE_SECONDS", 5.0),
     "DATABASE_THREADS": env_int("NEXGENT_DATABASE_THREADS", 8),
-    "ALLOWED_ORIGINS": env_list("NEXGENT_ALLOWED_ORIGINS", []),
+    "ALLOWED_ORIGINS": CORS_ALLOWED_ORIGINS,
 }
 
 # Who may read /metrics; "" is nobody.
