@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import shutil
 import subprocess
 import sys
 import threading
@@ -25,23 +24,13 @@ from positions.prices.quotes import Quote
 from positions.services import open_position, take_profit
 from positions.valkey import close_async_client
 from realtime.publish.broadcast import broadcast_prices
+from tests.end_to_end.browser.chromium import ARGUMENTS, NO_BROWSER, find_browser
 from tests.end_to_end.browser.windows import Window
 from tests.live import PATIENCE_SECONDS, ROOT, Server
 
 SCREENSHOTS = ROOT / "test-results"
-CANDIDATES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-NO_BROWSER = (
-    "NO BROWSER: the tests of the page did not run. Install chromium-headless-shell (Debian), or name one in"
-    " NEXGENT_BROWSER."
-)
 _skipped = False
 CONTEXTS = pytest.StashKey[list[BrowserContext]]()
-
-
-def find_browser() -> str | None:
-    named = os.environ.get("NEXGENT_BROWSER")
-    return named or next(filter(None, map(shutil.which, CANDIDATES)), None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

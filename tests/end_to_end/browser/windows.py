@@ -7,7 +7,7 @@ from typing import Any
 
 from playwright.sync_api import ConsoleMessage, Error, Locator, Page, WebSocket, expect
 
-from tests.live import PATIENCE_SECONDS
+from testbed.processes import PATIENCE_SECONDS
 
 expect.set_options(timeout=1000 * PATIENCE_SECONDS)
 
