@@ -4,6 +4,7 @@
     position_events    the way of an event
     price_fan_out      the way of a round of prices, from `latest_prices`
     outbox             one socket's outgoing stream: in order, within bounds
+    disconnects        which exceptions say that a client is gone
     reconciler         what messages alone cannot keep true, looked at every few seconds
     ownership          one socket for each agent, over all processes
     presence           who is connected, over all processes

@@ -14,6 +14,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from realtime.hub.disconnects import is_disconnect
 from realtime.hub.eager import send_eagerly
 from realtime.monitoring.metrics import counts
 from realtime.protocol import messages
@@ -312,18 +313,29 @@ class Outbox:
             return
         try:
             self._writing = send_eagerly(self._send(message))
-        except Exception as error:  # noqa: BLE001  servers say that a connection is gone in ways of their own
-            logger.debug("agent %s: a connection is gone: %r", self.agent_id, error)
-            self.abandon()
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  told apart there
+            self._not_sent(error)
             return
         if self._writing:
             self._writing.add_done_callback(self._written)
 
     def _written(self, task: asyncio.Task[None]) -> None:
         self._writing = None
-        if task.cancelled() or task.exception() is not None:
-            self.abandon()
-            return
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None:
+            self._not_sent(error)
         while self._queue and not self._writing:
             self._put(self._queue.pop(0))
         self._flush_prices()
+
+    def _not_sent(self, error: BaseException) -> None:
+        """End the stream, whose client is gone or has lost a message."""
+        if isinstance(error, asyncio.CancelledError) or is_disconnect(error):
+            logger.debug("agent %s: the client is gone: %r", self.agent_id, error)
+            self.abandon()
+        elif self.closed:
+            logger.warning("agent %s: the end of a stream could not be sent: %r", self.agent_id, error)
+        else:
+            logger.error("agent %s: a message could not be sent", self.agent_id, exc_info=error)
+            self._queue.clear()  # what follows on a lost message is of no use
+            self.close(CloseReason.INTERNAL_ERROR)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
+from collections.abc import Callable
 
 import pytest
+from autobahn.exception import Disconnected
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets import websockets_sansio_impl
 
+from realtime.hub import disconnects
 from realtime.hub.outbox import Event, Outbox, TokenIndex
 from realtime.protocol.messages import CloseReason
 
@@ -50,7 +56,12 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def stream(
-    connection: Connection, *, max_unsent: int = 5, index: TokenIndex | None = None, gaps=None
+    connection: Connection,
+    *,
+    max_unsent: int = 5,
+    index: TokenIndex | None = None,
+    gaps=None,
+    on_close: Callable[[Outbox], None] = lambda outbox: None,
 ) -> Outbox:
     return Outbox(
         connection.send,
@@ -62,7 +73,7 @@ def stream(
         retry_after_seconds=2.0,
         on_gap=(gaps if gaps is not None else []).append,
         on_lost=lambda outbox: None,
-        on_close=lambda outbox: None,
+        on_close=on_close,
     )
 
 
@@ -248,30 +259,95 @@ async def test_event_that_overflows_a_blocked_stream_ends_it_cleanly():
     assert connection.sent[-1]["code"] == 1013
 
 
-async def test_connection_whose_send_raises_ends_only_its_own_stream():
-    """uvicorn raises RuntimeError after its keepalive has given a client up."""
+class Failing(Connection):
+    """Fails to send what `fails` says, in its own way: at once, or after it has waited."""
+
+    def __init__(self, error: BaseException, *, at_once: bool, fails: Callable[[dict], bool]) -> None:
+        super().__init__()
+        self.error, self.at_once, self.fails = error, at_once, fails
+
+    async def send(self, message: dict) -> None:
+        if self.fails(message):
+            if not self.at_once:
+                await asyncio.sleep(0)
+            raise self.error
+        await super().send(message)
+
+    def write_now(self, text: str) -> bool:
+        return False
+
+
+@pytest.fixture(params=[True, False], ids=["at once", "later"])
+def at_once(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+def is_prices(message: dict) -> bool:
+    return "price_update_batch" in message.get("text", "")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("gone"),
+        ClientDisconnected(),
+        Disconnected("Attempt to send on a closed protocol"),
+        RuntimeError("Unexpected ASGI message 'websocket.send', after sending 'websocket.close'."),
+        asyncio.CancelledError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_send_that_says_the_client_is_gone_ends_the_stream_without_a_log_line(error, at_once, caplog):
+    """Each as its server raises it: uvicorn, daphne, uvicorn after its keepalive has given a client up."""
     closed: list[Outbox] = []
     index = TokenIndex()
+    connection = Failing(error, at_once=at_once, fails=is_prices)
+    outbox = stream(connection, index=index, on_close=closed.append)
+    outbox.start(["snapshot"], 0, [("A", "1")])
+    outbox.prices({"A": "{}"}, "t")
+    await settled()
+    assert closed == [outbox]
+    assert index.holders(["A"]) == set()
+    assert connection.texts == ["snapshot"]
+    assert caplog.records == []
 
-    async def send(message: dict) -> None:
-        raise RuntimeError("Unexpected ASGI message 'websocket.send', after sending 'websocket.close'")
 
-    broken = Outbox(
-        send,
-        lambda text: False,
-        user_id=1,
-        agent_id="a",
-        index=index,
-        max_unsent=5,
-        retry_after_seconds=2.0,
-        on_gap=lambda outbox: None,
-        on_lost=lambda outbox: None,
-        on_close=closed.append,
-    )
+async def test_send_that_fails_otherwise_is_logged_and_ends_only_its_own_stream_with_1011(at_once, caplog):
+    closed: list[Outbox] = []
+    index = TokenIndex()
+    connection = Failing(ValueError("a fault"), at_once=at_once, fails=is_prices)
+    broken = stream(connection, index=index, on_close=closed.append)
     broken.start(["snapshot"], 0, [("A", "1")])
     broken.prices({"A": "{}"}, "t")
+    broken.write("waits")
+    await settled()
     assert closed == [broken]
     assert index.holders(["A"]) == set()
+    assert [json.loads(text)["type"] for text in connection.texts[1:]] == ["closing"]
+    assert connection.sent[-1] == {"type": "websocket.close", "code": 1011, "reason": "Internal server error"}
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    assert record.getMessage() == "agent a: a message could not be sent"
+    assert record.exc_info is not None
+    assert repr(record.exc_info[1]) == "ValueError('a fault')"
+
+
+async def test_send_that_always_fails_ends_its_stream_with_one_traceback(at_once, caplog):
+    closed: list[Outbox] = []
+    connection = Failing(ValueError("a fault"), at_once=at_once, fails=lambda message: True)
+    broken = stream(connection, on_close=closed.append)
+    broken.start(["snapshot"], 0, [("A", "1")])
+    for _ in range(3):  # the message, what announces the close, the close
+        await settled()
+    broken.write("late")
+    assert closed == [broken]
+    assert connection.sent == []
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING", "WARNING"]
+    assert caplog.text.count("Traceback") == 1
+
+
+def test_uvicorn_says_that_it_has_closed_a_connection_in_the_words_that_are_looked_for():
+    assert disconnects._CLOSED_BY_UVICORN in inspect.getsource(websockets_sansio_impl)
 
 
 async def test_prices_before_the_snapshot_are_left_to_it():

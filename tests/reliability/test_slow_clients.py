@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -237,3 +238,25 @@ async def test_clients_that_vanish_with_a_full_buffer_leave_nothing_behind(curt_
         await _is_alone(curt_server)
         await asyncio.gather(change(agent), change(other))
         await fast.until("position_update")
+
+
+async def test_clients_that_vanish_while_they_are_written_to_are_no_faults_in_the_log(patient_server, alice):
+    tokens = addresses(20)
+    agent, *others = await fleet(alice, size=20, tokens=tokens)
+    logged = len(patient_server.log.read_text())
+    async with watching(patient_server, alice, agent) as reader, AsyncExitStack() as stack:
+        sockets = [
+            await stack.enter_async_context(watching(patient_server, alice, other)) for other in others
+        ]
+        for number, socket in enumerate(sockets, start=1):
+            await broadcast_prices(prices(tokens, number))
+            socket.connection.transport.abort()
+            await reader.until("price_update_batch")
+
+        async def gone() -> bool:
+            return await connection_count(patient_server) == 1
+
+        await eventually(gone, "the server has noticed them all")
+    lines = patient_server.log.read_text()[logged:]
+    assert "could not be sent" not in lines, lines
+    assert "Traceback" not in lines, lines
