@@ -37,8 +37,11 @@ def database_url() -> str:
 class Server:
     """A process of daphne, uvicorn or `runserver` that serves this project on the tests' database."""
 
-    def __init__(self, kind: str, *, log: Path, port: int | str = 0, **environment: str) -> None:
+    def __init__(
+        self, kind: str, *, log: Path, port: int | str = 0, root: Path | str = ROOT, **environment: str
+    ) -> None:
         self.kind = kind
+        self.root = root
         self.port = int(port) or free_port()
         self.log = log
         self.url = f"http://127.0.0.1:{self.port}"
@@ -55,7 +58,7 @@ class Server:
     def start(self) -> Self:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command(self.kind, self.port), env=self.environment, cwd=ROOT, stdout=log, stderr=log
+                command(self.kind, self.port), env=self.environment, cwd=self.root, stdout=log, stderr=log
             )
         deadline = time.monotonic() + 2 * PATIENCE_SECONDS
         while time.monotonic() < deadline:

@@ -2,6 +2,11 @@
 
 One way leads from a row to what a client sees, for the socket's snapshot, its events and the REST API alike:
 row → `snapshot` (digits as strings, kept with each event) → `live` (adds the computed fields at a price).
+
+A snapshot carries the version of its shape. Events outlive releases, so a stored one is upgraded when it is read
+(docs/adr/0007). To add a field: name it in StoredPosition, and append a step to UPGRADES that gives it a value in the
+events stored before it. Shapes only add: servers of the release before read new rows during a rolling restart, and
+ignore what they do not know.
 """
 
 from __future__ import annotations
@@ -72,9 +77,24 @@ class LivePosition(StoredPosition, rename="camel", kw_only=True):
     price_change_percent: Number
 
 
+UPGRADES: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = ()
+"""The first turns a snapshot of version 1 into one of version 2, and so on: `lambda data: {**data, "fee_sol": "0"}`."""
+VERSION = 1 + len(UPGRADES)
+
+
 def snapshot(position: object) -> dict[str, Any]:
     """Return a row of Position as JSON data: names in snake_case, decimals as strings of digits, times as sent."""
-    return {name: read(position) for name, read in _READERS.items()}
+    return {"version": VERSION, **{name: read(position) for name, read in _READERS.items()}}
+
+
+def upgraded(data: dict[str, Any]) -> dict[str, Any]:
+    """Return a snapshot of any release in the shape of this one. One of a later release is returned as it is."""
+    version: int = data.get("version", 1)  # there was none before there was a second release
+    if version >= VERSION:
+        return data
+    for upgrade in UPGRADES[version - 1 :]:
+        data = upgrade(data)
+    return {**data, "version": VERSION}
 
 
 def stored(data: Mapping[str, Any]) -> StoredPosition:

@@ -7,6 +7,7 @@ import uuid
 from django.db import models
 
 from positions.models.agents import Agent
+from positions.models.fields import SnapshotField
 
 
 class PositionEvent(models.Model):
@@ -27,7 +28,7 @@ class PositionEvent(models.Model):
     seq = models.BigIntegerField()
     event_type = models.CharField(max_length=16, choices=Type)
     position_id = models.UUIDField()
-    position = models.JSONField(
+    position = SnapshotField(
         null=True,
         blank=True,
         help_text="The position after the change, decimals as strings; none when closed.",

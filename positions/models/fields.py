@@ -7,6 +7,9 @@ from typing import Any
 
 from django.db import DataError, models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.fields.json import KeyTransform
+
+from positions.books.snapshots import upgraded
 
 _WIDE = Context(prec=80)
 
@@ -61,3 +64,15 @@ class SequenceField(models.BigIntegerField):  # type: ignore[type-arg]
         if add:
             return super().pre_save(model_instance, add)
         return models.F(self.attname)
+
+
+class SnapshotField(models.JSONField):
+    """A position as JSON, in the shape of this release whichever release wrote it."""
+
+    def deconstruct(self) -> Any:
+        name, _, args, options = super().deconstruct()
+        return name, "django.db.models.JSONField", args, options  # no migration: the column is the same
+
+    def from_db_value(self, value: Any, expression: object, connection: BaseDatabaseWrapper) -> Any:
+        data = super().from_db_value(value, expression, connection)
+        return data if data is None or isinstance(expression, KeyTransform) else upgraded(data)

@@ -36,7 +36,7 @@ from realtime.hub.token_bucket import TokenBucket
 from realtime.monitoring.metrics import counts
 from realtime.monitoring.metrics_report import Reporter
 from realtime.protocol import messages
-from realtime.protocol.envelopes import AccessMessage, ClaimMessage, DisconnectMessage
+from realtime.protocol.envelopes import AccessMessage, ClaimMessage, DisconnectMessage, unreadable
 from realtime.protocol.messages import CloseReason, ErrorCode, agent_group
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class Hub:
         self._channel_ready = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._endless: list[asyncio.Task[Any]] = []
-        self._unknown_types: set[str] = set()
+        self._skipped: set[str] = set()
 
     def start(self) -> None:
         self._endless = [
@@ -224,7 +224,11 @@ class Hub:
     async def _handle(self, message: Mapping[str, Any]) -> None:
         kind = message.get("type")
         try:
-            if kind == "price.batch":
+            if what := unreadable(message):
+                if what not in self._skipped and len(self._skipped) < 100:
+                    self._skipped.add(what)
+                    logger.warning("messages of %s are skipped: this release does not know them", what)
+            elif kind == "price.batch":
                 await self.fan_out.batch(message)
             elif kind == "position.event":
                 await self.events.receive(message)
@@ -234,9 +238,6 @@ class Hub:
                 self._disconnect(msgspec.convert(message, DisconnectMessage))
             elif kind == "socket.claimed":
                 self._socket_claimed(msgspec.convert(message, ClaimMessage))
-            elif str(kind) not in self._unknown_types and len(self._unknown_types) < 100:
-                self._unknown_types.add(str(kind))
-                logger.warning("messages of the unknown type %r are ignored", kind)
         except Exception:
             logger.exception("a message of type %r was not handled", kind)
 

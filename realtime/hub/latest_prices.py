@@ -5,26 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import repeat
-
-import msgspec
+from itertools import compress, repeat
 
 from positions.prices.cache import aget_prices
 from positions.prices.lookup import fill_misses
 from positions.prices.quotes import WRAPPED_SOL, Quote
-from realtime.protocol.envelopes import Priced, price_fragment
+from realtime.protocol.envelopes import Priced, decoded, encoded
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
-
-
-class _Digits(msgspec.Struct, rename="camel"):
-    """The numbers of a fragment."""
-
-    price: Decimal
-    price_usd: Decimal | None
-
-
-_read_digits = msgspec.json.Decoder(_Digits).decode
 
 
 class LatestPrices:
@@ -39,7 +27,7 @@ class LatestPrices:
         """USD for one SOL, for positions that have no quote of their own; None where unknown."""
         self.version = 0
         """Another number after each change."""
-        self._known: dict[str, tuple[str, datetime]] = {}  # token → its fragment, as of when
+        self._known: dict[str, tuple[str, str, datetime]] = {}  # token → its fragment, its digits, as of when
         self._newest = LONG_AGO
 
     def quote(self, token: str) -> Quote | None:
@@ -47,9 +35,8 @@ class LatestPrices:
         known = self._known.get(token)
         if known is None:
             return None
-        fragment, as_of = known
-        read = _read_digits(fragment)
-        return Quote(token, read.price, read.price_usd, as_of)
+        _, digits, as_of = known
+        return decoded(token, digits, as_of)
 
     def fragments(self, tokens: Iterable[str]) -> dict[str, str]:
         """Return what clients are sent of these tokens, of those that are known."""
@@ -57,12 +44,13 @@ class LatestPrices:
 
     def remember(self, priced: Priced) -> dict[str, str]:
         """Keep what is not older than what is known; return its fragments."""
-        as_of, fragments = priced
+        as_of, fragments, digits = priced
         if as_of >= self._newest:  # than everything: the usual case, without a look at each token
             self._newest = as_of
         else:
-            fragments = {token: text for token, text in fragments.items() if self._as_of(token) <= as_of}
-        self._known.update(zip(fragments, zip(fragments.values(), repeat(as_of)), strict=False))
+            kept = [self._as_of(token) <= as_of for token in fragments]
+            fragments, digits = dict(compress(fragments.items(), kept)), list(compress(digits, kept))
+        self._known.update(zip(fragments, zip(fragments.values(), digits, repeat(as_of)), strict=False))
         if WRAPPED_SOL in fragments:
             self._learn_sol_usd()
         self.version += bool(fragments)
@@ -103,10 +91,10 @@ class LatestPrices:
             token = quote.token_address
             if self._as_of(token) >= quote.as_of:  # nearly all: the cache holds what the batches told
                 continue
-            fragment = price_fragment(quote)
-            if token not in self._known or self._known[token][0] != fragment:
-                news[token] = fragment
-            self._known[token] = fragment, quote.as_of
+            price = encoded(quote)
+            if token not in self._known or self._known[token][0] != price.fragment:
+                news[token] = price.fragment
+            self._known[token] = *price, quote.as_of
             self._newest = max(self._newest, quote.as_of)
             if token == WRAPPED_SOL:
                 self._learn_sol_usd()
@@ -115,7 +103,7 @@ class LatestPrices:
 
     def _as_of(self, token: str) -> datetime:
         known = self._known.get(token)
-        return known[1] if known else LONG_AGO
+        return known[2] if known else LONG_AGO
 
     def _learn_sol_usd(self) -> None:
         quote = self.quote(WRAPPED_SOL)

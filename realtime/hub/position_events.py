@@ -9,8 +9,6 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-import msgspec
-
 from positions.books.snapshots import live
 from realtime.hub import database
 from realtime.hub.latest_prices import LatestPrices
@@ -19,7 +17,7 @@ from realtime.hub.price_fan_out import PriceFanOut
 from realtime.hub.queries import missed_events
 from realtime.monitoring.metrics import counts, seconds_since
 from realtime.protocol import messages
-from realtime.protocol.envelopes import EventMessage
+from realtime.protocol.envelopes import EventMessage, read_event
 from realtime.protocol.messages import PositionUpdate, PositionUpdateData
 
 logger = logging.getLogger(__name__)
@@ -47,7 +45,7 @@ class PositionEvents:
 
     async def receive(self, message: Mapping[str, Any]) -> None:
         """Take in a `position.event`: send it in its turn to the agent's socket, if that is here."""
-        event = msgspec.convert(message, EventMessage)
+        event = read_event(message)
         outbox = self._sockets.get(event.agent_id)
         if outbox is not None:
             await self._deliver(outbox, event)

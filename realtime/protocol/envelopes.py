@@ -3,12 +3,16 @@
 Five types: `position.event`, `socket.claimed`, `access.changed` and `socket.disconnect` go to an agent's group,
 `price.batch` to the prices group. The members of all groups are hubs, one a server process. Names are snake_case,
 decimals strings.
+
+During a rolling restart processes of two releases hear each other, so each type has a version (docs/adr/0007). To add
+a field that older processes may ignore, give it a default in its Struct; the version stays. What they would get wrong
+without it takes a new number in VERSIONS: they skip such a message, and the reconciler brings what it told.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, NamedTuple
@@ -16,9 +20,10 @@ from uuid import UUID
 
 import msgspec
 from channels_redis.serializers import BaseMessageSerializer, registry
-from msgspec import Struct
+from msgspec import Raw, Struct
 
-from positions.books.snapshots import number, timestamp
+from positions.books.accounting import digits
+from positions.books.snapshots import timestamp, upgraded
 from positions.models import PositionEvent
 from positions.prices.quotes import Quote, usable
 from realtime.protocol.messages import PriceUpdate, encode
@@ -38,6 +43,27 @@ def register_serializer() -> None:
     registry.register_serializer("msgspec", MsgspecSerializer)
 
 
+VERSIONS = {
+    "position.event": 1,
+    "price.batch": 1,
+    "access.changed": 1,
+    "socket.claimed": 1,
+    "socket.disconnect": 1,
+}
+"""The version of each type that this release sends, and the newest that it reads; 1 where a message has none."""
+
+
+def unreadable(message: Mapping[str, Any]) -> str | None:
+    """Return what to call a message whose type or version this release does not know; None where it knows both."""
+    kind, version = message.get("type"), message.get("version", 1)
+    newest = VERSIONS.get(kind) if isinstance(kind, str) else None
+    if newest is None:
+        return f"type {kind!r}"
+    if not isinstance(version, int) or version > newest:
+        return f"type {kind!r} and version {version!r}"
+    return None
+
+
 class EventMessage(Struct):
     """`position.event`: a PositionEvent on its way."""
 
@@ -46,7 +72,7 @@ class EventMessage(Struct):
     event_type: Literal["position_created", "position_updated", "position_closed"]
     position_id: str
     position: dict[str, Any] | None
-    """As positions.books.snapshots.snapshot makes it."""
+    """A snapshot of this release's shape (positions.books.snapshots)."""
     created_at: str
 
 
@@ -58,7 +84,7 @@ class ClaimMessage(Struct):
 
 
 class AccessMessage(Struct):
-    """`access.changed`: who may watch an agent may have changed; look again."""
+    """`access.changed`: who may watch an agent may have changed."""
 
     agent_id: str
 
@@ -71,15 +97,23 @@ class DisconnectMessage(Struct):
 
 def event_message(event: PositionEvent) -> dict[str, Any]:
     """Return the message that takes a stored event to the sockets of its agent."""
-    return {
-        "type": "position.event",
-        "agent_id": str(event.agent_id),
-        "seq": event.seq,
-        "event_type": str(event.event_type),
-        "position_id": str(event.position_id),
-        "position": event.position,
-        "created_at": timestamp(event.created_at),
-    }
+    return _message(
+        "position.event",
+        agent_id=str(event.agent_id),
+        seq=event.seq,
+        event_type=str(event.event_type),
+        position_id=str(event.position_id),
+        position=event.position,
+        created_at=timestamp(event.created_at),
+    )
+
+
+def read_event(message: Mapping[str, Any]) -> EventMessage:
+    """Return what a `position.event` of any release tells. Raises msgspec.ValidationError."""
+    event = msgspec.convert(message, EventMessage)
+    if event.position is not None:
+        event.position = upgraded(event.position)
+    return event
 
 
 def to_event(event: PositionEvent) -> EventMessage:
@@ -88,23 +122,29 @@ def to_event(event: PositionEvent) -> EventMessage:
 
 
 def claim_message(agent_id: str, claim: int) -> dict[str, Any]:
-    return {"type": "socket.claimed", "agent_id": agent_id, "claim": claim}
+    return _message("socket.claimed", agent_id=agent_id, claim=claim)
 
 
 def access_message(agent_id: UUID) -> dict[str, Any]:
-    return {"type": "access.changed", "agent_id": str(agent_id)}
+    return _message("access.changed", agent_id=str(agent_id))
 
 
 def disconnect_message(agent_id: UUID) -> dict[str, Any]:
-    return {"type": "socket.disconnect", "agent_id": str(agent_id)}
+    return _message("socket.disconnect", agent_id=str(agent_id))
+
+
+def _message(kind: str, **fields: Any) -> dict[str, Any]:
+    return {"type": kind, "version": VERSIONS[kind], **fields}
 
 
 class Priced(NamedTuple):
-    """Prices of one moment, each as the part of a client's message that it becomes."""
+    """Prices of one moment."""
 
     as_of: datetime
     fragments: dict[str, str]
     """By token."""
+    digits: Sequence[str]
+    """Of the same tokens, in the same order."""
 
 
 def price_message(quotes: Iterable[Quote]) -> dict[str, Any]:
@@ -113,20 +153,45 @@ def price_message(quotes: Iterable[Quote]) -> dict[str, Any]:
     Each token is encoded here, once for all processes. A hub that serves few of its tokens pays for little more than
     unpacking it: 0.3 µs a token, where a dictionary for each took 5 (`make bench`, growth).
     """
-    moments: dict[datetime, dict[str, str]] = {}
+    moments: dict[datetime, dict[str, Encoded]] = {}
     for quote in quotes:  # of one moment, but after an outage
-        moments.setdefault(quote.as_of, {})[quote.token_address] = price_fragment(quote)
-    return {
-        "type": "price.batch",
-        # In full: hubs compare it with what the cache says.
-        "priced": [{"as_of": as_of.isoformat(), "fragments": named} for as_of, named in moments.items()],
-    }
+        moments.setdefault(quote.as_of, {})[quote.token_address] = encoded(quote)
+    return _message(
+        "price.batch",
+        priced=[
+            {
+                "as_of": as_of.isoformat(),  # in full: hubs compare it with what the cache says
+                "fragments": {token: each.fragment for token, each in prices.items()},
+                "digits": [each.digits for each in prices.values()],
+            }
+            for as_of, prices in moments.items()
+        ],
+    )
 
 
-def price_fragment(quote: Quote) -> str:
-    """Return one token's part of a client's `price_update_batch`."""
-    update = PriceUpdate(quote.token_address, number(quote.price), number(quote.price_usd))
-    return encode(update)
+class Encoded(NamedTuple):
+    """A price as clients are sent it, and as processes read it: a fragment is never parsed."""
+
+    fragment: str
+    """The token's part of a `price_update_batch`."""
+    digits: str
+    """The price and, where it is known, the price in USD: `0.5 100`."""
+
+
+def encoded(quote: Quote) -> Encoded:
+    """Return a price in both forms, its digits as the quote has them."""
+    price = digits(quote.price)
+    if quote.price_usd is None:
+        return Encoded(encode(PriceUpdate(quote.token_address, Raw(price.encode()), None)), price)
+    price_usd = digits(quote.price_usd)
+    update = PriceUpdate(quote.token_address, Raw(price.encode()), Raw(price_usd.encode()))
+    return Encoded(encode(update), f"{price} {price_usd}")
+
+
+def decoded(token: str, text: str, as_of: datetime) -> Quote:
+    """Return the quote whose digits these are."""
+    price, _, price_usd = text.partition(" ")
+    return Quote(token, Decimal(price), Decimal(price_usd) if price_usd else None, as_of)
 
 
 def read_prices(message: Mapping[str, Any]) -> Iterator[Priced]:
@@ -135,7 +200,10 @@ def read_prices(message: Mapping[str, Any]) -> Iterator[Priced]:
     An update that is none is logged, and left out.
     """
     for moment in message.get("priced", ()):
-        yield Priced(datetime.fromisoformat(moment["as_of"]), moment["fragments"])
+        fragments = moment["fragments"]
+        # The first release sent no digits: they are in its fragments only.
+        told = moment.get("digits") or [_digits_in(fragment) for fragment in fragments.values()]
+        yield Priced(datetime.fromisoformat(moment["as_of"]), fragments, told)
     updates = message.get("updates")
     for update in updates if isinstance(updates, list) else ():
         try:
@@ -143,7 +211,21 @@ def read_prices(message: Mapping[str, Any]) -> Iterator[Priced]:
         except (ValueError, msgspec.ValidationError) as error:
             logger.warning("a price batch has an update that is none: %s", error)
         else:
-            yield Priced(quote.as_of, {quote.token_address: price_fragment(quote)})
+            price = encoded(quote)
+            yield Priced(quote.as_of, {quote.token_address: price.fragment}, [price.digits])
+
+
+class _Numbers(Struct, rename="camel"):
+    price: Decimal
+    price_usd: Decimal | None
+
+
+_read_numbers = msgspec.json.Decoder(_Numbers).decode
+
+
+def _digits_in(fragment: str) -> str:
+    numbers = _read_numbers(fragment)
+    return str(numbers.price) if numbers.price_usd is None else f"{numbers.price} {numbers.price_usd}"
 
 
 def _read_update(update: Any) -> Quote:

@@ -1,0 +1,232 @@
+"""Events that another release stored: those of the first are read by this one, and this one's by the next."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from websockets.asyncio.client import ClientConnection, connect
+
+from positions import services, valkey
+from positions.api.errors import camel
+from positions.models import Agent, Position, PositionEvent, Wallet
+from positions.prices.cache import put_openings
+from testbed.processes import PATIENCE_SECONDS, ROOT
+from tests.conftest import BONK, quote
+from tests.live import Server, access_token, client, watching
+from tests.positions.api.conftest import Api
+from tests.positions.old_events import OLD_EVENTS, store
+
+in_thread = sync_to_async
+# Numbers as their digits.
+read = partial(json.loads, parse_float=str, parse_int=str)
+
+
+def as_told() -> list[dict[str, Any]]:
+    """Return what clients are told of the old events, without their times."""
+    told = []
+    for row in read(json.dumps(OLD_EVENTS)):
+        event = {"eventType": row["event_type"], "seq": row["seq"]}
+        if row["position"] is None:
+            event["positionId"] = row["position_id"]
+        else:
+            event["position"] = {camel(name): value for name, value in row["position"].items()}
+        told.append(event)
+    return told
+
+
+def stored_part(event: dict[str, Any]) -> dict[str, Any]:
+    """Return an event without its time, and its position without what it is worth."""
+    known = {camel(name) for name in OLD_EVENTS[0]["position"]}
+    told = {name: value for name, value in event.items() if name != "timestamp"}
+    if "position" in told:
+        told["position"] = {name: value for name, value in told["position"].items() if name in known}
+    return told
+
+
+# Those of the first release
+
+
+async def test_old_events_are_replayed_to_a_client_that_comes_back(server, alice):
+    agent = await in_thread(store)(alice)
+    query = {"token": access_token(alice), "agentId": str(agent.pk), "lastSeq": "0"}
+    async with client(server, query=query) as socket:
+        await socket.expect("connected")
+        assert (await socket.expect("subscribed"))["data"]["recovered"] is True
+        told = []
+        for _ in OLD_EVENTS:
+            await socket.expect("position_update")
+            told.append(stored_part(read(socket.raw)["data"]))
+        assert told == as_told()
+
+
+@pytest.mark.django_db
+def test_old_events_are_listed_over_rest(alice):
+    agent = store(alice)
+    answer = Api(alice).get(f"agents/{agent.pk}/events/")
+    assert answer.status == 200, answer.text
+    assert [stored_part(event) for event in read(answer.text)["events"]] == as_told()
+
+
+@pytest.mark.django_db
+def test_old_events_say_what_was_earned_when_the_day_began(alice):
+    agent = store(alice)
+    moon_bag = OLD_EVENTS[3]["position"]
+    figures = {
+        name: Decimal(moon_bag[name]) for name in ("purchase_price", "purchase_amount", "total_invested_sol")
+    }
+    wallet = Wallet.objects.create(agent=agent, address=moon_bag["wallet_address"])
+
+    async def begin_the_day() -> None:
+        await put_openings([quote(BONK, "0.000003")])
+        await valkey.close_async_client()
+
+    PositionEvent.objects.filter(agent=agent).update(created_at=timezone.now())
+    async_to_sync(begin_the_day)()
+    # Sold since, at a loss: that is of today.
+    Position.objects.create(
+        pk=moon_bag["id"],
+        agent=agent,
+        wallet=wallet,
+        token_address=BONK,
+        token_symbol="BONK",
+        remaining_amount=Decimal(0),
+        realized_profit_sol=Decimal(-1),
+        **figures,
+    )
+    today = Api(alice).get(f"agents/{agent.pk}/results/").data["today"]
+    unrealised = (Decimal("0.000003") - figures["purchase_price"]) * Decimal(moon_bag["remaining_amount"])
+    assert today["startProfitSol"] == round(Decimal(moon_bag["realized_profit_sol"]) + unrealised, 9)
+
+
+@pytest.mark.django_db
+def test_old_events_are_shown_and_exported_in_the_admin(alice):
+    store(alice)
+    admin = Client()
+    admin.force_login(User.objects.create(username="root", is_staff=True, is_superuser=True))
+    listing = reverse("admin:positions_positionevent_changelist")
+    assert admin.get(listing).status_code == 200
+    for row in OLD_EVENTS:
+        page = admin.get(reverse("admin:positions_positionevent_change", args=[row["id"]])).content.decode()
+        assert ("A1pha1111" in page) == (row["position"] is not None)
+    chosen = {"action": "export_selected", "_selected_action": [row["id"] for row in OLD_EVENTS]}
+    exported = admin.post(listing, chosen)
+    assert exported.status_code == 200
+
+
+# Of the next release, with one field more
+
+
+class NextRelease:
+    """This project with a field more in the stored position, as docs/adr/0007 says that one is added."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "next"
+        for package in ("nexgent", "positions", "realtime"):
+            shutil.copytree(ROOT / package, self.root / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "manage.py", self.root)
+        self._replace(
+            "positions/books/snapshots.py",
+            "    updated_at: Timestamp\n",
+            "    updated_at: Timestamp\n    note: str | None\n",
+        )
+        self._replace(
+            "positions/books/snapshots.py",
+            "Any]], ...] = ()\n",
+            'Any]], ...] = (lambda data: {**data, "note": None},)\n',
+        )
+        self._replace("positions/models/positions.py", "    objects =", '    note = "new"\n    objects =')
+
+    def _replace(self, path: str, old: str, new: str) -> None:
+        text = (self.root / path).read_text(encoding="utf-8")
+        assert text.count(old) == 1, f"{path} has not one {old!r}"
+        (self.root / path).write_text(text.replace(old, new), encoding="utf-8")
+
+    def shell(self, code: str, environment: dict[str, str]) -> None:
+        subprocess.run(
+            [sys.executable, "manage.py", "shell", "-v", "0", "-c", code],
+            cwd=self.root,
+            env=environment,
+            check=True,
+            timeout=3 * PATIENCE_SECONDS,
+        )
+
+
+@pytest.fixture
+def next_release(tmp_path: Path) -> NextRelease:
+    return NextRelease(tmp_path)
+
+
+@pytest.fixture
+def next_server(next_release: NextRelease, transactional_db, tmp_path: Path) -> Iterator[Server]:
+    with Server("uvicorn", log=tmp_path / "log", root=next_release.root) as running:
+        yield running
+
+
+async def until(connection: ClientConnection, kind: str) -> dict[str, Any]:
+    """Return the data of the next message of this type, which may have fields that this release does not describe."""
+    while True:
+        message = json.loads(await connection.recv())
+        if message["type"] == kind:
+            return dict(message["data"])
+
+
+async def resumed(server: Server, user: User, agent: Agent, after: int, count: int) -> list[dict[str, Any]]:
+    """Return the events that a client of the server gets that comes back with `after`."""
+    query = {"token": access_token(user), "agentId": str(agent.pk), "lastSeq": str(after)}
+    async with connect(f"{server.ws_url}?{urlencode(query)}", open_timeout=PATIENCE_SECONDS) as connection:
+        assert (await until(connection, "subscribed"))["recovered"] is True
+        return [await until(connection, "position_update") for _ in range(count)]
+
+
+async def test_field_more_makes_no_stored_event_unreadable(next_server, alice):
+    """A field needs its name and one step: events of the first release then have it, too."""
+    agent = await in_thread(store)(alice)
+    events = await resumed(next_server, alice, agent, 0, len(OLD_EVENTS))
+    assert [event["position"]["note"] for event in events if "position" in event] == [None] * 5
+    assert [stored_part(read(json.dumps(event))) for event in events][-1] == as_told()[-1]
+
+
+async def test_releases_beside_each_other_read_what_the_other_stores_and_sends(
+    next_release, next_server, server, alice, agent, position
+):
+    query = {"token": access_token(alice), "agentId": str(agent.pk)}
+
+    def move(percentage: int) -> str:
+        return (
+            "from positions import services; from decimal import Decimal;"
+            f"services.move_stop_loss(position_id='{position.pk}', percentage=Decimal({percentage}))"
+        )
+
+    # What the next one writes: heard live here, replayed, and listed.
+    async with watching(server, alice, agent) as socket:
+        await in_thread(next_release.shell)(move(-1), next_server.environment)
+        update = (await socket.expect("position_update"))["data"]
+        assert (update["seq"], update["position"]["currentStopLossPercentage"]) == (2, -1)
+    assert await PositionEvent.objects.filter(position__note="new").acount() == 1
+    assert [event["seq"] for event in await resumed(server, alice, agent, 1, 1)] == [2]
+    listed = await in_thread(Api(alice).get)(f"agents/{agent.pk}/events/")
+    assert [event["seq"] for event in listed.data["events"]] == [1, 2]
+    # What this one writes: heard live there, and replayed.
+    url = f"{next_server.ws_url}?{urlencode(query)}"
+    async with connect(url, open_timeout=PATIENCE_SECONDS) as connection:
+        assert (await until(connection, "initial_data"))["positions"][0]["note"] == "new"
+        await in_thread(services.move_stop_loss)(position_id=position.pk, percentage=Decimal(-2))
+        heard = await until(connection, "position_update")
+    replayed = await resumed(next_server, alice, agent, 0, 3)
+    assert heard["position"]["note"] is None
+    assert [event["position"]["note"] for event in replayed] == [None, "new", None]
