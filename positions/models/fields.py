@@ -73,6 +73,6 @@ class SnapshotField(models.JSONField):
         name, _, args, options = super().deconstruct()
         return name, "django.db.models.JSONField", args, options  # no migration: the column is the same
 
-    def from_db_value(self, value: Any, expression: object, connection: BaseDatabaseWrapper) -> Any:
+    def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
         data = super().from_db_value(value, expression, connection)
         return data if data is None or isinstance(expression, KeyTransform) else upgraded(data)
