@@ -45,12 +45,12 @@ def bonk(wallet: Wallet) -> Position:
 
 @pytest.fixture
 def server_of_short_tokens(transactional_db: None, tmp_path: Path) -> Iterator[Server]:
-    """A server whose tokens hold for 12 s, so that one must be renewed while the test runs."""
+    """A server whose tokens are valid for 12 s, so that one must be renewed while the test runs."""
     with Server("daphne", log=tmp_path / "log", NEXGENT_ACCESS_TOKEN_MINUTES="0.2") as server:
         yield server
 
 
-async def test_python_bot_resumes_prolongs_and_reacts(
+async def test_python_bot_resumes_renews_its_token_and_reacts(
     server_of_short_tokens: Server, agent: Agent, bonk: Position, tmp_path: Path
 ):
     server, script = server_of_short_tokens, tmp_path / "bot.py"
@@ -63,7 +63,7 @@ async def test_python_bot_resumes_prolongs_and_reacts(
     }
     async with Program(sys.executable, str(script), **environment) as bot:
         await bot.until("holding 1 up to event 1")
-        await bot.until("prolonged until")
+        await bot.until("token renewed until")
 
         # It misses an event while there is no server, and hears of it when there is one again.
         assert await in_thread(server.stop)() == 0
