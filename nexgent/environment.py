@@ -1,15 +1,17 @@
-"""Read settings from the environment; a bad value stops the start and names the variable."""
+"""Read settings from the environment. Invalid values stop the start, and one message names them all."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import re
 import secrets
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import dj_database_url
@@ -21,127 +23,146 @@ LONGEST_SOCKET_PATH_BYTES = 100
 SQLITE, POSTGRESQL = "django.db.backends.sqlite3", "django.db.backends.postgresql"
 
 RECONNECT_SECONDS = 4.0
-SHORTEST_SECRET = 16
 
-_TRUE = {"1", "true", "yes", "on"}
-_FALSE = {"0", "false", "no", "off", ""}
+T = TypeVar("T")
+Number = TypeVar("Number", int, float)
 
-
-def env_str(name: str, default: str) -> str:
-    return os.environ.get(name, default).strip()
-
-
-def env_bool(name: str, *, default: bool) -> bool:
-    value = os.environ.get(name)
-    if value is None:
-        return default
-    if value.strip().lower() in _TRUE:
-        return True
-    if value.strip().lower() in _FALSE:
-        return False
-    raise ImproperlyConfigured(f"{name} must be one of true, false, yes, no, on, off, 1, 0; it is {value!r}.")
+_FLAGS = dict.fromkeys(["1", "true", "yes", "on"], True) | dict.fromkeys(
+    ["0", "false", "no", "off", ""], False
+)
 
 
-def env_float(name: str, default: float, *, above: float = 0.0) -> float:
-    value = os.environ.get(name)
-    if value is None:
-        return default
-    try:
-        number = float(value)
-    except ValueError:
-        number = float("nan")
-    if not above < number < float("inf"):  # NaN fails this too
-        raise ImproperlyConfigured(f"{name} must be a number above {above:g}; it is {value!r}.")
-    return number
+class Environment:
+    """Variables, read with a default and a type. An invalid one counts as its default until `check`."""
 
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        self.names: set[str] = set()
+        """Every variable that was read."""
+        self.errors: list[str] = []
+        """What is wrong, a line each."""
 
-def env_int(name: str, default: int, *, minimum: int = 1) -> int:
-    value = os.environ.get(name)
-    if value is None:
-        return default
-    try:
-        number = int(value)
-    except ValueError:
-        number = minimum - 1
-    if number < minimum:
-        raise ImproperlyConfigured(f"{name} must be a whole number of at least {minimum}; it is {value!r}.")
-    return number
+    def check(self) -> None:
+        """Raise ImproperlyConfigured, naming every error, if there are any."""
+        if self.errors:
+            raise ImproperlyConfigured("\n".join(self.errors))
 
+    def text(self, name: str, default: str = "") -> str:
+        return self._read(name, default, str, "text")
 
-def env_choice(name: str, default: str, choices: list[str]) -> str:
-    value = env_str(name, default)
-    if value not in choices:
-        raise ImproperlyConfigured(f"{name} must be one of {', '.join(choices)}; it is {value!r}.")
-    return value
+    def flag(self, name: str, *, default: bool) -> bool:
+        wanted = "one of true, false, yes, no, on, off, 1, 0"
+        return self._read(name, default, lambda text: _FLAGS[text.lower()], wanted)
 
+    def number(self, name: str, default: Number, *, minimum: int | None = None) -> Number:
+        """Return a number of the default's type: above 0, or at least `minimum`."""
 
-def env_list(name: str, default: list[str]) -> list[str]:
-    value = os.environ.get(name)
-    if value is None:
-        return default
-    return [item.strip() for item in value.split(",") if item.strip()]
+        def parse(text: str) -> Number:
+            number = type(default)(text)
+            if number == math.inf or not (number > 0 if minimum is None else number >= minimum):  # or NaN
+                raise ValueError
+            return number
 
+        wanted = "a whole number" if isinstance(default, int) else "a number"
+        bound = "above 0" if minimum is None else f"of at least {minimum}"
+        return self._read(name, default, parse, f"{wanted} {bound}")
 
-def env_names(name: str) -> dict[str, str]:
-    """Return `name=value` pairs, separated by commas."""
-    pairs: dict[str, str] = {}
-    for item in env_list(name, []):
-        key, equals, value = (part.strip() for part in item.partition("="))
-        if not equals or not value or not re.fullmatch("[a-z][a-z0-9_-]{0,31}", key) or key in pairs:
-            raise ImproperlyConfigured(
-                f"{name} must be name=package.module.Class, several separated by commas, each name once, of small"
-                f" letters, digits, - and _; one is {item!r}."
+    def choice(self, name: str, default: str, choices: Sequence[str]) -> str:
+        return self._read(
+            name, default, lambda text: choices[choices.index(text)], f"one of {', '.join(choices)}"
+        )
+
+    def items(
+        self, name: str, default: Sequence[T], parse: Callable[[str], T], wanted: str = "a list"
+    ) -> list[T]:
+        """Return what stands between commas, each item parsed. `parse` raises ValueError."""
+
+        def parse_all(text: str) -> list[T]:
+            return [parse(item.strip()) for item in text.split(",") if item.strip()]
+
+        return self._read(name, list(default), parse_all, f"{wanted}, separated by commas")
+
+    def credential(self, name: str, *, shortest: int) -> str:
+        """Return a secret, "" if there is none. No error quotes it."""
+        self.names.add(name)
+        value = self._variables.get(name, "")
+        if value and len(value) < shortest:
+            self.errors.append(
+                f"{name} has {len(value)} characters; it needs at least {shortest} random ones."
             )
-        pairs[key] = value
-    return pairs
+        return value
+
+    def _read(self, name: str, default: T, parse: Callable[[str], T], wanted: str) -> T:
+        self.names.add(name)
+        value = self._variables.get(name)
+        if value is None:
+            return default
+        try:
+            return parse(value.strip())
+        except (ValueError, LookupError):
+            self.errors.append(f"{name} must be {wanted}; it is {value!r}.")
+            return default
 
 
-def env_origins(name: str) -> list[str]:
-    """Return origins as browsers send them (RFC 6454, section 6.1): lower case, without a default port."""
-    origins = []
-    for text in env_list(name, []):
-        parts = urlsplit(text.lower())
-        if not parts.netloc or parts.path or parts.query or parts.fragment or "@" in parts.netloc:
-            raise ImproperlyConfigured(
-                f"{name} must be origins such as https://app.example.org, separated by commas; one is {text!r}."
-            )
-        default_port = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
-        origins.append(f"{parts.scheme}://{parts.netloc.removesuffix(default_port)}")
-    return origins
+def origin(text: str) -> str:
+    """Return an origin as browsers send it (RFC 6454, section 6.1): lower case, without a default port."""
+    parts = urlsplit(text.lower())
+    if not parts.netloc or "@" in parts.netloc or parts.path or parts.query or parts.fragment:
+        raise ValueError(f"{text!r} is not an origin")
+    default_port = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
+    return f"{parts.scheme}://{parts.netloc.removesuffix(default_port)}"
 
 
-def database(url: str, *, data_dir: Path) -> dict[str, Any]:
-    """Return Django's settings of the database that `url` names; "" is SQLite in the data folder.
+def price_sources(env: Environment, name: str) -> dict[str, str]:
+    """Return `name=package.module.Class` pairs."""
+
+    def add(text: str) -> None:
+        key, _, value = (part.strip() for part in text.partition("="))
+        if not value or not re.fullmatch("[a-z][a-z0-9_-]{0,31}", key) or key in found:
+            raise ValueError
+        found[key] = value
+
+    found: dict[str, str] = {}
+    wanted = "name=package.module.Class, each name once and of lower-case letters, digits, - and _"
+    env.items(name, [], add, wanted)
+    return found
+
+
+def database(env: Environment, *, data_dir: Path) -> dict[str, Any]:
+    """Return Django's settings of the database that DATABASE_URL names; by default SQLite in the data folder.
 
     PostgreSQL: `postgresql://user:password@host:port/name?sslmode=require`; every query parameter is handed to
     libpq, so `?host=/run/postgresql` reaches a Unix socket.
     """
-    if not url:
-        return sqlite(data_dir / "nexgent.sqlite3")
-    try:
-        parsed: dict[str, Any] = {**dj_database_url.parse(url, conn_health_checks=True)}
-    except ValueError:  # whose message may quote the password
-        parsed = {"ENGINE": "", "NAME": ""}
-    path = Path(parsed["NAME"])
-    if parsed["ENGINE"] == SQLITE and path.is_absolute():  # one in memory would be another in each process
-        return sqlite(path)
-    if not parsed["NAME"] or parsed["ENGINE"] != POSTGRESQL:
-        raise ImproperlyConfigured(
-            "DATABASE_URL must look like postgresql://user:password@host:5432/name or sqlite:////path/to/file."
-        )
-    options = parsed.get("OPTIONS", {})
-    parsed["HOST"] = options.pop("host", parsed["HOST"])
-    # `timeout`: how long a caller waits for a connection when all are taken or the server is gone, in seconds.
-    options["pool"] = {
-        "min_size": env_int("NEXGENT_DATABASE_POOL_MIN", 1, minimum=0),
-        "max_size": env_int("NEXGENT_DATABASE_POOL_MAX", 12),
-        "timeout": env_float("NEXGENT_DATABASE_POOL_TIMEOUT_SECONDS", 5.0),
+    url = env.text("DATABASE_URL")
+    pool = {
+        "min_size": env.number("NEXGENT_DATABASE_POOL_MIN", 1, minimum=0),
+        "max_size": env.number("NEXGENT_DATABASE_POOL_MAX", 12),
+        # How long a caller waits for a connection when all are taken or the server is unavailable.
+        "timeout": env.number("NEXGENT_DATABASE_POOL_TIMEOUT_SECONDS", 5.0),
         # The pool waits twice as long after each failed connection, then gives up, and begins anew with the next
         # caller. Its default gives up after 300 s: back after an outage of 17 s, the server stayed unused for 11 s
         # more (psycopg-pool 3.3, measured 2026-11-23; with this, 0.6 s).
         "reconnect_timeout": RECONNECT_SECONDS,
     }
-    # CONN_MAX_AGE 0: the pool keeps connections. CONN_HEALTH_CHECKS, above: without, each of them would fail once after
+    default = sqlite(data_dir / "nexgent.sqlite3")
+    if not url:
+        return default
+    try:
+        parsed: dict[str, Any] = {**dj_database_url.parse(url, conn_health_checks=True)}
+    except ValueError:  # its message may quote the password
+        parsed = {"ENGINE": "", "NAME": ""}
+    path = Path(parsed["NAME"])
+    if parsed["ENGINE"] == SQLITE and path.is_absolute():  # each process would have its own one in memory
+        return sqlite(path)
+    if not parsed["NAME"] or parsed["ENGINE"] != POSTGRESQL:
+        env.errors.append(
+            "DATABASE_URL must look like postgresql://user:password@host:5432/name or sqlite:////path/to/file."
+        )
+        return default
+    options = parsed.get("OPTIONS", {}) | {"pool": pool}
+    parsed["HOST"] = options.pop("host", parsed["HOST"])
+    # CONN_MAX_AGE 0: the pool keeps connections. Without CONN_HEALTH_CHECKS, above, each of them would fail once after
     # a restart of the server.
     return parsed | {"CONN_MAX_AGE": 0, "OPTIONS": options}
 
@@ -165,18 +186,17 @@ def sqlite(path: Path) -> dict[str, Any]:
     }
 
 
-def redis_urls(value: str, *, data_dir: Path) -> list[str]:
-    """Return the shards of the channel layer; "" is the embedded Valkey's socket in the data folder."""
-    if not value:
-        return [f"unix://{quote(str(embedded_valkey_socket(data_dir)))}"]
-    urls = [url.strip() for url in value.split(",") if url.strip()]
-    for url in urls:
-        if urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
-            raise ImproperlyConfigured(
-                "REDIS_URL must be redis://host:6379/0, rediss://… or unix:///path, several separated by commas;"
-                f" one has the scheme {urlsplit(url).scheme!r}."
-            )
-    return urls
+def redis_urls(env: Environment, *, data_dir: Path) -> list[str]:
+    """Return the shards of the channel layer; by default the embedded Valkey's socket in the data folder."""
+
+    urls = env.items("REDIS_URL", [], str)
+    schemes = {urlsplit(url).scheme for url in urls}
+    if unknown := schemes - {"redis", "rediss", "unix"}:  # the rest of a URL may be a password
+        env.errors.append(
+            "REDIS_URL must be redis://host:6379/0, rediss://… or unix:///path, several separated by commas;"
+            f" the scheme of one is {min(unknown)!r}."
+        )
+    return urls or [f"unix://{quote(str(embedded_valkey_socket(data_dir)))}"]
 
 
 def embedded_valkey_socket(data_dir: Path) -> Path:
@@ -189,27 +209,13 @@ def embedded_valkey_socket(data_dir: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"nexgent-{os.getuid()}-{name}" / "valkey.sock"
 
 
-def secret(name: str) -> str:
-    """Return a credential; "" where there is none."""
-    value = os.environ.get(name, "")
-    if value and len(value) < SHORTEST_SECRET:
-        raise ImproperlyConfigured(
-            f"{name} has {len(value)} characters and needs at least {SHORTEST_SECRET} random ones."
-        )
-    return value
-
-
-def secret_key(*, debug: bool, data_dir: Path) -> str:
-    """Return NEXGENT_SECRET_KEY; in debug mode, where there is none, one made once and kept in the data folder."""
-    key = os.environ.get("NEXGENT_SECRET_KEY", "")
-    if key:
-        if len(key) < 50:
-            raise ImproperlyConfigured(
-                f"NEXGENT_SECRET_KEY has {len(key)} characters; it signs tokens and needs at least 50 random ones."
-            )
+def secret_key(env: Environment, *, debug: bool, data_dir: Path) -> str:
+    """Return NEXGENT_SECRET_KEY; in debug mode, by default, one made once and kept in the data folder."""
+    key = env.credential("NEXGENT_SECRET_KEY", shortest=50)
+    if not key and not debug:
+        env.errors.append("NEXGENT_SECRET_KEY must be set when NEXGENT_DEBUG is off.")
+    if key or env.errors:
         return key
-    if not debug:
-        raise ImproperlyConfigured("NEXGENT_SECRET_KEY must be set when NEXGENT_DEBUG is off.")
     path = data_dir / "secret_key"
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -223,4 +229,5 @@ def secret_key(*, debug: bool, data_dir: Path) -> str:
             Path(draft).unlink()
         return path.read_text()
     except OSError as error:
-        raise ImproperlyConfigured(f"NEXGENT_DATA_DIR: {path}: {error.strerror}.") from error
+        env.errors.append(f"NEXGENT_DATA_DIR: {path}: {error.strerror}.")
+        return ""

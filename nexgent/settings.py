@@ -1,46 +1,47 @@
-"""Settings, all from the environment. Without any, everything runs on this machine, in debug mode, below `var/`."""
+"""Settings, all from the environment. Without any, everything runs on this machine, in debug mode, below `var/`.
+
+Invalid ones are collected by `env`, whose `check` on the last line stops the start.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
-
 from nexgent.environment import (
+    Environment,
     database,
     embedded_valkey_socket,
-    env_bool,
-    env_choice,
-    env_float,
-    env_int,
-    env_list,
-    env_names,
-    env_origins,
-    env_str,
+    origin,
+    price_sources,
     redis_urls,
-    secret,
     secret_key,
 )
 
-BASE_DIR = Path(__file__).resolve().parent.parent
-DATA_DIR = Path(env_str("NEXGENT_DATA_DIR", str(BASE_DIR / "var"))).expanduser().resolve()
+env = Environment(os.environ)
 
-DEBUG = env_bool("NEXGENT_DEBUG", default=True)
-SECRET_KEY = secret_key(debug=DEBUG, data_dir=DATA_DIR)
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(env.text("NEXGENT_DATA_DIR", str(BASE_DIR / "var"))).expanduser().resolve()
+
+DEBUG = env.flag("NEXGENT_DEBUG", default=True)
+SECRET_KEY = secret_key(env, debug=DEBUG, data_dir=DATA_DIR)
 LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
-ALLOWED_HOSTS = env_list("NEXGENT_ALLOWED_HOSTS", LOCAL_HOSTS if DEBUG else [])
+ALLOWED_HOSTS = env.items("NEXGENT_ALLOWED_HOSTS", LOCAL_HOSTS if DEBUG else [], str)
 if not DEBUG and not ALLOWED_HOSTS:
-    raise ImproperlyConfigured("NEXGENT_ALLOWED_HOSTS must name the hosts served when NEXGENT_DEBUG is off.")
+    env.errors.append("NEXGENT_ALLOWED_HOSTS must name the hosts served when NEXGENT_DEBUG is off.")
 # Only where a proxy sets X-Forwarded-For and -Proto itself: a client that reaches us directly could claim anything.
-BEHIND_PROXY = env_bool("NEXGENT_BEHIND_PROXY", default=False)
-CSRF_TRUSTED_ORIGINS = env_list("NEXGENT_TRUSTED_ORIGINS", [])
+BEHIND_PROXY = env.flag("NEXGENT_BEHIND_PROXY", default=False)
+CSRF_TRUSTED_ORIGINS = env.items("NEXGENT_TRUSTED_ORIGINS", [], str)
 CSRF_FAILURE_VIEW = "realtime.web.views.forbidden"
 
 # Pages of other origins may open sockets (REALTIME, below) and use the REST API. They bring a token: the cookie of
 # /api/session/ is the own page's alone.
-CORS_ALLOWED_ORIGINS = env_origins("NEXGENT_ALLOWED_ORIGINS")
+CORS_ALLOWED_ORIGINS = env.items(
+    "NEXGENT_ALLOWED_ORIGINS", [], origin, "origins such as https://app.example.org"
+)
 CORS_URLS_REGEX = r"/api/(?!session/)"
 CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "x-request-id"]
 CORS_EXPOSE_HEADERS = ["retry-after", "www-authenticate", "x-request-id"]
@@ -63,6 +64,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "positions",
     "realtime",
+    "nexgent",
 ]
 
 MIDDLEWARE = [
@@ -98,12 +100,12 @@ TEMPLATES = [
 
 # Data
 
-DATABASES = {"default": database(env_str("DATABASE_URL", ""), data_dir=DATA_DIR)}
+DATABASES = {"default": database(env, data_dir=DATA_DIR)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-REDIS_URLS = redis_urls(env_str("REDIS_URL", ""), data_dir=DATA_DIR)
+REDIS_URLS = redis_urls(env, data_dir=DATA_DIR)
 # Where `manage.py up` lets its Valkey listen; None where REDIS_URL names a server.
-EMBEDDED_VALKEY_SOCKET = None if env_str("REDIS_URL", "") else embedded_valkey_socket(DATA_DIR)
+EMBEDDED_VALKEY_SOCKET = None if env.text("REDIS_URL") else embedded_valkey_socket(DATA_DIR)
 REDIS_URL = REDIS_URLS[0]  # the price cache and who is connected; the other shards carry messages only
 CHANNEL_LAYERS = {
     "default": {
@@ -129,13 +131,13 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 AUTHENTICATION_BACKENDS = ["positions.accounts.logins.LockingBackend"]
 LOGINS: dict[str, Any] = {
-    "FAILURES": env_int("NEXGENT_LOGIN_FAILURES", 10),
-    "LOCK_SECONDS": env_float("NEXGENT_LOGIN_LOCK_SECONDS", 900.0),
-    "TOKEN_REQUESTS_PER_MINUTE": env_int("NEXGENT_TOKEN_REQUESTS_PER_MINUTE", 60),
+    "FAILURES": env.number("NEXGENT_LOGIN_FAILURES", 10),
+    "LOCK_SECONDS": env.number("NEXGENT_LOGIN_LOCK_SECONDS", 900.0),
+    "TOKEN_REQUESTS_PER_MINUTE": env.number("NEXGENT_TOKEN_REQUESTS_PER_MINUTE", 60),
 }
 SIMPLE_JWT = {
-    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=env_float("NEXGENT_ACCESS_TOKEN_MINUTES", 30)),
-    "REFRESH_TOKEN_LIFETIME": timedelta(days=env_float("NEXGENT_REFRESH_TOKEN_DAYS", 7)),
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=env.number("NEXGENT_ACCESS_TOKEN_MINUTES", 30.0)),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=env.number("NEXGENT_REFRESH_TOKEN_DAYS", 7.0)),
     "ROTATE_REFRESH_TOKENS": True,
     "BLACKLIST_AFTER_ROTATION": True,
     "UPDATE_LAST_LOGIN": True,
@@ -167,35 +169,35 @@ SPECTACULAR_SETTINGS = {
 # The socket. Seconds and bytes as named; docs/settings.md says what each is for.
 
 REALTIME: dict[str, Any] = {
-    "PING_INTERVAL_SECONDS": env_float("NEXGENT_PING_INTERVAL_SECONDS", 30.0),
-    "DEAD_AFTER_SECONDS": env_float("NEXGENT_DEAD_AFTER_SECONDS", 60.0),
-    "MAX_MESSAGE_BYTES": env_int("NEXGENT_MAX_MESSAGE_BYTES", 16_384),
-    "INBOUND_MESSAGES_PER_SECOND": env_float("NEXGENT_INBOUND_MESSAGES_PER_SECOND", 10.0),
-    "INBOUND_BURST": env_int("NEXGENT_INBOUND_BURST", 40),
-    "MAX_SOCKETS": env_int("NEXGENT_MAX_SOCKETS", 20_000),
-    "MAX_UNSENT_EVENTS": env_int("NEXGENT_MAX_UNSENT_EVENTS", 1_000),
-    "RETRY_AFTER_SECONDS": env_float("NEXGENT_RETRY_AFTER_SECONDS", 2.0),
-    "RECONCILE_SECONDS": env_float("NEXGENT_RECONCILE_SECONDS", 5.0),
-    "MAX_REPLAYED_EVENTS": env_int("NEXGENT_MAX_REPLAYED_EVENTS", 500),
-    "CONNECTS_PER_SECOND": env_float("NEXGENT_CONNECTS_PER_SECOND", 200.0),
-    "CONNECT_BURST": env_int("NEXGENT_CONNECT_BURST", 2_000),
-    "CLOSE_SECONDS": env_float("NEXGENT_CLOSE_SECONDS", 10.0),
-    "PRESENCE_SECONDS": env_float("NEXGENT_PRESENCE_SECONDS", 5.0),
-    "DATABASE_THREADS": env_int("NEXGENT_DATABASE_THREADS", 8),
+    "PING_INTERVAL_SECONDS": env.number("NEXGENT_PING_INTERVAL_SECONDS", 30.0),
+    "DEAD_AFTER_SECONDS": env.number("NEXGENT_DEAD_AFTER_SECONDS", 60.0),
+    "MAX_MESSAGE_BYTES": env.number("NEXGENT_MAX_MESSAGE_BYTES", 16_384),
+    "INBOUND_MESSAGES_PER_SECOND": env.number("NEXGENT_INBOUND_MESSAGES_PER_SECOND", 10.0),
+    "INBOUND_BURST": env.number("NEXGENT_INBOUND_BURST", 40),
+    "MAX_SOCKETS": env.number("NEXGENT_MAX_SOCKETS", 20_000),
+    "MAX_UNSENT_EVENTS": env.number("NEXGENT_MAX_UNSENT_EVENTS", 1_000),
+    "RETRY_AFTER_SECONDS": env.number("NEXGENT_RETRY_AFTER_SECONDS", 2.0),
+    "RECONCILE_SECONDS": env.number("NEXGENT_RECONCILE_SECONDS", 5.0),
+    "MAX_REPLAYED_EVENTS": env.number("NEXGENT_MAX_REPLAYED_EVENTS", 500),
+    "CONNECTS_PER_SECOND": env.number("NEXGENT_CONNECTS_PER_SECOND", 200.0),
+    "CONNECT_BURST": env.number("NEXGENT_CONNECT_BURST", 2_000),
+    "CLOSE_SECONDS": env.number("NEXGENT_CLOSE_SECONDS", 10.0),
+    "PRESENCE_SECONDS": env.number("NEXGENT_PRESENCE_SECONDS", 5.0),
+    "DATABASE_THREADS": env.number("NEXGENT_DATABASE_THREADS", 8),
     "ALLOWED_ORIGINS": CORS_ALLOWED_ORIGINS,
 }
 
 # Who may read /metrics; "" is nobody.
-METRICS_TOKEN = secret("NEXGENT_METRICS_TOKEN")
+METRICS_TOKEN = env.credential("NEXGENT_METRICS_TOKEN", shortest=16)
 
 # Prices. The addresses are settings so that tests, and a proxy, can stand in.
 
 PRICES: dict[str, Any] = {
-    "SOURCES": env_names("NEXGENT_PRICE_SOURCES"),
-    "DEXSCREENER_URL": env_str("NEXGENT_DEXSCREENER_URL", "https://api.dexscreener.com"),
-    "JUPITER_URL": env_str("NEXGENT_JUPITER_URL", "https://api.jup.ag"),
-    "JUPITER_API_KEY": env_str("NEXGENT_JUPITER_API_KEY", ""),
-    "REQUEST_TIMEOUT_SECONDS": env_float("NEXGENT_PRICE_TIMEOUT_SECONDS", 3.0),
+    "SOURCES": price_sources(env, "NEXGENT_PRICE_SOURCES"),
+    "DEXSCREENER_URL": env.text("NEXGENT_DEXSCREENER_URL", "https://api.dexscreener.com"),
+    "JUPITER_URL": env.text("NEXGENT_JUPITER_URL", "https://api.jup.ag"),
+    "JUPITER_API_KEY": env.text("NEXGENT_JUPITER_API_KEY"),
+    "REQUEST_TIMEOUT_SECONDS": env.number("NEXGENT_PRICE_TIMEOUT_SECONDS", 3.0),
 }
 
 # Web
@@ -204,9 +206,11 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
-STATIC_ROOT = Path(env_str("NEXGENT_STATIC_DIR", str(DATA_DIR / "static")))
+STATIC_ROOT = Path(env.text("NEXGENT_STATIC_DIR", str(DATA_DIR / "static")))
 SERVESTATIC_USE_FINDERS = DEBUG
 SERVESTATIC_AUTOREFRESH = DEBUG
+SSL_REDIRECT = env.flag("NEXGENT_SSL_REDIRECT", default=True)
+HSTS_SECONDS = env.number("NEXGENT_HSTS_SECONDS", 31_536_000, minimum=0)
 if not DEBUG:
     STORAGES = {
         "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -214,15 +218,15 @@ if not DEBUG:
     }
     if BEHIND_PROXY:
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-    SECURE_SSL_REDIRECT = env_bool("NEXGENT_SSL_REDIRECT", default=True)
+    SECURE_SSL_REDIRECT = SSL_REDIRECT
     SECURE_REDIRECT_EXEMPT = [r"^health", r"^metrics$"]  # asked from inside, without TLS
-    SECURE_HSTS_SECONDS = env_int("NEXGENT_HSTS_SECONDS", 31_536_000, minimum=0)
+    SECURE_HSTS_SECONDS = HSTS_SECONDS
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
 
-LOG_LEVEL = env_str("NEXGENT_LOG_LEVEL", "INFO")
+LOG_LEVEL = env.choice("NEXGENT_LOG_LEVEL", "INFO", list(logging.getLevelNamesMapping()))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -237,7 +241,7 @@ LOGGING = {
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
-            "formatter": env_choice("NEXGENT_LOG_FORMAT", "text" if DEBUG else "json", ["json", "text"]),
+            "formatter": env.choice("NEXGENT_LOG_FORMAT", "text" if DEBUG else "json", ["json", "text"]),
         }
     },
     # Libraries, and the servers, which are given their levels on their command lines.
@@ -251,3 +255,5 @@ LOGGING = {
         "uvicorn.access": {"handlers": [], "propagate": True},
     },
 }
+
+env.check()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nexgent.environment import database
+from nexgent.environment import Environment, database
 from tests.reliability.cluster import Cluster
 from tests.reliability.experiment import Account, Experiment
 from tests.reliability.faults import DISK_FULL, FAULTS, Fault
@@ -58,5 +58,6 @@ async def test_disk_full_fails_writes_whole_and_loses_no_event(sqlite_laboratory
 
 def test_pool_backs_off_for_no_longer_than_a_query_waits():
     """Else a database that is back after an hour would stay unused for up to another (see the comment there)."""
-    pool = database("postgresql://localhost/nexgent", data_dir=Path("/"))["OPTIONS"]["pool"]
+    env = Environment({"DATABASE_URL": "postgresql://localhost/nexgent"})
+    pool = database(env, data_dir=Path("/"))["OPTIONS"]["pool"]
     assert pool["reconnect_timeout"] < pool["timeout"]

@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
-from nexgent.environment import env_names
+from nexgent.environment import Environment, price_sources
 from positions.prices.plugged import PluggedSource
 from positions.prices.quotes import Prices, Quote, SourceError, Token, quotes_in_sol
 from positions.prices.sources import make_source, names
@@ -175,15 +175,17 @@ async def test_price_that_is_none_is_left_out_alone(bad: Any):
 # NEXGENT_PRICE_SOURCES
 
 
-def test_setting_names_sources(monkeypatch):
-    monkeypatch.setenv("NEXGENT_PRICE_SOURCES", "desk=desk.prices.DeskPrices, other-1 = a.B,")
-    assert env_names("NEXGENT_PRICE_SOURCES") == {"desk": "desk.prices.DeskPrices", "other-1": "a.B"}
+def test_setting_names_sources():
+    env = Environment({"NEXGENT_PRICE_SOURCES": "desk=desk.prices.DeskPrices, other-1 = a.B,"})
+    assert price_sources(env, "NEXGENT_PRICE_SOURCES") == {"desk": "desk.prices.DeskPrices", "other-1": "a.B"}
+    env.check()
 
 
 @pytest.mark.parametrize("value", ["desk", "desk=", "=a.B", "Desk=a.B", "de sk=a.B", "a=b.C,a=b.D"])
-def test_setting_that_makes_no_sense_is_named(monkeypatch, value: str):
-    monkeypatch.setenv("NEXGENT_PRICE_SOURCES", value)
+def test_setting_that_is_invalid_is_named(value: str):
+    env = Environment({"NEXGENT_PRICE_SOURCES": value})
+    price_sources(env, "NEXGENT_PRICE_SOURCES")
     with pytest.raises(
         ImproperlyConfigured, match=r"^NEXGENT_PRICE_SOURCES must be name=package\.module\.Class"
     ):
-        env_names("NEXGENT_PRICE_SOURCES")
+        env.check()

@@ -1,0 +1,162 @@
+"""Settings from the environment: valid values, and what a start says of invalid and unknown ones."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nexgent.environment import Environment, database, origin, redis_urls
+from tests.live import PATIENCE_SECONDS, ROOT
+
+DATA = Path("/data")
+MUST_BE = "DATABASE_URL must look like postgresql://user:password@host:5432/name or sqlite:////path/to/file."
+REDIS_MUST_BE = (
+    "REDIS_URL must be redis://host:6379/0, rediss://… or unix:///path, several separated by commas;"
+    " the scheme of one is 'http'."
+)
+
+
+def check(**environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `manage.py check`, as a user does."""
+    return subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        env=os.environ | environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=3 * PATIENCE_SECONDS,
+    )
+
+
+def test_every_invalid_value_is_named_at_once_in_a_line_each():
+    done = check(
+        NEXGENT_INBOUND_BURST="many",
+        NEXGENT_BEHIND_PROXY="perhaps",
+        NEXGENT_LOG_LEVEL="loud",
+        NEXGENT_PING_INTERVAL_SECONDS="nan",
+        NEXGENT_METRICS_TOKEN="too-short-token",
+        DATABASE_URL="mysql://user:its-password@host/name",
+        REDIS_URL="http://:its-password@host",
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert sorted(done.stderr.splitlines()) == [
+        MUST_BE,
+        "NEXGENT_BEHIND_PROXY must be one of true, false, yes, no, on, off, 1, 0; it is 'perhaps'.",
+        "NEXGENT_INBOUND_BURST must be a whole number above 0; it is 'many'.",
+        "NEXGENT_LOG_LEVEL must be one of CRITICAL, FATAL, ERROR, WARN, WARNING, INFO, DEBUG, NOTSET; it is 'loud'.",
+        "NEXGENT_METRICS_TOKEN has 15 characters; it needs at least 16 random ones.",
+        "NEXGENT_PING_INTERVAL_SECONDS must be a number above 0; it is 'nan'.",
+        REDIS_MUST_BE,
+    ]
+
+
+def test_variable_that_is_no_setting_is_warned_of_with_the_name_that_was_meant():
+    done = check(NEXGENT_HEALING_SECONDS="5", NEXGENT_MAX_SOCKET="5", NEXGENT_SOMETHING="5")
+    assert done.returncode == 0
+    lines = [line.strip() for line in done.stderr.splitlines() if "W001" in line or "HINT" in line]
+    assert lines == [
+        "?: (nexgent.W001) NEXGENT_HEALING_SECONDS is not a setting and has no effect.",
+        "HINT: It is called NEXGENT_RECONCILE_SECONDS now.",
+        "?: (nexgent.W001) NEXGENT_MAX_SOCKET is not a setting and has no effect.",
+        "HINT: Did you mean NEXGENT_MAX_SOCKETS?",
+        "?: (nexgent.W001) NEXGENT_SOMETHING is not a setting and has no effect.",
+        "HINT: docs/settings.md lists all settings.",
+    ]
+
+
+@pytest.mark.parametrize(("text", "value"), [("on", True), (" TRUE ", True), ("0", False), ("", False)])
+def test_flag_is_read(text: str, value: bool):
+    env = Environment({"X": text})
+    assert (env.flag("X", default=not value), env.errors) == (value, [])
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "inf", "nan", "", "1,5"])
+def test_number_out_of_range_counts_as_its_default_and_is_an_error(text: str):
+    env = Environment({"X": text})
+    assert env.number("X", 2.5) == 2.5
+    assert env.errors == [f"X must be a number above 0; it is {text!r}."]
+
+
+def test_number_with_a_minimum_may_be_the_minimum():
+    env = Environment({"X": "0"})
+    assert (env.number("X", 5, minimum=0), env.errors) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("https://App.example.org", "https://app.example.org"),
+        ("https://app.example.org:443", "https://app.example.org"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+        ("capacitor://localhost", "capacitor://localhost"),
+    ],
+)
+def test_origin_is_as_browsers_send_it(text: str, value: str):
+    assert origin(text) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["app.example.org", "*", "https://", "https://a.org/", "https://a.org/x", "https://user@a.org"]
+)
+def test_origin_that_no_browser_sends_is_refused(text: str):
+    with pytest.raises(ValueError, match="is not an origin"):
+        origin(text)
+
+
+def read(url: str) -> tuple[dict[str, Any], list[str]]:
+    env = Environment({"DATABASE_URL": url})
+    return database(env, data_dir=DATA), env.errors
+
+
+def test_database_url_gives_every_part_to_the_driver():
+    settings, errors = read("postgresql://us%40er:pass%2Fword@db.example.org:5433/na%20me?sslmode=require")
+    assert errors == []
+    assert {name: settings[name] for name in ("USER", "PASSWORD", "HOST", "PORT", "NAME")} == {
+        "USER": "us@er",
+        "PASSWORD": "pass/word",
+        "HOST": "db.example.org",
+        "PORT": 5433,
+        "NAME": "na me",
+    }
+    assert settings["OPTIONS"]["sslmode"] == "require"
+    assert settings["OPTIONS"]["pool"]["max_size"] == 12
+    assert settings["CONN_HEALTH_CHECKS"]
+
+
+def test_database_url_names_a_unix_socket():
+    assert read("postgresql:///nexgent?host=/run/postgresql")[0]["HOST"] == "/run/postgresql"
+
+
+@pytest.mark.parametrize(
+    ("url", "path"), [("", DATA / "nexgent.sqlite3"), ("sqlite:////a%20b/c", Path("/a b/c"))]
+)
+def test_database_in_a_file(url: str, path: Path):
+    settings, errors = read(url)
+    assert (settings["NAME"], settings["OPTIONS"]["transaction_mode"], errors) == (path, "IMMEDIATE", [])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "x",
+        "postgresql://host",
+        "postgresql://host:port/name",
+        "postgis://host/name",
+        "sqlite://",
+        "sqlite:///relative",
+    ],
+)
+def test_database_url_that_is_invalid_is_an_error_without_its_password(url: str):
+    assert read(url)[1] == [MUST_BE]
+
+
+def test_redis_urls_are_the_shards():
+    env = Environment({"REDIS_URL": "redis://a:6379/0, unix:///b"})
+    assert (redis_urls(env, data_dir=DATA), env.errors) == (["redis://a:6379/0", "unix:///b"], [])
+    assert redis_urls(Environment({}), data_dir=DATA) == ["unix:///data/valkey.sock"]
