@@ -109,7 +109,7 @@ def needs(load: Load, costs: UnitCosts) -> Needs:
     per_socket += CONNECTS_PER_SOCKET_HOUR / 3600 * costs.connect_ms / 1e3
     fixed = load.rounds_per_second * load.tokens * costs.token_us / 1e6
     if fixed >= BUSY:
-        raise ValueError("a process is busy with the tokens alone: split them over several broadcasts")
+        raise ValueError("the tokens alone saturate a process: split them over several broadcasts")
     each = math.floor((BUSY - fixed) / per_socket)
     processes = max(1, math.ceil(load.sockets / each))
     connects = load.sockets * CONNECTS_PER_SOCKET_HOUR / 3600
@@ -137,16 +137,16 @@ def text(costs: UnitCosts) -> str:
         "Unit costs of one process on uvicorn, from the tables above:",
         "",
         f"- a price message of ten tokens: {costs.message_us:.1f} µs, {costs.message_bytes:,.0f} bytes to the client",
-        f"- a token in a round, in each process: {costs.token_us:.2f} µs, {costs.token_bytes:.0f} bytes from Valkey",
+        f"- a token, per round and process: {costs.token_us:.2f} µs, {costs.token_bytes:.0f} bytes from Valkey",
         (
-            f"- a socket: {costs.socket_kb:.0f} kB, beside {costs.process_mb:.0f} MB for the process,"
-            f" and {costs.idle_us:.1f} µs in every second"
+            f"- a socket: {costs.socket_kb:.0f} kB, in addition to {costs.process_mb:.0f} MB for the process,"
+            f" and {costs.idle_us:.1f} µs per second"
         ),
         f"- a connect: {costs.connect_ms:.1f} ms, {costs.statements:.0f} statements",
         (
-            f"- assumed: {BUSY:.0%} of a core, {CONNECTS_PER_SOCKET_HOUR:g} connects a socket and hour, reconciled"
-            f" every {RECONCILE_SECONDS:g} s, {CONNECTIONS} database connections a process, all prices change every"
-            " round"
+            f"- assumed: {BUSY:.0%} of a core, {CONNECTS_PER_SOCKET_HOUR:g} connects per socket and hour,"
+            f" reconciliation every {RECONCILE_SECONDS:g} s, {CONNECTIONS} database connections per process,"
+            " all prices change in every round"
         ),
         "",
         (

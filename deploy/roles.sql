@@ -1,4 +1,4 @@
--- Two roles: one that owns the tables and migrates, one that the servers run as and that can change no table. Once, with a
+-- Two roles: one owns the tables and migrates; the servers run as the other, which cannot alter tables. Run once, as
 -- superuser: NEXGENT_OWNER_PASSWORD=… NEXGENT_APP_PASSWORD=… psql -f deploy/roles.sql (psql 14 or newer)
 \set ON_ERROR_STOP on
 \getenv owner_password NEXGENT_OWNER_PASSWORD
@@ -6,7 +6,7 @@
 
 CREATE ROLE nexgent_owner LOGIN PASSWORD :'owner_password';
 CREATE ROLE nexgent_app LOGIN PASSWORD :'app_password';
--- An operator's mistake must not hold up every writer: a migration that waits for a lock gives up, and is run again.
+-- A migration that waits for a lock blocks every writer behind it: let it give up, to be run again.
 ALTER ROLE nexgent_owner SET lock_timeout = '5s';
 ALTER ROLE nexgent_app SET idle_in_transaction_session_timeout = '60s';
 
@@ -17,7 +17,7 @@ GRANT CONNECT ON DATABASE nexgent TO nexgent_app;
 ALTER SCHEMA public OWNER TO nexgent_owner;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO nexgent_app;
--- Of tables that migrations have yet to make, too.
+-- Also for tables that future migrations create.
 ALTER DEFAULT PRIVILEGES FOR ROLE nexgent_owner IN SCHEMA public
     GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO nexgent_app;
 ALTER DEFAULT PRIVILEGES FOR ROLE nexgent_owner IN SCHEMA public

@@ -15,8 +15,8 @@ TOKENS = 200
 COUNTED = 50
 """Clients of the small storm in which statements are counted: PostgreSQL's log would slow the large one."""
 MOST_STATEMENTS = 3
-HEALING_ASIDE = 1.1
-"""MGETs a connect: reconciliation may ask once or twice meanwhile."""
+RECONCILER_MARGIN = 1.1
+"""MGETs per connect: the reconciler may read prices once or twice meanwhile."""
 
 
 def run(stage: Stage, options: Options) -> Report:
@@ -27,9 +27,9 @@ def run(stage: Stage, options: Options) -> Report:
             "server",
             "succeeded",
             "seconds to the last initial_data",
-            "CPU ms a connect",
-            "SQL statements a connect",
-            "MGETs a connect",
+            "CPU ms per connect",
+            "SQL statements per connect",
+            "MGETs per connect",
         ],
     )
     sockets = options.sockets or (200 if options.quick else SOCKETS)
@@ -107,7 +107,7 @@ def _verdicts(
         verdicts.append(Verdict(f"{title}: all connect", figures, succeeded[name] == sockets))
         statements, mgets = counts[name]
         verdicts.append(
-            at_most(f"{title}: at most {MOST_STATEMENTS} statements a connect", statements, MOST_STATEMENTS)
+            at_most(f"{title}: at most {MOST_STATEMENTS} statements per connect", statements, MOST_STATEMENTS)
         )
-        verdicts.append(at_most(f"{title}: prices are read in one MGET", mgets, HEALING_ASIDE))
+        verdicts.append(at_most(f"{title}: prices are read in one MGET", mgets, RECONCILER_MARGIN))
     return verdicts

@@ -25,7 +25,7 @@ def run(stage: Stage, options: Options) -> Report:
             "server",
             "p50, ms",
             "p99, ms",
-            "events a second, one writer",
+            "events per second, one writer",
             "connections for 1,000 writes",
         ],
     )

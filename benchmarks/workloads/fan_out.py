@@ -21,9 +21,9 @@ def run(stage: Stage, options: Options) -> Report:
         columns=[
             "server",
             "CPU µs per delivered message",
-            "bytes a message",
-            "rounds a second",
-            "in parts or twice",
+            "bytes per message",
+            "rounds per second",
+            "partial or repeated",
         ],
     )
     sockets = options.sockets or SOCKETS

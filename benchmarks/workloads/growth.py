@@ -54,9 +54,9 @@ def run(stage: Stage, options: Options) -> Report:
             "sockets",
             "tokens",
             "CPU µs per delivered message",
-            "of it for the sockets themselves",
-            "Valkey: CPU ms a round",
-            "kB out a round",
+            "of which idle cost",
+            "Valkey: CPU ms per round",
+            "kB sent per round",
         ],
     )
     # On daphne, too, where it is asked for: each takes five minutes, nearly all of it for connecting.
@@ -155,7 +155,7 @@ def _add(
         report.figures[f"{name} valkey ms at {cell.sockets} sockets {cell.tokens} tokens"] = cpu.median
         report.figures[f"{name} valkey kB at {cell.sockets} sockets {cell.tokens} tokens"] = kilobytes.median
     present = [cell for cell in cells if str(cell) in spreads]
-    bar = f"on {server} a batch, its socket's own cost aside, costs at most 1.3 × as much anywhere as in the first row"
+    bar = f"on {server} a batch, without its socket's idle cost, costs at most 1.3 × the first row's in every row"
     if len(present) < 2:
         report.verdicts.append(Verdict(bar, "a row is missing", None))
         return
@@ -169,7 +169,7 @@ def _add(
         few, many = same_tokens[0], same_tokens[-1]
         report.verdicts.append(
             at_most(
-                f"on {server} Valkey's work a round does not grow with agents: what it sends, within 10 %",
+                f"on {server} what Valkey sends per round does not grow with agents, within 10 %",
                 valkey[many] / valkey[few],
                 1.1,
                 figures=f"{valkey[few]:.0f} kB at {few.sockets:,} sockets, {valkey[many]:.0f} kB at {many.sockets:,}",

@@ -30,9 +30,9 @@ def run(stage: Stage, options: Options) -> Report:
         title="Memory of an idle socket",
         columns=[
             "server",
-            f"kB a socket, {steps[0]:,} to {steps[-1]:,} (least and most of a step)",
-            "MB with the first",
-            "CPU µs a second of a socket",
+            f"kB per socket, {steps[0]:,} to {steps[-1]:,} (range over the steps)",
+            "MB with one socket",
+            "CPU µs per second and socket",
         ],
     )
     slopes: dict[str, Spread] = {}
