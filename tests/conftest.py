@@ -73,7 +73,7 @@ def quote(token: str, price: str, price_usd: str | None = None) -> Quote:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None) -> None:
+def django_db_setup(running_postgresql: None, django_db_setup: None) -> None:
     """Empty the tables between two tests by DELETE.
 
     Django's TRUNCATE locks them all against readers, and the server processes read: a query of the reconciler that
@@ -89,7 +89,7 @@ def _delete_all(style: object, tables: Iterable[str], **options: object) -> list
 
 
 @pytest.fixture(autouse=True)
-def empty_cache() -> None:
+def empty_cache(running_valkey: None) -> None:
     """Every test starts without prices and without anyone connected."""
     valkey.client().flushdb()
 

@@ -257,7 +257,8 @@ async def test_reconciliation_ends_the_socket_of_whoever_may_not_watch_any_more(
 
 def _raw_delete(agent: Agent) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM positions_agent WHERE id = %s", [agent.pk])
+        key = Agent._meta.pk.get_db_prep_value(agent.pk, connection)  # SQLite keeps it as text
+        cursor.execute("DELETE FROM positions_agent WHERE id = %s", [key])
 
 
 async def test_reconciliation_brings_prices_that_nobody_sent(reconciliation_server, alice, agent, position):

@@ -39,6 +39,7 @@ class RawClient:
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._bytes = b""
+        self._sending: set[asyncio.Future[None]] = set()
 
     @classmethod
     async def connect(cls, server: Server, token: str, agent: Any, **query: object) -> Self:
@@ -89,7 +90,7 @@ class RawClient:
             await self._read()
 
     async def message(self) -> dict[str, Any]:
-        """Return the next message; pings of the server's own are passed over."""
+        """Return the next message, skipping the server's own pings."""
         while True:
             frame = await self.frame()
             assert frame.opcode in {TEXT, PING}, frame
@@ -118,10 +119,10 @@ class RawClient:
         except Gone:
             return messages, close
         finally:
-            self._socket.close()
+            await self._close()
 
     async def send(self, opcode: int, payload: bytes = b"") -> None:
-        """Send a frame, whole, masked with zeros."""
+        """Send a frame, whole, masked with zeros. Raises ConnectionError where the server does not take all of it."""
         size = len(payload)
         if size < 126:
             head = struct.pack("!BB", 0x80 | opcode, 0x80 | size)
@@ -129,8 +130,20 @@ class RawClient:
             head = struct.pack("!BBH", 0x80 | opcode, 0x80 | 126, size)
         else:
             head = struct.pack("!BBQ", 0x80 | opcode, 0x80 | 127, size)
-        await asyncio.get_running_loop().sock_sendall(self._socket, head + bytes(4) + payload)
+        data = head + bytes(4) + payload
+        sending = asyncio.ensure_future(asyncio.get_running_loop().sock_sendall(self._socket, data))
+        self._sending.add(sending)
+        sending.add_done_callback(self._sending.discard)
+        await asyncio.wait_for(sending, PATIENCE_SECONDS)
+
+    async def _close(self) -> None:
+        """Close the connection, also under a `send` that is still at it: closing alone would never wake it."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        if self._sending:
+            await asyncio.wait(self._sending)
+        self._socket.close()
 
     def abandon(self) -> None:
-        """Close the connection without a word."""
+        """Close the connection without a close frame."""
         self._socket.close()

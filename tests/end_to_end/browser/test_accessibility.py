@@ -19,8 +19,6 @@ from tests.end_to_end.browser.test_appearance import DESK, PHONE
 from tests.end_to_end.browser.windows import Window
 from tests.live import PATIENCE_SECONDS
 
-pytestmark = pytest.mark.browser
-
 AXE = "axe-core@4.14.1"
 # `color-contrast` of svg and of what the table's rows hide is not looked at by axe; test_appearance.py measures text.
 RUN = """() => axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) =>

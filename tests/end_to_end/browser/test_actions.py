@@ -14,8 +14,6 @@ from positions.models import Position
 from tests.end_to_end.browser.conftest import Backstage
 from tests.end_to_end.browser.windows import Window
 
-pytestmark = pytest.mark.browser
-
 
 @pytest.fixture
 def shown(window: Window, bonk: Position, feed: Backstage) -> Window:

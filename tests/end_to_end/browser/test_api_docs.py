@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import expect
 
@@ -14,8 +13,6 @@ from positions.api.schema import openapi
 from positions.models import Agent
 from tests.end_to_end.browser.windows import Window
 from tests.live import Server, access_token
-
-pytestmark = pytest.mark.browser
 
 
 def test_docs_page_shows_every_operation_and_loads_nothing_from_elsewhere(window: Window) -> None:

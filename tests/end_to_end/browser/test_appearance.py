@@ -14,8 +14,6 @@ from positions.models import Position
 from tests.end_to_end.browser.conftest import SCREENSHOTS, Backstage
 from tests.end_to_end.browser.windows import Window
 
-pytestmark = pytest.mark.browser
-
 DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
 TABLET: dict[str, Any] = {"viewport": {"width": 820, "height": 1100}}
 PHONE: dict[str, Any] = {

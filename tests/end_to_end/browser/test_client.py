@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-import pytest
-
 from positions import services
 from positions.models import Position
 from tests.end_to_end.browser.conftest import Backstage
 from tests.end_to_end.browser.windows import Window
 from tests.live import access_token
-
-pytestmark = pytest.mark.browser
 
 START = """async ([token, agentId]) => {
     const { Nexgent } = await import("/static/realtime/nexgent.js");

@@ -16,8 +16,6 @@ from tests.end_to_end.browser.conftest import Backstage, buy
 from tests.end_to_end.browser.windows import Window
 from tests.live import ROOT
 
-pytestmark = pytest.mark.browser
-
 VECTORS = json.loads((ROOT / "tests" / "accounting_vectors.json").read_text())
 
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-import pytest
 from playwright.sync_api import expect
 
 from positions import services
 from positions.models import Agent, Position, Wallet
 from tests.end_to_end.browser.conftest import Backstage, buy
 from tests.end_to_end.browser.windows import Window
-
-pytestmark = pytest.mark.browser
 
 
 def test_write_changes_the_row(window: Window, bonk: Position) -> None:

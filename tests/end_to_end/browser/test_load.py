@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import islice
 
-import pytest
 from playwright.sync_api import expect
 
 from positions.models import Wallet
@@ -12,8 +11,6 @@ from realtime.publish.broadcast import broadcast_prices
 from tests.end_to_end.browser.conftest import Backstage
 from tests.end_to_end.browser.portfolios import MANY, many_positions, rounds
 from tests.end_to_end.browser.windows import Window
-
-pytestmark = pytest.mark.browser
 
 ROUNDS = 30
 # Rows in 800 pixels of window and the margin around it, and the few unseen ones that a frame may write.

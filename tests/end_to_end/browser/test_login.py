@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import expect
 
 from positions.models import Agent, Position
 from tests.end_to_end.browser.windows import Window
-
-pytestmark = pytest.mark.browser
 
 
 def test_log_in_with_a_wrong_password_says_so_and_stays(window: Window, alice: User) -> None:

@@ -17,8 +17,6 @@ from tests.end_to_end.browser.conftest import Backstage, buy
 from tests.end_to_end.browser.windows import Window
 from tests.live import Server
 
-pytestmark = pytest.mark.browser
-
 Deliver = Callable[[WebSocketRoute, str], None]
 
 

@@ -7,15 +7,12 @@ import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import pytest
 from playwright.sync_api import expect
 
 from positions.models import Position
 from tests.end_to_end.browser.conftest import SCREENSHOTS
 from tests.end_to_end.browser.windows import Window
 from tests.live import Server
-
-pytestmark = pytest.mark.browser
 
 WORKER_IS_READY = "navigator.serviceWorker.ready.then((registration) => registration.active !== null)"
 

@@ -17,8 +17,6 @@ from positions.prices.quotes import Quote
 from tests.end_to_end.browser.conftest import Backstage, buy
 from tests.end_to_end.browser.windows import Window
 
-pytestmark = pytest.mark.browser
-
 
 @pytest.fixture
 def three(wallet: Wallet, bonk: Position, feed: Backstage) -> list[Position]:

@@ -5,13 +5,9 @@ from __future__ import annotations
 import urllib.request
 from collections.abc import Callable
 
-import pytest
-
 from positions.models import Position
 from tests.end_to_end.browser.windows import Window
 from tests.live import PATIENCE_SECONDS, Server
-
-pytestmark = pytest.mark.browser
 
 
 def test_page_works_from_collected_files(

@@ -16,8 +16,6 @@ from tests.end_to_end.browser.conftest import Backstage
 from tests.end_to_end.browser.windows import Window
 from tests.live import Server
 
-pytestmark = pytest.mark.browser
-
 
 def test_second_window_takes_over_and_the_first_stays_away(
     open_window: Callable[..., Window], bonk: Position, feed: Backstage

@@ -23,6 +23,8 @@ from positions.prices.quotes import Quote
 from positions.services import open_position
 from tests.conftest import BONK, JUP
 
+UNKNOWN_ID = "0f7a4c1e-5d26-4b8e-9c3a-6f1d2e8b7a90"
+"""Of nothing. Not random: the workers of pytest-xdist must find the same tests."""
 AS_OF = datetime(2026, 1, 31, 12, 0, 0, 250_000, tzinfo=UTC)
 
 

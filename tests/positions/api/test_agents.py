@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
-
 import pytest
 
 from positions.books.snapshots import timestamp
 from positions.models import Agent, Position, PositionEvent
 from positions.services import close_position
-from tests.positions.api.conftest import Api
+from tests.positions.api.conftest import UNKNOWN_ID, Api
 
 NOT_FOUND = (404, {"detail": "Not found."})
 
@@ -119,7 +117,7 @@ def test_agent_is_not_found_by_a_stranger(bobs: Api, position: Position, agent: 
     assert agent.name == "alpha"
 
 
-@pytest.mark.parametrize("key", [str(uuid4()), "1", "%00", "é", "x" * 500])
+@pytest.mark.parametrize("key", [UNKNOWN_ID, "1", "%00", "é", "x" * 500])
 def test_agent_that_is_unknown_is_not_found(alices: Api, key: str):
     assert alices.get(f"agents/{key}/").refusal == NOT_FOUND
 

@@ -17,7 +17,7 @@ from positions.prices.cache import get_prices
 from positions.prices.quotes import Quote
 from positions.services import close_position, open_position
 from tests.conftest import BONK, JUP, WIF
-from tests.positions.api.conftest import AS_OF, Api
+from tests.positions.api.conftest import AS_OF, UNKNOWN_ID, Api
 
 NOT_FOUND = (404, {"detail": "Not found."})
 
@@ -222,7 +222,7 @@ def test_positions_are_not_found_by_a_stranger(bobs: Api, three: list[Position])
     assert symbols(bobs, "status=all") == []
 
 
-@pytest.mark.parametrize("key", [str(uuid4()), "1", "%00", "é"])
+@pytest.mark.parametrize("key", [UNKNOWN_ID, "1", "%00", "é"])
 def test_position_that_is_unknown_is_not_found(alices: Api, key: str):
     assert alices.get(f"positions/{key}/").refusal == NOT_FOUND
 

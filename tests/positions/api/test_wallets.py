@@ -9,7 +9,7 @@ import pytest
 from positions.books.snapshots import timestamp
 from positions.models import Agent, Position, Wallet
 from positions.services import close_position
-from tests.positions.api.conftest import Api
+from tests.positions.api.conftest import UNKNOWN_ID, Api
 
 NOT_FOUND = (404, {"detail": "Not found."})
 ADDRESS = "New1111111111111111111111111111111111111111"
@@ -35,7 +35,7 @@ def test_wallet_without_a_kind_is_a_simulation(alices: Api, agent: Agent):
     assert made.data["kind"] == "simulation"
 
 
-@pytest.mark.parametrize("key", ["nothing", 5, None, str(uuid4())])
+@pytest.mark.parametrize("key", ["nothing", 5, None, UNKNOWN_ID])
 def test_wallet_of_no_agent_is_refused(alices: Api, key: object):
     answer = alices.post("wallets/", {"address": ADDRESS, "agentId": key})
     assert answer.status == 400

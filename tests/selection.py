@@ -1,0 +1,54 @@
+"""Which tests need what, decided in one place: the marks `fast`, `fault` and `browser`, and the order of the files.
+
+A pytest plugin (`-p tests.selection`).
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.servers import POSTGRESQL
+
+HERE = Path(__file__).parent
+FAULTS = HERE / "reliability"
+BROWSER = HERE / "end_to_end" / "browser"
+WHOLE_STACK = (HERE / "end_to_end", HERE / "deployment", HERE / "test_benchmarks.py")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not POSTGRESQL:
+        leave_out_uvicorn(config, items)
+    for item in items:
+        if FAULTS in item.path.parents:
+            item.add_marker("fault")
+        elif BROWSER in item.path.parents:
+            item.add_marker("browser")
+        elif not starts_processes(item):
+            item.add_marker("fast")
+
+
+def leave_out_uvicorn(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep to what `make run` starts on SQLite, which is daphne."""
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        parameters = (
+            item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        )
+        (left_out if "uvicorn" in parameters.values() else kept).append(item)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept
+
+
+def starts_processes(item: pytest.Item) -> bool:
+    """Return whether a test may start a process beside PostgreSQL and Valkey, by what its module imports for that."""
+    from tests.live import Server  # not before pytest-django has set Django up
+
+    if any(item.path.is_relative_to(path) for path in WHOLE_STACK):
+        return True
+    module = vars(item.module) if isinstance(item, pytest.Function) else {}
+    return any(value is Server or value is subprocess for value in module.values())
