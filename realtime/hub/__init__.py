@@ -5,6 +5,7 @@
     price_fan_out      the way of a round of prices, from `latest_prices`
     outbox             one socket's outgoing stream: in order, within bounds
     disconnects        which exceptions say that a client is gone
+    guard              what happens to a stream when something that is done for it fails
     reconciler         what messages alone cannot keep true, looked at every few seconds
     ownership          one socket for each agent, over all processes
     presence           who is connected, over all processes

@@ -23,7 +23,7 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 
 from positions import valkey
-from realtime.hub import database
+from realtime.hub.guard import guarded
 from realtime.hub.latest_prices import LatestPrices
 from realtime.hub.outbox import Outbox, TokenIndex
 from realtime.hub.ownership import Ownership
@@ -149,7 +149,8 @@ class Hub:
         """
         agent_id = outbox.agent_id
         outbox.claim = await self.ownership.take(agent_id)
-        if outbox.closed:
+        if outbox.closed:  # meanwhile; its claim must not end the agent's socket elsewhere
+            self.spawn(self._leave_group(agent_id, outbox.claim))
             return
         older = self.sockets.get(agent_id)
         if older is not None and older is not outbox:
@@ -160,12 +161,19 @@ class Hub:
         self.sockets[agent_id] = outbox
         self._presence.add(agent_id)
         await asyncio.wait_for(self._channel_ready.wait(), LISTEN_SECONDS)
+        if not self.serves(outbox):  # it was closed meanwhile, and its group left
+            return
         await get_channel_layer().group_add(agent_group(agent_id), self._channel)
-        await self.ownership.confirm(agent_id, outbox.claim)
+        if self.serves(outbox):
+            await self.ownership.confirm(agent_id, outbox.claim)
+
+    def serves(self, outbox: Outbox) -> bool:
+        """Return whether this is the socket of its agent here."""
+        return self.sockets.get(outbox.agent_id) is outbox
 
     def leave(self, outbox: Outbox) -> None:
         """Forget a socket. One that was replaced takes nothing from the one that has its place now."""
-        if self.sockets.get(outbox.agent_id) is not outbox:
+        if not self.serves(outbox):
             return
         del self.sockets[outbox.agent_id]
         self._presence.remove(outbox.agent_id)
@@ -181,8 +189,9 @@ class Hub:
 
     def revoke(self, outbox: Outbox) -> None:
         """End a socket whose user may not watch its agent any more."""
-        outbox.write(messages.error(ErrorCode.ACCESS_REVOKED, "you may not watch this agent any more"))
-        outbox.close(CloseReason.ACCESS_REVOKED)
+        outbox.refuse(
+            CloseReason.ACCESS_REVOKED, ErrorCode.ACCESS_REVOKED, "access to this agent was revoked"
+        )
 
     # The channel layer
 
@@ -233,7 +242,7 @@ class Hub:
             elif kind == "position.event":
                 await self.events.receive(message)
             elif kind == "access.changed":
-                self.spawn(self._check_access(msgspec.convert(message, AccessMessage)))
+                self._access_changed(msgspec.convert(message, AccessMessage))
             elif kind == "socket.disconnect":
                 self._disconnect(msgspec.convert(message, DisconnectMessage))
             elif kind == "socket.claimed":
@@ -246,18 +255,25 @@ class Hub:
         if outbox is not None:
             outbox.close(CloseReason.TRY_LATER)
 
-    async def _check_access(self, message: AccessMessage) -> None:
-        """End the agent's socket if its user may not watch the agent any more."""
+    def _access_changed(self, message: AccessMessage) -> None:
         outbox = self.sockets.get(message.agent_id)
-        try:
-            if outbox is not None and not await may_watch(
-                outbox.user_id, UUID(message.agent_id), outbox.session_id
-            ):
-                self.revoke(outbox)
-        except database.Unavailable as error:
-            logger.warning(
-                "agent %s: access not checked, left to reconciliation: %s", message.agent_id, error
-            )
+        if outbox is not None:
+            self.spawn(guarded(outbox, self._check_access(outbox)))
+
+    async def _check_access(self, outbox: Outbox) -> None:
+        """End a socket if its user may not watch the agent any more.
+
+        An answer counts for what was asked: not for a socket that has moved to another agent since, whose start reads
+        its rights, nor for one that has a token of another session by now, for which it is asked again.
+        """
+        agent_id, claim = UUID(outbox.agent_id), outbox.claim
+        while self.serves(outbox) and outbox.claim == claim:
+            session_id = outbox.session_id
+            allowed = await may_watch(outbox.user_id, agent_id, session_id)
+            if outbox.session_id == session_id:
+                if not allowed and self.serves(outbox) and outbox.claim == claim:
+                    self.revoke(outbox)
+                return
 
     def _socket_claimed(self, message: ClaimMessage) -> None:
         self.ownership.heard(message)

@@ -18,7 +18,7 @@ from realtime.hub.disconnects import is_disconnect
 from realtime.hub.eager import send_eagerly
 from realtime.monitoring.metrics import counts
 from realtime.protocol import messages
-from realtime.protocol.messages import Close, CloseReason
+from realtime.protocol.messages import Close, CloseReason, ErrorCode
 
 logger = logging.getLogger(__name__)
 
@@ -273,6 +273,11 @@ class Outbox:
     def _transmit(self, text: str) -> None:
         if self._writing or not self._write_now(text):
             self._put({"type": "websocket.send", "text": text})
+
+    def refuse(self, reason: CloseReason, code: ErrorCode, message: str) -> None:
+        """Say what is wrong, announce the close, close."""
+        self.write(messages.error(code, message))
+        self.close(reason)
 
     def close(self, reason: CloseReason) -> None:
         """Announce the end and close, after what waits already. Later calls of any kind do nothing.

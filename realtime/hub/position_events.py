@@ -40,8 +40,8 @@ class PositionEvents:
         self._prices = prices
         self._fan_out = fan_out
         self._spawn = spawn
-        self._behind: set[Outbox] = set()
-        """Those that are being healed."""
+        self._behind: set[tuple[Outbox, str]] = set()
+        """Those that are being caught up, and with which agent: a stream may move meanwhile."""
 
     async def receive(self, message: Mapping[str, Any]) -> None:
         """Take in a `position.event`: send it in its turn to the agent's socket, if that is here."""
@@ -79,14 +79,18 @@ class PositionEvents:
 
     def catch_up(self, outbox: Outbox, upto: int = 0) -> None:
         """Read what is missing between the last event sent and those that have come, or number `upto`, and send it."""
-        if outbox not in self._behind:
-            self._behind.add(outbox)
-            self._spawn(self._catch_up(outbox, upto))
+        if (outbox, outbox.agent_id) not in self._behind:
+            self._behind.add((outbox, outbox.agent_id))
+            self._spawn(self._catch_up(outbox, outbox.agent_id, upto))
 
-    async def _catch_up(self, outbox: Outbox, upto: int) -> None:
-        agent_id = outbox.agent_id
+    async def _catch_up(self, outbox: Outbox, agent_id: str, upto: int) -> None:
         try:
-            while not outbox.closed and outbox.seq is not None and (outbox.has_gap or outbox.seq < upto):
+            while (
+                not outbox.closed
+                and outbox.agent_id == agent_id
+                and outbox.seq is not None
+                and (outbox.has_gap or outbox.seq < upto)
+            ):
                 after = outbox.seq
                 events = await missed_events(agent_id, after=after)
                 if outbox.agent_id != agent_id or not events:
@@ -101,4 +105,4 @@ class PositionEvents:
         except database.Unavailable as error:
             logger.warning("agent %s: missed events not read, and asked for again: %s", agent_id, error)
         finally:
-            self._behind.discard(outbox)
+            self._behind.discard((outbox, agent_id))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Exists, F, FilteredRelation, Q
+from django.db.models import Exists, F, FilteredRelation, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
 from positions.accounts.sessions import ended
@@ -43,10 +43,14 @@ class Standing(NamedTuple):
 @in_database_thread
 def may_watch(user_id: Any, agent_id: UUID, session_id: UUID | None = None) -> bool:
     """Return whether the user owns the agent, is active, and has not logged out of the session."""
+    return _watchable(agent_id, user_id, session_id).exists()
+
+
+def _watchable(agent_id: UUID | str, user_id: Any, session_id: UUID | None) -> QuerySet[Agent]:
     agents = Agent.objects.filter(pk=agent_id, owner_id=user_id, owner__is_active=True)
     if session_id is not None:
         agents = agents.filter(~Exists(EndedSession.objects.filter(pk=session_id)))
-    return agents.exists()
+    return agents
 
 
 @in_database_thread
@@ -56,15 +60,15 @@ def ended_sessions(session_ids: Sequence[UUID]) -> set[UUID]:
 
 
 @in_database_thread
-def holdings(agent_id: str, user_id: Any) -> Holdings | None:
-    """Return the agent's open positions and event number, of one moment; None where the user may not watch it.
+def holdings(agent_id: str, user_id: Any, session_id: UUID | None = None) -> Holdings | None:
+    """Return the agent's open positions and event number, of one moment; None where `may_watch` says no.
 
     One statement, an outer join: it sees one state of the database at every isolation level, where two statements
     could have a commit between them.
     """
     columns = [F(f"held__{column}") for column in _COLUMNS]
     rows = list(
-        Agent.objects.filter(pk=agent_id, owner_id=user_id, owner__is_active=True)
+        _watchable(agent_id, user_id, session_id)
         .annotate(held=FilteredRelation("positions", condition=Q(positions__status=Position.Status.OPEN)))
         .order_by("held__created_at", "held__id")
         .values_list("event_seq", *columns)

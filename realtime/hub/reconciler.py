@@ -74,10 +74,11 @@ class Reconciler:
 
     async def events_and_access(self) -> None:
         """One query: how far each agent's events go, and who may watch it."""
-        known = await standings(list(self._sockets))
-        for agent_id, outbox in list(self._sockets.items()):
-            if agent_id not in known:
-                continue  # came while we asked
+        asked = [(agent_id, outbox, outbox.claim) for agent_id, outbox in self._sockets.items()]
+        known = await standings([agent_id for agent_id, _, _ in asked])
+        for agent_id, outbox, claim in asked:
+            if self._sockets.get(agent_id) is not outbox or outbox.claim != claim:
+                continue  # it left while the database was asked; whoever came instead has read this since
             standing = known[agent_id]
             if standing is None or standing.watcher_id != outbox.user_id:
                 self._revoke(outbox)

@@ -225,6 +225,11 @@ def error(code: ErrorCode, message: str) -> str:
     return encode(Error(ErrorData(code.value, message)))
 
 
+def too_big(limit_bytes: int) -> str:
+    """Return what a client is told whose message is too long."""
+    return f"a message may have at most {limit_bytes} bytes"
+
+
 def price_batch(fragments: Iterable[str], at: str) -> str:
     """Return a `price_update_batch` made of encoded fragments, of the moment `at`."""
     return f'{{"type":"price_update_batch","data":{{"updates":[{",".join(fragments)}],"timestamp":"{at}"}}}}'

@@ -35,7 +35,7 @@ class GoodbyeProtocol(ServerProtocol):
         if code == close.code and self.state.name == "OPEN":
             reason = close.reason
             bounds = settings.REALTIME
-            message = f"a message may have {bounds['MAX_MESSAGE_BYTES']} bytes at most"
+            message = messages.too_big(bounds["MAX_MESSAGE_BYTES"])
             self.send_text(messages.error(ErrorCode.TOO_BIG, message).encode())
             text = messages.closing(close, retry_after_seconds=bounds["RETRY_AFTER_SECONDS"])
             self.send_text(text.encode())

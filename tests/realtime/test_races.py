@@ -126,7 +126,7 @@ async def test_claim_counter_that_went_back_does_not_lock_the_newest_out(server,
 
 
 @pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
-async def test_connect_while_the_database_is_away_is_told_to_try_later(kind, tmp_path):
+async def test_connect_while_the_database_is_unavailable_is_told_to_try_later(kind, tmp_path):
     token = AccessToken()
     token["user_id"] = "1"
     nowhere = "postgresql://nobody@127.0.0.1:9/nothing"
@@ -136,7 +136,7 @@ async def test_connect_while_the_database_is_away_is_told_to_try_later(kind, tmp
             code, reason, messages = await socket.closed()
         assert "Traceback" not in server.log.read_text()
     assert (code, reason) == (1013, "Try again later")
-    assert messages[0]["data"]["message"] == "positions cannot be read right now"
+    assert messages[0]["data"]["message"] == "positions are unavailable right now"
 
 
 async def test_origin_that_is_no_address_is_refused(server, alice, agent):

@@ -200,7 +200,7 @@ async def test_refresh_with_a_token_that_does_not_hold_is_refused_and_the_socket
         await socket.send(type="refresh", token=token)
         assert (await socket.expect("error"))["data"] == {
             "code": "token_refused",
-            "message": "the token is malformed, expired, no access token, or not this user's",
+            "message": "the token is malformed, expired, not an access token, or belongs to another user",
         }
         await socket.send(type="ping")
         await socket.expect("pong")

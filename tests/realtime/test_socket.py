@@ -133,7 +133,7 @@ async def test_connect_to_an_agent_that_is_not_yours_gets_one_answer_for_all(
     assert (code, reason) == (1008, "Agent not found")
     assert messages[0] == {
         "type": "error",
-        "data": {"code": "agent_not_found", "message": "no such agent among yours"},
+        "data": {"code": "agent_not_found", "message": "agent not found"},
     }
     assert messages[1]["data"]["reconnect"] is False
 
@@ -397,8 +397,8 @@ async def test_unknown_layer_messages_harm_nobody(server, alice, agent, position
             "invalid_message",
             "lastSeq must be a whole number of 0 or more",
         ),
-        ('{"type": "subscribe", "agentId": "x"}', "agent_not_found", "no such agent among yours"),
-        (b"\x00\x01", "binary_frame", "messages are text frames"),
+        ('{"type": "subscribe", "agentId": "x"}', "agent_not_found", "agent not found"),
+        (b"\x00\x01", "binary_frame", "messages must be text frames"),
     ],
 )
 async def test_malformed_message_gets_an_error_and_the_socket_lives(
@@ -465,7 +465,7 @@ async def test_message_over_the_size_limit_closes_with_1009(server, alice, agent
     assert (code, reason) == (1009, "Message too big")
     assert messages[0]["data"] == {
         "code": "message_too_big",
-        "message": "a message may have 16384 bytes at most",
+        "message": "a message may have at most 16384 bytes",
     }
     assert messages[1]["data"]["reconnect"] is True
 

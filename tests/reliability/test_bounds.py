@@ -34,7 +34,7 @@ async def test_message_over_the_limit_is_refused_with_1009_however_long(server, 
     assert messages[-2:] == [
         {
             "type": "error",
-            "data": {"code": "message_too_big", "message": "a message may have 16384 bytes at most"},
+            "data": {"code": "message_too_big", "message": "a message may have at most 16384 bytes"},
         },
         {
             "type": "closing",

@@ -1,0 +1,44 @@
+"""What happens to a stream when something that is done for it fails: one guard for every way into it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable
+
+from realtime.hub import database
+from realtime.hub.outbox import Outbox
+from realtime.protocol.messages import CloseReason, ErrorCode
+
+logger = logging.getLogger(__name__)
+
+DATABASE_UNAVAILABLE = "positions are unavailable right now"
+
+
+class Refused(Exception):
+    """The stream cannot start, or go on: the reason for its close, and what the client is told."""
+
+    def __init__(self, reason: CloseReason, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.code = code
+        self.message = message
+
+
+async def guarded(outbox: Outbox, work: Awaitable[None]) -> None:
+    """Await what is done for a stream; close the stream if that fails.
+
+    A refusal closes with its own reason, an unavailable database with 1013, and everything else, which is logged with
+    a traceback, with 1011. Safe to cancel.
+    """
+    try:
+        await work
+    except Refused as refused:
+        outbox.refuse(refused.reason, refused.code, refused.message)
+    except database.Unavailable as error:
+        logger.warning("agent %s: the database is unavailable: %s", outbox.agent_id, error)
+        outbox.refuse(CloseReason.TRY_LATER, ErrorCode.TRY_LATER, DATABASE_UNAVAILABLE)
+    except Exception:
+        logger.exception("agent %s: a socket failed", outbox.agent_id)
+        outbox.refuse(
+            CloseReason.INTERNAL_ERROR, ErrorCode.INTERNAL_ERROR, "something went wrong on the server"
+        )
