@@ -96,6 +96,7 @@ class Outbox:
         on_gap: Callable[[Outbox], None],
         on_lost: Callable[[Outbox], None],
         on_close: Callable[[Outbox], None],
+        on_new_token: Callable[[Outbox, Sequence[str]], None],
     ) -> None:
         self.user_id = user_id
         self.session_id: UUID | None = None
@@ -118,6 +119,7 @@ class Outbox:
         self._on_gap = on_gap
         self._on_lost = on_lost
         self._on_close = on_close
+        self._on_new_token = on_new_token
         self._queue: list[
             dict[str, Any]
         ] = []  # not a deque: an empty one takes 0.6 kB, and nearly all are empty
@@ -187,10 +189,8 @@ class Outbox:
             if seq == self.seq + 1:
                 self.seq = seq
                 self.write(event.text)
-                if event.token is None:
-                    self._release(event.position_id)
-                else:
-                    self._hold([(event.token, event.position_id)])
+                if event.token != self._held.get(event.position_id):
+                    self._exchange(event.position_id, event.token)
 
     # Prices
 
@@ -248,6 +248,15 @@ class Outbox:
             self._held[position_id] = token = sys.intern(token)
             self._index.add(token, self)
         self._tokens = self._pick = None
+
+    def _exchange(self, position_id: str, token: str | None) -> None:
+        """Let the position hold another token than before, or none; a token new to this stream has its price sent."""
+        self._release(position_id)
+        if token is not None:
+            is_new = token not in self._held_tokens()
+            self._hold([(token, position_id)])
+            if is_new:
+                self._on_new_token(self, [token])
 
     def _release(self, position_id: str) -> None:
         """Forget a position. Its token stays while another one, in another wallet, holds it, too."""

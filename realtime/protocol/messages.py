@@ -122,7 +122,7 @@ class PriceUpdateBatchData(Struct, rename="camel"):
 
 
 class PriceUpdateBatch(Struct, tag_field="type", tag="price_update_batch"):
-    """New prices of tokens that the agent holds."""
+    """New prices of tokens that the agent holds, and the price of a token that the event before it brought."""
 
     data: PriceUpdateBatchData  # written by `price_batch`, from fragments, never through this type
 

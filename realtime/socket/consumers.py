@@ -165,6 +165,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             on_gap=self.hub.events.catch_up,
             on_lost=self._lost,
             on_close=self._leave,
+            on_new_token=self.hub.fan_out.send_newest,
         )
         outbox.session_id = self.scope["session_id"]
         return outbox

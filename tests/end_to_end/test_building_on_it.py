@@ -18,7 +18,7 @@ from django.contrib.auth.models import User
 from positions import services, valkey
 from positions.models import Agent, Position, PositionEvent, Wallet
 from realtime.publish.broadcast import flush
-from tests.conftest import BONK
+from tests.conftest import BONK, fresh_token
 from tests.documents import Program, blocks
 from tests.live import PATIENCE_SECONDS, ROOT, Server, database_url, watching
 from tests.realtime.conftest import closed_connections  # noqa: F401  for every test here
@@ -92,10 +92,11 @@ def test_page_has_the_whole_app():
 async def test_command_of_the_app_writes_and_sockets_hear_of_it(
     desk: Desk, daphne_server: Server, alice: User, agent: Agent, wallet: Wallet
 ):
+    token = fresh_token()
     async with watching(daphne_server, alice, agent) as socket:
-        assert await desk.run("buy", wallet.pk, BONK, "BONK", "1000", "2") == "BONK: 1000 at 0.002 SOL\n"
+        assert await desk.run("buy", wallet.pk, token, "BONK", "1000", "2") == "BONK: 1000 at 0.002 SOL\n"
         created = (await socket.expect("position_update"))["data"]
-        assert await desk.run("buy", wallet.pk, BONK, "BONK", "1000", "4") == "BONK: 2000 at 0.003 SOL\n"
+        assert await desk.run("buy", wallet.pk, token, "BONK", "1000", "4") == "BONK: 2000 at 0.003 SOL\n"
         updated = (await socket.expect("position_update"))["data"]
     assert [created["eventType"], updated["eventType"]] == ["position_created", "position_updated"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from autobahn.exception import Disconnected
@@ -62,6 +62,7 @@ def stream(
     index: TokenIndex | None = None,
     gaps=None,
     on_close: Callable[[Outbox], None] = lambda outbox: None,
+    on_new_token: Callable[[Outbox, Sequence[str]], None] = lambda outbox, tokens: None,
 ) -> Outbox:
     return Outbox(
         connection.send,
@@ -74,6 +75,7 @@ def stream(
         on_gap=(gaps if gaps is not None else []).append,
         on_lost=lambda outbox: None,
         on_close=on_close,
+        on_new_token=on_new_token,
     )
 
 
@@ -139,6 +141,47 @@ async def test_prices_for_a_client_that_does_not_read_are_conflated_to_the_newes
     await settled()
     assert connection.texts[:2] == ["snapshot", "blocked"]
     assert [json.loads(text)["data"]["updates"] for text in connection.texts[2:]] == [[{"a": 99}, {"b": 1}]]
+
+
+def send_price(outbox: Outbox, tokens: Sequence[str]) -> None:
+    """Send a price that consists of the token's name."""
+    outbox.prices({token: f'"{token}"' for token in tokens}, "t")
+
+
+def updates(connection: Connection) -> list[object]:
+    """Return the text of each event, and the updates of each price batch."""
+    return [
+        text if text.startswith("event") else json.loads(text)["data"]["updates"] for text in connection.texts
+    ]
+
+
+async def test_token_new_to_the_stream_has_its_price_sent_after_its_event():
+    connection = Connection()
+    outbox = stream(connection, on_new_token=send_price)
+    outbox.start([], 0, [("A", "1")])
+    for seq, (token, position_id) in enumerate([("A", "2"), ("B", "3"), ("B", "3"), ("C", "3")], start=1):
+        outbox.event(event(seq, token, position_id))
+    assert updates(connection) == ["event 1", "event 2", ["B"], "event 3", "event 4", ["C"]]
+
+
+async def test_price_of_a_new_token_waits_with_its_event_for_a_client_that_does_not_read():
+    connection = Connection()
+    outbox = stream(connection, on_new_token=send_price)
+    outbox.start([], 0, [])
+    connection.reading.clear()
+    outbox.event(event(1, "A", "1"))
+    outbox.event(event(2, "B", "2"))
+    connection.reading.set()
+    await settled()
+    assert updates(connection) == ["event 1", "event 2", ["A", "B"]]
+
+
+async def test_position_whose_token_changes_is_no_longer_told_of_the_old_one():
+    connection, index = Connection(), TokenIndex()
+    outbox = stream(connection, index=index)
+    outbox.start([], 0, [("A", "1")])
+    outbox.event(event(1, "B", "1"))
+    assert (index.holders(["A"]), index.holders(["B"])) == (set(), {outbox})
 
 
 async def test_events_for_a_client_that_does_not_read_are_all_kept_in_order():

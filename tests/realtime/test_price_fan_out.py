@@ -44,6 +44,7 @@ class House:
                 on_gap=lambda outbox: None,
                 on_lost=lambda outbox: None,
                 on_close=lambda outbox: None,
+                on_new_token=self.fan_out.send_newest,
             )
             outbox.start([], 0, [(token, f"position in {token}") for token in held])
             self.outboxes.append(outbox)

@@ -17,7 +17,7 @@ from positions import services, valkey
 from positions.models import Agent, Position, PositionEvent
 from positions.prices.cache import put_prices
 from realtime.publish.broadcast import broadcast_prices
-from tests.conftest import BONK, quote
+from tests.conftest import BONK, fresh_token, quote
 from tests.live import PATIENCE_SECONDS, Server, access_token, client, refresh_token, watching
 
 in_thread = sync_to_async
@@ -81,11 +81,12 @@ async def test_resume_with_nothing_missed_goes_on(server, alice, agent, position
 
 async def test_resume_follows_positions_that_came_and_went(server, alice, agent, wallet, position):
     """What is told of prices afterwards is what is held now, not what was held in between."""
+    token = fresh_token()
 
     def trade() -> None:
         services.close_position(position_id=position.pk, proceeds_sol=Decimal(1))
         again = services.open_position(
-            wallet=wallet, token_address=BONK, token_symbol="BONK", tokens=Decimal(1), spent_sol=Decimal(1)
+            wallet=wallet, token_address=token, token_symbol="BONK", tokens=Decimal(1), spent_sol=Decimal(1)
         )
         services.close_position(position_id=again.pk, proceeds_sol=Decimal(1))
 
@@ -95,7 +96,7 @@ async def test_resume_follows_positions_that_came_and_went(server, alice, agent,
         await socket.expect("subscribed")
         kinds = [(await socket.expect("position_update"))["data"]["eventType"] for _ in range(3)]
         assert kinds == ["position_closed", "position_created", "position_closed"]
-        await broadcast_prices([quote(BONK, "0.75")])
+        await broadcast_prices([quote(BONK, "0.75"), quote(token, "0.75")])
         await socket.send(type="ping")
         await socket.expect("pong")
 

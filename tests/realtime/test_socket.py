@@ -163,7 +163,11 @@ async def test_position_changes_arrive_in_order_with_their_positions(server, ali
     async with watching(server, alice, agent) as socket:
         assert socket.initial == {"positions": [], "timestamp": socket.initial["timestamp"], "seq": 0}
         opened = await in_thread(services.open_position)(
-            wallet=wallet, token_address=BONK, token_symbol="BONK", tokens=Decimal(100), spent_sol=Decimal(1)
+            wallet=wallet,
+            token_address=fresh_token(),  # without a price, which would follow
+            token_symbol="BONK",
+            tokens=Decimal(100),
+            spent_sol=Decimal(1),
         )
         created = (await socket.expect("position_update"))["data"]
         await in_thread(services.buy_more)(position_id=opened.pk, tokens=Decimal(100), spent_sol=Decimal(3))
@@ -324,24 +328,25 @@ async def test_prices_of_a_token_bought_and_sold_while_connected_start_and_stop(
     server, alice, agent, wallet, position
 ):
     live = await in_thread(Wallet.objects.create)(agent=agent, address="L1ve", kind="live")
+    token = fresh_token()
     async with watching(server, alice, agent) as socket:
         bought = [
             await in_thread(services.open_position)(
-                wallet=each, token_address=WIF, token_symbol="WIF", tokens=Decimal(5), spent_sol=Decimal(1)
+                wallet=each, token_address=token, token_symbol="WIF", tokens=Decimal(5), spent_sol=Decimal(1)
             )
             for each in (wallet, live)
         ]
         for _ in bought:
             await socket.expect("position_update")
-        await broadcast_prices([quote(WIF, "0.1")])
+        await broadcast_prices([quote(token, "0.1")])
         await socket.expect("price_update_batch")
         await in_thread(services.close_position)(position_id=bought[0].pk, proceeds_sol=Decimal(1))
         await socket.expect("position_update")
-        await broadcast_prices([quote(WIF, "0.2")])
+        await broadcast_prices([quote(token, "0.2")])
         await socket.expect("price_update_batch")  # the other wallet holds it still
         await in_thread(services.close_position)(position_id=bought[1].pk, proceeds_sol=Decimal(1))
         await socket.expect("position_update")
-        await broadcast_prices([quote(WIF, "0.3")])
+        await broadcast_prices([quote(token, "0.3")])
         await broadcast_prices([quote(BONK, "0.4")])
         batch = await socket.expect("price_update_batch")
     assert [update["tokenAddress"] for update in batch["data"]["updates"]] == [BONK]
@@ -437,11 +442,12 @@ async def test_subscribe_to_another_own_agent_moves_the_socket(server, alice, ag
             position_id=position.pk, percentage=Decimal(-5)
         )  # not ours now
         await broadcast_prices([quote(BONK, "0.5")])
+        token = fresh_token()
         await in_thread(services.open_position)(
-            wallet=wallet, token_address=WIF, token_symbol="WIF", tokens=Decimal(1), spent_sol=Decimal(1)
+            wallet=wallet, token_address=token, token_symbol="WIF", tokens=Decimal(1), spent_sol=Decimal(1)
         )
         update = (await socket.expect("position_update"))["data"]
-        assert update["position"]["tokenAddress"] == WIF
+        assert update["position"]["tokenAddress"] == token
         async with watching(server, alice, agent):  # the agent it left is free
             await socket.send(type="ping")
             await socket.expect("pong")
