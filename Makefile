@@ -2,18 +2,23 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup run test soak bench check audit lock clean
+.PHONY: help setup run test soak bench check check-pythons audit lock clean
 
-# The first interpreter that is new enough. `make PYTHON=/path/to/python3.12 setup` names another.
-PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
-	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; done)
-BIN := .venv/bin
-INSTALLED := .venv/.installed
+# The supported versions, newest first, and how one is found: in the path, where a shim of pyenv may answer "command not
+# found" (so each is tried), or among pyenv's own. `make PYTHON=/path/to/python3.12 setup` names another.
+PYTHONS := 3.13 3.12 3.11
+PYENV := $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions
+find-python = for python in $(foreach version,$(1),python$(version) $(PYENV)/$(version).*/bin/python); do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; done
+PYTHON ?= $(shell $(call find-python,3 $(PYTHONS)))
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
 COMPILE := uv pip compile --universal --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command "make lock"
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 setup: $(INSTALLED) ## Make .venv and install what requirements.lock names
 
@@ -45,6 +50,16 @@ check: $(INSTALLED) ## Lint, types, missing migrations, deployment settings, the
 	@if grep -nE '://|(^|[[:space:]])--(extra-)?index-url|(^|[[:space:]])--(find-links|trusted-host)| @ ' requirements.lock deploy/requirements.lock; then \
 		echo 'a lock must name no address: run `make lock`.' >&2; exit 1; fi
 
+check-pythons: ## Run check and the tests of the data on every supported Python that is here
+	@for version in $(PYTHONS); do \
+		python=$$($(call find-python,$$version)); \
+		if [ -z "$$python" ]; then echo "Python $$version is not on this machine: not checked."; continue; fi; \
+		folder=$$(mktemp -d); echo "Python $$version: $$python"; \
+		$(MAKE) --no-print-directory PYTHON=$$python VENV=$$folder/venv check \
+			&& $$folder/venv/bin/python -m pytest -q tests/positions tests/test_settings.py; code=$$?; \
+		rm -rf $$folder; [ $$code -eq 0 ] || exit $$code; \
+	done
+
 audit: $(INSTALLED) ## Check the lock against a copy of a vulnerability database (ADVISORIES=all.zip, docs/security.md)
 	@$(BIN)/python deploy/audit_lock.py $(if $(ADVISORIES),--advisories $(ADVISORIES))
 
@@ -59,12 +74,12 @@ clean: ## Remove .venv and caches; data in var/ stays
 
 # A stamp: installed again only when the lock changes.
 $(INSTALLED): requirements.lock | $(BIN)/python
-	@echo 'Installing into .venv, which takes about half a minute …'
+	@echo 'Installing into $(VENV), which takes about half a minute …'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { \
 		echo 'Python 3.11 or newer is needed, and none was found. Name one: make PYTHON=/path/to/python3.12 …' >&2; exit 1; }
-	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
-		echo 'Python could not make .venv. On Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo 'Python could not make $(VENV). On Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
