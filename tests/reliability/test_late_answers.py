@@ -261,4 +261,5 @@ def _outbox(user: Any, agent: Agent) -> Outbox:
         on_gap=lambda outbox: None,
         on_lost=lambda outbox: None,
         on_close=lambda outbox: None,
+        on_new_token=lambda outbox, tokens: None,
     )
