@@ -30,7 +30,7 @@ WORKLOADS = ("fan-out", "growth", "events", "connect", "memory", "slow-clients",
 
 
 def run(workload: str, options: Options, command: str) -> Report:
-    """Run one workload on servers of its own."""
+    """Run one workload on its own servers."""
     sys.stderr.write(f"{workload}\n")
     started = time.perf_counter()
     module = importlib.import_module(f"benchmarks.workloads.{workload.replace('-', '_')}")

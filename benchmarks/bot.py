@@ -1,4 +1,4 @@
-"""Who writes to the database: `python -m benchmarks.bot`, synchronous, as a trading bot is."""
+"""The process that writes to the database: `python -m benchmarks.bot`, synchronous like a trading bot."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ BATCH = 2_000
 
 
 def migrate() -> str:
-    """Make the schema and the one user; return an access token."""
+    """Create the schema and the only user; return an access token."""
     call_command("migrate", verbosity=0)
     user, _ = User.objects.get_or_create(username="benchmark")
     return str(AccessToken.for_user(user))
 
 
 def populate(*, first: int, count: int, tokens: int) -> None:
-    """Make agents that hold what benchmarks.market says, as if they had always done so: without events."""
+    """Create agents with the holdings that benchmarks.market defines, without events."""
     owner = User.objects.get(username="benchmark")
     for start in range(first, first + count, BATCH):
         numbers = range(start, min(start + BATCH, first + count))
@@ -67,7 +67,7 @@ def populate(*, first: int, count: int, tokens: int) -> None:
 def saves(
     *, first: int, agents: int, tokens: int, first_mark: int, count: int, interval_seconds: float
 ) -> Any:
-    """Save one position of one agent after another, each with a mark of its own.
+    """Save one position of one agent after another, each with a unique mark.
 
     Return when each save began, and how many seconds all took, sending included.
     """

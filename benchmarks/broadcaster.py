@@ -1,4 +1,4 @@
-"""Who sends prices to server processes: `python -m benchmarks.broadcaster WAY`, a process of its own.
+"""The process that sends prices to server processes: `python -m benchmarks.broadcaster WAY`.
 
 WAY is `ours` (the cache, then one message a round, as positions.prices.feed does) or `tutorial` (a message an agent).
 """
@@ -83,7 +83,7 @@ class Broadcaster:
         await self._send(market.FIRST_ROUND - 1)  # whoever connects now finds prices in the cache
 
     async def rounds(self, *, first_round: int, rounds: int, interval_seconds: float) -> Any:
-        """Send them; return when each began (CLOCK_MONOTONIC, which all processes share) and the CPU time it took."""
+        """Send the rounds; return when each began (CLOCK_MONOTONIC, shared by all processes) and the CPU time."""
         cpu_seconds = time.process_time()
         begin = time.monotonic()
         began = []

@@ -10,7 +10,7 @@ from benchmarks.report import Report
 from benchmarks.workloads.growth import CELLS
 
 BUSY = 0.6
-"""How much of a core a server process may use on average: rounds come in bursts, and clients come back in storms."""
+"""How much of a core a server process may use on average: rounds arrive in bursts, and clients reconnect in storms."""
 RECONCILE_SECONDS = 5.0
 """NEXGENT_RECONCILE_SECONDS."""
 CONNECTS_PER_SOCKET_HOUR = 2.0
@@ -21,17 +21,17 @@ CONNECTIONS = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitCosts:
-    """What was measured, of one server."""
+    """The measurements of one server."""
 
     message_us: float
     """A delivered price message of ten tokens."""
     message_bytes: float
     token_us: float
-    """A token in a round, for each process: decoding and encoding it."""
+    """A token, per round and process: decoding and encoding it."""
     token_bytes: float
-    """A token in a round, from Valkey to each process."""
+    """A token, per round, from Valkey to each process."""
     idle_us: float
-    """A socket in a second in which nothing happens: pings, reconciliation."""
+    """An idle socket, per second: pings, reconciliation."""
     socket_kb: float
     process_mb: float
     connect_ms: float
@@ -58,7 +58,7 @@ class Needs:
 
 
 def unit_costs(reports: Mapping[str, Report], row: str = "ours-uvicorn") -> UnitCosts | None:
-    """Read them out of the reports; None where one is missing."""
+    """Extract the unit costs from the reports; None if one is missing."""
     figures = {name: value for report in reports.values() for name, value in report.figures.items()}
     idle_us = figures.get(f"{row} us a second")
     intervals = {(cell.sockets, cell.tokens): cell.interval_seconds for cell in CELLS}
@@ -100,7 +100,7 @@ def unit_costs(reports: Mapping[str, Report], row: str = "ours-uvicorn") -> Unit
 
 
 def needs(load: Load, costs: UnitCosts) -> Needs:
-    """Return what a load needs, every agent being told ten prices a round.
+    """Return what a load needs, if every agent gets ten prices per round.
 
     A core's budget: rounds · (tokens · token cost + sockets · message cost) + sockets · idle cost + connects = BUSY,
     solved for the sockets of one process.

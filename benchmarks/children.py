@@ -1,4 +1,4 @@
-"""Processes that are told what to do over their standard input, one JSON object a line, and answer likewise."""
+"""Processes that take commands on standard input, one JSON object per line, and answer on standard output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LONGEST_LINE_BYTES = 2**26
 
 
 class ChildError(Exception):
-    """A child process ended, or did not answer in time. The message has its last words."""
+    """A child process ended, or did not answer in time. The message contains its last output."""
 
 
 class Child:
@@ -47,7 +47,7 @@ class Child:
         return self.process.pid
 
     def tell(self, do: str, **command: Any) -> None:
-        """Have it do something; `answer` waits for the outcome."""
+        """Send a command; `answer` waits for its result."""
         assert self.process.stdin is not None  # noqa: S101
         try:
             self.process.stdin.write(json.dumps({"do": do, **command}) + "\n")

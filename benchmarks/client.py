@@ -1,4 +1,4 @@
-"""One client of the load generator: counts what it is sent, and checks a sample word for word."""
+"""One client of the load generator: counts its messages, and fully checks a sample of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks import market
 from benchmarks.tally import Tally
 
 SAMPLE = 97
-"""One message in so many is read whole; a prime, so that every socket's turn comes."""
+"""One message in this many is fully parsed; a prime, so that every socket is sampled."""
 ROUND = re.compile(rb'"price": ?0\.(\d{6})')
 MARK = re.compile(rb'"dcaCount": ?(\d+)')
 
@@ -28,7 +28,7 @@ class Client(WSListener):
         self.agent = agent
         self.received = 0
         self.round = 0
-        """The last one that came."""
+        """The last one received."""
         self.counts = False
         self.done = False
         self.leaving = False
@@ -69,7 +69,7 @@ class Client(WSListener):
         self.transport.send(WSMsgType.TEXT, text.encode())
 
     def prices(self, payload: bytes) -> None:
-        """Take in a price message."""
+        """Count a price message, and check it if it is in the sample."""
         found = ROUND.search(payload)
         of = int(found[1]) if found else -1
         if not self.tally.fixed:

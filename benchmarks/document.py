@@ -1,6 +1,6 @@
-"""docs/performance.md: what is generated in it lies between markers, and is written anew; the prose around it stays.
+"""Writes docs/performance.md: replaces what is between markers, and keeps the prose around it.
 
-docs/performance/results.json keeps the last report of each workload, so that a run of one leaves the others standing.
+docs/performance/results.json keeps the last report of each workload, so that a run of one does not change the others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FOLDER = ROOT / "docs/performance"
 
 
 def write(new: list[Report], *, page: Path = PAGE, folder: Path = FOLDER) -> None:
-    """Put these reports into the document, beside those of other workloads that it has."""
+    """Put these reports into the document, in place of earlier ones of the same workloads."""
     folder.mkdir(exist_ok=True)
     stored = folder / "results.json"
     reports = {name: Report.from_json(each) for name, each in _read(stored).items()}
@@ -55,5 +55,5 @@ def _replace(text: str, name: str, content: str) -> str:
     begin, end = f"<!-- {name}: written by make bench -->", f"<!-- {name}: end -->"
     pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
     if not pattern.search(text):
-        raise ValueError(f"docs/performance.md has no place for {name!r}: {begin} … {end}")
+        raise ValueError(f"docs/performance.md has no markers for {name!r}: {begin} … {end}")
     return pattern.sub(lambda _: f"{begin}\n{content}\n{end}", text)

@@ -1,4 +1,4 @@
-"""A chart as SVG: one bar a row, a line from the least to the most. Plain text: a new run is a readable diff."""
+"""A chart as SVG: one bar per row, a line from minimum to maximum. As text, so that a new run is a readable diff."""
 
 from __future__ import annotations
 

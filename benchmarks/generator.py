@@ -23,16 +23,16 @@ from benchmarks.tally import MOST_PROBLEMS, Tally
 
 HANDSHAKE_SECONDS = 60.0
 SLOW_RECEIVE_BUFFER_BYTES = 8_192
-"""Of sockets that will stop reading: a large one hides it from the server for minutes."""
+"""For sockets that will stop reading: a large buffer would hide that from the server for minutes."""
 
 
 class Load:
-    """All sockets of this process, and what they were sent."""
+    """All sockets of this process, and what they received."""
 
     def __init__(self) -> None:
         self.tally = Tally()
         self.sockets: list[Client] = []
-        """Those that have their `initial_data`."""
+        """Those that have received their `initial_data`."""
         self.counted: list[Client] = []
         self._began = 0.0
         self._cpu_seconds = 0.0
@@ -81,7 +81,7 @@ class Load:
     async def expect(
         self, *, rounds: int, first_round: int, fixed: bool, timed: bool = False, skip: int = 0
     ) -> Any:
-        """Begin to count: so many rounds for each socket but the first `skip`, from this round on.
+        """Start counting: this many rounds for each socket except the first `skip`, from this round on.
 
         `fixed`: every message is of the first round of all. `timed`: note when each came.
         """
@@ -103,12 +103,12 @@ class Load:
         return None
 
     async def trigger(self, **command: Any) -> Any:
-        """Have a server that makes its own prices send rounds of them."""
+        """Tell a server that generates its own prices to send rounds."""
         self.sockets[0].say(json.dumps({"type": "run", **command}))
         return None
 
     async def finish(self, *, timeout_seconds: float) -> Any:
-        """Wait until everything expected has come, or no longer; return the count and what was wrong."""
+        """Wait until everything expected has arrived, or for the timeout; return the counts and the problems."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.tally.all_done.wait(), timeout_seconds)
         elapsed = time.perf_counter() - self._began
@@ -130,7 +130,7 @@ class Load:
         }
 
     async def marks_seen(self, *, count: int, wait_seconds: float) -> Any:
-        """Wait for so many position events; return whose, which, and when each came."""
+        """Wait for this many position events; return the agent, mark and arrival time of each."""
         end = time.monotonic() + wait_seconds
         marks = self.tally.marks
         while len(marks) < count and time.monotonic() < end:  # noqa: ASYNC110  to check costs nothing here
@@ -139,7 +139,7 @@ class Load:
         return {"marks": marks, "problems": self.tally.take_problems()}
 
     async def pause(self, *, count: int) -> Any:
-        """Let the first sockets read no more."""
+        """Stop reading on the first sockets."""
         for each in self.sockets[:count]:
             each.transport.underlying_transport.pause_reading()
         return None

@@ -1,4 +1,4 @@
-"""What can be read of processes, and of the machine, under Linux."""
+"""CPU time and memory of processes, and a description of the machine; Linux only."""
 
 from __future__ import annotations
 

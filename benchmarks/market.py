@@ -1,4 +1,4 @@
-"""Who holds what, and what it costs in which round: computed, the same for every row, so that messages can be checked.
+"""Holdings and prices of each round, computed and the same for every row, so that messages can be checked.
 
 servers/seed.cjs has the same rules in JavaScript.
 """
@@ -29,13 +29,13 @@ def agent_id(number: int, tokens: int) -> str:
 
 
 def holdings(number: int, tokens: int) -> list[int]:
-    """Return the numbers of the tokens that an agent holds; over all agents, each is held about equally often."""
+    """Return the numbers of the tokens that an agent holds; each token is held by about equally many agents."""
     stride = tokens // POSITIONS_PER_AGENT
     return [(7 * number + place * stride) % tokens for place in range(POSITIONS_PER_AGENT)]
 
 
 def price(round_number: int, token_number: int) -> Decimal:
-    """Return a price in SOL that says which round and which token it is of."""
+    """Return a price in SOL that encodes its round and its token."""
     return Decimal(round_number * _SCALE + token_number + 1).scaleb(-11)
 
 
@@ -44,7 +44,7 @@ def is_price(value: float, round_number: int, token_number: int) -> bool:
 
 
 def prebuilt(number: int, tokens: int, round_number: int = FIRST_ROUND) -> str:
-    """Return the message that bare servers send an agent, round after round: as long as this project's."""
+    """Return the message that bare servers send to an agent in a round: as long as this project's."""
     updates = [
         {
             "tokenAddress": token(held),

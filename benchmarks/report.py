@@ -1,4 +1,4 @@
-"""What a workload found: figures with their spread, verdicts on what must hold, and how both read."""
+"""The result of a workload: figures with their spread, verdicts on claims, and their text."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Spread(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """Something that must hold, and whether it does."""
+    """A claim, and whether it holds."""
 
     bar: str
     figures: str
-    """What was measured, as the reader would work it out."""
+    """The figures behind it, so that a reader can check the calculation."""
     holds: bool | None
-    """None where a row is missing that it needs."""
+    """None if a row that it needs is missing."""
 
     def text(self) -> str:
         word = {True: "holds", False: "FALLS SHORT", None: "not measured"}[self.holds]
@@ -55,7 +55,7 @@ class Chart:
 
 @dataclass(slots=True)
 class Report:
-    """All of one workload. Goes through JSON and back, so that the document can be written anew without measuring."""
+    """All results of one workload. Survives JSON, so that the document can be rewritten without measuring."""
 
     name: str
     title: str
@@ -64,7 +64,7 @@ class Report:
     verdicts: list[Verdict] = field(default_factory=list)
     chart: Chart | None = None
     void: list[str] = field(default_factory=list)
-    """Rows that are missing or whose messages were not complete and right, and why."""
+    """Rows that are missing or whose messages were incomplete or wrong, with the reason."""
     figures: dict[str, float] = field(default_factory=dict)
     """Unit costs, for the capacity model."""
     when: str = ""
@@ -99,14 +99,14 @@ class Report:
 
 
 def at_most(bar: str, value: float | None, limit: float, *, figures: str = "") -> Verdict:
-    """Return whether a value keeps a bar; None is a value that is missing."""
+    """Return the verdict that a value is at most a bar; None is a missing value."""
     if value is None:
         return Verdict(bar, figures or "a row is missing", None)
     return Verdict(bar, figures or f"{value:.2f}", value <= limit)
 
 
 def ratio(costs: dict[str, Spread], of: str, to: str) -> tuple[float | None, str]:
-    """Return how many times as much one row costs as another, by medians, and how that was worked out."""
+    """Return the ratio of two rows' median costs, and the calculation as text."""
     if of not in costs or to not in costs:
         return None, "a row is missing"
     value = costs[of].median / costs[to].median

@@ -1,4 +1,4 @@
-"""What is measured side by side, and how each is started."""
+"""The servers that are compared, and how each is started."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ BY_NAME = {row.name: row for row in ROWS}
 
 
 class MissingError(Exception):
-    """Something that a row needs is not on this machine. The message says what."""
+    """Something that a row needs is not installed. The message names it."""
 
 
 @functools.cache
@@ -105,7 +105,7 @@ def node_modules() -> Path:
 
 
 def versions() -> str:
-    """Return what was measured, in one line."""
+    """Return the versions measured, in one line."""
     from importlib.metadata import version
 
     names = ("django", "channels", "channels-redis", "redis", "daphne", "uvicorn", "websockets", "picows")

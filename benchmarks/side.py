@@ -1,4 +1,4 @@
-"""One row's processes: servers, their clients, and whoever sends prices to them; and rounds of prices through all."""
+"""One row's processes: servers, their clients and the sender of prices; and rounds of prices through all of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from testbed.processes import ROOT, free_port
 START_SECONDS = 40.0
 SETTLED_SECONDS = 0.5
 AT_ONCE = 40
-"""Clients that connect at the same time, where connecting is not what is measured."""
+"""How many clients connect at the same time, unless connecting itself is measured."""
 
 
 @dataclass(slots=True)
@@ -38,25 +38,25 @@ class Process:
 
 @dataclass(slots=True)
 class Measured:
-    """What came of some rounds."""
+    """The result of some rounds."""
 
     delivered: int
     skipped: int
-    """Rounds that a socket never heard of because a newer one came."""
+    """Rounds that a socket skipped because a newer one arrived."""
     repeated: int
-    """Messages that said a part of a round, or all of it once more: they count for nothing, and cost."""
+    """Messages with a part of a round or with a repeated one: not counted as delivered, but their cost is included."""
     bytes: int
     cpu_seconds: float
     """Of the server processes."""
     problems: list[str]
     arrivals: list[list[float]] = field(default_factory=list)
-    """When each counted socket got each round, where it was asked for."""
+    """When each counted socket got each round, if requested."""
     began: list[float] = field(default_factory=list)
-    """When each round was sent, likewise."""
+    """When each round was sent, if requested."""
 
     @property
     def cost_us(self) -> float:
-        """CPU microseconds for a delivered message."""
+        """CPU microseconds per delivered message."""
         return 1e6 * self.cpu_seconds / max(self.delivered, 1)
 
 
@@ -123,7 +123,7 @@ class Side:
         return first
 
     def rounds(self, count: int, interval_seconds: float, *, timed: bool = False, skip: int = 0) -> Measured:
-        """Send so many rounds of prices; return once all has come, or long after it should have."""
+        """Send this many rounds of prices; return when all have arrived, or long after they should have."""
         first = self.next_round(count)
         fixed = self.row.way in {"floor", "limit"}
         for process in self.processes:
@@ -138,7 +138,7 @@ class Side:
         else:
             for process in self.processes:
                 process.generator.ask("trigger", **command)
-        # A row that cannot keep up gets the time that it needs; one that has lost a message, no more.
+        # A row that cannot keep up gets the time it needs; one that has lost a message does not.
         patience = 10.0 + count * interval_seconds * 2
         for process in self.processes:
             process.generator.tell("finish", timeout_seconds=patience)
@@ -162,7 +162,7 @@ class Side:
         )
 
     def start_bot(self) -> Child:
-        """Start a process that writes to the database as this row's do."""
+        """Start a process that writes to the database as this row's processes do."""
         self.bot = self.stage.child("benchmarks.bot", environment=self._environment)
         return self.bot
 

@@ -1,4 +1,4 @@
-"""The servers behind a benchmark, and who populates them: shared by all rows of a run."""
+"""The servers behind a benchmark, and the process that fills them: shared by all rows of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STATEMENT = re.compile(r'(statement|execute \S+): .*"(auth_user|positions_)')
 
 
 class Stage(Rig):
-    """A PostgreSQL, a Valkey and whoever populates them, shared by all rows of a run."""
+    """A PostgreSQL, a Valkey and the process that fills them, shared by all rows of a run."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -44,7 +44,7 @@ class Stage(Rig):
         self.token = self._bot.ask("migrate")
 
     def start_valkey(self) -> Valkey:
-        """Start one more: each row has its own, or it would hear the prices of the others."""
+        """Start another Valkey: each row has its own, or it would receive the prices of the others."""
         self._valkeys += 1
         valkey = Valkey(self.folder / f"{self._valkeys}" / "valkey")
         valkey.folder.parent.mkdir()
@@ -66,7 +66,7 @@ class Stage(Rig):
         return child
 
     def populate(self, *, agents: int, tokens: int) -> None:
-        """See to it that the market of so many tokens has at least so many agents."""
+        """Ensure that the market of this many tokens has at least this many agents."""
         have = self._populated.get(tokens, 0)
         if agents > have:
             self._bot.ask("populate", first=have, count=agents - have, tokens=tokens, timeout_seconds=300)
@@ -74,7 +74,7 @@ class Stage(Rig):
 
     @contextmanager
     def statements(self) -> Iterator[list[str]]:
-        """Collect what PostgreSQL is asked about users and positions meanwhile, the periodic reconciler aside."""
+        """Collect the statements on users and positions meanwhile, except the periodic reconciler's."""
         log = self.postgresql.log
         self.postgresql.configure("log_statement", "all")
         begin = log.stat().st_size

@@ -1,4 +1,4 @@
-"""What the clients of a load generator were sent, and what was wrong with it: each client adds to the one tally."""
+"""What the clients of a load generator received, and the problems: all clients add to one tally."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ MOST_PROBLEMS = 5
 
 
 class Tally:
-    """Counts the rounds that reached a socket, against those that each of `counted_clients` is to get."""
+    """Counts the rounds that reached a socket, against those that each of `counted_clients` should get."""
 
     def __init__(self) -> None:
         self.timed = False
-        """Whether to note when each round came."""
+        """Whether to record when each round arrived."""
         self.fixed = False
         """Whether every message is of the first round."""
         self.rounds = 0
@@ -20,7 +20,7 @@ class Tally:
         self.received = 0
         self.received_bytes = 0
         self.repeated = 0
-        """Messages with a part of a round, or a round that came before."""
+        """Messages with a part of a round, or with a repeated round."""
         self.marks: list[tuple[str, int, float]] = []
         """Position events: whose, which, and when."""
         self.all_done = asyncio.Event()
@@ -28,7 +28,7 @@ class Tally:
         self._unfinished = 0
 
     def expect(self, *, clients: int, rounds: int, first_round: int, fixed: bool, timed: bool) -> None:
-        """Start at zero: so many rounds for each of so many clients, from this round on."""
+        """Start at zero: this many rounds for each of this many clients, from this round on."""
         self.fixed, self.timed = fixed, timed
         self.received = self.received_bytes = self.repeated = 0
         self.rounds, self.last_round = rounds, first_round + rounds - 1

@@ -1,12 +1,12 @@
-"""Check requirements.lock: that every package is pinned with its hashes, and that a copy of a vulnerability database
-knows nothing of these versions.
+"""Check requirements.lock: every package is pinned with its hashes, and a copy of a vulnerability database lists
+none of these versions.
 
-    python deploy/audit_lock.py                              the pins and hashes, and nothing else
+    python deploy/audit_lock.py                              only pins and hashes
     python deploy/audit_lock.py --advisories all.zip         OSV's export for PyPI, a zip of JSON files
     python deploy/audit_lock.py --advisories advisory-database/vulns    a checkout of the PyPA's, YAML files
 
-No network: what it knows is as old as the copy, whose newest entry it names. Without a copy it says that nothing is
-known, and does not call the lock clean. (pip-audit asks a service over the network for each package.)
+No network: it knows no more than the copy, whose newest entry it names. Without a copy it reports that no
+vulnerabilities were checked. (pip-audit asks a service over the network for each package.)
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}\Z")
 
 
 class AuditError(Exception):
-    """The lock, or the copy of the database, cannot be read. The message is fit for a terminal."""
+    """The lock, or the copy of the database, cannot be read. The message can be shown to the user."""
 
 
 class Finding(NamedTuple):
@@ -46,9 +46,9 @@ class Finding(NamedTuple):
 
 
 def read_lock(text: str) -> dict[str, set[Version]]:
-    """Return each package's versions, which markers choose from.
+    """Return the versions of each package; markers choose between several.
 
-    Raises AuditError, which names what is not pinned or has no hash.
+    Raises AuditError, naming what is not pinned or has no hash.
     """
     packages: dict[str, set[Version]] = {}
     for entry in re.sub(r"\\\n", " ", text).splitlines():
@@ -73,7 +73,7 @@ def read_lock(text: str) -> dict[str, set[Version]]:
 
 
 def advisories(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield what a zip, a folder or a file has in OSV's format, JSON or YAML. Raises AuditError."""
+    """Yield the OSV entries, JSON or YAML, of a zip, a folder or a file. Raises AuditError."""
     try:
         if path.suffix == ".zip":
             with zipfile.ZipFile(path) as archive:
@@ -91,7 +91,7 @@ def advisories(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def findings(packages: Mapping[str, set[Version]], advisory: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield the packages that the advisory is about, at a version that it affects."""
+    """Yield the locked packages, at versions that the advisory affects."""
     if advisory.get("withdrawn"):
         return
     for affected in advisory.get("affected") or ():
@@ -107,12 +107,12 @@ def findings(packages: Mapping[str, set[Version]], advisory: Mapping[str, Any]) 
 
 
 def _affects(affected: Mapping[str, Any], version: Version) -> bool:
-    """OSV: affected is a version that is listed, or lies in one of the ranges."""
+    """OSV: a version is affected if it is listed or in one of the ranges."""
     if any(_version(each) == version for each in affected.get("versions") or ()):
         return True
     for each in affected.get("ranges") or ():
         if each.get("type") != "ECOSYSTEM":
-            continue  # commits, of which a lock knows nothing
+            continue  # commits: a lock has none
         inside = False
         for event in sorted(each.get("events") or (), key=_place):
             kind, at = next(iter(event.items()))
@@ -140,7 +140,7 @@ def _place(event: Mapping[str, str]) -> Version:
 def _version(text: str) -> Version:
     try:
         return Version(text)
-    except InvalidVersion:  # of before PEP 440: older than all that can be locked
+    except InvalidVersion:  # from before PEP 440: older than anything that can be locked
         return Version("0")
 
 
@@ -153,9 +153,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         packages = read_lock(options.lock.read_text())
-        print(f"{len(packages)} packages, each pinned, each with its hashes.")
+        print(f"{len(packages)} packages, all pinned, all with hashes.")
         if options.advisories is None:
-            print("No copy of a vulnerability database was given: nothing is known of vulnerabilities.")
+            print("No copy of a vulnerability database was given: vulnerabilities were not checked.")
             return 0
         known, newest = 0, ""
         found: list[Finding] = []
@@ -164,7 +164,7 @@ def main(arguments: list[str] | None = None) -> int:
             newest = max(newest, str(advisory.get("modified", "")))
             found += findings(packages, advisory)
         if not known:
-            raise AuditError(f"{options.advisories} holds no advisories")
+            raise AuditError(f"{options.advisories} contains no advisories")
     except (AuditError, OSError) as error:
         print(f"{options.lock}: {error}", file=sys.stderr)
         return 2

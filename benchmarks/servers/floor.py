@@ -1,4 +1,4 @@
-"""The floor: a bare ASGI application that writes prebuilt text. No Django, no channel layer, nothing looked up.
+"""The floor: a bare ASGI application that writes prebuilt text. No Django, no channel layer, no look-ups.
 
 Served as this project is: `daphne benchmarks.servers.floor:application`, or uvicorn.
 """

@@ -1,4 +1,4 @@
-"""The tutorial way, where changes are written: a post_save receiver that sends to the agent's group."""
+"""The tutorial way's sender: a post_save receiver that sends to the agent's group."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This project's settings with the tutorial way in the place of `realtime`."""
+"""This project's settings with the tutorial way in place of `realtime`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ASGI_APPLICATION = "benchmarks.tutorial.consumers.application"
 _layer = os.environ["BENCHMARK_LAYER"]
 # Without these, sockets die or messages are lost: redis-py 8 allows 100 connections (MaxConnectionsError) and reads for
 # 5 s, as long as RedisChannelLayer itself waits for a message (TimeoutError, which ends the consumer); and that layer
-# keeps 100 messages for all sockets of a process together: most of a round to 1,000 is dropped without a word.
+# keeps 100 messages for all sockets of a process together: most of a round to 1,000 is dropped silently.
 _host = {"address": REDIS_URL, "max_connections": 20_000, "socket_timeout": 60}
 _capacity = {"capacity": 100_000} if "core" in _layer else {}
 CHANNEL_LAYERS = {

@@ -18,16 +18,16 @@ MOST_TRIES = 3
 ON_DJANGO = (
     "ours-daphne", "ours-uvicorn", "tutorial-core-daphne", "tutorial-pubsub-daphne", "tutorial-pubsub-uvicorn",
 )  # fmt: skip
-"""The rows with positions that can be written to."""
+"""The rows whose positions can be changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line says."""
+    """The command line's options."""
 
     quick: bool = False
     rows: frozenset[str] = frozenset()
-    """Only these; all where it is empty."""
+    """Only these; all if empty."""
     repetitions: int | None = None
     sockets: int | None = None
     rounds: int | None = None
@@ -40,7 +40,7 @@ class Options:
 
 
 def note(text: str) -> None:
-    """Say how far it is."""
+    """Report progress."""
     sys.stderr.write(f"  {text}\n")
     sys.stderr.flush()
 
@@ -48,7 +48,7 @@ def note(text: str) -> None:
 def raise_sides(
     stage: Stage, rows: Sequence[Row], report: Report, *, sockets: int, tokens: int, **options: Any
 ) -> list[Side]:
-    """Start these rows; what cannot be started is void, and says why."""
+    """Start these rows; one that cannot be started is void, with the reason."""
     sides = []
     for row in rows:
         note(f"starting {row.name}, {sockets} sockets")
@@ -61,7 +61,7 @@ def raise_sides(
 
 
 class Costs:
-    """Measurements by row, void as soon as a message was wrong or did not come."""
+    """Measurements by row; a row is void as soon as a message is wrong or missing."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
@@ -71,7 +71,7 @@ class Costs:
         self._void: set[str] = set()
 
     def add(self, name: str, measure: Callable[[], Measured]) -> None:
-        """Measure, and once more where other work on the machine made this server skip rounds."""
+        """Measure, and repeat if other load on the machine made this server skip rounds."""
         measured = measure()
         for _ in range(MOST_TRIES - 1):
             if measured.problems or not measured.skipped:

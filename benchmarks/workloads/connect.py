@@ -77,7 +77,7 @@ def _storm(side: Side, sockets: int) -> dict[str, Any]:
 
 
 def _count(side: Side) -> tuple[float, float]:
-    """Return how many statements and MGETs a connect takes."""
+    """Return the numbers of statements and MGETs per connect."""
     note(f"{side.row.name}: counting statements")
     before = _mgets(side)
     with side.stage.statements() as statements:

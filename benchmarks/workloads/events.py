@@ -11,7 +11,7 @@ from benchmarks.workloads import ON_DJANGO, Options, note, percentile, raise_sid
 SOCKETS = 500
 TOKENS = 200
 ROUND_SECONDS = 1.5
-"""Between two rounds of prices: as `broadcast_prices` sends them, and what the tutorial way can keep up with."""
+"""Seconds between two rounds of prices: `broadcast_prices`' own interval, and one that the tutorial way can sustain."""
 SAVES_PER_SECOND = 25
 BURST = 1_000
 MOST_CONNECTIONS = 5
@@ -32,7 +32,7 @@ def run(stage: Stage, options: Options) -> Report:
     sockets = options.sockets or (100 if options.quick else SOCKETS)
     sides: list[Side] = []
     for row in options.pick(ON_DJANGO):
-        # Agents of its own: an event of another row would be a gap to be healed.
+        # Its own agents: events of another row would be gaps to fill.
         first = len(sides) * sockets
         sides += raise_sides(stage, [row], report, sockets=sockets, tokens=TOKENS, first_agent=first)
     burst = {side.row.name: _burst(side, report, sockets, options) for side in sides}
@@ -76,8 +76,8 @@ def run(stage: Stage, options: Options) -> Report:
 
 
 def _burst(side: Side, report: Report, sockets: int, options: Options) -> tuple[float, int]:
-    """Have a bot write as fast as it can; return events a second, and how many connections to Valkey it opened."""
-    note(f"{side.row.name}: {BURST:,} writes, as fast as they go")
+    """Let a bot write as fast as it can; return events per second, and the connections to Valkey that it opened."""
+    note(f"{side.row.name}: {BURST:,} writes, as fast as possible")
     bot = side.start_bot()
     before = side.valkey.info("stats")["total_connections_received"]
     count = 200 if options.quick else BURST
@@ -92,7 +92,7 @@ def _burst(side: Side, report: Report, sockets: int, options: Options) -> tuple[
 
 
 def _latencies(side: Side, report: Report, sockets: int, seconds: float) -> list[float]:
-    """Return, in milliseconds, how long each of some saves took to its socket."""
+    """Return the milliseconds from each of some saves to its socket."""
     assert side.bot is not None  # noqa: S101  the burst started it
     assert side.broadcaster is not None  # noqa: S101
     rounds = round(seconds / ROUND_SECONDS) + 1
@@ -108,7 +108,7 @@ def _latencies(side: Side, report: Report, sockets: int, seconds: float) -> list
 
 
 def _check(side: Side, report: Report, began: list[tuple[str, int, float]]) -> list[float]:
-    """Wait for the events of these saves; each must come once. Return how long each took, in milliseconds."""
+    """Wait for the events of these saves; each must arrive once. Return the milliseconds that each took."""
     answer = side.processes[0].generator.ask("marks_seen", count=len(began), wait_seconds=30)
     came = {(agent, mark): at for agent, mark, at in answer["marks"]}
     missing = [(agent, mark) for agent, mark, _ in began if (agent, mark) not in came]

@@ -1,4 +1,4 @@
-"""Price fan-out: 1,000 sockets, each with 10 of 200 tokens, prices ten times a second from a process of its own."""
+"""Price fan-out: 1,000 sockets, each with 10 of 200 tokens, prices ten times a second from a separate process."""
 
 from __future__ import annotations
 

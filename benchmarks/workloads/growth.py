@@ -1,4 +1,4 @@
-"""Growth: what a message costs as sockets and tokens grow, what Valkey does, how long the broadcaster's round takes."""
+"""Growth: cost of a message as sockets and tokens grow, Valkey's load, and the duration of the broadcaster's round."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from benchmarks.workloads import Costs, Options, note, raise_sides
 from testbed.processes import ROOT
 
 ROUND_SECONDS = 1.5
-"""What the broadcaster must keep."""
+"""The interval that the broadcaster must keep."""
 WIDEST_TOKENS = 20_000
 OPEN_POSITIONS = 100_000
 IDLE_SECONDS = 30.0
-"""A ping, and the pong, of each socket; six looks of reconciliation."""
+"""One ping and pong per socket; six rounds of the reconciler."""
 
 
 class Cell(NamedTuple):
     sockets: int
     tokens: int
     interval_seconds: float
-    """Fewer rounds a second where they are large, so that each cell leaves its server idle at times."""
+    """Fewer rounds per second if they are large, so that the server of each cell is idle at times."""
 
     def __str__(self) -> str:
         return f"{self.sockets:,} sockets, {self.tokens:,} tokens"
@@ -59,7 +59,7 @@ def run(stage: Stage, options: Options) -> Report:
             "kB sent per round",
         ],
     )
-    # On daphne, too, where it is asked for: each takes five minutes, nearly all of it for connecting.
+    # On daphne only on request: each takes five minutes, nearly all of it for connecting.
     for row in options.pick(("ours-uvicorn", "ours-daphne") if options.rows else ("ours-uvicorn",)):
         cells: tuple[Cell, ...] = QUICK_CELLS if options.quick else CELLS
         if options.sockets:
@@ -86,7 +86,7 @@ def run(stage: Stage, options: Options) -> Report:
                 costs.add(str(cell), partial(side.rounds, rounds, cell.interval_seconds))
                 work.setdefault(str(cell), []).append(ValkeyWork.of(side).since(before, rounds))
             if not repetition:
-                note(f"{row.name}: {IDLE_SECONDS:g} s of nothing")
+                note(f"{row.name}: {IDLE_SECONDS:g} s idle")
                 idle = _idle(sides)
         _add(report, row.name, cells, costs.spreads(), work, idle)
         for side in sides.values():
@@ -97,7 +97,7 @@ def run(stage: Stage, options: Options) -> Report:
 
 
 def _idle(sides: dict[Cell, Side]) -> dict[Cell, float]:
-    """Return the CPU microseconds a message that its socket costs anyway, in the time between two rounds."""
+    """Return the idle cost of a message's socket between two rounds, in CPU microseconds."""
     for side in sides.values():
         side.settle()
     before, begin = {cell: side.cpu_seconds() for cell, side in sides.items()}, time.monotonic()

@@ -1,4 +1,4 @@
-"""An idle socket: how the resident set grows from 500 to 5,000 of them, and what they cost while nothing happens."""
+"""Idle sockets: growth of the resident set from 500 to 5,000 of them, and their CPU time."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ def run(stage: Stage, options: Options) -> Report:
 
 
 def _idle_us(side: Side, sockets: int) -> float:
-    """Return the CPU microseconds that a socket costs in a second in which nothing happens."""
-    note(f"{side.row.name}: {IDLE_SECONDS:g} s of nothing")
+    """Return the CPU microseconds that an idle socket costs per second."""
+    note(f"{side.row.name}: {IDLE_SECONDS:g} s idle")
     before, begin = side.cpu_seconds(), time.monotonic()
     time.sleep(IDLE_SECONDS)
     return 1e6 * (side.cpu_seconds() - before) / (time.monotonic() - begin) / sockets

@@ -1,4 +1,4 @@
-"""Scale-out: 1, 2 and 4 server processes on one Valkey, each with sockets of its own."""
+"""Scale-out: 1, 2 and 4 server processes on one Valkey, each with its own sockets."""
 
 from __future__ import annotations
 

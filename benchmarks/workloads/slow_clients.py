@@ -1,4 +1,4 @@
-"""Slow clients: 50 of 1,000 stop reading; what that does to the others."""
+"""Slow clients: 50 of 1,000 stop reading; the effect on the others."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def run(stage: Stage, options: Options) -> Report:
 
 
 def _p99(side: Side, report: Report, slow: int, *, blocked: bool, rounds: int) -> list[float]:
-    """Return the p99 of the clients that read, in milliseconds; nothing where it could not be measured."""
+    """Return the p99 of the clients that read, in milliseconds; empty if it could not be measured."""
     generator = side.processes[0].generator
     if blocked:
         generator.ask("pause", count=slow)
