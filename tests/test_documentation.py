@@ -20,6 +20,7 @@ from tests.live import ROOT
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
 SETTINGS = (ROOT / "docs/settings.md").read_text()
 COMMANDS = (ROOT / "docs/commands.md").read_text()
+FOLDERS = ["nexgent", "positions", "realtime", "templates", "deploy", "tests", "testbed", "benchmarks"]
 PAGES = sorted(path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 
@@ -133,12 +134,14 @@ def test_links_of_a_page_lead_somewhere(page: Path):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_files_that_a_page_names_exist(page: Path):
-    named = re.findall(
-        r"(?<![\w/])(?:nexgent|positions|realtime|tests|deploy)/[\w./-]*\.\w+", page.read_text()
-    )
+    text = page.read_text()
+    named = re.findall(rf"(?<![\w/])(?:{'|'.join(FOLDERS)})/[\w./-]*\.\w+", text)
     # An example stands for the file that whoever runs this makes of it.
     known = {name for name in named if (ROOT / name).exists() or (ROOT / f"{name}.example").exists()}
     assert set(named) - known == set()
+    names = {path.name for folder in FOLDERS for path in (ROOT / folder).rglob("*.*")}
+    alone = re.findall(r"`(\w[\w-]*\.(?:py|js|cjs|css|html))`", text)
+    assert set(alone) - names - {path.name for path in ROOT.glob("*.py")} == set()
 
 
 def test_every_page_is_in_the_index():
