@@ -158,7 +158,7 @@ positions = extend_schema_view(
     retrieve=operation("One position", wire.PositionOnRest, parameters=BY_UUID, refuses=(404,)),
     buy=_write("Buy more", serializers.BuyBody),
     take_profit=_write("Sell a part, or all", serializers.TakeProfitBody),
-    stop_loss=_write("Move the stop loss", serializers.StopLossBody),
+    stop_loss=_write("Move or remove the stop loss", serializers.StopLossBody),
     close=_write("Close a position", serializers.CloseBody),
 )
 prices = operation("The newest prices", wire.PricesOnRest, parameters=(TOKENS,), refuses=(400, 503))

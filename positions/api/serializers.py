@@ -80,8 +80,12 @@ class Body(serializers.Serializer[Any]):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What was given, for a service to take: null means not given."""
-        return {name: value for name, value in self.validated_data.items() if value is not None}
+        """What was given, for a service to take. Null means not given, but in a field that must be given."""
+        return {
+            name: value
+            for name, value in self.validated_data.items()
+            if value is not None or self.fields[name].required
+        }
 
     @property
     def owner_id(self) -> Any:
@@ -148,7 +152,7 @@ class TakeProfitBody(Body):
 
 
 class StopLossBody(Body):
-    percentage = Number()
+    percentage = Number(allow_null=True, help_text="Of the average cost; null removes the stop loss.")
     peak_price = Number(required=False, allow_null=True)
 
 

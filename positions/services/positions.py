@@ -144,10 +144,18 @@ def take_profit(
 
 
 @write
-def move_stop_loss(*, position_id: UUID, percentage: Decimal, peak_price: Decimal | None = None) -> Position:
-    """Set the stop loss, in percent of the average cost: -20 sells 20 % below it, 5 sells 5 % above it."""
+def move_stop_loss(
+    *, position_id: UUID, percentage: Decimal | None, peak_price: Decimal | None = None
+) -> Position:
+    """Set the stop loss, in percent of the average cost: -20 sells 20 % below it, 5 sells 5 % above it.
+
+    None removes it, and the time of its last update with it.
+    """
     position = _lock_open(position_id)
-    _set_stop_loss(position, percentage, "percentage", timezone.now())
+    if percentage is None:
+        position.current_stop_loss_percentage = position.last_stop_loss_update = None
+    else:
+        _set_stop_loss(position, percentage, "percentage", timezone.now())
     if peak_price is not None:
         accounting.check_amount(peak_price, "peak_price")
         position.peak_price = peak_price

@@ -243,6 +243,23 @@ def test_move_stop_loss_sets_it_and_when(position: Position, percentage: str):
     assert before <= position.last_stop_loss_update
 
 
+def test_move_stop_loss_to_none_removes_it_with_one_event(position: Position):
+    move_stop_loss(position_id=position.pk, percentage=Decimal(-20), peak_price=Decimal("0.000009"))
+    move_stop_loss(position_id=position.pk, percentage=None)
+    position.refresh_from_db()
+    assert (position.current_stop_loss_percentage, position.last_stop_loss_update) == (None, None)
+    assert position.peak_price == Decimal("0.000009")  # the position's, whatever guards it
+    events = list(PositionEvent.objects.order_by("seq").values_list("seq", "event_type"))
+    assert events == [(1, "position_created"), (2, "position_updated"), (3, "position_updated")]
+    stored = PositionEvent.objects.get(seq=3).position
+    assert (stored["current_stop_loss_percentage"], stored["last_stop_loss_update"]) == (None, None)
+
+
+def test_move_stop_loss_without_a_percentage_is_a_mistake(position: Position):
+    with pytest.raises(TypeError, match="percentage"):
+        move_stop_loss(position_id=position.pk)  # type: ignore[call-arg]
+
+
 def test_move_stop_loss_without_a_peak_leaves_the_peak(position: Position):
     move_stop_loss(position_id=position.pk, percentage=Decimal(5))
     position.refresh_from_db()

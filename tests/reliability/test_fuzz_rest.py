@@ -28,8 +28,9 @@ from schemathesis.checks import load_all_checks, not_a_server_error
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks
 
+from positions.accounts.urls import urlpatterns as account_paths
 from positions.api.schema import openapi
-from positions.api.urls import urlpatterns
+from positions.api.urls import urlpatterns as api_paths
 from positions.models import Agent, Position, Wallet
 from positions.services import open_position
 from tests.conftest import BONK, JUP, fresh_token, person
@@ -280,7 +281,8 @@ def test_schema_is_served_to_everybody(uvicorn_server: Server):
     assert answer.json()["openapi"] == "3.1.0"
 
 
-def test_schema_names_every_path_but_its_own_and_the_unknown_ones():
-    unnamed = {"schema", "docs", "unknown-path"}
-    routes = {str(each.name) for each in urlpatterns if isinstance(each, URLPattern)} - unnamed
+def test_schema_names_every_path_but_its_own_the_unknown_ones_and_the_pages_session():
+    unnamed = {"schema", "docs", "unknown-path", "session", "session-refresh"}
+    paths = [*account_paths, *api_paths]
+    routes = {str(each.name) for each in paths if isinstance(each, URLPattern)} - unnamed
     assert len(openapi()["paths"]) == len(routes)

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from positions.api.schema import openapi
 from positions.models import Position, PositionEvent, Wallet
 from positions.services import close_position
 from tests.conftest import BONK, JUP, WIF
@@ -194,6 +195,24 @@ def test_stop_loss_is_moved(alices: Api, position: Position):
     assert answer.status == 200
     assert (answer.data["currentStopLossPercentage"], answer.data["peakPrice"]) == (5, Decimal("0.000004"))
     assert answer.data["lastStopLossUpdate"] is not None
+
+
+def test_stop_loss_is_removed_by_null(alices: Api, position: Position):
+    alices.post(f"positions/{position.pk}/stop-loss/", {"percentage": -20, "peakPrice": "0.000004"})
+    answer = alices.post(f"positions/{position.pk}/stop-loss/", {"percentage": None, "peakPrice": None})
+    assert answer.status == 200
+    removed = (answer.data["currentStopLossPercentage"], answer.data["lastStopLossUpdate"])
+    assert (*removed, answer.data["peakPrice"]) == (None, None, Decimal("0.000004"))
+    again = alices.post(f"positions/{position.pk}/stop-loss/", {"percentage": None})
+    assert (again.status, again.data["currentStopLossPercentage"]) == (200, None)
+    assert alices.post(f"positions/{position.pk}/stop-loss/", {"percentage": -5}).status == 200
+
+
+def test_schema_says_that_null_removes_the_stop_loss():
+    body = openapi()["components"]["schemas"]["StopLossBody"]
+    assert {"type": "null"} in body["properties"]["percentage"]["anyOf"]
+    assert "null removes the stop loss" in body["properties"]["percentage"]["description"]
+    assert body["required"] == ["percentage"]
 
 
 def test_close_for_named_proceeds_realises_them(alices: Api, position: Position):
