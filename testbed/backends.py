@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit, urlunsplit
 
+import psutil  # type: ignore[import-untyped]
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -159,6 +160,18 @@ class PostgreSQL:
     def crash(self) -> None:
         """End it without any clean-up: its next start recovers."""
         self._control("stop", "-m", "immediate")
+
+    def hang(self) -> None:
+        """Let it take connections and requests, and answer none."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        postmaster = psutil.Process(self._server.get_pid())
+        for process in (postmaster, *postmaster.children()):  # the one that would start others comes first
+            process.send_signal(number)
 
     def close(self) -> None:
         self._server.cleanup()

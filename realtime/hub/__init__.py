@@ -1,6 +1,6 @@
 """One hub a server process: hears the channel layer for all sockets, and hands each what is its own.
 
-    hub                what the process serves, and the tasks that go on as long as it does
+    hub                what the process serves
     position_events    the way of an event
     price_fan_out      the way of a round of prices, from `latest_prices`
     outbox             one socket's outgoing stream: in order, within bounds

@@ -13,8 +13,7 @@ import logging
 import time
 import uuid
 import weakref
-from collections.abc import Coroutine, Mapping
-from contextvars import Context
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -35,6 +34,7 @@ from realtime.hub.reconciler import Reconciler
 from realtime.hub.token_bucket import TokenBucket
 from realtime.monitoring.metrics import counts
 from realtime.monitoring.metrics_report import Reporter
+from realtime.monitoring.tasks import Health, Tasks
 from realtime.protocol import messages
 from realtime.protocol.envelopes import AccessMessage, ClaimMessage, DisconnectMessage, unreadable
 from realtime.protocol.messages import CloseReason, ErrorCode, agent_group
@@ -51,6 +51,8 @@ class Hub:
 
     def __init__(self) -> None:
         self.id = uuid.uuid4().hex
+        self.tasks = Tasks()
+        self.spawn = self.tasks.spawn
         self.sockets: dict[str, Outbox] = {}
         """The socket of each agent that is served here."""
         self.index = TokenIndex()
@@ -73,51 +75,29 @@ class Hub:
         self.reporter = Reporter("server", self._measure)
         self._channel: str | None = None
         self._channel_ready = asyncio.Event()
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._endless: list[asyncio.Task[Any]] = []
         self._skipped: set[str] = set()
 
     def start(self) -> None:
-        self._endless = [
-            self._keep(self._listen()),
-            self._keep(self._presence.run()),
-            self._keep(self._reconciler.run()),
-            self._keep(self.reporter.run()),
-        ]
+        report_seconds = 3 * settings.REALTIME["PRESENCE_SECONDS"]
+        self.tasks.keep_running("listener", self._listen, grace_seconds=LISTEN_SECONDS)
+        self.tasks.keep_running("presence", self._presence.run, grace_seconds=report_seconds)
+        self.tasks.keep_running("metrics", self.reporter.run, grace_seconds=report_seconds)
+        for name, run in self._reconciler.loops().items():
+            self.tasks.keep_running(name, run, grace_seconds=self._reconciler.lasts_seconds)
 
     async def close(self) -> None:
-        """End, once the sockets are gone: give their claims back, and leave the list of who is connected.
+        """End, once the sockets are gone: release their claims, and leave the list of who is connected.
 
-        Without it, other processes find out when this one's entries lapse. Safe to cancel.
+        Without it, other processes find out when this one's entries expire. Safe to cancel.
         """
-        listening, *others = self._endless
-        for task in others:
-            task.cancel()
-        await asyncio.wait(others)
+        await self.tasks.stop(self.tasks.checks().keys() - {"listener"})
         try:
             await self._presence.leave()
             await self.reporter.leave()
         except valkey.Unavailable as error:
             logger.warning("the list of who is connected was not left: %s", error)
-        if leaving := self._tasks - {listening}:
-            await asyncio.wait(leaving)
-        listening.cancel()
-
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run it beside everything else, and keep it from being collected until it ends."""
-        self._keep(coroutine)
-
-    def _keep(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        # In a context of its own: not in that of the connection which happens to be the first.
-        task = asyncio.get_running_loop().create_task(coroutine, context=Context())
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            logger.error("a task of the hub failed", exc_info=task.exception())
+        await self.tasks.spawned()
+        await self.tasks.stop(["listener"])
 
     def _measure(self) -> None:
         """Look at every socket of this process: how many, and what waits for them."""
@@ -195,26 +175,31 @@ class Hub:
 
     # The channel layer
 
-    async def _listen(self) -> None:
+    async def _listen(self, health: Health) -> None:
         """Receive for ever; a broken connection or message never ends it."""
         failures = 0
-        while True:
-            try:
-                channel_layer = get_channel_layer()
-                if self._channel is None:
-                    self._channel = await channel_layer.new_channel()
-                for group in [messages.PRICES_GROUP, *map(agent_group, self.sockets)]:
-                    await channel_layer.group_add(group, self._channel)
-                self._channel_ready.set()
-                failures = 0
-                await self._receive(channel_layer)
-            except valkey.Unavailable as error:
-                counts.channel_layer_errors["receive"] += 1
-                self._channel_ready.clear()
-                wait = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
-                failures += 1
-                logger.warning("the channel layer is away (%s); trying again in %s s", error, wait)
-                await asyncio.sleep(wait)
+        try:
+            while True:
+                try:
+                    channel_layer = get_channel_layer()
+                    if self._channel is None:
+                        self._channel = await channel_layer.new_channel()
+                    for group in [messages.PRICES_GROUP, *map(agent_group, self.sockets)]:
+                        await channel_layer.group_add(group, self._channel)
+                    self._channel_ready.set()
+                    health.works()
+                    failures = 0
+                    await self._receive(channel_layer)
+                except valkey.Unavailable as error:
+                    counts.channel_layer_errors["receive"] += 1
+                    self._channel_ready.clear()
+                    health.fails()
+                    wait = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
+                    failures += 1
+                    logger.warning("the channel layer is unavailable (%s); trying again in %s s", error, wait)
+                    await asyncio.sleep(wait)
+        finally:
+            self._channel_ready.clear()
 
     async def _receive(self, channel_layer: Any) -> None:
         while True:

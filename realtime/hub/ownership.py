@@ -1,8 +1,10 @@
 """One socket per agent, over all processes: the newest claim wins.
 
 Every socket that joins takes a claim, a number higher than all before it. Redis or Valkey keeps the highest claim of
-each agent; the agent's group hears of every new one. A socket that hears of a higher claim, or finds one when it
-looks, ends. So exactly one is left of any race, also when messages were lost or the server came back empty.
+each agent, and the agent's group is told of every new one. A socket that hears of a higher claim, or finds one when it
+is reconciled, ends. So exactly one is left of any race, also when messages were lost or the server came back empty.
+
+Whoever has a claim renews it with every reconciliation. That of a process that was killed expires.
 """
 
 from __future__ import annotations
@@ -14,14 +16,19 @@ from collections.abc import Mapping
 from itertools import islice
 
 from channels.layers import get_channel_layer
+from django.conf import settings
 
 from positions import valkey
 from realtime.protocol.envelopes import ClaimMessage, claim_message
 from realtime.protocol.messages import agent_group
 
 COUNTER_KEY = f"{valkey.KEY_PREFIX}claims"
-OWNERS_KEY = f"{valkey.KEY_PREFIX}owners"
-# How long a socket waits for its own claim to come back through the channel layer, and how often it claims again.
+OWNER_KEY_PREFIX = f"{valkey.KEY_PREFIX}owner:"
+# How long a claim is kept that nobody renews: in reconciliations, and at least. A process that could not reach the
+# server for longer writes its claims down again, as after one that came back empty.
+EXPIRE_RECONCILIATIONS = 12
+EXPIRE_SECONDS = 60.0
+# How long a socket waits for its own claim to come back through the channel layer, and how often it announces it.
 WAIT_SECONDS = 1.0
 TRIES = 3
 AGENTS_PER_CALL = 1000
@@ -30,26 +37,27 @@ AGENTS_PER_CALL = 1000
 # are never below the clock (µs). Written as text, since Lua would write such numbers with an exponent.
 _TAKE = """
 local counter = tonumber(redis.call('GET', KEYS[1]) or '0')
-local owner = tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or '0')
-local claim = string.format('%.0f', math.max(counter + 1, owner + 1, tonumber(ARGV[2])))
+local owner = tonumber(redis.call('GET', KEYS[2]) or '0')
+local claim = string.format('%.0f', math.max(counter + 1, owner + 1, tonumber(ARGV[1])))
 redis.call('SET', KEYS[1], claim)
-redis.call('HSET', KEYS[2], ARGV[1], claim)
+redis.call('SET', KEYS[2], claim, 'PX', ARGV[2])
 return claim
 """
-# Writes down each claim that is higher than what is known; returns the agents whose known claim is higher.
-_HOLD = """
+# ARGV[1] is when claims expire, the others are one claim for each key. Returns the numbers of those keys whose claim is
+# higher; the others are written down anew.
+_RENEW = """
 local overruled = {}
-for i = 1, #ARGV, 2 do
-  local known = tonumber(redis.call('HGET', KEYS[1], ARGV[i]) or '0')
-  if known < tonumber(ARGV[i + 1]) then
-    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
-  elseif known > tonumber(ARGV[i + 1]) then
-    overruled[#overruled + 1] = ARGV[i]
+for number, key in ipairs(KEYS) do
+  local claim = ARGV[number + 1]
+  if tonumber(redis.call('GET', key) or '0') > tonumber(claim) then
+    overruled[#overruled + 1] = number
+  else
+    redis.call('SET', key, claim, 'PX', ARGV[1])
   end
 end
 return overruled
 """
-_RELEASE = "if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HDEL', KEYS[1], ARGV[1]) end"
+_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 
 class NotJoined(Exception):
@@ -60,12 +68,14 @@ class Ownership:
     """This process's part of it."""
 
     def __init__(self) -> None:
+        seconds = max(EXPIRE_SECONDS, EXPIRE_RECONCILIATIONS * settings.REALTIME["RECONCILE_SECONDS"])
+        self._expire_milliseconds = str(round(1000 * seconds))
         self._waiting: dict[tuple[str, int], asyncio.Event] = {}
 
     async def take(self, agent_id: str) -> int:
         """Return a claim on the agent that is higher than all before it. Raises valkey.Unavailable."""
-        now = time.time_ns() // 1000
-        return int(await valkey.async_client().eval(_TAKE, 2, COUNTER_KEY, OWNERS_KEY, agent_id, str(now)))
+        keys, now = (COUNTER_KEY, owner_key(agent_id)), str(time.time_ns() // 1000)
+        return int(await valkey.async_client().eval(_TAKE, 2, *keys, now, self._expire_milliseconds))
 
     async def announce(self, agent_id: str, claim: int) -> None:
         """Tell the agent's group of a claim."""
@@ -95,18 +105,24 @@ class Ownership:
             waiting.set()
 
     async def overruled(self, claims: Mapping[str, int]) -> set[str]:
-        """Return the agents of which a higher claim is known; write down those that are not.
+        """Return the agents that have a higher claim; renew the claims on the others.
 
         Raises valkey.Unavailable.
         """
         agents: set[str] = set()
         pairs = iter(claims.items())
         while chunk := list(islice(pairs, AGENTS_PER_CALL)):
-            arguments = [str(value) for pair in chunk for value in pair]
-            answer = await valkey.async_client().eval(_HOLD, 1, OWNERS_KEY, *arguments)
-            agents.update(agent_id.decode() for agent_id in answer)
+            keys = [owner_key(agent_id) for agent_id, _ in chunk]
+            values = [self._expire_milliseconds, *(str(claim) for _, claim in chunk)]
+            answer = await valkey.async_client().eval(_RENEW, len(keys), *keys, *values)
+            agents.update(chunk[number - 1][0] for number in answer)
         return agents
 
     async def release(self, agent_id: str, claim: int) -> None:
         """Forget a claim, unless a higher one has taken its place. Raises valkey.Unavailable."""
-        await valkey.async_client().eval(_RELEASE, 1, OWNERS_KEY, agent_id, str(claim))
+        await valkey.async_client().eval(_RELEASE, 1, owner_key(agent_id), str(claim))
+
+
+def owner_key(agent_id: str) -> str:
+    """Return the key of the highest claim on an agent."""
+    return f"{OWNER_KEY_PREFIX}{agent_id}"

@@ -1,7 +1,8 @@
 """Who is connected, over all processes: kept in Redis or Valkey by each hub, read by health checks and the admin.
 
-Each hub has a set of its agents, and a place in the list of hubs with the time it was last seen. Both lapse when a
-process dies, so that nobody is a ghost for longer than three beats.
+Each hub has a set of its agents, and a place in the list of hubs with the time at which that expires. Both are written
+anew every NEXGENT_PRESENCE_SECONDS and expire after three times that: an entry of a process that died is stale for no
+longer.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from uuid import UUID
 from django.conf import settings
 
 from positions import valkey
+from realtime.monitoring.tasks import Health
 
 logger = logging.getLogger(__name__)
 
@@ -30,65 +32,66 @@ class Presence:
     def __init__(self, hub_id: str) -> None:
         self._hub_id = hub_id
         self._agents: set[str] = set()
-        self._came: set[str] = set()
-        self._went: set[str] = set()
+        self._added: set[str] = set()
+        self._removed: set[str] = set()
         self._changed = asyncio.Event()
 
     def add(self, agent_id: str) -> None:
         self._agents.add(agent_id)
-        self._came.add(agent_id)
-        self._went.discard(agent_id)
+        self._added.add(agent_id)
+        self._removed.discard(agent_id)
         self._changed.set()
 
     def remove(self, agent_id: str) -> None:
         self._agents.discard(agent_id)
-        self._went.add(agent_id)
-        self._came.discard(agent_id)
+        self._removed.add(agent_id)
+        self._added.discard(agent_id)
         self._changed.set()
 
-    async def run(self) -> None:
-        """Write what has changed, soon after it has, and all of it with every beat. Ends by cancellation only."""
-        beat_seconds: float = settings.REALTIME["PRESENCE_SECONDS"]
-        failing, beat_due = False, 0.0
+    async def run(self, health: Health) -> None:
+        """Write what has changed, soon after it has, and everything at the interval that the settings give."""
+        interval_seconds: float = settings.REALTIME["PRESENCE_SECONDS"]
+        failing, everything_due = False, 0.0
         while True:
             try:
                 now = time.monotonic()
-                is_beat = now >= beat_due
-                await self._write(everything=is_beat, lapse_seconds=3 * beat_seconds)
-                beat_due = now + beat_seconds if is_beat else beat_due
+                is_due = now >= everything_due
+                await self._write(everything=is_due, expire_seconds=3 * interval_seconds)
+                everything_due = now + interval_seconds if is_due else everything_due
                 failing = False
+                health.works(for_seconds=3 * interval_seconds)
             except valkey.Unavailable as error:
                 if not failing:
                     logger.warning("who is connected cannot be written: %s", error)
-                failing, beat_due = True, 0.0
+                failing, everything_due = True, 0.0
                 await asyncio.sleep(GATHER_SECONDS)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(
-                    self._changed.wait(), max(0.0, beat_due - time.monotonic()) or beat_seconds
+                    self._changed.wait(), max(0.0, everything_due - time.monotonic()) or interval_seconds
                 )
                 await asyncio.sleep(GATHER_SECONDS)
 
     async def leave(self) -> None:
-        """Forget this hub now, instead of when it lapses; `run` must have ended. Raises valkey.Unavailable."""
+        """Forget this hub now, instead of when its entries expire; `run` must have ended. Raises valkey.Unavailable."""
         async with valkey.async_client().pipeline(transaction=True) as pipeline:
             pipeline.delete(_agents_key(self._hub_id))
             pipeline.zrem(HUBS_KEY, self._hub_id)
             await pipeline.execute()
 
-    async def _write(self, *, everything: bool, lapse_seconds: float) -> None:
+    async def _write(self, *, everything: bool, expire_seconds: float) -> None:
         self._changed.clear()
-        came, went = (set(self._agents), set()) if everything else (self._came, self._went)
-        self._came, self._went = set(), set()
+        added, removed = (set(self._agents), set()) if everything else (self._added, self._removed)
+        self._added, self._removed = set(), set()
         key = _agents_key(self._hub_id)
         async with valkey.async_client().pipeline(transaction=True) as pipeline:
             if everything:
                 pipeline.delete(key)
-            if came:
-                pipeline.sadd(key, *came)
-            if went:
-                pipeline.srem(key, *went)
-            pipeline.pexpire(key, round(1000 * lapse_seconds))
-            pipeline.zadd(HUBS_KEY, {self._hub_id: time.time() + lapse_seconds})
+            if added:
+                pipeline.sadd(key, *added)
+            if removed:
+                pipeline.srem(key, *removed)
+            pipeline.pexpire(key, round(1000 * expire_seconds))
+            pipeline.zadd(HUBS_KEY, {self._hub_id: time.time() + expire_seconds})
             pipeline.zremrangebyscore(HUBS_KEY, "-inf", time.time())
             await pipeline.execute()
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from positions import valkey
+from positions.prices.quotes import Quote
 from realtime.hub.latest_prices import LatestPrices
 from realtime.hub.outbox import Outbox, TokenIndex
 from realtime.protocol import messages
@@ -17,62 +18,72 @@ logger = logging.getLogger(__name__)
 
 # Sockets written to before other tasks get a turn: a message costs about 11 µs (docs/performance.md).
 SOCKETS_PER_TURN = 200
-# An answer is taken apart in one go, about 3 µs a token.
+# An answer is decoded in one go, about 3 µs a token.
 TOKENS_PER_READ = 1000
 GRACE_SECONDS = 1.0
-"""How long a batch may be under way."""
+"""How long a batch may be on its way."""
 
 
 class PriceFanOut:
-    """Sends what `book` learns to the sockets that `index` names."""
+    """Sends the prices that `latest` learns to the sockets that hold their tokens, by `index`."""
 
-    def __init__(self, book: LatestPrices, index: TokenIndex) -> None:
-        self._book = book
+    def __init__(self, latest: LatestPrices, index: TokenIndex) -> None:
+        self._latest = latest
         self._index = index
-        self._away = False
+        self._unavailable = False
 
     async def batch(self, message: Mapping[str, Any]) -> None:
-        """Take in a `price.batch`."""
+        """Learn and send the prices of a `price.batch`."""
         news: dict[str, str] = {}
         for priced in read_prices(message):
-            news |= self._book.remember(priced)
+            news |= self._latest.remember(priced)
         await self._send(news)
 
     async def learn(self, tokens: Collection[str], *, ask_source: bool) -> None:
-        """See to it that the book has what can be known about these tokens.
+        """Read the prices of these tokens, from the cache, and with `ask_source` from the source where it has none.
 
-        Never raises for want of prices: the purchase price stands in. Whoever holds a token whose price is news is
-        told: that it is in the book would otherwise keep a later look from telling them.
+        Raises nothing for want of prices: the purchase price stands in. A price that is news is sent to every socket
+        that holds the token: once it is known here, no later round would send it.
         """
         try:
-            await self._send(await self._book.read(tokens, ask_source=ask_source))
-            self._away = False
+            await self._send(await self._latest.read(tokens, ask_source=ask_source))
+            self._unavailable = False
         except valkey.Unavailable as error:
-            if not self._away:  # once an outage, not once a socket or an event
+            if not self._unavailable:  # once an outage, not once a socket or an event
                 logger.warning("prices cannot be read: %s", error or type(error).__name__)
-            self._away = True
+            self._unavailable = True
 
     async def refresh(self) -> None:
         """Read the prices of all tokens held here, and send what no batch has brought: one MGET for a thousand.
 
-        The feed writes the cache before it sends: a batch that is under way is given time to come. Raises
-        valkey.Unavailable.
+        The feed writes the cache before it sends: batches that are on their way are given time to come, once for
+        all tokens. Raises valkey.Unavailable. Safe to cancel.
         """
         tokens = self._index.tokens()
+        unheard: list[list[Quote]] = []
         for begin in range(0, len(tokens), TOKENS_PER_READ):
-            cached = await self._book.cached(tokens[begin : begin + TOKENS_PER_READ])
-            if any(map(self._book.is_news, cached)):
-                await asyncio.sleep(GRACE_SECONDS)
-            await self._send(self._book.learn(cached))
+            unheard.append([])
+            same: list[Quote] = []
+            for quote in await self._latest.cached(tokens[begin : begin + TOKENS_PER_READ]):
+                (unheard[-1] if self._latest.is_news(quote) else same).append(quote)
+            self._latest.learn(same)
+        if any(unheard):
+            await asyncio.sleep(GRACE_SECONDS)
+            # Once they are known here, no later round would send them: to the end, also when this is cancelled.
+            await asyncio.shield(self._send_unheard(unheard))
+
+    async def _send_unheard(self, unheard: Iterable[Iterable[Quote]]) -> None:
+        for quotes in unheard:
+            await self._send(self._latest.learn(quotes))
 
     def send_newest(self, outbox: Outbox, tokens: Iterable[str]) -> None:
         """Send one socket what is known about these tokens."""
-        outbox.prices(self._book.fragments(tokens), messages.now())
+        outbox.prices(self._latest.fragments(tokens), messages.now())
 
     async def _send(self, fragments: Mapping[str, str]) -> None:
         if not fragments:
             return
-        at, version = messages.now(), self._book.version
+        at, version = messages.now(), self._latest.version
         # As most rounds of a market that moves are.
         nearly_all = self._index.are_nearly_all(fragments.keys())
         holders = self._index.everyone() if nearly_all else self._index.holders(fragments)
@@ -80,5 +91,5 @@ class PriceFanOut:
             outbox.prices(fragments, at, nearly_all=nearly_all)
             if turn % SOCKETS_PER_TURN == 0:
                 await asyncio.sleep(0)
-                if version != self._book.version:  # what is left must not follow on newer prices
-                    fragments, version = self._book.fragments(fragments), self._book.version
+                if version != self._latest.version:  # what is left must not follow on newer prices
+                    fragments, version = self._latest.fragments(fragments), self._latest.version

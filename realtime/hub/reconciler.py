@@ -1,8 +1,9 @@
-"""What messages alone cannot keep true, looked at every few seconds for all sockets of a process.
+"""What messages alone cannot guarantee, checked every few seconds for all sockets of a process.
 
 Events that the channel layer lost are read from the database, sockets whose user may no longer watch are closed,
-prices that were missed are read from the cache, and of two sockets of one agent the older one ends. Each step costs
-one query or call for all sockets together, and fails on its own: what is away now is asked again next time.
+prices that were missed are read from the cache, and of two sockets of one agent the older one ends. Each of these steps
+costs one query or call for all sockets together, and has a task and a deadline of its own: a database that hangs
+delays none of those that do not need it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from uuid import UUID
 
 from django.conf import settings
@@ -21,11 +23,14 @@ from realtime.hub.ownership import Ownership
 from realtime.hub.position_events import PositionEvents
 from realtime.hub.price_fan_out import PriceFanOut
 from realtime.hub.queries import ended_sessions, standings
+from realtime.monitoring.tasks import Health, Work
 from realtime.protocol.messages import CloseReason
 
 logger = logging.getLogger(__name__)
 
-Away = (*database.Unavailable, *valkey.Unavailable)
+DEADLINE_SECONDS = 10.0
+"""For a round of one step; what it would have found, the next one finds."""
+Unavailable = (*database.Unavailable, *valkey.Unavailable)
 
 
 class Reconciler:
@@ -37,40 +42,48 @@ class Reconciler:
         fan_out: PriceFanOut,
         ownership: Ownership,
         revoke: Callable[[Outbox], None],
+        deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
         self._sockets = sockets
         self._events = events
         self._fan_out = fan_out
         self._ownership = ownership
         self._revoke = revoke
-        self._failing: set[str] = set()
+        self._interval_seconds: float = settings.REALTIME["RECONCILE_SECONDS"]
+        self._deadline_seconds = deadline_seconds
+        self.lasts_seconds = 3 * self._interval_seconds + deadline_seconds
+        """How long after a round its step counts as working."""
 
-    async def run(self) -> None:
-        """Look for ever, at the interval that the settings give. Ends by cancellation only."""
+    def loops(self) -> dict[str, Work]:
+        """Return the endless work of each step, by name."""
+        return {
+            "reconcile_events": partial(self._repeat, "events", self.events_and_access),
+            "reconcile_sessions": partial(self._repeat, "sessions", self.sessions),
+            "reconcile_owners": partial(self._repeat, "owners", self.owners),
+            "reconcile_prices": partial(self._repeat, "prices", self.prices),
+        }
+
+    async def _repeat(self, name: str, step: Callable[[], Awaitable[None]], health: Health) -> None:
+        """Run a step at the interval that the settings give. Ends by cancellation, or as the step fails."""
+        failing = False
         while True:
-            await asyncio.sleep(settings.REALTIME["RECONCILE_SECONDS"])
-            if self._sockets:
-                await self._try(self.events_and_access)
-                await self._try(self.sessions)
-                await self._try(self.claims)
-                await self._try(self.prices)
-
-    async def _try(self, step: Callable[[], Awaitable[None]]) -> None:
-        name = step.__name__
-        try:
-            await step()
-        except Away as error:
-            if name not in self._failing:  # once an outage, not once a round
-                logger.warning(
-                    "reconciling %s failed, and is tried again: %s", name, error or type(error).__name__
-                )
-            self._failing.add(name)
-        except Exception:
-            logger.exception("reconciling %s failed", name)
-        else:
-            if name in self._failing:
-                logger.info("reconciling %s works again", name)
-            self._failing.discard(name)
+            await asyncio.sleep(self._interval_seconds)
+            try:
+                async with asyncio.timeout(self._deadline_seconds) as deadline:
+                    if self._sockets:
+                        await step()
+            except Unavailable as error:
+                if not failing:  # once an outage, not once a round
+                    why = str(error) or type(error).__name__
+                    if deadline.expired():
+                        why = f"not done within {self._deadline_seconds:g} s"
+                    logger.warning("reconciling %s failed, and is tried again: %s", name, why)
+                failing = True
+            else:
+                if failing:
+                    logger.info("reconciling %s works again", name)
+                failing = False
+                health.works(for_seconds=self.lasts_seconds)
 
     async def events_and_access(self) -> None:
         """One query: how far each agent's events go, and who may watch it."""
@@ -97,8 +110,8 @@ class Reconciler:
                     if outbox.session_id == session_id:
                         self._revoke(outbox)
 
-    async def claims(self) -> None:
-        """One call: whether another process has a newer socket of one of these agents."""
+    async def owners(self) -> None:
+        """One call for a thousand agents: whether another process has a newer socket of one of them."""
         claims = {
             agent_id: outbox.claim for agent_id, outbox in self._sockets.items() if outbox.seq is not None
         }
@@ -108,5 +121,5 @@ class Reconciler:
                 outbox.close(CloseReason.REPLACED)
 
     async def prices(self) -> None:
-        """One MGET for a thousand of the tokens held here: their prices, for batches that never came."""
+        """One MGET for a thousand of the tokens held here: their prices, for batches that were lost."""
         await self._fan_out.refresh()

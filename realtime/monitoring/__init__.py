@@ -1,1 +1,1 @@
-"""What everyone counts with and logs with. Imports `protocol` only; what answers HTTP about it is in `web`."""
+"""What everyone counts, logs and runs endless tasks with. Imports `protocol` only; `web` answers HTTP about it."""

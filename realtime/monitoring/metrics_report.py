@@ -1,7 +1,7 @@
-"""From every process to whoever is asked for /metrics: each writes its numbers into Redis or Valkey with every beat.
+"""From every process to whoever is asked for /metrics: each writes its numbers into Redis or Valkey.
 
 So the answer is the same whichever process a load balancer chooses, and the broadcaster, which serves no HTTP, is part
-of it (docs/adr/0005). The numbers of a process that died lapse after three beats.
+of it (docs/adr/0005). They are written every NEXGENT_PRESENCE_SECONDS and expire after three times that.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from positions import valkey
 from realtime.monitoring.metrics import Sample, counts
+from realtime.monitoring.tasks import Health
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class Snapshot(Struct):
     """One process's numbers."""
 
     process: str
-    """host:pid. One that begins again under the same name takes the place of what it left."""
+    """host:pid. A process that is started under the name of an earlier one overwrites its numbers."""
     samples: dict[str, list[Sample]]
 
 
@@ -44,7 +45,7 @@ def process_name() -> str:
 
 
 class Reporter:
-    """This process's part of it. `measure` refreshes what is not counted but looked at; `kind` is a label."""
+    """This process's part of it. `measure` refreshes the gauges that nothing else sets; `kind` is a label."""
 
     def __init__(self, kind: str, measure: Callable[[], None] = lambda: None) -> None:
         self._kind = kind
@@ -54,33 +55,34 @@ class Reporter:
         self._measure()
         return Snapshot(process_name(), counts.read(self._kind))
 
-    async def run(self) -> None:
-        """Write with every beat, for ever. Ends by cancellation only."""
-        beat_seconds: float = settings.REALTIME["PRESENCE_SECONDS"]
+    async def run(self, health: Health) -> None:
+        """Write at the interval that the settings give. Ends by cancellation only."""
+        interval_seconds: float = settings.REALTIME["PRESENCE_SECONDS"]
         loop, failing = asyncio.get_running_loop(), False
         while True:
             try:
-                await self._write(lapse_seconds=3 * beat_seconds)
+                await self._write(expire_seconds=3 * interval_seconds)
                 failing = False
+                health.works(for_seconds=3 * interval_seconds)
             except valkey.Unavailable as error:
                 if not failing:
                     logger.warning("metrics cannot be written: %s", error or type(error).__name__)
                 failing = True
-            due = loop.time() + beat_seconds
-            await asyncio.sleep(beat_seconds)
+            due = loop.time() + interval_seconds
+            await asyncio.sleep(interval_seconds)
             counts.gauges["nexgent_event_loop_lag_seconds"] = loop.time() - due
 
     async def leave(self) -> None:
-        """Take the numbers away now, instead of when they lapse. Raises valkey.Unavailable."""
+        """Remove the numbers now, instead of when they expire. Raises valkey.Unavailable."""
         async with valkey.async_client().pipeline(transaction=False) as pipeline:
             pipeline.delete(_key(process_name()))
             pipeline.zrem(PROCESSES_KEY, process_name())
             await pipeline.execute()
 
-    async def _write(self, *, lapse_seconds: float) -> None:
+    async def _write(self, *, expire_seconds: float) -> None:
         snapshot, now = self.snapshot(), time.time()
         async with valkey.async_client().pipeline(transaction=False) as pipeline:
-            pipeline.set(_key(snapshot.process), _encode(snapshot), px=round(1000 * lapse_seconds))
+            pipeline.set(_key(snapshot.process), _encode(snapshot), px=round(1000 * expire_seconds))
             pipeline.zadd(PROCESSES_KEY, {snapshot.process: now})
             pipeline.zremrangebyscore(PROCESSES_KEY, "-inf", now - DAY_SECONDS)
             await pipeline.execute()

@@ -135,7 +135,7 @@ class _Publisher:
             sending, what = await self._queue.get()
             try:
                 await asyncio.wait_for(sending, SEND_TIMEOUT_SECONDS)
-            except Exception as error:  # noqa: BLE001  whatever it is, the write has long succeeded
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  the write has long succeeded
                 if not unsent:  # once an outage, not once a write
                     logger.warning(
                         "%s not sent, left to reconciliation: %s", what, error or type(error).__name__

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 
+from channels.db import database_sync_to_async
 from django.db import connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
@@ -12,9 +15,14 @@ from django.views.decorators.http import require_safe
 
 from positions import valkey
 from realtime.hub import database
+from realtime.hub.hub import running_hub
 from realtime.hub.presence import connection_count
+from realtime.monitoring.tasks import OK
 
 logger = logging.getLogger(__name__)
+
+CHECK_SECONDS = 5.0
+"""For one check: who asks wants to know soon, also of a database that hangs."""
 
 
 @require_safe
@@ -38,14 +46,19 @@ def live(request: HttpRequest) -> JsonResponse:
 
 @require_safe
 @never_cache
-def ready(request: HttpRequest) -> JsonResponse:
-    """Says whether to send clients here: 200, or 503 and what is wrong."""
+async def ready(request: HttpRequest) -> JsonResponse:
+    """Says whether to send clients here: 200, or 503 and what is wrong.
+
+    The hub's tasks are looked at once there is a hub: the first socket starts it.
+    """
+    hub = running_hub()
     checks = {
-        "database": _outcome(_check_database),
-        "valkey": _outcome(_check_valkey),
-        "server": "ending" if is_ending(request) else "ok",
+        "database": await _outcome("database", _select),
+        "valkey": await _outcome("valkey", _ping),
+        "server": "ending" if is_ending(request) else OK,
+        **(hub.tasks.checks() if hub else {}),
     }
-    is_ready = all(outcome == "ok" for outcome in checks.values())
+    is_ready = all(outcome == OK for outcome in checks.values())
     return JsonResponse(
         {"status": "ready" if is_ready else "not ready", "checks": checks}, status=200 if is_ready else 503
     )
@@ -62,14 +75,20 @@ def _check_database() -> None:
         cursor.execute("SELECT 1")
 
 
-def _check_valkey() -> None:
-    valkey.client().ping()
+# On a thread of its own: neither a storm of connects nor a check that hangs may stand before it.
+_thread = ThreadPoolExecutor(1, thread_name_prefix="readiness")
+_select = database_sync_to_async(_check_database, thread_sensitive=False, executor=_thread)
 
 
-def _outcome(check: Callable[[], None]) -> str:
+async def _ping() -> None:
+    await asyncio.to_thread(valkey.client().ping)
+
+
+async def _outcome(name: str, check: Callable[[], Awaitable[None]]) -> str:
     try:
-        check()
+        async with asyncio.timeout(CHECK_SECONDS):
+            await check()
     except (*database.Unavailable, *valkey.Unavailable) as error:
-        logger.warning("not ready: %s: %s", check.__name__, error)
+        logger.warning("not ready: %s: %s", name, error or type(error).__name__)
         return "unavailable"  # why is in the log: it may name hosts
-    return "ok"
+    return OK

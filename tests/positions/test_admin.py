@@ -79,13 +79,13 @@ def said(response) -> list[tuple[str, str]]:
 def connect(agent: Agent) -> None:
     """Be a hub that has a socket of this agent."""
 
-    async def beat() -> None:
+    async def report() -> None:
         presence = Presence("test")
         presence.add(str(agent.pk))
-        await presence._write(everything=True, lapse_seconds=60)
+        await presence._write(everything=True, expire_seconds=60)
         await valkey.close_async_client()
 
-    asyncio.run(beat())
+    asyncio.run(report())
 
 
 def more_of_everything(wallet: Wallet) -> None:

@@ -19,6 +19,7 @@ from positions.services import move_stop_loss
 from realtime.monitoring import metrics
 from realtime.monitoring.metrics import METRICS, PROCESS_METRICS, Counts, Histogram, Sample
 from realtime.monitoring.metrics_report import Reporter, Snapshot, process_name, snapshots
+from realtime.monitoring.tasks import Health
 from realtime.protocol.messages import Close, CloseReason
 from realtime.publish.broadcast import broadcast_prices
 from realtime.web.metrics_page import families
@@ -206,7 +207,7 @@ async def test_socket_is_counted_from_its_connect_to_its_close(
 async def test_numbers_of_a_process_that_ends_are_gone(settings):
     settings.REALTIME = {**settings.REALTIME, "PRESENCE_SECONDS": 0.05}
     reporter = Reporter("server")
-    running = asyncio.ensure_future(reporter.run())
+    running = asyncio.ensure_future(reporter.run(Health(grace_seconds=0.0)))
 
     async def known() -> bool:
         return process_name() in {each.process for each in await snapshots()}
@@ -218,8 +219,8 @@ async def test_numbers_of_a_process_that_ends_are_gone(settings):
     assert not await known()
 
 
-async def test_numbers_of_a_process_that_was_killed_lapse(settings):
-    await Reporter("server")._write(lapse_seconds=0.05)
+async def test_numbers_of_a_process_that_was_killed_expire(settings):
+    await Reporter("server")._write(expire_seconds=0.05)
 
     async def gone() -> bool:
         return process_name() not in {each.process for each in await snapshots()}

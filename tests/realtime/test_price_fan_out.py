@@ -17,6 +17,7 @@ from realtime.hub.outbox import Event, Outbox, TokenIndex
 from realtime.hub.price_fan_out import SOCKETS_PER_TURN, PriceFanOut
 from realtime.protocol.envelopes import price_message
 from tests.conftest import BONK, WIF, quote
+from tests.waiting import eventually
 
 
 def take(texts: list[str], text: str) -> bool:
@@ -157,3 +158,34 @@ async def test_refresh_waits_for_a_batch_that_is_under_way():
     await house.batch(round_)
     await refreshing
     assert house.updates() == [[(BONK, 0.002)]]
+
+
+async def test_refresh_waits_once_however_many_answers_the_prices_come_in(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(price_fan_out, "GRACE_SECONDS", 10_000.0)
+    monkeypatch.setattr(price_fan_out, "TOKENS_PER_READ", 1)
+    house = House([BONK, WIF, "unpriced"])
+    await put_prices([quote(BONK, "0.002"), quote(WIF, "0.5")])
+    before = mgets()
+    refreshing = asyncio.create_task(house.fan_out.refresh())
+
+    async def has_read_all() -> bool:
+        return mgets() == before + 3
+
+    await eventually(has_read_all, "the tokens of all answers are read before the wait")
+    refreshing.cancel()
+
+
+async def test_refresh_that_is_cancelled_while_it_sends_reaches_every_socket(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(price_fan_out, "GRACE_SECONDS", 0.0)
+    house = House(*3 * SOCKETS_PER_TURN * [[BONK]])
+    await put_prices([quote(BONK, "0.002")])
+    refreshing = asyncio.create_task(house.fan_out.refresh())
+    while not any(house.texts):  # noqa: ASYNC110  the turn in which the first of them are sent to
+        await asyncio.sleep(0)
+    assert not all(house.texts)
+    refreshing.cancel()
+
+    async def all_have_it() -> bool:
+        return all(house.texts)
+
+    await eventually(all_have_it, "every socket has the price")

@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from positions import services, valkey
 from positions.models import Agent, Position, PositionEvent
 from positions.prices.cache import put_prices
+from realtime.hub.ownership import owner_key
 from realtime.publish.broadcast import broadcast_prices
 from tests.conftest import BONK, fresh_token, quote
 from tests.live import PATIENCE_SECONDS, Server, access_token, client, refresh_token, watching
@@ -306,8 +307,8 @@ async def test_two_sockets_of_one_agent_that_never_heard_of_each_other_end_up_as
 ):
     """The second one's claim is written past the channel layer, as if its message had been lost."""
     async with watching(pair[0], alice, agent) as first:
-        held = int(await valkey.async_client().hget("nexgent:owners", str(agent.pk)) or 0)
-        await valkey.async_client().hset("nexgent:owners", str(agent.pk), str(held + 1))
+        held = int(await valkey.async_client().get(owner_key(str(agent.pk))) or 0)
+        await valkey.async_client().set(owner_key(str(agent.pk)), held + 1)
         assert (await first.closed())[:2] == (1000, "New connection established")
 
 
@@ -316,7 +317,7 @@ async def test_socket_survives_a_server_that_comes_back_empty(pair, alice, agent
     async with watching(pair[0], alice, agent) as first:
         await valkey.async_client().flushdb()
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while await valkey.async_client().hget("nexgent:owners", str(agent.pk)) is None:  # noqa: ASYNC110
+            while await valkey.async_client().get(owner_key(str(agent.pk))) is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         await in_thread(move)(position, 1)
         await first.expect("position_update")

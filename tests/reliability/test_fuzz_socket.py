@@ -31,7 +31,7 @@ from websockets.exceptions import ConnectionClosed
 from positions import valkey
 from positions.models import Agent, Wallet
 from positions.services import move_stop_loss, open_position
-from realtime.hub.ownership import OWNERS_KEY
+from realtime.hub.ownership import owner_key
 from realtime.protocol.messages import CloseReason, ErrorCode
 from tests.conftest import fresh_token, person
 from tests.live import PATIENCE_SECONDS, Client, Server, access_token, client, refresh_token, watching
@@ -122,7 +122,7 @@ class World:
         ids = self.belongings.agents.values()
         channels = [str(name) for name in valkey.client().pubsub_channels("*agent.*")]
         left = [name for name in channels if any(agent_id in name for agent_id in ids)]
-        left += [f"claim of {agent_id}" for agent_id in ids if valkey.client().hexists(OWNERS_KEY, agent_id)]
+        left += [f"claim of {agent_id}" for agent_id in ids if valkey.client().exists(owner_key(agent_id))]
         health = httpx.get(f"{self.server.url}/health", timeout=PATIENCE_SECONDS).json()
         return left if health == {"status": "healthy", "connectionCount": 0} else [*left, str(health)]
 

@@ -20,7 +20,7 @@ from django.utils import timezone
 from positions import services, valkey
 from positions.models import Agent, EndedSession, Position, PositionEvent, Wallet
 from realtime.hub.outbox import Outbox, TokenIndex
-from realtime.hub.ownership import OWNERS_KEY
+from realtime.hub.ownership import owner_key
 from realtime.hub.presence import connected_agents
 from realtime.hub.reconciler import Reconciler
 from realtime.protocol.envelopes import access_message, event_message
@@ -141,7 +141,7 @@ async def test_socket_that_was_closed_while_it_moved_takes_nothing_from_the_one_
     """Its client does not answer the close, so that the connection is there still when the database answers."""
     log, token = patient_server.log, access_token(alice, exp=int(time.time()) + 3)
     async with watching(patient_server, alice, beta) as there:
-        owner = await valkey.async_client().hget(OWNERS_KEY, str(beta.pk))
+        owner = await valkey.async_client().get(owner_key(str(beta.pk)))
         socket = await RawClient.connect(patient_server, token, agent)
         await socket.until("initial_data")
         with locked(AGENTS):
@@ -153,7 +153,7 @@ async def test_socket_that_was_closed_while_it_moved_takes_nothing_from_the_one_
 
         await eventually(has_ended, "the server has cut it off")
         socket.abandon()
-        assert await valkey.async_client().hget(OWNERS_KEY, str(beta.pk)) == owner
+        assert await valkey.async_client().get(owner_key(str(beta.pk))) == owner
         await is_streaming(there, beta, seq=2)
 
 

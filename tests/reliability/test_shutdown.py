@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from positions import valkey
 from realtime.hub import presence
-from realtime.hub.ownership import OWNERS_KEY
+from realtime.hub.ownership import owner_key
 from realtime.publish.broadcast import broadcast_prices
 from tests.live import PATIENCE_SECONDS, Server, access_token, client, watching
 from tests.realtime.conftest import closed_connections  # noqa: F401  a fixture of every test
@@ -28,7 +28,7 @@ SOCKETS = 500
 @sync_to_async
 def left_behind() -> tuple[int, int]:
     """Return how many sockets count as open, and how many claims on agents there are."""
-    return presence.connection_count(), valkey.client().hlen(OWNERS_KEY)
+    return presence.connection_count(), len(list(valkey.client().scan_iter(owner_key("*"), count=1000)))
 
 
 async def stopped(server: Server) -> int:
@@ -109,6 +109,8 @@ async def test_server_that_ends_does_not_wait_for_a_client_that_does_not_read(
     kind, transactional_db, tmp_path, alice
 ):
     """Meanwhile it is not ready, and turns newcomers away with a time to come back."""
+    names = ("events", "sessions", "owners", "prices")
+    tasks = dict.fromkeys(["listener", "presence", "metrics", *(f"reconcile_{name}" for name in names)], "ok")
     tokens = addresses(200)
     agent, other, newcomer = await fleet(alice, size=3, tokens=tokens)
     with Server(kind, log=tmp_path / "log") as server, ExitStack() as stack:
@@ -123,7 +125,7 @@ async def test_server_that_ends_does_not_wait_for_a_client_that_does_not_read(
             assert ready.status_code == 200
             assert ready.json() == {
                 "status": "ready",
-                "checks": {"database": "ok", "valkey": "ok", "server": "ok"},
+                "checks": {"database": "ok", "valkey": "ok", "server": "ok", **tasks},
             }
             ended = asyncio.ensure_future(stopped(server))
             assert (await fast.closed())[:2] == (1000, "Server shutdown")
@@ -131,7 +133,7 @@ async def test_server_that_ends_does_not_wait_for_a_client_that_does_not_read(
             assert ready.status_code == 503
             assert ready.json() == {
                 "status": "not ready",
-                "checks": {"database": "ok", "valkey": "ok", "server": "ending"},
+                "checks": {"database": "ok", "valkey": "ok", "server": "ending", **tasks},
             }
             async with client(server, token=access_token(alice), agent=newcomer) as late:
                 code, reason, messages = await late.closed()

@@ -23,6 +23,7 @@ from positions.prices.sources import AUTO, make_source, names, resolve_auto
 from positions.valkey import Unavailable, close_async_client
 from realtime.monitoring.metrics import counts
 from realtime.monitoring.metrics_report import Reporter
+from realtime.monitoring.tasks import Tasks
 from realtime.publish.broadcast import broadcast_prices
 
 
@@ -133,12 +134,12 @@ class Command(BaseCommand):
         if rounds is not None:
             await run()
             return
-        reporter = Reporter("prices")
-        reporting = asyncio.ensure_future(reporter.run())
+        reporter, tasks = Reporter("prices"), Tasks()
+        tasks.keep_running("metrics", reporter.run, grace_seconds=0.0)
         try:
             await FeedLease().run_while_held(run, on_standby=report.say)
         finally:
-            reporting.cancel()
+            await tasks.stop(["metrics"])
             with contextlib.suppress(*Unavailable):
                 await reporter.leave()
 

@@ -1,0 +1,113 @@
+"""The tasks that run as long as their process: started again where they fail, and whether they work.
+
+Pure asyncio. Used by the hub and by the process that broadcasts prices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Coroutine, Iterable
+from contextvars import Context
+from time import monotonic
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+RESTART_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""How long a task that failed waits before it is started again; the last one from then on."""
+STEADY_SECONDS = 60.0
+"""A task that ran this long before it failed starts with the shortest wait again."""
+OK, NOT_WORKING = "ok", "not working"
+
+
+class Health:
+    """Whether a task works, by what it has said last."""
+
+    def __init__(self, *, grace_seconds: float) -> None:
+        self._works_until = monotonic() + grace_seconds
+
+    def works(self, *, for_seconds: float = math.inf) -> None:
+        """Note that it works, and will have said so again before the time is over."""
+        self._works_until = monotonic() + for_seconds
+
+    def fails(self) -> None:
+        """Note that it does not work until it says otherwise."""
+        self._works_until = -math.inf
+
+    @property
+    def is_working(self) -> bool:
+        return monotonic() < self._works_until
+
+
+Work = Callable[[Health], Coroutine[Any, Any, None]]
+"""Runs until it is cancelled, and says when it works: after a round that did what it is for."""
+
+
+class Tasks:
+    """Those of one event loop."""
+
+    def __init__(self) -> None:
+        self._spawned: set[asyncio.Task[None]] = set()
+        self._kept: dict[str, asyncio.Task[None]] = {}
+        self._health: dict[str, Health] = {}
+
+    def keep_running(self, name: str, work: Work, *, grace_seconds: float) -> None:
+        """Run `work`, and start it again where it ends. Until it has said that it works, `grace_seconds` pass."""
+        health = self._health[name] = Health(grace_seconds=grace_seconds)
+        self._kept[name] = self._start(_keep_running(name, work, health))
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run it beside everything else, and keep it from being collected until it ends."""
+        task = self._start(coroutine)
+        self._spawned.add(task)
+        task.add_done_callback(self._ended)
+
+    def checks(self) -> dict[str, str]:
+        """Return by name whether each of the tasks that are kept running works."""
+        return {name: OK if health.is_working else NOT_WORKING for name, health in self._health.items()}
+
+    async def spawned(self) -> None:
+        """Wait until what was spawned has ended. Safe to cancel."""
+        if self._spawned:
+            await asyncio.wait(set(self._spawned))
+
+    async def stop(self, names: Iterable[str]) -> None:
+        """End these of the tasks that are kept running. Safe to cancel."""
+        stopping = []
+        for name in names:
+            del self._health[name]
+            stopping.append(self._kept.pop(name))
+            stopping[-1].cancel()
+        if stopping:
+            await asyncio.wait(stopping)
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        # In a context of its own: not in that of the connection which happens to be the first.
+        return asyncio.get_running_loop().create_task(coroutine, context=Context())
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._spawned.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("a task failed", exc_info=task.exception())
+
+
+async def _keep_running(name: str, work: Work, health: Health) -> None:
+    task, failures = asyncio.current_task(), 0
+    while True:
+        started = monotonic()
+        error: BaseException | None = None
+        try:
+            await work(health)
+        except asyncio.CancelledError as cancelled:
+            if task is None or task.cancelling():
+                raise
+            error = cancelled  # not of this task, but of something that it waited for
+        except Exception as failure:  # noqa: BLE001  logged below
+            error = failure
+        health.fails()
+        failures = 1 if monotonic() - started >= STEADY_SECONDS else failures + 1
+        wait_seconds = RESTART_SECONDS[min(failures, len(RESTART_SECONDS)) - 1]
+        logger.error("%s has ended, and is started again in %g s", name, wait_seconds, exc_info=error)
+        await asyncio.sleep(wait_seconds)
