@@ -389,7 +389,7 @@ async def test_unknown_layer_messages_harm_nobody(server, alice, agent, position
     [
         ("{", "invalid_json", "not valid JSON: Input data was truncated"),
         ("", "invalid_json", "not valid JSON: Input data was truncated"),
-        ("[" * 5000, "invalid_json", "not valid JSON: nested too deep"),
+        ("[" * 12_000, "invalid_json", "not valid JSON: nested too deep"),
         ("[]", "invalid_message", "a message must be a JSON object"),
         ("{}", "invalid_message", "type must be a string"),
         ('{"type": 5}', "invalid_message", "type must be a string"),
