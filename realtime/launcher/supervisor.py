@@ -1,4 +1,4 @@
-"""The lives of child processes: started, watched, started again when they die, and ended in order.
+"""Child processes: started, watched, restarted when they exit, and stopped in order.
 
 Knows nothing of Django: `manage.py up` says what runs, this module keeps it running.
 """
@@ -16,35 +16,35 @@ from typing import Any
 
 LINES_KEPT = 20
 OUTPUT_GRACE_SECONDS = 1.0
-"""How long after a child's end its last output may still come."""
+"""How long after a child has exited its last output may still arrive."""
 
 Say = Callable[[str], None]
 
 
 class ChildError(Exception):
-    """A child that cannot be kept alive. The message, for a terminal: how it ended, and its last lines."""
+    """A child that keeps exiting. The message, for a terminal: how it exited, and its last lines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restarts:
-    """How long a dead child waits for its next life, and when to give up."""
+    """How long to wait before a restart, and when to give up."""
 
     first_delay_seconds: float = 0.5
-    """Doubled with each further death."""
+    """Doubled with each further exit."""
     longest_delay_seconds: float = 30.0
-    settled_seconds: float = 60.0
-    """A child that ran this long is sound: its next death counts as the first."""
+    stable_seconds: float = 60.0
+    """A child that ran this long is stable: its next exit counts as the first."""
     quick_seconds: float = 10.0
-    """A death sooner than this after the start is one of a child that cannot run at all."""
-    quick_deaths: int = 5
-    """So many of those in a row, and the supervisor gives up."""
+    """A child that exits sooner than this after its start probably cannot run at all."""
+    max_quick_exits: int = 5
+    """After so many of those in a row the supervisor gives up."""
 
 
 class Child:
     """One command and the process that runs it, in a session of its own.
 
-    Its own session: a terminal's Ctrl-C goes to every process of the foreground group, and would end the
-    children in no order at all.
+    Its own session: a terminal sends Ctrl-C to every process of the foreground group, which would stop the
+    children in no order.
     """
 
     def __init__(
@@ -56,10 +56,10 @@ class Child:
         stop_seconds: float = 12.0,
     ) -> None:
         self.name = name
-        """Printed before each line that it writes."""
+        """Printed before each line of its output."""
         self.command = command
         self.environment = environment
-        """None: the supervisor's own."""
+        """None: that of the supervisor."""
         self.stop_seconds = stop_seconds
         """From SIGTERM to SIGKILL."""
         self.last_lines: deque[str] = deque(maxlen=LINES_KEPT)
@@ -67,21 +67,21 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """The running process; None where there is none."""
+        """The running process; None if there is none."""
         if self._process is None or self._process.returncode is not None:
             return None
         return self._process.pid
 
-    async def live(self, *, lifeline: int, say: Say) -> str:
-        """Run the command to its end and return how it ended. `lifeline` becomes its standard input.
+    async def run(self, *, stdin: int, say: Say) -> str:
+        """Run the command until it exits, and return how it exited.
 
-        Cancelled while it starts, there is no process; cancelled later, the process goes on.
+        Cancelled while it starts, there is no process; cancelled later, the process keeps running.
         """
         self.last_lines.clear()
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *self.command,
-                stdin=lifeline,
+                stdin=stdin,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
                 env=self.environment,
@@ -90,34 +90,34 @@ class Child:
         except OSError as error:
             return f"could not be started ({error})"
         assert self._process.stdout is not None  # noqa: S101 - asked for, three lines up
-        output = asyncio.create_task(self._pass_on(self._process.stdout, say))
+        output = asyncio.create_task(self._relay(self._process.stdout, say))
         code = await self._process.wait()
         # A grandchild may hold the pipe open for as long as it lives.
         await asyncio.wait({output}, timeout=OUTPUT_GRACE_SECONDS)
         output.cancel()
-        return f"ended with exit code {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
+        return f"exited with code {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
 
-    async def stop(self, *, hurry: asyncio.Event, say: Say) -> None:
-        """Ask the process to end; kill it and its children after `stop_seconds`, or once `hurry` is set."""
+    async def stop(self, *, at_once: asyncio.Event, say: Say) -> None:
+        """Terminate the process; kill it and its children after `stop_seconds`, or once `at_once` is set."""
         process = self._process
         if process is None or process.returncode is not None:
             return
         process.terminate()
         ended = asyncio.create_task(process.wait())
-        hurried = asyncio.create_task(hurry.wait())
-        await asyncio.wait({ended, hurried}, timeout=self.stop_seconds, return_when=asyncio.FIRST_COMPLETED)
-        hurried.cancel()
+        waiting = asyncio.create_task(at_once.wait())
+        await asyncio.wait({ended, waiting}, timeout=self.stop_seconds, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
         if process.returncode is None:
-            why = "in a hurry" if hurry.is_set() else f"it did not end within {self.stop_seconds:g} s"
+            why = "on request" if at_once.is_set() else f"it did not stop within {self.stop_seconds:g} s"
             say(f"{self.name}: killed, {why}.")
             os.killpg(process.pid, signal.SIGKILL)
         await ended
 
-    async def _pass_on(self, output: asyncio.StreamReader, say: Say) -> None:
+    async def _relay(self, output: asyncio.StreamReader, say: Say) -> None:
         while True:
             try:
                 line = await output.readline()
-            except ValueError:  # longer than the reader's limit, 64 KiB; the reader has thrown it away
+            except ValueError:  # longer than the reader's limit, 64 KiB; the reader has dropped it
                 line = b"(a line too long to show)\n"
             if not line:
                 return
@@ -127,7 +127,7 @@ class Child:
 
 
 class Supervisor:
-    """Keeps children alive until it is asked to stop or one of them cannot be kept."""
+    """Keeps children running until it is asked to stop or one of them keeps exiting."""
 
     def __init__(
         self,
@@ -143,20 +143,21 @@ class Supervisor:
         self._clock = clock
         self._sleep = sleep
         self._kept: list[tuple[Child, asyncio.Task[None]]] = []
-        """In the order in which they were started."""
+        """In the order of their start."""
         self._stop = asyncio.Event()
-        self._hurry = asyncio.Event()
-        self._ending = False
+        self._at_once = asyncio.Event()
+        self._stopping = False
 
     async def run(self, start: Callable[[], Awaitable[None]]) -> None:
-        """Await `start`, which calls `keep`; then wait for `request_stop`. All children have ended on return.
+        """Await `start`, which calls `keep`; then wait for `request_stop`. On return all children have exited.
 
-        Raises ChildError, and whatever `start` raises. They end in the reverse order of their start, so what
-        others depend on is started first and ends last.
+        Raises ChildError, and whatever `start` raises. Children stop in the reverse order of their start, so start
+        what others depend on first.
         """
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        # Children get the read end as their standard input, nobody the write end (see realtime.launcher.watchdog).
-        self._lifeline, held = os.pipe()
+        # Children get the read end as their standard input, and only this process has the write end: see
+        # realtime.launcher.watchdog.
+        self._watchdog_pipe, write_end = os.pipe()
         starting = asyncio.ensure_future(start())
         stopping = asyncio.create_task(self._stop.wait())
         waiting: set[asyncio.Future[Any]] = {starting, stopping, self._failure}
@@ -169,50 +170,50 @@ class Supervisor:
             for future in (starting, stopping, self._failure):
                 future.cancel()
             await asyncio.gather(starting, stopping, self._failure, return_exceptions=True)
-            await self._end_all()
-            os.close(held)
-            os.close(self._lifeline)
+            await self._stop_all()
+            os.close(write_end)
+            os.close(self._watchdog_pipe)
 
     def keep(self, child: Child) -> None:
-        """Start a child, and start it again whenever it dies."""
+        """Start a child, and restart it whenever it exits."""
         task = asyncio.create_task(self._keep(child), name=child.name)
         task.add_done_callback(self._on_given_up)
         self._kept.append((child, task))
 
     def request_stop(self) -> None:
-        """End all children and return from `run`; asked twice, kill them. For signal handlers."""
+        """Stop all children and return from `run`; called twice, kill them. For signal handlers."""
         if self._stop.is_set():
-            self._hurry.set()
+            self._at_once.set()
         self._stop.set()
 
     async def _keep(self, child: Child) -> None:
         rules = self._restarts
-        deaths = quick_deaths = 0
+        exits = quick_exits = 0
         while True:
             started = self._clock()
-            how = await child.live(lifeline=self._lifeline, say=self._say)
-            if self._ending:
+            how = await child.run(stdin=self._watchdog_pipe, say=self._say)
+            if self._stopping:
                 return
-            lived_seconds = self._clock() - started
-            deaths = 1 if lived_seconds >= rules.settled_seconds else deaths + 1
-            quick_deaths = quick_deaths + 1 if lived_seconds < rules.quick_seconds else 0
-            if quick_deaths >= rules.quick_deaths:
-                lines = "".join(f"\n  {line}" for line in child.last_lines) or " It wrote nothing."
+            ran_seconds = self._clock() - started
+            exits = 1 if ran_seconds >= rules.stable_seconds else exits + 1
+            quick_exits = quick_exits + 1 if ran_seconds < rules.quick_seconds else 0
+            if quick_exits >= rules.max_quick_exits:
+                lines = "".join(f"\n  {line}" for line in child.last_lines) or " It printed nothing."
                 raise ChildError(
-                    f"{child.name} {how}, {quick_deaths} times in a row, right after its start.{lines}"
+                    f"{child.name} {how} right after its start, {quick_exits} times in a row.{lines}"
                 )
-            delay = min(rules.first_delay_seconds * 2 ** (deaths - 1), rules.longest_delay_seconds)
-            self._say(f"{child.name} {how}; starting it again in {delay:g} s.")
+            delay = min(rules.first_delay_seconds * 2 ** (exits - 1), rules.longest_delay_seconds)
+            self._say(f"{child.name} {how}; restarting in {delay:g} s.")
             await self._sleep(delay)
 
     def _on_given_up(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) and not self._failure.done():
             self._failure.set_exception(error)
 
-    async def _end_all(self) -> None:
-        self._ending = True
+    async def _stop_all(self) -> None:
+        self._stopping = True
         for child, task in reversed(self._kept):
             if child.pid is None:
                 task.cancel()
-            await child.stop(hurry=self._hurry, say=self._say)
+            await child.stop(at_once=self._at_once, say=self._say)
             await asyncio.wait({task})

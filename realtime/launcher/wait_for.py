@@ -1,4 +1,4 @@
-"""Waiting, with a deadline, for what a start depends on: a free port, a message server, our own server."""
+"""Wait, with a deadline, for what a start depends on: a free port, a Redis or Valkey server, our own server."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ import redis.asyncio
 
 POLL_SECONDS = 0.1
 ANSWER_SECONDS = 5.0
-"""How long one question may take."""
+"""For one attempt."""
 
 
 class NotReadyError(Exception):
-    """The deadline has passed. The message is fit for a terminal."""
+    """The deadline has passed. The message, for a terminal, says what is missing."""
 
 
 async def until_port_is_free(host: str, port: int, *, seconds: float) -> None:
-    """Wait for the holder of a port to go; with 0 seconds, only look. Other obstacles are not waited for."""
+    """Wait until nothing listens on a port; with 0 seconds, check once. Other errors are raised at once."""
 
-    async def look() -> str | None:
+    async def attempt() -> str | None:
         try:
             await asyncio.to_thread(_bind, host, port)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                return f"{host}:{port} is in use by another program: end it, or choose another --port."
+                return f"{host}:{port} is in use by another program: stop it, or choose another --port."
             raise NotReadyError(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
         return None
 
-    await _until(look, seconds)
+    await _until(attempt, seconds)
 
 
 async def until_redis_answers(url: str, *, seconds: float) -> None:
@@ -40,7 +40,7 @@ async def until_redis_answers(url: str, *, seconds: float) -> None:
         url, socket_connect_timeout=ANSWER_SECONDS, socket_timeout=ANSWER_SECONDS
     )
 
-    async def look() -> str | None:
+    async def attempt() -> str | None:
         try:
             await client.ping()
         except (redis.RedisError, OSError) as error:
@@ -48,31 +48,31 @@ async def until_redis_answers(url: str, *, seconds: float) -> None:
         return None
 
     try:
-        await _until(look, seconds)
+        await _until(attempt, seconds)
     finally:
         await client.aclose()
 
 
 async def until_http_answers(url: str, *, seconds: float) -> None:
-    """Wait for any answer but a server error: a refusal (of the host, say) is a sign of life too."""
+    """Wait for any answer but a server error: a refusal (of the host, say) shows that it runs."""
     async with httpx.AsyncClient(trust_env=False, timeout=ANSWER_SECONDS) as client:
 
-        async def look() -> str | None:
+        async def attempt() -> str | None:
             try:
                 answer = await client.get(url)
             except httpx.TransportError as error:
                 return f"The server does not answer at {url}: {error}"
             return f"The server answers {answer.status_code} at {url}." if answer.is_server_error else None
 
-        await _until(look, seconds)
+        await _until(attempt, seconds)
 
 
-async def _until(look: Callable[[], Awaitable[str | None]], seconds: float) -> None:
-    """Repeat `look` until it finds nothing amiss. Raises NotReadyError with what it found last."""
+async def _until(attempt: Callable[[], Awaitable[str | None]], seconds: float) -> None:
+    """Repeat `attempt` until it returns no problem. Raises NotReadyError with the last one."""
     deadline = asyncio.get_running_loop().time() + seconds
-    while amiss := await look():
+    while problem := await attempt():
         if asyncio.get_running_loop().time() >= deadline:
-            raise NotReadyError(amiss)
+            raise NotReadyError(problem)
         await asyncio.sleep(POLL_SECONDS)
 
 
@@ -82,13 +82,12 @@ def _bind(host: str, port: int) -> None:
     addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     for family, kind, protocol, _, address in addresses:
         with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(
-                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-            )  # as servers do: TIME_WAIT is no holder
+            # As servers do: connections in TIME_WAIT do not count.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(address)
             except OSError as error:
-                if error.errno != errno.EADDRNOTAVAIL:  # `localhost` is ::1 too, also where there is no IPv6
+                if error.errno != errno.EADDRNOTAVAIL:  # `localhost` is ::1 too, even without IPv6
                     raise
                 errors.append(error)
     if len(errors) == len(addresses):

@@ -171,7 +171,7 @@ def test_up_start_says_what_a_new_user_needs(up: Up) -> None:
     assert f"  Page     {up.url}\n" in text
     assert f"  Admin    {up.url}admin/, once `manage.py createsuperuser` has run\n" in text
     assert "  Login    demo, password demo\n" in text
-    assert "  Prices   simulated (made up): as you asked for.\n" in text
+    assert "  Prices   simulated (made up): as requested.\n" in text
     assert f"  Data     {up.data_dir}\n  Database SQLite\n" in text
     assert httpx.get(f"{up.url}health", timeout=30).json()["status"] == "healthy"
 
@@ -219,14 +219,14 @@ def test_up_port_taken_is_refused_before_anything_starts(up: Up, tmp_path: Path)
     assert refused.returncode == 1
     assert refused.stdout == ""
     assert refused.stderr == (
-        f"CommandError: 127.0.0.1:{up.port} is in use by another program: end it, or choose another --port.\n"
+        f"CommandError: 127.0.0.1:{up.port} is in use by another program: stop it, or choose another --port.\n"
     )
     assert {path.name for path in tmp_path.iterdir()} == {"secret_key", "up.lock"}
 
 
 def test_up_server_killed_is_restarted_and_serves_again(up: Up) -> None:
     os.kill(process_of(up.data_dir, "realtime.launcher.watchdog daphne"), signal.SIGKILL)
-    up.wait_for(r"^server was ended by SIGKILL; starting it again in [0-9.]+ s\.$")
+    up.wait_for(r"^server was killed by SIGKILL; restarting in [0-9.]+ s\.$")
     with until_served(up) as client:
         assert receive(client, "initial_data")["positions"]
 
@@ -248,7 +248,7 @@ def test_up_valkey_killed_is_restarted_and_prices_go_on(up: Up, killed: str) -> 
     with up.connect("Momentum") as client:
         receive(client, "initial_data")
         os.kill(process_of(up.data_dir, killed), signal.SIGKILL)
-        up.wait_for(r"^valkey .*; starting it again in [0-9.]+ s\.$")
+        up.wait_for(r"^valkey .*; restarting in [0-9.]+ s\.$")
         answers(redis.Redis(unix_socket_path=str(embedded_valkey_socket(up.data_dir))))
         restarted = datetime.now(UTC)
         while datetime.fromisoformat(receive(client, "price_update_batch")["timestamp"]) < restarted:
@@ -274,7 +274,7 @@ def test_up_killed_leaves_nothing_that_keeps_the_next_from_working(tmp_path: Pat
     try:
         first.wait_for(r"^  Stop ")
         left = processes_of(tmp_path).keys() - {first.process.pid}
-        assert len(left) == 4  # server, prices, Valkey and its keeper
+        assert len(left) == 4  # server, prices, Valkey and its parent
         assert first.end(signal.SIGKILL) == -signal.SIGKILL
         second = Up(tmp_path, "--server", "uvicorn", port=first.port)
         second.wait_for(r"^  Stop ")
@@ -299,7 +299,7 @@ def test_up_replay_holds_the_files_tokens_and_an_open_address_is_warned_of(tmp_p
     up = Up(tmp_path / "data", "--source", "replay", "--replay", str(replay), "--host", "0.0.0.0")  # noqa: S104
     try:
         up.wait_for(r"^  Warning: other machines can reach 0\.0\.0\.0, .* a password that everyone knows\.$")
-        assert "  Prices   replay: as you asked for." in up.lines
+        assert "  Prices   replay: as requested." in up.lines
         with up.connect("Replay") as client:
             positions = receive(client, "initial_data")["positions"]
         bought = {position["tokenSymbol"]: position["purchasePrice"] for position in positions}
@@ -310,12 +310,12 @@ def test_up_replay_holds_the_files_tokens_and_an_open_address_is_warned_of(tmp_p
 
 
 def test_up_child_that_cannot_run_ends_it_with_the_reason(tmp_path: Path) -> None:
-    """A folder where Valkey's log should be: its keeper dies at once, each time."""
+    """A folder where Valkey's log should be: its parent exits at once, each time."""
     (tmp_path / "valkey.log").mkdir()
     failed = manage(tmp_path, "up", "--port", str(free_port()), *FAST)
     assert failed.returncode == 1
     first, *_, last = failed.stderr.splitlines()
-    assert first == "CommandError: valkey ended with exit code 1, 5 times in a row, right after its start."
+    assert first == "CommandError: valkey exited with code 1 right after its start, 5 times in a row."
     assert last == f"  IsADirectoryError: [Errno 21] Is a directory: '{tmp_path}/valkey.log'"
     assert processes_of(tmp_path) == {}
 

@@ -60,7 +60,7 @@ def api(settings):
 def test_once_prices_what_is_held_and_says_where_from(position):
     printed = broadcast("--source", "simulated", "--seed", "7", "--once")
     lines = printed.splitlines()
-    assert re.fullmatch(rf"{STAMP} Prices are simulated, made up with seed 7\.", lines[0])
+    assert re.fullmatch(rf"{STAMP} Prices are simulated, with seed 7\.", lines[0])
     assert re.fullmatch(
         rf"{STAMP} 1 token, 1 priced, 2 changed, oldest 0\.\d s, 0 errors, took \d\.\d\d s", lines[1]
     )
@@ -104,9 +104,7 @@ def test_auto_takes_dexscreener_where_it_answers(position, api):
 def test_auto_takes_simulated_prices_where_dexscreener_does_not_answer(position, api):
     api.respond = lambda _: Answer(status=404)
     printed = broadcast("--once", "--seed", "7")
-    assert re.match(
-        rf"{STAMP} DexScreener answered 404\. Prices are simulated, made up with seed 7\.\n", printed
-    )
+    assert re.match(rf"{STAMP} DexScreener answered 404\. Prices are simulated, with seed 7\.\n", printed)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -99,7 +99,7 @@ async def test_embedded_valkey_that_dies_ends_its_keeper_with_the_reason(folder:
             os.kill(int(client.info("server")["process_id"]), signal.SIGKILL)
         _, errors = process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == 1
-    assert errors.splitlines()[-1] == "The server ended with exit code -9."
+    assert errors.splitlines()[-1] == "The server exited with code -9."
 
 
 def test_binary_on_musl_is_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Children are real processes here; only the clock and the waiting between lives are ours."""
+"""Children are real processes here; only the clock and the delay between restarts are ours."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ STUBBORN = (
 )
 POLITE = """
 import signal, sys
-def bye(*_):
-    print("goodbye", flush=True)
+def stop(*_):
+    print("stopped", flush=True)
     sys.exit()
-signal.signal(signal.SIGTERM, bye)
+signal.signal(signal.SIGTERM, stop)
 print("ready", flush=True)
 signal.pause()
 """
@@ -115,14 +115,14 @@ async def test_supervisor_request_stop_ends_children_in_reverse_order(terminal: 
 
     await supervisor.run(start)
 
-    goodbyes = [line for line in terminal.lines if "goodbye" in line]
-    assert goodbyes == ["server │ goodbye", "prices │ goodbye", "store │ goodbye"]
+    stopped = [line for line in terminal.lines if "stopped" in line]
+    assert stopped == ["server │ stopped", "prices │ stopped", "store │ stopped"]
     assert len(pids) == 3
     assert not any(map(exists, pids))
     assert [child.pid for child in children] == [None, None, None]
 
 
-async def test_supervisor_child_killed_is_started_again(terminal: Terminal) -> None:
+async def test_supervisor_child_killed_is_restarted(terminal: Terminal) -> None:
     supervisor = Supervisor(terminal.say, restarts=Restarts(first_delay_seconds=0.01))
     child = python("server", SLEEPER)
 
@@ -137,12 +137,12 @@ async def test_supervisor_child_killed_is_started_again(terminal: Terminal) -> N
     await supervisor.run(start)
     assert terminal.lines == [
         "server │ ready",
-        "server was ended by SIGKILL; starting it again in 0.01 s.",
+        "server was killed by SIGKILL; restarting in 0.01 s.",
         "server │ ready",
     ]
 
 
-async def test_supervisor_child_that_keeps_dying_waits_longer_and_longer_then_fails(
+async def test_supervisor_child_that_keeps_exiting_waits_longer_and_longer_then_fails(
     terminal: Terminal,
 ) -> None:
     waited: list[float] = []
@@ -159,12 +159,12 @@ async def test_supervisor_child_that_keeps_dying_waits_longer_and_longer_then_fa
         await supervisor.run(start)
     assert waited == [0.5, 1.0, 2.0, 4.0]
     message, *last_lines = str(failure.value).splitlines()
-    assert message == "prices ended with exit code 1, 5 times in a row, right after its start."
+    assert message == "prices exited with code 1 right after its start, 5 times in a row."
     assert sorted(last_lines) == ["  giving up", "  no such file"]
 
 
 async def test_supervisor_failure_ends_the_other_children(terminal: Terminal) -> None:
-    supervisor = Supervisor(terminal.say, restarts=Restarts(quick_deaths=1))
+    supervisor = Supervisor(terminal.say, restarts=Restarts(max_quick_exits=1))
     store = python("store", SLEEPER)
     pids: list[int] = []
 
@@ -175,13 +175,15 @@ async def test_supervisor_failure_ends_the_other_children(terminal: Terminal) ->
         pids.append(store.pid)
         supervisor.keep(python("server", "import sys; sys.exit(3)"))
 
-    with pytest.raises(ChildError, match=r"^server ended with exit code 3, 1 times .* It wrote nothing\.$"):
+    with pytest.raises(
+        ChildError, match=r"^server exited with code 3 .* 1 times in a row\. It printed nothing\.$"
+    ):
         await supervisor.run(start)
     assert not exists(pids[0])
 
 
-async def test_supervisor_delay_is_bounded_and_starts_anew_after_a_settled_life(terminal: Terminal) -> None:
-    lives = iter([20, 20, 20, 20, 59.9, 60, 20])  # seconds; none of them quick
+async def test_supervisor_delay_is_bounded_and_resets_after_a_stable_run(terminal: Terminal) -> None:
+    runs = iter([20, 20, 20, 20, 59.9, 60, 20])  # seconds; none of them quick
     now = 0.0
     readings = 0
     waited: list[float] = []
@@ -189,8 +191,8 @@ async def test_supervisor_delay_is_bounded_and_starts_anew_after_a_settled_life(
     def clock() -> float:
         nonlocal now, readings
         readings += 1
-        if readings % 2 == 0:  # read at the start and at the end of each life
-            now += next(lives)
+        if readings % 2 == 0:  # read at the start and at the end of each run
+            now += next(runs)
         return now
 
     async def sleep(seconds: float) -> None:
@@ -213,12 +215,12 @@ async def test_supervisor_delay_is_bounded_and_starts_anew_after_a_settled_life(
 async def test_supervisor_command_that_is_missing_fails_with_its_name(
     terminal: Terminal, tmp_path: Path
 ) -> None:
-    supervisor = Supervisor(terminal.say, restarts=Restarts(quick_deaths=1))
+    supervisor = Supervisor(terminal.say, restarts=Restarts(max_quick_exits=1))
 
     async def start() -> None:
         supervisor.keep(Child("server", [str(tmp_path / "nothing-here")]))
 
-    with pytest.raises(ChildError, match=r"^server could not be started \(.*nothing-here.*\), 1 times"):
+    with pytest.raises(ChildError, match=r"^server could not be started \(.*nothing-here.*\) .* 1 times"):
         await supervisor.run(start)
 
 
@@ -237,7 +239,7 @@ async def test_supervisor_child_that_ignores_sigterm_is_killed_with_its_children
         supervisor.request_stop()
 
     await supervisor.run(start)
-    assert terminal.lines[-1] == "server: killed, it did not end within 0.2 s."
+    assert terminal.lines[-1] == "server: killed, it did not stop within 0.2 s."
     await holder_ended(reader)
 
 
@@ -252,7 +254,7 @@ async def test_supervisor_second_request_kills_at_once(terminal: Terminal) -> No
         supervisor.request_stop()
 
     await supervisor.run(start)
-    assert terminal.lines == ["server │ ready", "server: killed, in a hurry."]
+    assert terminal.lines == ["server │ ready", "server: killed, on request."]
 
 
 async def test_supervisor_start_that_raises_ends_children_and_raises(terminal: Terminal) -> None:
@@ -265,14 +267,14 @@ async def test_supervisor_start_that_raises_ends_children_and_raises(terminal: T
         await terminal.until(lambda lines: "server │ ready" in lines)
         assert child.pid
         pids.append(child.pid)
-        raise LookupError("no such thing")
+        raise LookupError("not found")
 
-    with pytest.raises(LookupError, match=r"^no such thing$"):
+    with pytest.raises(LookupError, match=r"^not found$"):
         await supervisor.run(start)
     assert not exists(pids[0])
 
 
-async def test_supervisor_stop_while_a_child_waits_for_its_next_life_returns(terminal: Terminal) -> None:
+async def test_supervisor_stop_while_a_child_waits_for_its_restart_returns(terminal: Terminal) -> None:
     supervisor = Supervisor(
         terminal.say,
         restarts=Restarts(
@@ -282,11 +284,11 @@ async def test_supervisor_stop_while_a_child_waits_for_its_next_life_returns(ter
 
     async def start() -> None:
         supervisor.keep(python("server", ""))
-        await terminal.until(lambda lines: any("starting it again" in line for line in lines))
+        await terminal.until(lambda lines: any("restarting" in line for line in lines))
         supervisor.request_stop()
 
     await supervisor.run(start)
-    assert terminal.lines == ["server ended with exit code 0; starting it again in 300 s."]
+    assert terminal.lines == ["server exited with code 0; restarting in 300 s."]
 
 
 async def test_child_line_too_long_is_left_out_and_the_next_one_shown(terminal: Terminal) -> None:
@@ -302,16 +304,16 @@ async def test_child_line_too_long_is_left_out_and_the_next_one_shown(terminal: 
     assert max(map(len, terminal.lines)) < 2**17
 
 
-async def test_lifeline_parent_killed_asks_the_child_to_end(tmp_path: Path, fifo: Path) -> None:
+async def test_watchdog_stops_the_child_of_a_killed_parent(tmp_path: Path, fifo: Path) -> None:
     reader = open_reader(fifo)
     farewell = tmp_path / "farewell"
     (tmp_path / "polite.py").write_text(
         f"""
 import signal, sys
-def bye(*_):
+def stop(*_):
     open({str(farewell)!r}, "w").close()  # the parent, who shows our output, is dead
     sys.exit()
-signal.signal(signal.SIGTERM, bye)
+signal.signal(signal.SIGTERM, stop)
 held = open({str(fifo)!r}, "w")
 print("ready", flush=True)
 signal.pause()

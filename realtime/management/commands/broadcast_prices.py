@@ -29,8 +29,8 @@ from realtime.publish.broadcast import broadcast_prices
 
 class Command(BaseCommand):
     help = (
-        "Fetch the prices of all tokens held, round after round, and send what changed to every server."
-        " Where another process does so already, stand by and take over when it is gone."
+        "Fetch the prices of all tokens held, round after round, and send the changes to every server."
+        " If another process already does, stand by and take over when it stops."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -38,18 +38,22 @@ class Command(BaseCommand):
             "--source",
             choices=(AUTO, *names()),
             default=AUTO,
-            help="where prices come from; auto (the default) is dexscreener where it answers, else simulated",
+            help="where prices come from; auto (the default) is dexscreener if it answers, else simulated",
         )
         parser.add_argument(
             "--replay", type=Path, metavar="FILE", help="CSV with time,token,price[,price_usd]"
         )
         parser.add_argument(
-            "--speed", type=int, metavar="STEPS", help="replay: moments of the file a round (1)"
+            "--speed", type=int, metavar="STEPS", help="replay: time steps of the file per round (1)"
         )
-        parser.add_argument("--loop", action="store_true", help="replay: begin again at the end of the file")
+        parser.add_argument("--loop", action="store_true", help="replay: start over at the end of the file")
         parser.add_argument("--seed", type=int, help="simulated: the same number gives the same prices")
         parser.add_argument(
-            "--interval", type=float, default=1.5, metavar="SECONDS", help="between rounds (1.5)"
+            "--interval",
+            type=float,
+            default=1.5,
+            metavar="SECONDS",
+            help="seconds from one round to the next (1.5)",
         )
         rounds = parser.add_mutually_exclusive_group()
         rounds.add_argument(
@@ -112,7 +116,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         what = f"Prices from {name}."
         if isinstance(source, SimulatedSource):
-            what = f"Prices are simulated, made up with seed {source.seed}."
+            what = f"Prices are simulated, with seed {source.seed}."
         elif name == "replay":
             what = f"Prices are replayed from {options['replay']}."
         report.say(f"{why} {what}".strip())
@@ -127,8 +131,7 @@ class Command(BaseCommand):
         report: FeedReport,
     ) -> None:
         async def run() -> None:
-            # A new feed with every lease: what an earlier one told the servers, another process may have
-            # replaced.
+            # A new feed with every lease: another process may have sent newer prices than an earlier one of ours.
             await PriceFeed(source, broadcast_prices, interval_seconds, on_round=on_round).run(rounds)
 
         if rounds is not None:
@@ -149,7 +152,7 @@ class Command(BaseCommand):
 
 
 def check(options: dict[str, Any]) -> None:
-    """Raise CommandError, naming the argument, where they make no sense."""
+    """Raise CommandError, naming the argument, if one is invalid."""
     if not (math.isfinite(options["interval"]) and options["interval"] > 0):
         raise CommandError(f"--interval must be a number of seconds above 0; it is {options['interval']:g}.")
     for name in ("rounds", "speed"):
@@ -167,7 +170,7 @@ def check(options: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Cancel the running task on Ctrl-C and SIGTERM, where the platform lets a loop hear of them."""
+    """Cancel the running task on Ctrl-C and SIGTERM, where the platform supports it."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     if task is None or threading.current_thread() is not threading.main_thread():
         yield

@@ -1,6 +1,6 @@
 """`manage.py up`: everything that this project needs, on one machine, with nothing to configure.
 
-Only the order of the steps is here. How children live is realtime.launcher.supervisor's business.
+This module has the order of the steps; realtime.launcher.supervisor keeps the children running.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from realtime.launcher.wait_for import (
 )
 
 PORT_SECONDS = 20.0
-"""How long the children of a killed `up` may still hold the port: realtime.launcher.watchdog's grace, and a margin."""
+"""How long children of a killed `up` may still use the port: realtime.launcher.watchdog.GRACE_SECONDS, and a margin."""
 EMBEDDED_VALKEY_SECONDS = 15.0
 REDIS_SECONDS = 5.0
 SERVER_SECONDS = 60.0
@@ -46,7 +46,7 @@ REPLAY_POSITIONS = 50
 
 
 class Command(BaseCommand):
-    help = "Start everything on this machine: messages, database, prices and server, until Ctrl-C."
+    help = "Start everything on this machine (Valkey, database, prices, server) and run until Ctrl-C."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
@@ -56,21 +56,26 @@ class Command(BaseCommand):
             "--source",
             choices=[sources.AUTO, *sources.names()],
             default=sources.AUTO,
-            help="where prices come from; auto, the default: dexscreener where it answers, else simulated",
+            help="where prices come from; auto (the default) is dexscreener if it answers, else simulated",
         )
         parser.add_argument("--replay", type=Path, metavar="FILE", help="the CSV file of --source replay")
         parser.add_argument(
-            "--interval", type=float, metavar="SECONDS", help="from one round of prices to the next"
+            "--interval",
+            type=float,
+            metavar="SECONDS",
+            help="seconds from one round of prices to the next (1.5)",
         )
-        parser.add_argument("--no-demo", action="store_true", help="make no demo user and no demo positions")
+        parser.add_argument(
+            "--no-demo", action="store_true", help="create no demo user and no demo positions"
+        )
 
     def handle(self, **options: Any) -> None:
         self.options = options
         self.url = f"http://{_as_in_url(options['host'])}:{options['port']}/"
-        self._refuse_impossible_options()
+        self._check_options()
         with contextlib.ExitStack() as held:
             try:
-                # What lies there signs tokens, holds everyone's data and commands the message server.
+                # It has the key that signs tokens, everyone's data and the socket that controls Valkey.
                 embedded_valkey.make_private(settings.DATA_DIR)
                 was_killed = held.enter_context(
                     only_instance(settings.DATA_DIR / "up.lock", note=f"pid {os.getpid()}, {self.url}")
@@ -86,9 +91,9 @@ class Command(BaseCommand):
             except DatabaseError as error:
                 raise CommandError(f"The database cannot be used: {error}") from error
             except PositionsError as error:
-                raise CommandError(f"The demo cannot be made: {error}") from error
+                raise CommandError(f"The demo data cannot be created: {error}") from error
 
-    def _refuse_impossible_options(self) -> None:
+    def _check_options(self) -> None:
         options = self.options
         if sys.platform == "win32":
             raise CommandError(
@@ -115,13 +120,13 @@ class Command(BaseCommand):
     async def _run(self, *, port_seconds: float) -> None:
         supervisor = Supervisor(self._say)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) != signal.SIG_IGN:  # nohup's wish is kept
+            if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
                 asyncio.get_running_loop().add_signal_handler(number, self._on_signal, supervisor)
         await supervisor.run(lambda: self._start(supervisor, port_seconds))
         self._say("Stopped.")
 
     def _on_signal(self, supervisor: Supervisor) -> None:
-        self._say("Stopping … (once more to stop at once)")
+        self._say("Stopping … (press Ctrl-C again to stop at once)")
         supervisor.request_stop()
 
     async def _start(self, supervisor: Supervisor, port_seconds: float) -> None:
@@ -144,8 +149,8 @@ class Command(BaseCommand):
         self._say(self._summary(source, why))
 
     async def _choose_source(self) -> tuple[PriceSource, str]:
-        """Settle `auto`, and find out now what would keep a source from working. Raises SourceError."""
-        name, why = self.options["source"], "as you asked for."
+        """Resolve `auto`, and find out now whether the source can work. Raises SourceError."""
+        name, why = self.options["source"], "as requested."
         if name == sources.AUTO:
             name, why = await sources.resolve_auto()
         source = await asyncio.to_thread(sources.make_source, name, replay=self.options["replay"])
@@ -178,18 +183,8 @@ class Command(BaseCommand):
         if self.options["server"] == "daphne":
             # -v 0: no line for each request. --websocket_timeout: a page stays open for longer than a day
             return _child(
-                "server",
-                "daphne",
-                "-v",
-                "0",
-                "-b",
-                host,
-                "-p",
-                port,
-                "--websocket_timeout",
-                "-1",
-                application,
-            )
+                "server", "daphne", "-v", "0", "-b", host, "-p", port, "--websocket_timeout", "-1", application
+            )  # fmt: skip
         return _child(
             "server", "uvicorn", application, "--host", host, "--port", port, "--ws", "websockets-sansio",
             "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "8",
@@ -200,7 +195,7 @@ class Command(BaseCommand):
         return settings.DEBUG and not self.options["no_demo"]
 
     def _summary(self, source: PriceSource, why: str) -> str:
-        """Return what someone who has just typed `make run` wants to know."""
+        """Return what someone who has just typed `make run` needs to know."""
         facts = {
             "Page": self.url,
             "Admin": f"{self.url}admin/"
@@ -218,19 +213,19 @@ class Command(BaseCommand):
                 "",
                 f"  Warning: other machines can reach {self.options['host']}, and this is debug mode"
                 + (", with a password that everyone knows." if self._has_demo() else "."),
-                "  NEXGENT_DEBUG=0 ends debug mode; NEXGENT_ALLOWED_HOSTS names the hosts that are answered.",
+                "  NEXGENT_DEBUG=0 turns debug mode off; NEXGENT_ALLOWED_HOSTS names the hosts to serve.",
             ]
         return "\n".join([*lines, ""])
 
     def _say(self, line: str) -> None:
-        """Write to the terminal. One that is gone must not stop an orderly end."""
+        """Write to the terminal. If it has been closed, the shutdown must go on."""
         with contextlib.suppress(OSError):
             self.stdout.write(line)
             self.stdout.flush()
 
 
 def _child(name: str, module: str, *arguments: str) -> Child:
-    """Return a child that runs a Python module with our settings, and ends when we do, however we end."""
+    """Return a child that runs a Python module with our settings, and stops when we do, even if we are killed."""
     path = [str(settings.BASE_DIR), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {
         "NEXGENT_DATA_DIR": str(settings.DATA_DIR),
@@ -252,7 +247,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _as_in_url(host: str) -> str:
-    """Return the host as a browser on this machine writes it."""
+    """Return the host as written in a URL on this machine."""
     if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
