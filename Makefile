@@ -1,4 +1,4 @@
-# What this project can do, on a machine that has python3 (3.11 or newer, with venv) and make. `make` lists it.
+# The commands of this project; `make` lists them. Needs python3 (3.11 or newer, with venv) and make.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -20,7 +20,7 @@ COMPILE := uv pip compile --universal --generate-hashes --no-annotate --no-emit-
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
-setup: $(INSTALLED) ## Make .venv and install what requirements.lock names
+setup: $(INSTALLED) ## Create .venv and install requirements.lock
 
 run: $(INSTALLED) ## Start everything and print the address (options: make run ARGS="--port 4001")
 	@exec $(BIN)/python manage.py up $(ARGS)
@@ -29,11 +29,11 @@ test: $(INSTALLED) ## Run every test: on PostgreSQL, then those of the data on S
 	$(BIN)/python -m pytest
 	NEXGENT_TEST_DATABASE=sqlite $(BIN)/python -m pytest tests/positions
 
-soak: $(INSTALLED) ## Break everything while clients watch, for a quarter of an hour; print the figures (docs/reliability.md)
+soak: $(INSTALLED) ## Inject every fault while clients watch, for a quarter of an hour; print the figures (docs/reliability.md)
 	@$(BIN)/python -m tests.reliability.soak
 	NEXGENT_TEST_RACES=50 $(BIN)/python -m pytest -q tests/realtime/test_resume.py -k race
 
-bench: $(INSTALLED) ## Measure what it costs, beside bare servers and the tutorial way (docs/performance.md; ARGS="fan-out --quick")
+bench: $(INSTALLED) ## Measure the cost, compared with bare servers and the tutorial way (docs/performance.md; ARGS="fan-out --quick")
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 check: $(INSTALLED) ## Lint, types, missing migrations, deployment settings, the lock
@@ -50,7 +50,7 @@ check: $(INSTALLED) ## Lint, types, missing migrations, deployment settings, the
 	@if grep -nE '://|(^|[[:space:]])--(extra-)?index-url|(^|[[:space:]])--(find-links|trusted-host)| @ ' requirements.lock deploy/requirements.lock; then \
 		echo 'a lock must name no address: run `make lock`.' >&2; exit 1; fi
 
-check-pythons: ## Run check and the tests of the data on every supported Python that is here
+check-pythons: ## Run check and the tests of the data on every installed Python that is supported
 	@for version in $(PYTHONS); do \
 		python=$$($(call find-python,$$version)); \
 		if [ -z "$$python" ]; then echo "Python $$version is not on this machine: not checked."; continue; fi; \
@@ -63,7 +63,7 @@ check-pythons: ## Run check and the tests of the data on every supported Python 
 audit: $(INSTALLED) ## Check the lock against a copy of a vulnerability database (ADVISORIES=all.zip, docs/security.md)
 	@$(BIN)/python deploy/audit_lock.py $(if $(ADVISORIES),--advisories $(ADVISORIES))
 
-lock: ## Choose the versions in requirements.lock anew (needs uv)
+lock: ## Update the versions in requirements.lock (needs uv)
 	@command -v uv >/dev/null || { echo 'make lock needs uv: https://docs.astral.sh/uv/' >&2; exit 1; }
 	$(COMPILE) pyproject.toml --extra dev -o requirements.lock
 	$(COMPILE) pyproject.toml --constraint requirements.lock -o deploy/requirements.lock
