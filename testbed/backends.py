@@ -1,4 +1,4 @@
-"""A Valkey and a PostgreSQL of one's own, to measure or to break: never those that other tests use."""
+"""A private Valkey and PostgreSQL, to measure or to break: never those that other tests use."""
 
 from __future__ import annotations
 

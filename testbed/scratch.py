@@ -1,5 +1,5 @@
-"""What a program that starts servers of its own needs before Django reads its settings: a place for them, and nothing
-of the machine's own.
+"""For programs that start their own servers, before Django reads its settings: a folder for them, and no settings
+from the machine's environment.
 """
 
 from __future__ import annotations

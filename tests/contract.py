@@ -1,7 +1,6 @@
-"""Messages held against the socket's own description, /api/asyncapi.yaml, in every test with a client of tests/live.py.
+"""Validates messages against /api/asyncapi.yaml, in every test that uses a client of tests/live.py.
 
-Stricter than what a client may be: there, a field that it does not know is passed over; here, one that the description
-does not know is an error.
+Stricter than a client: it ignores unknown fields, which are errors here.
 """
 
 from __future__ import annotations

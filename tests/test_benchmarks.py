@@ -1,4 +1,4 @@
-"""The benchmarks run, notice what is wrong, and write what they found. How fast anything is, is not asked here."""
+"""The benchmarks run, detect errors, and write their results. No test depends on their speed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user can meet is documented: a new name fails here until it is."""
+"""Everything that users see is documented: a new name fails here until it is."""
 
 from __future__ import annotations
 

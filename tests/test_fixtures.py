@@ -1,4 +1,4 @@
-"""What all other tests stand on: a clean database for each of them, while server processes read it."""
+"""The foundation of all other tests: a clean database for each of them, while server processes read it."""
 
 from __future__ import annotations
 

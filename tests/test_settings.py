@@ -1,4 +1,4 @@
-"""Settings from the environment: valid values, and what a start says of invalid and unknown ones."""
+"""Settings from the environment: valid values, and the messages for invalid and unknown ones."""
 
 from __future__ import annotations
 

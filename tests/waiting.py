@@ -1,4 +1,4 @@
-"""Waiting for what another process does, which cannot be awaited: bounded, and saying what did not happen."""
+"""Waits for another process, which cannot be awaited: bounded, with a message that says what did not happen."""
 
 from __future__ import annotations
 

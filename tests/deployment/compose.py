@@ -1,4 +1,4 @@
-"""compose.yaml read as its client reads it: merged, with its variables filled in."""
+"""Read compose.yaml as Compose does: anchors merged, variables substituted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lock is what it says, and the audit of it finds what a database knows, and claims no more."""
+"""The lock is complete, and the audit reports what the database copy lists, and claims no more."""
 
 from __future__ import annotations
 

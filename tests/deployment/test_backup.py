@@ -1,4 +1,4 @@
-"""A backup as docs/operations.md says: dumped while it runs, restored into a new cluster, whole and writable."""
+"""A backup as in docs/operations.md: dumped from a running system, restored into a new cluster, complete, writable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in deploy/ and beside it fits together; where this machine has the tools, they say so, too."""
+"""The deployment files are consistent with each other, and valid for the tools that this machine has."""
 
 from __future__ import annotations
 

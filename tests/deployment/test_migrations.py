@@ -1,4 +1,4 @@
-"""Migrations run while the servers of the release before still serve: they may add, and take nothing away."""
+"""Migrations run while servers of the previous release still serve: they may add, but not remove."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outside debug mode nothing that everyone knows opens anything: the process does not even start."""
+"""Outside debug mode no default secret works: the process does not even start."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What compose.yaml starts, started for real without containers: the same commands with the same settings, but for
-addresses. PostgreSQL with deploy/roles.sql, Valkey, two servers, the broadcaster, and nginx with TLS before them."""
+"""The services of compose.yaml, started for real without containers: the same commands and settings, except for
+addresses. PostgreSQL with deploy/roles.sql, Valkey, two servers, the broadcaster, and nginx with TLS in front."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The examples of docs/bots.md, run as they stand there."""
+"""Runs the examples of docs/bots.md exactly as they stand there."""
 
 from __future__ import annotations
 

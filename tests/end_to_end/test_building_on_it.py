@@ -1,4 +1,4 @@
-"""The app of docs/building-on-it.md, written into a folder from the page, and run."""
+"""Writes the app of docs/building-on-it.md from the page into a folder, and runs it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the README tells a newcomer to type, typed."""
+"""Runs what the README tells a newcomer to type."""
 
 from __future__ import annotations
 

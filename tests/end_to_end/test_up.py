@@ -1,4 +1,4 @@
-"""`manage.py up` as a user runs it: a process, with the embedded servers and a data folder of its own."""
+"""`manage.py up` as a user runs it: a process, with the embedded servers and its own data folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the price feed leaves in the cache, put there by a test."""
+"""Puts prices and status into the cache as the feed does."""
 
 from __future__ import annotations
 

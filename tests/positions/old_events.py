@@ -1,4 +1,4 @@
-"""An agent's events exactly as the first release stored them: `stored_events.json` is never made anew."""
+"""An agent's events exactly as the first release stored them: `stored_events.json` is never regenerated."""
 
 from __future__ import annotations
 

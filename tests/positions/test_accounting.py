@@ -1,7 +1,7 @@
-"""Average-cost accounting, held against exact fractions.
+"""Average-cost accounting, compared with exact fractions.
 
-`python -m tests.positions.test_accounting` rewrites the file of vectors from CASES below, in fractions and by
-formulas of its own: the file is what the rules give, not what our function gave.
+`python -m tests.positions.test_accounting` rewrites the file of test vectors from CASES below, with fractions and
+independent formulas: the file follows the rules, not our function.
 """
 
 from __future__ import annotations

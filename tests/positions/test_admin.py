@@ -1,4 +1,4 @@
-"""The admin as a superuser sees it: real pages, by Django's test client."""
+"""The admin as a superuser sees it: real pages, through Django's test client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The admin with a hundred thousand positions: each page costs what it costs with one.
+"""The admin with a hundred thousand positions: each page costs as many queries as with one.
 
 `pytest -s tests/positions/test_admin_size.py` prints how long each page took, for docs/operations.md.
 """

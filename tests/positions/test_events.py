@@ -1,4 +1,4 @@
-"""Every write that Django offers becomes events: numbered, complete, sent on commit."""
+"""Every kind of write through Django creates events: numbered, complete, sent on commit."""
 
 from __future__ import annotations
 

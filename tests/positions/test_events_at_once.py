@@ -1,4 +1,4 @@
-"""Writers at the same time: their events are numbered in the order of their commits, and nobody deadlocks."""
+"""Concurrent writers: their events are numbered in the order of their commits, without deadlocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The database gives every digit back, on PostgreSQL and on SQLite (NEXGENT_TEST_DATABASE=sqlite)."""
+"""The database returns every digit, on PostgreSQL and on SQLite (NEXGENT_TEST_DATABASE=sqlite)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who guesses passwords is stopped, over all processes; whose name it is still gets in from elsewhere."""
+"""Password guessing is stopped across all processes; the real user can still log in from another address."""
 
 from __future__ import annotations
 

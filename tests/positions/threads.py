@@ -1,4 +1,4 @@
-"""Writers that run at the same time, each on a database connection of its own."""
+"""Concurrent writers, each with its own database connection."""
 
 from __future__ import annotations
 

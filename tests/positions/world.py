@@ -1,4 +1,4 @@
-"""Two agents whose events are watched, and what must be true of every agent's events."""
+"""Two agents whose events are recorded, and the invariants of every agent's events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The socket's description for machines: well-formed to the official parser, and true of what is said."""
+"""The AsyncAPI document: valid for the official parser, and true of the messages on the wire."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a write and a round of prices cost the channel layer, and what happens without one."""
+"""What a write and a round of prices cost the channel layer, and what happens if it is unavailable."""
 
 from __future__ import annotations
 

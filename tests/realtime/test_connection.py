@@ -1,4 +1,4 @@
-"""The way past ASGI: its frames, and that the servers of the lock have it."""
+"""The direct write past ASGI: its frames, and that the locked servers support it."""
 
 from __future__ import annotations
 

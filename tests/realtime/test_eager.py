@@ -1,4 +1,4 @@
-"""A send that is begun in the caller's stead is a task of its own: what it does to its task reaches nobody else."""
+"""A send that is begun eagerly is a task of its own: cancelling it does not affect the caller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages between processes of two releases: what the first one sends, what it reads, and what is too new."""
+"""Messages between processes of two releases: what the first one sends and reads, and messages that are too new."""
 
 from __future__ import annotations
 

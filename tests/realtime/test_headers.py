@@ -1,4 +1,4 @@
-"""What every answer says to a browser."""
+"""The security headers of every response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server process knows of prices, whichever way each came."""
+"""The newest prices in a server process, however each arrived."""
 
 from __future__ import annotations
 

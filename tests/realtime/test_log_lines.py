@@ -1,4 +1,4 @@
-"""Log lines: JSON with the ids of what they are about, a line for each socket that comes and goes, never a token."""
+"""Log lines: JSON with ids, one line when a socket begins and one when it ends, never a token."""
 
 from __future__ import annotations
 

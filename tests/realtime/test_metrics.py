@@ -1,4 +1,4 @@
-"""What is counted: in one process, over several, and who may read it."""
+"""Metrics: of one process, of several, and who may read them."""
 
 from __future__ import annotations
 

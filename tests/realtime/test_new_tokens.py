@@ -1,4 +1,4 @@
-"""The price of a token that an event brings: clients of the seed take prices from `price_update_batch` alone."""
+"""The price of a token that an event introduces: clients of the seed read prices only from `price_update_batch`."""
 
 from __future__ import annotations
 

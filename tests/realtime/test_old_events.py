@@ -1,4 +1,4 @@
-"""Events that another release stored: those of the first are read by this one, and this one's by the next."""
+"""Events stored by another release: this one reads those of the first, and the next one reads those of this one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages that say that something is not there: in the page's own looks, under its own policy, telling nothing."""
+"""Error pages: in the project's style, under its security policy, revealing nothing."""
 
 from __future__ import annotations
 

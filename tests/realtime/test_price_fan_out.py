@@ -1,4 +1,4 @@
-"""Prices to many sockets, while other prices come on another way."""
+"""Prices to many sockets, while others arrive by another route."""
 
 from __future__ import annotations
 

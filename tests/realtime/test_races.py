@@ -1,4 +1,4 @@
-"""What happens when things happen at the same time: each was a defect once, found by reading."""
+"""Race conditions: each was a defect once, found by reading."""
 
 from __future__ import annotations
 

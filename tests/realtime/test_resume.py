@@ -1,4 +1,4 @@
-"""Coming back: `lastSeq`, `refresh`, reconciliation, and one socket per agent over two processes."""
+"""Resuming: `lastSeq`, `refresh`, reconciliation, and one socket per agent across two processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A browser's session: the cookie, its CSRF protection, and a log-out that nothing outlives."""
+"""A browser's session: the cookie, its CSRF protection, and a log-out that ends everything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fault cluster's bench: real servers, a writer and a broadcaster, all its own, to break one by one."""
+"""A test cluster: its own real servers, writer and broadcaster, to break one by one."""
 
 from __future__ import annotations
 

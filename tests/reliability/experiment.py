@@ -1,4 +1,4 @@
-"""One fault while many clients watch and a writer writes, and the account of it. Every wait is for a condition."""
+"""One fault while many clients watch and a writer writes, and the result. Every wait is for a condition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The faults, by name. Each breaks something real, waits for what must be seen meanwhile, and repairs it."""
+"""The faults, by name. Each breaks something real, waits for the effect that it must have, and repairs it."""
 
 from __future__ import annotations
 

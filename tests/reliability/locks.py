@@ -1,4 +1,4 @@
-"""A database that takes its time: a table is locked, until a test lets go of it."""
+"""A slow database: a table is locked until the test releases it."""
 
 from __future__ import annotations
 

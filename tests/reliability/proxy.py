@@ -1,4 +1,4 @@
-"""nginx as deploy/nginx.conf configures it, on ports of its own."""
+"""nginx with deploy/nginx.conf, on free ports."""
 
 from __future__ import annotations
 

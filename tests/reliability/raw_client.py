@@ -1,4 +1,4 @@
-"""A WebSocket client that reads only when told to, and has next to no buffer of its own: what a slow client is."""
+"""A slow WebSocket client: reads only when told to, with almost no buffer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make soak`: every fault in full, under both servers; prints one table and exits with 1 where a promise broke."""
+"""`make soak`: every fault at full size, under both servers; prints a table, exits with 1 if a guarantee broke."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text that is no UTF-8 ends the connection, as RFC 6455 (8.1) says, and leaves no traceback: anybody can send it."""
+"""Invalid UTF-8 ends the connection, as RFC 6455 (8.1) requires, without a traceback: anybody can send it."""
 
 from __future__ import annotations
 

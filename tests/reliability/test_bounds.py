@@ -1,4 +1,4 @@
-"""Every bound of docs/settings.md that keeps a process from being overrun, hit on a real server.
+"""Every limit of docs/settings.md that protects a process from overload, reached on a real server.
 
 The inbound rate and the sockets of a process: tests/realtime/test_socket.py. Unsent messages: test_slow_clients.py.
 """

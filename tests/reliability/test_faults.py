@@ -1,4 +1,4 @@
-"""Each fault in small: 40 clients on a daphne and a uvicorn side by side. `make soak` runs them large."""
+"""Each fault at small size: 40 clients on a daphne and a uvicorn side by side. `make soak` runs them at full size."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The REST API against its own schema: whatever is asked, by whomever, of real server processes.
+"""The REST API against its own schema: generated requests of different users to real server processes.
 
-What is asked is made from the schema: some of it fits, some does not. A failure prints the example and the line that
-repeats it. EXAMPLES bounds how much is asked of each operation.
+Requests are generated from the schema, valid and invalid ones. A failure prints the example and the line that
+repeats it. EXAMPLES limits the requests per operation.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The socket against anything that a client, or something that is none, may send to real server processes.
+"""The socket against anything that a client, or something that is not one, may send to real server processes.
 
 After every example a bystander on the same server must get the next event of its own agent and nothing else; after
-every test the server's log must hold no traceback, and nothing of the test may be left in Valkey. A failure prints
+every test the server's log must contain no traceback, and nothing of the test may be left in Valkey. A failure prints
 the example and the line that repeats it. NEXGENT_FUZZ_EXAMPLES says how many examples a test tries.
 """
 

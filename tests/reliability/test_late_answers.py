@@ -1,4 +1,4 @@
-"""An answer of the database that comes late concerns what was there when it was asked for, not what is there now."""
+"""A late answer from the database must not be applied to a socket that has changed in the meantime."""
 
 from __future__ import annotations
 

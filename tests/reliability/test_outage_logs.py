@@ -1,4 +1,4 @@
-"""An outage is worth a line, not a flood: what waits for the channel layer says so once."""
+"""An outage is logged in one line, not in a flood."""
 
 from __future__ import annotations
 

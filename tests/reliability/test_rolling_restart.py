@@ -1,4 +1,4 @@
-"""Two server processes behind nginx, as deploy/nginx.conf has it, restarted one after the other."""
+"""Two server processes behind nginx with deploy/nginx.conf, restarted one after the other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that is told to end under load says goodbye to everyone, and leaves nothing behind."""
+"""Graceful shutdown under load: every socket is closed with a reason, and nothing is left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of sockets that come while the database takes its time: here, until a lock on the users goes."""
+"""Sockets that connect while the database is slow: here, until a lock on the users is released."""
 
 from __future__ import annotations
 

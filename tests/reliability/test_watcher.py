@@ -1,4 +1,4 @@
-"""The judge is judged: what a client must not see is noticed, whichever way it is wrong."""
+"""Tests the watcher: it detects everything that a client must not see."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The process that writes: `python -m tests.reliability.trader`, told what to do over its standard input.
+"""The process that writes: `python -m tests.reliability.trader`, with commands on standard input.
 
-One JSON object a line, in and out. It writes as a bot does, through the services, and tries again whatever the
-database refuses. It also says, once it has stopped, what the database holds: the truth that clients are held against.
+One JSON object per line, in and out. It writes through the services, like a bot, and retries what the
+database refuses. When it stops, it reports the database's content, with which clients are compared.
 """
 
 from __future__ import annotations

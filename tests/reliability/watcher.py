@@ -1,7 +1,7 @@
-"""A client that keeps account: what it was sent, in which order, and what it makes of it.
+"""A client that records what it received, in which order, and the resulting state.
 
-It lives as docs/protocol.md says a client should, for as long as it is told to: comes back with `lastSeq`, after the
-time that `closing` gives, to whichever server takes it. Numbers stay text, so that every digit counts.
+It behaves as docs/protocol.md asks of a client, until it is stopped: it resumes with `lastSeq`, after the
+time that `closing` gives, on any server that accepts it. Numbers stay text, so that every digit counts.
 """
 
 from __future__ import annotations

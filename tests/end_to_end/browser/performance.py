@@ -1,8 +1,8 @@
-"""What the page costs: 500 positions, 10 rounds of prices a second, every price of every round another one.
+"""What the page costs: 500 positions, 10 rounds of prices a second, every price changing in every round.
 
     .venv/bin/python -m pytest -q -s tests/end_to_end/browser/performance.py
 
-Not one of the tests: figures of time depend on the machine. test_load.py counts what they come from.
+Not part of the tests, since times depend on the machine. test_load.py counts the work behind them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A portfolio as large as any, and prices for it."""
+"""A very large portfolio, and prices for it."""
 
 from __future__ import annotations
 

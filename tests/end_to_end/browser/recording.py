@@ -2,9 +2,9 @@
 
     .venv/bin/python -m tests.end_to_end.browser.recording
 
-It starts `manage.py up` with simulated prices in a folder of its own, logs in as the demo user, runs TYPED in a second
-process and writes what the page shows to docs/images/. Only the terminal at the foot of the picture is drawn; the lines
-in it are those that run. Needs a browser, and img2webp (Debian: apt install webp).
+It starts `manage.py up` with simulated prices in a temporary folder, logs in as the demo user, runs TYPED in a second
+process and writes what the page shows to docs/images/. Only the terminal at the bottom is drawn by this script, with
+the lines that run. Needs a browser, and img2webp (Debian: apt install webp).
 """
 
 from __future__ import annotations

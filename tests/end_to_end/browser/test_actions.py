@@ -1,4 +1,4 @@
-"""Closing a position and moving its stop loss: asked first, shown at once, and taken back where the server refuses."""
+"""Closing a position and moving its stop loss: confirmed first, shown at once, and reverted if the server refuses."""
 
 # ruff: noqa: RUF001  the page writes a real minus sign
 

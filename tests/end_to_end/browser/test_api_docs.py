@@ -1,4 +1,4 @@
-"""Swagger UI at /api/docs/: it shows the API, asks it, and loads nothing from elsewhere."""
+"""Swagger UI at /api/docs/: it shows the API, calls it, and loads no third-party files."""
 
 from __future__ import annotations
 

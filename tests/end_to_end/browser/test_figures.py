@@ -1,4 +1,4 @@
-"""What the page shows is what the rules of docs/protocol.md give, to the digit."""
+"""The page's figures follow the rules of docs/protocol.md, to the digit."""
 
 # ruff: noqa: RUF001  the page writes a real minus sign: screen readers pass over a hyphen
 

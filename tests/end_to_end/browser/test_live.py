@@ -1,4 +1,4 @@
-"""Changes that others make show up; what a token calls itself does no harm."""
+"""Changes made elsewhere appear on the page; a token's name can do no harm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A large portfolio in a fast market: what a frame does, counted. (What that takes: performance.py.)"""
+"""A large portfolio in a fast market: counts the work of a frame. (performance.py measures its time.)"""
 
 from __future__ import annotations
 

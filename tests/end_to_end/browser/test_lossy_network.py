@@ -1,4 +1,4 @@
-"""A network between the page and the server that loses, repeats and adds messages, goes silent, and hangs up."""
+"""A network between page and server that drops, repeats and inserts messages, goes silent, and disconnects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A page that is loaded while no server answers: it says so, in the project's own looks, and goes on by itself."""
+"""A page that is loaded while no server answers: it says so, in the project's style, and recovers by itself."""
 
 from __future__ import annotations
 

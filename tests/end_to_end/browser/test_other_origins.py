@@ -1,4 +1,4 @@
-"""A page that another origin serves, in a real browser: it may use REST and sockets where its origin is listed."""
+"""A page of another origin, in a real browser: it may use REST and sockets if its origin is listed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Totals, events, closed positions and details; what a user chooses, and that it is remembered."""
+"""Totals, events, closed positions and details; a user's preferences, which are remembered."""
 
 # ruff: noqa: RUF001  the page writes a real minus sign
 

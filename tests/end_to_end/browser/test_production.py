@@ -1,4 +1,4 @@
-"""The page without debug mode: collected files with hashed names, the security headers, no inline anything."""
+"""The page without debug mode: collected files with hashed names, the security headers, nothing inline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page follows the close codes: it comes back where it may, and never fights another window."""
+"""The page follows the close codes: it reconnects if it may, and never fights another window."""
 
 from __future__ import annotations
 

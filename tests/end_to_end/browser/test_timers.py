@@ -1,4 +1,4 @@
-"""What nexgent.js waits for: each wait ends with its question, and nothing of it is left when the client is closed.
+"""The timers of nexgent.js: each ends with its request, and none is left when the client is closed.
 
 The page's clock stands still; the tests move it.
 """

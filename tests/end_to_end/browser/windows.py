@@ -1,4 +1,4 @@
-"""What a person does in a window of the page, and sees there."""
+"""What a user does and sees in a window of the page."""
 
 from __future__ import annotations
 

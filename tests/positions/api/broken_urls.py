@@ -1,4 +1,4 @@
-"""The project's paths, and one view that fails in whatever way it is asked to."""
+"""The project's paths, and one view that fails in the way it is asked to."""
 
 from __future__ import annotations
 

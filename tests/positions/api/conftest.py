@@ -1,4 +1,4 @@
-"""A client that speaks as somebody, sends JSON text as it stands, and reads numbers digit for digit."""
+"""A client that acts as a given user, sends JSON text unchanged, and reads numbers exactly."""
 
 from __future__ import annotations
 

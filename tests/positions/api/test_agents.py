@@ -1,4 +1,4 @@
-"""Agents: kept by their owners, hidden from everybody else."""
+"""Agents: managed by their owners, hidden from everybody else."""
 
 from __future__ import annotations
 

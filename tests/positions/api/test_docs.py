@@ -1,4 +1,4 @@
-"""The page that shows the API: for everyone, from this origin's files only."""
+"""The API's documentation page: for everyone, with this origin's files only."""
 
 from __future__ import annotations
 

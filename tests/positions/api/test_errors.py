@@ -1,4 +1,4 @@
-"""What no view expects: a client gets one sentence, the log the traceback."""
+"""Unexpected errors: the client gets one sentence, the log the traceback."""
 
 from __future__ import annotations
 

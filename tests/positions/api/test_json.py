@@ -1,4 +1,4 @@
-"""Numbers digit for digit, and bodies that are refused before anyone looks at them."""
+"""Exact numbers, and bodies that are refused before they are parsed."""
 
 from __future__ import annotations
 

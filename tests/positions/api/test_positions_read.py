@@ -1,4 +1,4 @@
-"""Positions listed and shown: in the socket's own form, as filters ask, and nothing of anybody else's."""
+"""Positions listed and shown: in the socket's format, filtered, and never another user's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Positions opened, bought, sold, guarded and closed: exact digits, clear refusals, nothing half-written."""
+"""Positions opened, bought, sold, protected and closed: exact digits, clear errors, nothing half-written."""
 
 from __future__ import annotations
 

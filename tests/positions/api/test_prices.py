@@ -1,4 +1,4 @@
-"""Prices, and what the page reads beside them: where they come from and how old they are."""
+"""Prices with their source and age, as the page reads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an agent has earned, and what today's change is counted from."""
+"""An agent's profit, and the base of today's change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A read-only token: it reads and watches, and no write gets through, whatever it is."""
+"""A read-only token: it reads and watches, and every write is refused."""
 
 from __future__ import annotations
 

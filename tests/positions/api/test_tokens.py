@@ -1,4 +1,4 @@
-"""From a password to an access token, to the next one, to none."""
+"""From a password to an access token, to its refresh, to its revocation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wallets: one address is one wallet, whoever asks; and only its owner sees it."""
+"""Wallets: an address is unique across users, and only its owner sees it."""
 
 from __future__ import annotations
 

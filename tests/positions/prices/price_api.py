@@ -1,4 +1,4 @@
-"""A price API on loopback: real sockets, scripted answers in the shapes that DexScreener and Jupiter really give."""
+"""A price API on loopback: real sockets, scripted answers in the real formats of DexScreener and Jupiter."""
 
 from __future__ import annotations
 

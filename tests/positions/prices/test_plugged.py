@@ -1,4 +1,4 @@
-"""Price sources from elsewhere: what is wrong with one is said, and does no harm."""
+"""Price sources of other apps: faults in one are reported and do no harm."""
 
 from __future__ import annotations
 
