@@ -147,5 +147,6 @@ def socket_of_a_stranger(agent_id: str) -> Outbox:
         retry_after_seconds=2.0,
         on_gap=lambda outbox: None,
         on_lost=lambda outbox: None,
+        on_new_token=lambda outbox, token: None,
         on_close=lambda outbox: None,
     )
