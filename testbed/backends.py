@@ -62,6 +62,13 @@ class Valkey:
         self.url = f"unix://{self.socket}"
         self._process: subprocess.Popen[bytes] | None = None
 
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def start(self) -> None:
         self.folder.mkdir(exist_ok=True)
         command: list[str | Path] = [

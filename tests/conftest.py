@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
@@ -16,6 +17,7 @@ from positions import valkey
 from positions.models import Agent, Position, Wallet
 from positions.prices.quotes import Quote
 from positions.services import open_position
+from testbed.backends import Valkey
 from tests.live import Server
 
 BONK = "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263"
@@ -92,6 +94,18 @@ def _delete_all(style: object, tables: Iterable[str], **options: object) -> list
 def empty_cache(running_valkey: None) -> None:
     """Every test starts without prices and without anyone connected."""
     valkey.client().flushdb()
+
+
+@pytest.fixture
+def own_valkey(settings, tmp_path: Path) -> Iterator[None]:
+    """A price cache that no server process uses: what it has counted, this test has asked for."""
+    with Valkey(tmp_path / "valkey") as server:
+        valkey.client().close()
+        valkey.client.cache_clear()
+        settings.REDIS_URL = server.url
+        yield
+        valkey.client().close()
+        valkey.client.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -123,14 +123,14 @@ def mgets() -> int:
     return calls
 
 
-def test_position_list_asks_the_cache_once(admin, position):
+def test_position_list_asks_the_cache_once(own_valkey, admin, position):
     more_of_everything(position.wallet)
     before = mgets()
     admin.get(listing("position"))
     assert mgets() - before == 1
 
 
-def test_agent_page_asks_the_cache_once(admin, position, agent):
+def test_agent_page_asks_the_cache_once(own_valkey, admin, position, agent):
     for token in (WIF, JUP):
         open_position(
             wallet=position.wallet,

@@ -229,7 +229,12 @@ def test_position_that_is_unknown_is_not_found(alices: Api, key: str):
 
 @pytest.mark.parametrize("count", [1, 5])
 def test_positions_list_costs_the_same_for_any_length(
-    alices: Api, wallet: Wallet, feed: Callable[..., None], django_assert_num_queries, count: int
+    own_valkey,
+    alices: Api,
+    wallet: Wallet,
+    feed: Callable[..., None],
+    django_assert_num_queries,
+    count: int,
 ):
     for number in range(1, count + 1):
         open_position(
