@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup run test soak bench check check-pythons audit lock clean
+.PHONY: help setup run test test-fast coverage soak bench check check-pythons audit lock clean
 
 # The supported versions, newest first, and how one is found: in the path, where a shim of pyenv may answer "command not
 # found" (so each is tried), or among pyenv's own. `make PYTHON=/path/to/python3.12 setup` names another.
@@ -25,9 +25,18 @@ setup: $(INSTALLED) ## Create .venv and install requirements.lock
 run: $(INSTALLED) ## Start everything and print the address (options: make run ARGS="--port 4001")
 	@exec $(BIN)/python manage.py up $(ARGS)
 
-test: $(INSTALLED) ## Run every test: on PostgreSQL, then those of the data on SQLite too
-	$(BIN)/python -m pytest
-	NEXGENT_TEST_DATABASE=sqlite $(BIN)/python -m pytest tests/positions
+# Workers of pytest-xdist: one more than cores, since many tests wait for other processes. `make test WORKERS=0`: none.
+WORKERS ?= $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+# Containers like to set it. Every process that the tests start would then compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+test: $(INSTALLED) ## Run every test on PostgreSQL, then on SQLite what `make run` uses there
+	$(PYTEST)
+	NEXGENT_TEST_DATABASE=sqlite $(PYTEST) tests/positions tests/realtime
+
+test-fast: $(INSTALLED) ## Run the tests that need no server process: for the inner loop
+	$(PYTEST) -m fast
 
 soak: $(INSTALLED) ## Inject every fault while clients watch, for a quarter of an hour; print the figures (docs/reliability.md)
 	@$(BIN)/python -m tests.reliability.soak

@@ -15,6 +15,18 @@ from tests.servers import POSTGRESQL
 HERE = Path(__file__).parent
 FAULTS = HERE / "reliability"
 BROWSER = HERE / "end_to_end" / "browser"
+LONGEST_FIRST = (
+    FAULTS / "test_faults.py",
+    HERE / "end_to_end" / "test_up.py",
+    BROWSER / "test_reconnect.py",
+    HERE / "realtime" / "test_resume.py",
+    FAULTS,
+    HERE / "deployment",
+    HERE / "end_to_end",
+    HERE / "test_benchmarks.py",
+    HERE / "realtime",
+)
+"""A worker takes one file after the other: what takes long, and mostly waits, is not to be what the others wait for."""
 WHOLE_STACK = (HERE / "end_to_end", HERE / "deployment", HERE / "test_benchmarks.py")
 
 
@@ -29,6 +41,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("browser")
         elif not starts_processes(item):
             item.add_marker("fast")
+    items.sort(key=lambda item: _place(item.path))
+
+
+def _place(path: Path) -> int:
+    places = (number for number, first in enumerate(LONGEST_FIRST) if path.is_relative_to(first))
+    return next(places, len(LONGEST_FIRST))
 
 
 def leave_out_uvicorn(config: pytest.Config, items: list[pytest.Item]) -> None:
