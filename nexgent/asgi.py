@@ -14,10 +14,10 @@ from realtime.socket.routing import websocket_application  # noqa: E402
 
 application = GracefulShutdown(ProtocolTypeRouter({"http": http, "websocket": websocket_application()}))
 
-# What is loaded by now stays. Left to the garbage collector, it would be looked through again and again, 0.1 s at a
-# time in which no socket hears a thing.
+# What is loaded by now stays loaded. Otherwise the garbage collector would scan it again and again, for 0.1 s each, in
+# which no socket is served.
 gc.collect()
 gc.freeze()
-# Nearly nothing here is a cycle; looking for some every 700 objects, which a round of prices has many times, took 16 %
-# of the time of a process with 5,000 sockets and 20,000 tokens (perf).
+# There are hardly any cycles. Looking for them every 700 objects, so many times per round of prices, took 16 % of the
+# time of a process with 5,000 sockets and 20,000 tokens (perf).
 gc.set_threshold(50_000, 20, 20)

@@ -200,8 +200,8 @@ def redis_urls(env: Environment, *, data_dir: Path) -> list[str]:
 
 
 def embedded_valkey_socket(data_dir: Path) -> Path:
-    """Return where the embedded Valkey of this data folder listens: in the folder, or, where that path is too
-    long for a Unix socket, in a folder of this user's below the temporary one."""
+    """Return where the embedded Valkey of this data folder listens: in the folder or, if that path is too long for a
+    Unix socket, in a folder of this user in the temporary one."""
     path = data_dir / "valkey.sock"
     if len(os.fsencode(path)) < LONGEST_SOCKET_PATH_BYTES:
         return path

@@ -32,13 +32,13 @@ LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 ALLOWED_HOSTS = env.items("NEXGENT_ALLOWED_HOSTS", LOCAL_HOSTS if DEBUG else [], str)
 if not DEBUG and not ALLOWED_HOSTS:
     env.errors.append("NEXGENT_ALLOWED_HOSTS must name the hosts served when NEXGENT_DEBUG is off.")
-# Only where a proxy sets X-Forwarded-For and -Proto itself: a client that reaches us directly could claim anything.
+# Only if a proxy sets X-Forwarded-For and -Proto itself: a client that connects directly could send anything.
 BEHIND_PROXY = env.flag("NEXGENT_BEHIND_PROXY", default=False)
 CSRF_TRUSTED_ORIGINS = env.items("NEXGENT_TRUSTED_ORIGINS", [], str)
 CSRF_FAILURE_VIEW = "realtime.web.views.forbidden"
 
-# Pages of other origins may open sockets (REALTIME, below) and use the REST API. They bring a token: the cookie of
-# /api/session/ is the own page's alone.
+# Pages of these origins may open sockets (REALTIME, below) and use the REST API, with a token: the cookie of
+# /api/session/ is for our own page only.
 CORS_ALLOWED_ORIGINS = env.items(
     "NEXGENT_ALLOWED_ORIGINS", [], origin, "origins such as https://app.example.org"
 )
@@ -69,7 +69,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "realtime.monitoring.request_ids.request_ids",
-    "corsheaders.middleware.CorsMiddleware",  # so early that every error has its headers, too
+    "corsheaders.middleware.CorsMiddleware",  # before whatever may answer an error
     "django.middleware.security.SecurityMiddleware",
     "realtime.web.headers.SecurityHeaders",
     "servestatic.middleware.ServeStaticMiddleware",
@@ -104,7 +104,7 @@ DATABASES = {"default": database(env, data_dir=DATA_DIR)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URLS = redis_urls(env, data_dir=DATA_DIR)
-# Where `manage.py up` lets its Valkey listen; None where REDIS_URL names a server.
+# Where the Valkey of `manage.py up` listens; None if REDIS_URL names a server.
 EMBEDDED_VALKEY_SOCKET = None if env.text("REDIS_URL") else embedded_valkey_socket(DATA_DIR)
 REDIS_URL = REDIS_URLS[0]  # the price cache and who is connected; the other shards carry messages only
 CHANNEL_LAYERS = {
@@ -112,8 +112,8 @@ CHANNEL_LAYERS = {
         # It survives a restart of the server behind it; what it loses is read from the database (docs/adr/0002).
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
         "CONFIG": {
-            # Protocol 2: with 3, redis-py 8 makes a text of every message for a log that nobody reads, a quarter of
-            # what it costs to receive a round of 200 prices.
+            # Protocol 2: with 3, redis-py 8 formats every message for a log that is off, a quarter of the cost of
+            # receiving a round of 200 prices.
             "hosts": [{"address": url, "protocol": 2} for url in REDIS_URLS],
             "prefix": "nexgent",
             "serializer_format": "msgspec",
@@ -156,8 +156,8 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Nexgent",
     "DESCRIPTION": (
-        "What trading agents hold, and what it is worth. Live: the socket at /ws, described at /api/asyncapi.yaml."
-        " A token with the scope `read` reads and watches only: a write with it answers 403."
+        "The positions of trading agents and their value. Live: the socket at /ws, described at /api/asyncapi.yaml."
+        " A token with the scope `read` can only read and watch: a write with it answers 403."
     ),
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
@@ -166,7 +166,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": ["positions.api.schema.add_components"],
 }
 
-# The socket. Seconds and bytes as named; docs/settings.md says what each is for.
+# The socket: docs/settings.md describes each of these.
 
 REALTIME: dict[str, Any] = {
     "PING_INTERVAL_SECONDS": env.number("NEXGENT_PING_INTERVAL_SECONDS", 30.0),
@@ -187,10 +187,10 @@ REALTIME: dict[str, Any] = {
     "ALLOWED_ORIGINS": CORS_ALLOWED_ORIGINS,
 }
 
-# Who may read /metrics; "" is nobody.
+# For reading /metrics; "" turns it off.
 METRICS_TOKEN = env.credential("NEXGENT_METRICS_TOKEN", shortest=16)
 
-# Prices. The addresses are settings so that tests, and a proxy, can stand in.
+# Prices. The addresses are settings so that tests, or a proxy, can replace them.
 
 PRICES: dict[str, Any] = {
     "SOURCES": price_sources(env, "NEXGENT_PRICE_SOURCES"),
@@ -219,7 +219,7 @@ if not DEBUG:
     if BEHIND_PROXY:
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = SSL_REDIRECT
-    SECURE_REDIRECT_EXEMPT = [r"^health", r"^metrics$"]  # asked from inside, without TLS
+    SECURE_REDIRECT_EXEMPT = [r"^health", r"^metrics$"]  # requested from inside, without TLS
     SECURE_HSTS_SECONDS = HSTS_SECONDS
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
@@ -244,7 +244,7 @@ LOGGING = {
             "formatter": env.choice("NEXGENT_LOG_FORMAT", "text" if DEBUG else "json", ["json", "text"]),
         }
     },
-    # Libraries, and the servers, which are given their levels on their command lines.
+    # Libraries, and the servers, whose levels are set on their command lines.
     "root": {"handlers": ["stderr"]},
     "loggers": {
         "positions": {"level": LOG_LEVEL},

@@ -1,7 +1,7 @@
-"""Asking a price API over HTTP: in batches, within its rate limit, tried again where that helps.
+"""HTTP requests to price APIs: in batches, within the rate limit, retried where that helps.
 
-Used by the sources that ask one. All of it is bounded in time, and whatever goes wrong becomes a SourceError
-with one sentence for a terminal; no header, hence no API key, is ever part of it.
+Everything is bounded in time, and every failure becomes a SourceError with one sentence for a terminal, which never
+contains a header and so no API key. Why no library does the retries: docs/adr/0008.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ TRIES = 3
 FIRST_DELAY_SECONDS = 0.25
 LONGEST_DELAY_SECONDS = 2.0
 LONGEST_BUDGET_SECONDS = 8.0
-"""One question, waiting for the rate limit and all tries included."""
+"""For one request, its retries and the wait for the rate limit included."""
 MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_CONNECTIONS = 6
 
-# What a Solana mint looks like. Whatever else a position calls its token, no API knows: asking would at best
-# be a waste, at worst it spoils the other addresses of its batch.
+# The format of a Solana mint address. No API knows other token names that a position may have: asking for one would
+# be wasted at best, and at worst make the whole batch fail.
 _MINT = re.compile(r"[1-9A-HJ-NP-Za-km-z]{32,44}\Z")
 
 
 class JsonApi:
-    """One API's JSON. A connection pool that belongs to the event loop which first asks."""
+    """A JSON API. Its connection pool belongs to the event loop of the first request."""
 
     def __init__(
         self,
@@ -61,14 +61,15 @@ class JsonApi:
     async def get(self, path: str) -> Any:
         """Return the parsed answer, its numbers as Decimal. Raises SourceError. Safe to cancel.
 
-        Tried again after a failed connection, 429 and 5xx; not after a time-out: the next round is the next
-        try.
+        Retried after a failed connection, 429 and 5xx; not after a time-out, since the next round asks again.
         """
         try:
             async with asyncio.timeout(self._budget):
                 return self._parse(await self._body(path))
         except TimeoutError:
-            raise SourceError(f"{self.name} gave no whole answer within {self._budget:g} s.") from None
+            raise SourceError(
+                f"{self.name} did not send a complete answer within {self._budget:g} s."
+            ) from None
 
     async def aclose(self) -> None:
         if self._client is not None:
@@ -122,8 +123,7 @@ class JsonApi:
 
     def _parse(self, body: bytes) -> Any:
         try:
-            # Python's parser takes NaN for a number, as some servers do: `usable` refuses it, for its token
-            # alone.
+            # Python's parser accepts NaN, which some servers send: `usable` refuses it, for its token only.
             return json.loads(body, parse_float=_decimal, parse_int=_decimal, parse_constant=_decimal)
         except (ValueError, RecursionError) as error:
             if body.lstrip()[:1] == b"<":
@@ -132,11 +132,11 @@ class JsonApi:
             raise SourceError(f"{self.name}'s answer is not JSON: {what}.") from None
 
     def _hint(self, status: int) -> str:
-        return {401: ": the API key is refused", 403: ": access is refused"}.get(status, "")
+        return {401: ": the API key was rejected", 403: ": access was denied"}.get(status, "")
 
 
 def mints(tokens: Collection[Token]) -> list[str]:
-    """Return the addresses that an API can know, sorted, wrapped SOL first: S is needed for all others."""
+    """Return the addresses that an API can know, sorted, wrapped SOL first: all other prices need its price."""
     addresses = {token.address for token in tokens if _MINT.match(token.address)}
     return [WRAPPED_SOL, *sorted(addresses - {WRAPPED_SOL})]
 
@@ -144,12 +144,12 @@ def mints(tokens: Collection[Token]) -> list[str]:
 async def in_batches(
     addresses: Sequence[str], size: int, ask: Callable[[Sequence[str]], Awaitable[T]]
 ) -> tuple[list[T], list[str]]:
-    """Ask for all addresses, `size` at a time, side by side: the answers, and the sentences of what failed.
+    """Request all addresses concurrently, `size` at a time. Return the answers, and a sentence for each failure.
 
-    Raises SourceError where every batch failed.
+    Raises SourceError if every batch failed.
     """
     batches = [addresses[start : start + size] for start in range(0, len(addresses), size)]
-    # In any order: where the rate limit lets only some through in time, it is not always the same that wait.
+    # In random order: if the rate limit delays some, they are not always the same.
     random.shuffle(batches)
     outcomes = await asyncio.gather(*(_outcome(ask(batch)) for batch in batches))
     answers = [outcome for outcome in outcomes if not isinstance(outcome, SourceError)]
@@ -201,12 +201,12 @@ async def _outcome(answer: Awaitable[T]) -> T | SourceError:
 
 
 def _delay(attempt: int) -> float:
-    """Full jitter: many clients that failed together do not come back together."""
+    """Full jitter: many clients that failed together do not retry together."""
     return random.uniform(0, min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2**attempt))  # noqa: S311
 
 
 def _decimal(text: str) -> Decimal:
     try:
         return Decimal(text)
-    except InvalidOperation:  # an exponent beyond all bounds
+    except InvalidOperation:  # an exponent out of range
         return Decimal("NaN")

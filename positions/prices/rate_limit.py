@@ -1,4 +1,4 @@
-"""How often an API may be asked, kept on our side: what is over the limit waits here, not in a ban."""
+"""A limit on how often we call an API: requests above it wait here, before the API blocks us."""
 
 from __future__ import annotations
 
@@ -9,19 +9,16 @@ from collections.abc import Awaitable, Callable
 Sleep = Callable[[float], Awaitable[None]]
 
 LONGEST_PAUSE_SECONDS = 60.0
-"""How long a server's Retry-After is believed: a typing error there must not stop prices for a day."""
+"""The longest Retry-After that is respected: a mistake there must not stop prices for a day."""
 
 
 class RateLimit:
-    """A token bucket: never more than `per_minute` questions in any minute, a tenth of them at once.
-
-    After a `pause`, nobody asks until it is over.
-    """
+    """A token bucket: at most `per_minute` requests in any minute, a tenth of them at once. `pause` stops them all."""
 
     def __init__(
         self, per_minute: int, *, clock: Callable[[], float] = time.monotonic, sleep: Sleep = asyncio.sleep
     ) -> None:
-        # capacity + a minute's refill = per_minute, whichever minute one looks at.
+        # capacity + a minute's refill = per_minute, in whichever minute.
         self._capacity = max(1.0, per_minute / 10)
         self._per_second = (per_minute - self._capacity) / 60
         self._clock = clock
@@ -31,11 +28,11 @@ class RateLimit:
         self._paused_until = self._filled_at
 
     async def acquire(self, longest_seconds: float) -> None:
-        """Wait for a turn; raises RateLimitError at once where that takes longer. First come, first served."""
+        """Wait for a turn, first come, first served. Raises RateLimitError at once if that would take longer."""
         now = self._clock()
         self._free = min(self._capacity, self._free + (now - self._filled_at) * self._per_second)
         self._filled_at = now
-        # Below zero, so many are waiting already.
+        # Below zero, that many are waiting already.
         wait = max((1 - self._free) / self._per_second, self._paused_until - now)
         if wait > longest_seconds:
             raise RateLimitError(wait)
@@ -44,7 +41,7 @@ class RateLimit:
             try:
                 await self._sleep(wait)
             except asyncio.CancelledError:
-                self._free += 1  # or given-up questions would, in the end, leave no turn for others
+                self._free += 1  # or cancelled requests would use up the turns of others
                 raise
 
     def pause(self, seconds: float) -> None:
@@ -52,4 +49,4 @@ class RateLimit:
 
 
 class RateLimitError(Exception):
-    """The rate limit leaves no turn soon enough. Its argument: in how many seconds it would."""
+    """No turn is free soon enough. The argument: in how many seconds one is."""

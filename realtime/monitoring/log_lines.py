@@ -1,7 +1,7 @@
-"""How this project's log lines look, and what each knows of the request or the socket that it is about.
+"""The format of log lines, with the ids of the request or socket that each is about.
 
-JSON, one object a line, outside debug mode; text on a developer's terminal. Whatever logs: no token is in a line. Used
-by LOGGING in the settings, hence imported before the apps are there.
+JSON, one object per line, outside debug mode; text on a developer's terminal. No line contains a token. Used by LOGGING
+in the settings, so imported before the apps are loaded.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 _TOKEN = re.compile(r"(?i)((?:token|access|refresh)=)[^&\s\"']+")
-_JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")  # wherever it stands, however its name is written
+_JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")  # wherever it is, whatever it is called
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 connection_id: ContextVar[str] = ContextVar("connection_id", default="")
-"""Of the socket that the running task serves; timers and tasks that it starts have it too."""
+"""Of the socket that the current task serves; timers and tasks that it starts inherit it."""
 
-# What a record has besides is what its caller gave as `extra`.
+# A record's other attributes are what its caller passed as `extra`.
 _OWN = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 
 
@@ -30,7 +30,7 @@ def redact(text: str) -> str:
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     found: dict[str, Any] = {"request_id": request_id.get(), "connection_id": connection_id.get()}
-    # Django gives its records the request, uvicorn its own a coloured copy of the message: no fields of a line.
+    # Django adds the request to its records, uvicorn a coloured copy of the message: neither becomes a field.
     found |= {
         name: value
         for name, value in vars(record).items()
@@ -58,7 +58,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """A line for people: the fields stand behind the message."""
+    """A line for people: the fields follow the message."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         line = super().formatMessage(record)

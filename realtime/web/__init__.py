@@ -1,1 +1,1 @@
-"""What is answered over HTTP besides the REST API: the page, health, metrics, the headers of all answers."""
+"""HTTP beside the REST API: the page, health, metrics, and the headers of every response."""

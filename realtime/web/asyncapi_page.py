@@ -1,4 +1,4 @@
-"""`/api/asyncapi.yaml`: what the socket says of itself, for the host that was asked."""
+"""`/api/asyncapi.yaml`: the description of the socket, for the requested host."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from realtime.protocol.asyncapi import asyncapi
 
 @require_safe
 def asyncapi_yaml(request: HttpRequest) -> HttpResponse:
-    """Answer the document, with the server that was asked. Public: it tells nothing of anybody. No query."""
+    """Return the document, naming the requested host. Public: it contains no data. No query."""
     text = _as_yaml("wss" if request.is_secure() else "ws", request.get_host())
     return HttpResponse(text, content_type="application/yaml")
 
 
-@functools.lru_cache(
-    maxsize=16
-)  # by what a client names, hence bounded; PyYAML takes a twentieth of a second
+# Bounded, since clients choose the host. PyYAML takes 50 ms.
+@functools.lru_cache(maxsize=16)
 def _as_yaml(scheme: str, host: str) -> str:
     return yaml.dump(asyncapi(scheme, host), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
 class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
-        return True  # what is said twice is written twice: anchors are for machines
+        return True  # repeat instead of using anchors, which people cannot read easily

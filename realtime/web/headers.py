@@ -1,6 +1,6 @@
-"""Headers that every answer carries, beside those of Django's SecurityMiddleware: what a browser may do with it.
+"""Security headers of every response, beside those of Django's SecurityMiddleware.
 
-A view that has set one of them keeps its own (realtime/web/views.py).
+A header that a view has set stays (realtime/web/views.py).
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.deprecation import MiddlewareMixin
 
-# Pages, which are the admin's: this origin's own files, no inline script. Its icons are data: URLs.
+# For pages, which are the admin's: this origin's files, no inline script. Its icons are data: URLs.
 PAGE_POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self';"
     " frame-ancestors 'none'"
 )
-# All else is data: opened in a browser it may load nothing.
+# For everything else, which is data: opened in a browser, it may load nothing.
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 
@@ -23,12 +23,12 @@ PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 class SecurityHeaders(MiddlewareMixin):
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         is_page = response.headers.get("Content-Type", "").startswith("text/html")
-        # Django's error pages of the debug mode have their script and style inline.
+        # Django's error pages in debug mode have inline scripts and styles.
         if not (settings.DEBUG and is_page and response.status_code >= 400):
             response.headers.setdefault("Content-Security-Policy", PAGE_POLICY if is_page else DATA_POLICY)
         response.headers.setdefault("Permissions-Policy", PERMISSIONS)
         response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
         if request.path.startswith("/api/"):
-            # Tokens, and what somebody holds: no cache keeps it.
+            # Tokens and personal data: not for caches.
             response.headers.setdefault("Cache-Control", "no-store")
         return response

@@ -113,7 +113,7 @@ async def test_get_server_that_drips_is_given_up(get, settings):
     server = await asyncio.start_server(drip, "127.0.0.1", 0)
     async with server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        with pytest.raises(SourceError, match=r"^The API gave no whole answer within 0\.6 s\.$"):
+        with pytest.raises(SourceError, match=r"^The API did not send a complete answer within 0\.6 s\.$"):
             await get(url)
         await asyncio.wait_for(gone.wait(), PATIENCE_SECONDS)
 

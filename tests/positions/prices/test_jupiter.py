@@ -91,8 +91,8 @@ async def test_fetch_entry_of_another_shape_is_missing(api, fetch, entry):
             Answer({BONK: {"usdPrice": 1}}),
             "Jupiter gave no price of wrapped SOL, without which none can be given in SOL.",
         ),
-        (Answer({"error": "x"}, status=401), "Jupiter answered 401: the API key is refused."),
-        (Answer(b"<html>", status=403), "Jupiter answered 403: access is refused."),
+        (Answer({"error": "x"}, status=401), "Jupiter answered 401: the API key was rejected."),
+        (Answer(b"<html>", status=403), "Jupiter answered 403: access was denied."),
     ],
 )
 async def test_fetch_refusal_fails_with_a_sentence(api, fetch, answer, sentence):

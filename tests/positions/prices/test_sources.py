@@ -39,7 +39,7 @@ async def test_auto_dexscreener_answering_is_taken(api):
 
 async def test_auto_dexscreener_refusing_gives_simulated_prices(api):
     api.respond = lambda _: Answer(b"<html>", status=403)
-    assert await resolve_auto() == ("simulated", "DexScreener answered 403: access is refused.")
+    assert await resolve_auto() == ("simulated", "DexScreener answered 403: access was denied.")
 
 
 async def test_auto_dexscreener_without_prices_gives_simulated_ones(api):
