@@ -59,13 +59,12 @@ check: $(INSTALLED) ## Lint, types, missing migrations, deployment settings, the
 	@if grep -nE '://|(^|[[:space:]])--(extra-)?index-url|(^|[[:space:]])--(find-links|trusted-host)| @ ' requirements.lock deploy/requirements.lock; then \
 		echo 'a lock must name no address: run `make lock`.' >&2; exit 1; fi
 
-check-pythons: ## Run check and the tests of the data on every installed Python that is supported
+check-pythons: ## Run check and test-fast on every installed Python that is supported
 	@for version in $(PYTHONS); do \
 		python=$$($(call find-python,$$version)); \
 		if [ -z "$$python" ]; then echo "Python $$version is not on this machine: not checked."; continue; fi; \
 		folder=$$(mktemp -d); echo "Python $$version: $$python"; \
-		$(MAKE) --no-print-directory PYTHON=$$python VENV=$$folder/venv check \
-			&& $$folder/venv/bin/python -m pytest -q tests/positions tests/test_settings.py; code=$$?; \
+		$(MAKE) --no-print-directory PYTHON=$$python VENV=$$folder/venv check test-fast; code=$$?; \
 		rm -rf $$folder; [ $$code -eq 0 ] || exit $$code; \
 	done
 

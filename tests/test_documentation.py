@@ -108,7 +108,9 @@ def test_every_option_of_a_command_is_documented(name: str):
 
 def test_every_system_check_is_documented():
     sources = [
-        path.read_text() for package in ("positions", "realtime") for path in (ROOT / package).rglob("*.py")
+        path.read_text()
+        for package in ("nexgent", "positions", "realtime")
+        for path in (ROOT / package).rglob("*.py")
     ]
     ids = set(re.findall(r'id="(\w+\.[EW]\d{3})"', "".join(sources)))
     pages = "".join(page.read_text() for page in PAGES)
