@@ -120,7 +120,7 @@ class _Lookup:
         try:
             await put_prices(prices.quotes.values())
         except Unavailable as error:
-            self._trouble(f"not cached: {error or type(error).__name__}")
+            self._trouble(f"not cached: {str(error) or type(error).__name__}")
         return prices.quotes
 
     async def _source_named(self, name: str | None) -> PriceSource | None:

@@ -1,6 +1,7 @@
 """One hub a server process: hears the channel layer for all sockets, and hands each what is its own.
 
-    hub                what the process serves
+    hub                every socket of the process, and who of them gets a message
+    listener           what the channel layer delivers to the process
     position_events    the way of an event
     price_fan_out      the way of a round of prices, from `latest_prices`
     outbox             one socket's outgoing stream: in order, within bounds

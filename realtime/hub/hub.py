@@ -1,8 +1,8 @@
-"""One per server process: hears the channel layer for all its sockets, and hands each what is its own.
+"""One per server process: every socket of it, and who of them gets a message.
 
 The members of every group are hubs, not sockets: a batch of prices reaches a process once, however many sockets it
-serves, and each token's fragment is encoded once. The way of a message: `_listen` → `PriceFanOut.batch`
-or `PositionEvents.receive` → `Outbox`.
+serves, and each token's fragment is encoded once. A message's path: `Listener` → `PriceFanOut.batch` or
+`PositionEvents.receive` → `Outbox`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from channels.layers import get_channel_layer
 from django.conf import settings
 
 from positions import valkey
 from realtime.hub.guard import guarded
 from realtime.hub.latest_prices import LatestPrices
-from realtime.hub.outbox import Outbox, TokenIndex
+from realtime.hub.listener import READY_SECONDS, Handler, Listener
+from realtime.hub.outbox import Outbox
 from realtime.hub.ownership import Ownership
 from realtime.hub.position_events import PositionEvents
 from realtime.hub.presence import Presence
@@ -32,18 +32,14 @@ from realtime.hub.price_fan_out import PriceFanOut
 from realtime.hub.queries import may_watch
 from realtime.hub.reconciler import Reconciler
 from realtime.hub.token_bucket import TokenBucket
+from realtime.hub.token_index import TokenIndex
 from realtime.monitoring.metrics import counts
 from realtime.monitoring.metrics_report import Reporter
-from realtime.monitoring.tasks import Health, Tasks
-from realtime.protocol import messages
-from realtime.protocol.envelopes import AccessMessage, ClaimMessage, DisconnectMessage, unreadable
-from realtime.protocol.messages import CloseReason, ErrorCode, agent_group
+from realtime.monitoring.tasks import Tasks
+from realtime.protocol.envelopes import AccessMessage, ClaimMessage, DisconnectMessage
+from realtime.protocol.messages import PRICES_GROUP, CloseReason, ErrorCode, agent_group
 
 logger = logging.getLogger(__name__)
-
-# How long a socket that joins waits for the hub to hear the channel layer at all.
-LISTEN_SECONDS = 3.0
-RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 class Hub:
@@ -55,7 +51,7 @@ class Hub:
         self.spawn = self.tasks.spawn
         self.sockets: dict[str, Outbox] = {}
         """The socket of each agent that is served here."""
-        self.index = TokenIndex()
+        self.index = TokenIndex[Outbox]()
         self.prices = LatestPrices()
         self.fan_out = PriceFanOut(self.prices, self.index)
         self.events = PositionEvents(self.sockets, self.index, self.prices, self.fan_out, spawn=self.spawn)
@@ -73,13 +69,18 @@ class Hub:
             revoke=self.revoke,
         )
         self.reporter = Reporter("server", self._measure)
-        self._channel: str | None = None
-        self._channel_ready = asyncio.Event()
-        self._skipped: set[str] = set()
+        handlers: dict[str, Handler] = {
+            "price.batch": self.fan_out.batch,
+            "position.event": self.events.receive,
+            "access.changed": self._access_changed,
+            "socket.disconnect": self._disconnect,
+            "socket.claimed": self._socket_claimed,
+        }
+        self._listener = Listener(handlers, groups=lambda: [PRICES_GROUP, *map(agent_group, self.sockets)])
 
     def start(self) -> None:
         report_seconds = 3 * settings.REALTIME["PRESENCE_SECONDS"]
-        self.tasks.keep_running("listener", self._listen, grace_seconds=LISTEN_SECONDS)
+        self.tasks.keep_running("listener", self._listener.run, grace_seconds=READY_SECONDS)
         self.tasks.keep_running("presence", self._presence.run, grace_seconds=report_seconds)
         self.tasks.keep_running("metrics", self.reporter.run, grace_seconds=report_seconds)
         for name, run in self._reconciler.loops().items():
@@ -95,12 +96,12 @@ class Hub:
             await self._presence.leave()
             await self.reporter.leave()
         except valkey.Unavailable as error:
-            logger.warning("the list of who is connected was not left: %s", error)
+            logger.warning("this process could not be removed from the list of who is connected: %s", error)
         await self.tasks.spawned()
         await self.tasks.stop(["listener"])
 
     def _measure(self) -> None:
-        """Look at every socket of this process: how many, and what waits for them."""
+        """Measure all sockets of this process: how many there are, and how much is queued for them."""
         waiting = [outbox.waiting for outbox in self._open]
         counts.gauges["nexgent_sockets"] = len(waiting)
         counts.gauges["nexgent_slow_sockets"] = sum(count is not None for count in waiting)
@@ -110,14 +111,14 @@ class Hub:
     # Coming and going
 
     def admit(self, outbox: Outbox) -> bool:
-        """Count a new connection, and return True; False where there are too many, or too many at once."""
+        """Count a new connection; return False at capacity, or where too many come at once."""
         if len(self._open) >= settings.REALTIME["MAX_SOCKETS"] or not self._arrivals.take(time.monotonic()):
             return False
         self._open.add(outbox)
         return True
 
     def dismiss(self, outbox: Outbox) -> None:
-        """Count a connection no longer: it is gone."""
+        """Stop counting a connection: it is gone."""
         self._open.discard(outbox)
 
     async def join(self, outbox: Outbox) -> None:
@@ -125,7 +126,7 @@ class Hub:
 
         Returns once the channel layer demonstrably delivers the agent's messages here: a snapshot read after that
         misses nothing. Raises NotJoined, or what the channel layer raises, when it does not. An older socket of the
-        agent is closed, here at once and elsewhere when it hears the claim. Safe to cancel; `leave` undoes all.
+        agent is closed, here at once and elsewhere when the claim arrives. Safe to cancel; `leave` undoes all of it.
         """
         agent_id = outbox.agent_id
         outbox.claim = await self.ownership.take(agent_id)
@@ -134,16 +135,16 @@ class Hub:
             return
         older = self.sockets.get(agent_id)
         if older is not None and older is not outbox:
-            if older.claim > outbox.claim:  # its claim overtook ours
+            if older.claim > outbox.claim:  # its claim was taken later than ours
                 outbox.close(CloseReason.REPLACED)
                 return
             older.close(CloseReason.REPLACED)  # leaves: see `leave`
         self.sockets[agent_id] = outbox
         self._presence.add(agent_id)
-        await asyncio.wait_for(self._channel_ready.wait(), LISTEN_SECONDS)
+        await self._listener.ready()
         if not self.serves(outbox):  # it was closed meanwhile, and its group left
             return
-        await get_channel_layer().group_add(agent_group(agent_id), self._channel)
+        await self._listener.join(agent_group(agent_id))
         if self.serves(outbox):
             await self.ownership.confirm(agent_id, outbox.claim)
 
@@ -152,7 +153,7 @@ class Hub:
         return self.sockets.get(outbox.agent_id) is outbox
 
     def leave(self, outbox: Outbox) -> None:
-        """Forget a socket. One that was replaced takes nothing from the one that has its place now."""
+        """Forget a socket, unless a newer one of the agent has replaced it."""
         if not self.serves(outbox):
             return
         del self.sockets[outbox.agent_id]
@@ -161,11 +162,11 @@ class Hub:
 
     async def _leave_group(self, agent_id: str, claim: int) -> None:
         try:
-            if agent_id not in self.sockets:  # or a newer socket has come meanwhile
-                await get_channel_layer().group_discard(agent_group(agent_id), self._channel)
+            if agent_id not in self.sockets:  # else a newer socket has joined meanwhile
+                await self._listener.leave(agent_group(agent_id))
             await self.ownership.release(agent_id, claim)
         except valkey.Unavailable as error:
-            logger.warning("agent %s: its group was not left: %s", agent_id, error)
+            logger.warning("agent %s: its group could not be left: %s", agent_id, error)
 
     def revoke(self, outbox: Outbox) -> None:
         """End a socket whose user may not watch its agent any more."""
@@ -173,75 +174,15 @@ class Hub:
             CloseReason.ACCESS_REVOKED, ErrorCode.ACCESS_REVOKED, "access to this agent was revoked"
         )
 
-    # The channel layer
+    # Messages
 
-    async def _listen(self, health: Health) -> None:
-        """Receive for ever; a broken connection or message never ends it."""
-        failures = 0
-        try:
-            while True:
-                try:
-                    channel_layer = get_channel_layer()
-                    if self._channel is None:
-                        self._channel = await channel_layer.new_channel()
-                    for group in [messages.PRICES_GROUP, *map(agent_group, self.sockets)]:
-                        await channel_layer.group_add(group, self._channel)
-                    self._channel_ready.set()
-                    health.works()
-                    failures = 0
-                    await self._receive(channel_layer)
-                except valkey.Unavailable as error:
-                    counts.channel_layer_errors["receive"] += 1
-                    self._channel_ready.clear()
-                    health.fails()
-                    wait = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
-                    failures += 1
-                    logger.warning("the channel layer is unavailable (%s); trying again in %s s", error, wait)
-                    await asyncio.sleep(wait)
-        finally:
-            self._channel_ready.clear()
-
-    async def _receive(self, channel_layer: Any) -> None:
-        while True:
-            try:
-                message = await channel_layer.receive(self._channel)
-            except valkey.Unavailable:
-                raise
-            except Exception:
-                # One message that cannot be unpacked. The layer has taken it off its queue.
-                counts.channel_layer_errors["receive"] += 1
-                logger.exception("a message from the channel layer was not understood")
-                await asyncio.sleep(0)
-            else:
-                await self._handle(message)
-
-    async def _handle(self, message: Mapping[str, Any]) -> None:
-        kind = message.get("type")
-        try:
-            if what := unreadable(message):
-                if what not in self._skipped and len(self._skipped) < 100:
-                    self._skipped.add(what)
-                    logger.warning("messages of %s are skipped: this release does not know them", what)
-            elif kind == "price.batch":
-                await self.fan_out.batch(message)
-            elif kind == "position.event":
-                await self.events.receive(message)
-            elif kind == "access.changed":
-                self._access_changed(msgspec.convert(message, AccessMessage))
-            elif kind == "socket.disconnect":
-                self._disconnect(msgspec.convert(message, DisconnectMessage))
-            elif kind == "socket.claimed":
-                self._socket_claimed(msgspec.convert(message, ClaimMessage))
-        except Exception:
-            logger.exception("a message of type %r was not handled", kind)
-
-    def _disconnect(self, message: DisconnectMessage) -> None:
-        outbox = self.sockets.get(message.agent_id)
+    async def _disconnect(self, message: Mapping[str, Any]) -> None:
+        outbox = self.sockets.get(msgspec.convert(message, DisconnectMessage).agent_id)
         if outbox is not None:
             outbox.close(CloseReason.TRY_LATER)
 
-    def _access_changed(self, message: AccessMessage) -> None:
-        outbox = self.sockets.get(message.agent_id)
+    async def _access_changed(self, message: Mapping[str, Any]) -> None:
+        outbox = self.sockets.get(msgspec.convert(message, AccessMessage).agent_id)
         if outbox is not None:
             self.spawn(guarded(outbox, self._check_access(outbox)))
 
@@ -260,17 +201,18 @@ class Hub:
                     self.revoke(outbox)
                 return
 
-    def _socket_claimed(self, message: ClaimMessage) -> None:
-        self.ownership.heard(message)
-        outbox = self.sockets.get(message.agent_id)
-        if outbox is not None and outbox.claim < message.claim:
+    async def _socket_claimed(self, message: Mapping[str, Any]) -> None:
+        claimed = msgspec.convert(message, ClaimMessage)
+        self.ownership.heard(claimed)
+        outbox = self.sockets.get(claimed.agent_id)
+        if outbox is not None and outbox.claim < claimed.claim:
             outbox.close(CloseReason.REPLACED)
-        elif outbox is not None and outbox.claim > message.claim:
+        elif outbox is not None and outbox.claim > claimed.claim:
             # It joined before it could hear of ours.
-            self.spawn(self._announce(message.agent_id, outbox.claim))
+            self.spawn(self._announce(claimed.agent_id, outbox.claim))
 
     async def _announce(self, agent_id: str, claim: int) -> None:
-        with contextlib.suppress(*valkey.Unavailable):  # the reconciler looks again
+        with contextlib.suppress(*valkey.Unavailable):  # the reconciler checks it, too
             await self.ownership.announce(agent_id, claim)
 
 

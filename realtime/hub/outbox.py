@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from realtime.hub.disconnects import is_disconnect
 from realtime.hub.eager import send_eagerly
+from realtime.hub.token_index import TokenIndex
 from realtime.monitoring.metrics import counts
 from realtime.protocol import messages
 from realtime.protocol.messages import Close, CloseReason, ErrorCode
@@ -25,44 +26,6 @@ logger = logging.getLogger(__name__)
 AsgiSend = Callable[[dict[str, Any]], Awaitable[None]]
 WriteNow = Callable[[str], bool]
 """Sends a text message at once, after all that was sent before; returns False where that cannot be now."""
-
-
-class TokenIndex:
-    """Which streams of this process to tell of a token's price."""
-
-    def __init__(self) -> None:
-        self._holders: dict[str, set[Outbox]] = {}
-        self._everyone: set[Outbox] | None = None
-
-    def holders(self, tokens: Collection[str]) -> set[Outbox]:
-        """Return the streams that hold any of these tokens."""
-        return set().union(*map(self._holders.__getitem__, self._holders.keys() & tokens))
-
-    def everyone(self) -> set[Outbox]:
-        """Return the streams that hold any token."""
-        if self._everyone is None:
-            self._everyone = self.holders(self._holders)
-        return self._everyone
-
-    def are_nearly_all(self, tokens: Collection[str]) -> bool:
-        """Return whether these are nine in ten, or more, of the tokens that are held here."""
-        return 10 * len(self._holders.keys() - tokens) <= len(self._holders)
-
-    def tokens(self) -> Sequence[str]:
-        return list(self._holders)
-
-    def add(self, token: str, outbox: Outbox) -> None:
-        holders = self._holders.setdefault(token, set())
-        if outbox not in holders:
-            holders.add(outbox)
-            self._everyone = None
-
-    def discard(self, token: str, outbox: Outbox) -> None:
-        holders = self._holders[token]
-        holders.discard(outbox)
-        self._everyone = None
-        if not holders:
-            del self._holders[token]
 
 
 class Event(NamedTuple):
@@ -90,7 +53,7 @@ class Outbox:
         *,
         user_id: object,
         agent_id: str,
-        index: TokenIndex,
+        index: TokenIndex[Outbox],
         max_unsent: int,
         retry_after_seconds: float,
         on_gap: Callable[[Outbox], None],

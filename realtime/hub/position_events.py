@@ -1,10 +1,11 @@
 """From an event's message, or its row, to the stream of its agent: at the newest price, and in order.
 
-The channel layer may lose a message; the rows are all there. Whoever is behind is healed from them.
+The channel layer may lose a message; the rows are all there. A stream that is behind is sent what they have.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
@@ -12,15 +13,19 @@ from typing import Any
 from positions.books.snapshots import live
 from realtime.hub import database
 from realtime.hub.latest_prices import LatestPrices
-from realtime.hub.outbox import Event, Outbox, TokenIndex
+from realtime.hub.outbox import Event, Outbox
 from realtime.hub.price_fan_out import PriceFanOut
 from realtime.hub.queries import missed_events
+from realtime.hub.token_index import TokenIndex
 from realtime.monitoring.metrics import counts, seconds_since
 from realtime.protocol import messages
 from realtime.protocol.envelopes import EventMessage, read_event
 from realtime.protocol.messages import PositionUpdate, PositionUpdateData
 
 logger = logging.getLogger(__name__)
+
+READ_SECONDS = 10.0
+"""For one query of missed events; the reconciler sees what is left."""
 
 
 class PositionEvents:
@@ -29,7 +34,7 @@ class PositionEvents:
     def __init__(
         self,
         sockets: Mapping[str, Outbox],
-        index: TokenIndex,
+        index: TokenIndex[Outbox],
         prices: LatestPrices,
         fan_out: PriceFanOut,
         *,
@@ -92,7 +97,8 @@ class PositionEvents:
                 and (outbox.has_gap or outbox.seq < upto)
             ):
                 after = outbox.seq
-                events = await missed_events(agent_id, after=after)
+                async with asyncio.timeout(READ_SECONDS):
+                    events = await missed_events(agent_id, after=after)
                 if outbox.agent_id != agent_id or not events:
                     return  # moved; or what came ahead has a number that was never given
                 if events[0].seq > after + 1 and outbox.seq == after:
@@ -102,7 +108,8 @@ class PositionEvents:
                 counts.gap_events += len(events)
                 for event in events:
                     await self._deliver(outbox, event)
-        except database.Unavailable as error:
-            logger.warning("agent %s: missed events not read, and asked for again: %s", agent_id, error)
+        except (TimeoutError, *database.Unavailable) as error:
+            why = str(error) or f"no answer within {READ_SECONDS:g} s"
+            logger.warning("agent %s: missed events could not be read, and are read again: %s", agent_id, why)
         finally:
             self._behind.discard((outbox, agent_id))

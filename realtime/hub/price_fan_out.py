@@ -10,7 +10,8 @@ from typing import Any
 from positions import valkey
 from positions.prices.quotes import Quote
 from realtime.hub.latest_prices import LatestPrices
-from realtime.hub.outbox import Outbox, TokenIndex
+from realtime.hub.outbox import Outbox
+from realtime.hub.token_index import TokenIndex
 from realtime.protocol import messages
 from realtime.protocol.envelopes import read_prices
 
@@ -27,7 +28,7 @@ GRACE_SECONDS = 1.0
 class PriceFanOut:
     """Sends the prices that `latest` learns to the sockets that hold their tokens, by `index`."""
 
-    def __init__(self, latest: LatestPrices, index: TokenIndex) -> None:
+    def __init__(self, latest: LatestPrices, index: TokenIndex[Outbox]) -> None:
         self._latest = latest
         self._index = index
         self._unavailable = False
@@ -50,7 +51,7 @@ class PriceFanOut:
             self._unavailable = False
         except valkey.Unavailable as error:
             if not self._unavailable:  # once an outage, not once a socket or an event
-                logger.warning("prices cannot be read: %s", error or type(error).__name__)
+                logger.warning("prices cannot be read: %s", str(error) or type(error).__name__)
             self._unavailable = True
 
     async def refresh(self) -> None:

@@ -66,7 +66,7 @@ class Reporter:
                 health.works(for_seconds=3 * interval_seconds)
             except valkey.Unavailable as error:
                 if not failing:
-                    logger.warning("metrics cannot be written: %s", error or type(error).__name__)
+                    logger.warning("metrics cannot be written: %s", str(error) or type(error).__name__)
                 failing = True
             due = loop.time() + interval_seconds
             await asyncio.sleep(interval_seconds)

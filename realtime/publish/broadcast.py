@@ -138,7 +138,7 @@ class _Publisher:
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  the write has long succeeded
                 if not unsent:  # once an outage, not once a write
                     logger.warning(
-                        "%s not sent, left to reconciliation: %s", what, error or type(error).__name__
+                        "%s not sent, left to reconciliation: %s", what, str(error) or type(error).__name__
                     )
                 counts.channel_layer_errors["send"] += 1
                 unsent += 1

@@ -52,7 +52,7 @@ class TokenAuthMiddleware(BaseMiddleware):  # type: ignore[misc]
                 authenticate(_token(scope)), HANDSHAKE_SECONDS
             )
         except (*Unavailable, TimeoutError) as error:
-            logger.warning("a socket's user cannot be looked up: %s", error or type(error).__name__)
+            logger.warning("a socket's user cannot be looked up: %s", str(error) or type(error).__name__)
             user, expires_at, session_id = Credential(None)
         scope = {**scope, "user": user, "token_expires_at": expires_at, "session_id": session_id}
         # Not the parent's way, which copies the scope once more, for as long as the socket lasts.

@@ -110,7 +110,7 @@ class StreamStart:
         except (NotJoined, TimeoutError, *Unavailable) as error:
             counts.channel_layer_errors["join"] += 1
             logger.warning(
-                "agent %s: a socket could not join: %s", outbox.agent_id, error or type(error).__name__
+                "agent %s: a socket could not join: %s", outbox.agent_id, str(error) or type(error).__name__
             )
             raise Refused(
                 CloseReason.TRY_LATER, ErrorCode.TRY_LATER, "live updates are unavailable right now"

@@ -89,6 +89,6 @@ async def _outcome(name: str, check: Callable[[], Awaitable[None]]) -> str:
         async with asyncio.timeout(CHECK_SECONDS):
             await check()
     except (*database.Unavailable, *valkey.Unavailable) as error:
-        logger.warning("not ready: %s: %s", name, error or type(error).__name__)
+        logger.warning("not ready: %s: %s", name, str(error) or type(error).__name__)
         return "unavailable"  # why is in the log: it may name hosts
     return OK

@@ -13,7 +13,8 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets import websockets_sansio_impl
 
 from realtime.hub import disconnects
-from realtime.hub.outbox import Event, Outbox, TokenIndex
+from realtime.hub.outbox import Event, Outbox
+from realtime.hub.token_index import TokenIndex
 from realtime.protocol.messages import CloseReason
 
 
@@ -59,7 +60,7 @@ def stream(
     connection: Connection,
     *,
     max_unsent: int = 5,
-    index: TokenIndex | None = None,
+    index: TokenIndex[Outbox] | None = None,
     gaps=None,
     on_close: Callable[[Outbox], None] = lambda outbox: None,
     on_new_token: Callable[[Outbox, Sequence[str]], None] = lambda outbox, tokens: None,
@@ -69,7 +70,7 @@ def stream(
         connection.write_now,
         user_id=1,
         agent_id="a",
-        index=index or TokenIndex(),
+        index=index or TokenIndex[Outbox](),
         max_unsent=max_unsent,
         retry_after_seconds=2.0,
         on_gap=(gaps if gaps is not None else []).append,
@@ -177,7 +178,7 @@ async def test_price_of_a_new_token_waits_with_its_event_for_a_client_that_does_
 
 
 async def test_position_whose_token_changes_is_no_longer_told_of_the_old_one():
-    connection, index = Connection(), TokenIndex()
+    connection, index = Connection(), TokenIndex[Outbox]()
     outbox = stream(connection, index=index)
     outbox.start([], 0, [("A", "1")])
     outbox.event(event(1, "B", "1"))
@@ -252,7 +253,7 @@ async def test_close_waits_behind_what_a_slow_client_has_still_to_read():
 
 async def test_connection_that_is_gone_ends_the_stream_quietly():
     connection = Connection()
-    index = TokenIndex()
+    index = TokenIndex[Outbox]()
     outbox = stream(connection, index=index)
     outbox.start(["snapshot"], 0, [("A", "1")])
     connection.reading.clear()
@@ -266,7 +267,7 @@ async def test_connection_that_is_gone_ends_the_stream_quietly():
 
 
 async def test_token_stays_held_until_the_last_position_in_it_closes():
-    connection, index = Connection(), TokenIndex()
+    connection, index = Connection(), TokenIndex[Outbox]()
     outbox = stream(connection, index=index)
     outbox.start(["snapshot"], 0, [("A", "one"), ("A", "two")])
     outbox.event(event(1, None, "one"))
@@ -279,7 +280,7 @@ async def test_token_stays_held_until_the_last_position_in_it_closes():
 
 async def test_index_follows_the_events_order_and_not_that_of_their_arrival():
     """A close that overtakes its opening must not leave the token held for ever."""
-    connection, index = Connection(), TokenIndex()
+    connection, index = Connection(), TokenIndex[Outbox]()
     outbox = stream(connection, index=index)
     outbox.start(["snapshot"], 0, [])
     outbox.event(event(2, None, "one"))
@@ -343,7 +344,7 @@ def is_prices(message: dict) -> bool:
 async def test_send_that_says_the_client_is_gone_ends_the_stream_without_a_log_line(error, at_once, caplog):
     """Each as its server raises it: uvicorn, daphne, uvicorn after its keepalive has given a client up."""
     closed: list[Outbox] = []
-    index = TokenIndex()
+    index = TokenIndex[Outbox]()
     connection = Failing(error, at_once=at_once, fails=is_prices)
     outbox = stream(connection, index=index, on_close=closed.append)
     outbox.start(["snapshot"], 0, [("A", "1")])
@@ -357,7 +358,7 @@ async def test_send_that_says_the_client_is_gone_ends_the_stream_without_a_log_l
 
 async def test_send_that_fails_otherwise_is_logged_and_ends_only_its_own_stream_with_1011(at_once, caplog):
     closed: list[Outbox] = []
-    index = TokenIndex()
+    index = TokenIndex[Outbox]()
     connection = Failing(ValueError("a fault"), at_once=at_once, fails=is_prices)
     broken = stream(connection, index=index, on_close=closed.append)
     broken.start(["snapshot"], 0, [("A", "1")])

@@ -13,8 +13,9 @@ from positions.prices.cache import put_prices
 from positions.prices.quotes import Quote
 from realtime.hub import price_fan_out
 from realtime.hub.latest_prices import LatestPrices
-from realtime.hub.outbox import Event, Outbox, TokenIndex
+from realtime.hub.outbox import Event, Outbox
 from realtime.hub.price_fan_out import SOCKETS_PER_TURN, PriceFanOut
+from realtime.hub.token_index import TokenIndex
 from realtime.protocol.envelopes import price_message
 from tests.conftest import BONK, WIF, quote
 from tests.waiting import eventually
@@ -29,7 +30,7 @@ class House:
     """A fan-out and the sockets that it serves, each of which holds some tokens."""
 
     def __init__(self, *holdings: list[str]) -> None:
-        self.index = TokenIndex()
+        self.index = TokenIndex[Outbox]()
         self.fan_out = PriceFanOut(LatestPrices(), self.index)
         self.texts: list[list[str]] = [[] for _ in holdings]
         self.outboxes: list[Outbox] = []

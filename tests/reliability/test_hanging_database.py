@@ -15,18 +15,20 @@ from django.db import connection
 
 from positions import valkey
 from positions.prices.cache import put_prices
+from realtime.hub import position_events
 from realtime.hub.latest_prices import LatestPrices
-from realtime.hub.outbox import Outbox, TokenIndex
+from realtime.hub.outbox import Outbox
 from realtime.hub.ownership import Ownership, owner_key
 from realtime.hub.position_events import PositionEvents
 from realtime.hub.price_fan_out import PriceFanOut
 from realtime.hub.reconciler import Reconciler
+from realtime.hub.token_index import TokenIndex
 from realtime.monitoring.tasks import Tasks
 from tests.conftest import quote
 from tests.live import PATIENCE_SECONDS, Server, client
 from tests.realtime.conftest import closed_connections  # noqa: F401  a fixture of every test
 from tests.reliability.cluster import Cluster
-from tests.reliability.locks import AGENTS, locked, until_waiting
+from tests.reliability.locks import AGENTS, EVENTS, locked, until_waiting, waiting
 from tests.servers import FOLDER
 from tests.waiting import eventually
 
@@ -103,7 +105,7 @@ async def test_step_that_overruns_is_logged_once_and_tried_again(
     settings.REALTIME = {**settings.REALTIME, "RECONCILE_SECONDS": 0.01}
     revoked: list[Outbox] = []
     sockets = {str(agent.pk): socket_of_a_stranger(str(agent.pk))}
-    index, latest = TokenIndex(), LatestPrices()
+    index, latest = TokenIndex[Outbox](), LatestPrices()
     fan_out = PriceFanOut(latest, index)
     reconciler = Reconciler(
         sockets,
@@ -131,8 +133,32 @@ async def test_step_that_overruns_is_logged_once_and_tried_again(
     ]
 
 
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no LOCK TABLE")
+async def test_missed_events_whose_query_hangs_are_read_by_the_next_attempt(
+    transactional_db, monkeypatch, caplog, tasks, position
+):
+    monkeypatch.setattr(position_events, "READ_SECONDS", 0.05)
+    outbox = socket_of_a_stranger(str(position.agent_id))
+    index, latest = TokenIndex[Outbox](), LatestPrices()
+    sockets = {outbox.agent_id: outbox}
+    events = PositionEvents(sockets, index, latest, PriceFanOut(latest, index), spawn=tasks.spawn)
+    outbox.start([], 0, [])
+    with locked(EVENTS):
+        events.catch_up(outbox, upto=1)
+        await tasks.spawned()  # while the query still waits
+        assert waiting(EVENTS) == 1
+    monkeypatch.setattr(position_events, "READ_SECONDS", PATIENCE_SECONDS)
+    events.catch_up(outbox, upto=1)
+    await tasks.spawned()
+    assert outbox.seq == 1
+    said = [record.getMessage() for record in caplog.records if record.name == position_events.__name__]
+    assert said == [
+        f"agent {outbox.agent_id}: missed events could not be read, and are read again: no answer within 0.05 s"
+    ]
+
+
 def socket_of_a_stranger(agent_id: str) -> Outbox:
-    """Return a stream that nobody may watch: reconciliation ends it."""
+    """Return a stream of a user who may not watch the agent."""
 
     async def send(message: dict[str, Any]) -> None:
         raise AssertionError("nothing is sent")
@@ -142,7 +168,7 @@ def socket_of_a_stranger(agent_id: str) -> Outbox:
         lambda text: True,
         user_id="a stranger",
         agent_id=agent_id,
-        index=TokenIndex(),
+        index=TokenIndex[Outbox](),
         max_unsent=5,
         retry_after_seconds=2.0,
         on_gap=lambda outbox: None,

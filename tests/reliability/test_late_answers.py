@@ -19,10 +19,11 @@ from django.utils import timezone
 
 from positions import services, valkey
 from positions.models import Agent, EndedSession, Position, PositionEvent, Wallet
-from realtime.hub.outbox import Outbox, TokenIndex
+from realtime.hub.outbox import Outbox
 from realtime.hub.ownership import owner_key
 from realtime.hub.presence import connected_agents
 from realtime.hub.reconciler import Reconciler
+from realtime.hub.token_index import TokenIndex
 from realtime.protocol.envelopes import access_message, event_message
 from realtime.protocol.messages import agent_group
 from tests.conftest import WIF
@@ -255,7 +256,7 @@ def _outbox(user: Any, agent: Agent) -> Outbox:
         lambda text: False,
         user_id=user.pk,
         agent_id=str(agent.pk),
-        index=TokenIndex(),
+        index=TokenIndex[Outbox](),
         max_unsent=5,
         retry_after_seconds=1.0,
         on_gap=lambda outbox: None,
