@@ -31,7 +31,7 @@ class Account:
     resumes: int = 0
     fresh_snapshots: int = 0
     lost: int = 0
-    doubled: int = 0
+    duplicated: int = 0
     reordered: int = 0
     rolled_back: int = 0
     price_batches: int = 0
@@ -48,8 +48,8 @@ class Account:
     def problems(self, *, writes_fail: bool, sockets_end: bool) -> list[str]:
         """Return what was promised and not kept. Which faults may fail writes or end sockets, the caller knows."""
         found = self.violations[:20]
-        if self.lost or self.doubled or self.reordered or len(self.violations) > 20:
-            found.append(f"{self.lost} lost, {self.doubled} doubled, {self.reordered} reordered")
+        if self.lost or self.duplicated or self.reordered or len(self.violations) > 20:
+            found.append(f"{self.lost} lost, {self.duplicated} duplicated, {self.reordered} reordered")
         if self.writer_failures and not writes_fail:
             found.append(f"writes failed: {self.writer_failures}")
         if self.closes and not sockets_end:
@@ -111,8 +111,8 @@ class Experiment:
             await self.until(lambda: self.delivered >= self._events, "the number of events asked for")
             stopped = await asyncio.to_thread(cluster.trader.ask, do="stop")
             since = {watcher.agent_id: watcher.first_seq for watcher in self.watchers}
-            truth = await asyncio.to_thread(cluster.trader.ask, do="truth", since=since)
-            await self.until(lambda: self._converged(truth), "every client at the last event", must=False)
+            expected = await asyncio.to_thread(cluster.trader.ask, do="database_state", since=since)
+            await self.until(lambda: self._converged(expected), "every client at the last event", must=False)
         finally:
             cluster.trader.tell(do="write", per_second=0)
             for task in self._tasks:
@@ -121,7 +121,7 @@ class Experiment:
         for outcome in ended:
             if not isinstance(outcome, asyncio.CancelledError):
                 raise RuntimeError("a watcher failed") from outcome
-        return self._account(truth, stopped)
+        return self._account(expected, stopped)
 
     # What a fault may wait for
 
@@ -195,8 +195,8 @@ class Experiment:
     def _watch(self, watchers: Sequence[Watcher]) -> None:
         self._tasks += [asyncio.create_task(watcher.run()) for watcher in watchers]
 
-    def _converged(self, truth: dict[str, Any]) -> bool:
-        return all(w.connected.is_set() and w.seq == truth[w.agent_id]["seq"] for w in self.watchers)
+    def _converged(self, expected: dict[str, Any]) -> bool:
+        return all(w.connected.is_set() and w.seq == expected[w.agent_id]["seq"] for w in self.watchers)
 
     def _standing(self) -> str:
         connected = sum(watcher.connected.is_set() for watcher in self.watchers)
@@ -209,12 +209,12 @@ class Experiment:
             + self.cluster.new_log_lines()[-8000:]
         )
 
-    def _account(self, truth: dict[str, Any], stopped: dict[str, Any]) -> Account:
+    def _account(self, expected: dict[str, Any], stopped: dict[str, Any]) -> Account:
         cluster = self.cluster
         kinds = " + ".join(dict.fromkeys(server.kind for server in cluster.servers))
         account = Account(self.name, kinds, len(self.watchers))
         for watcher in self.watchers:
-            told = truth[watcher.agent_id]
+            told = expected[watcher.agent_id]
             if not watcher.connected.is_set():
                 watcher.violations.append("is not connected at the end")
             watcher.account(told)
@@ -223,7 +223,7 @@ class Experiment:
             account.resumes += watcher.resumes
             account.fresh_snapshots += watcher.fresh_snapshots
             account.lost += watcher.lost
-            account.doubled += watcher.doubled
+            account.duplicated += watcher.duplicated
             account.reordered += watcher.reordered
             account.price_batches += watcher.price_batches
             account.violations += [f"agent {watcher.agent_id}: {what}" for what in watcher.violations]

@@ -28,7 +28,7 @@ EVENTS = 5_700
 """Delivered in each experiment, at least; there are 18 of them."""
 MUST_BE_DELIVERED = 100_000
 COLUMNS = (
-    "fault", "server", "sockets", "written", "delivered", "resumes", "fresh_snapshots", "lost", "doubled",
+    "fault", "server", "sockets", "written", "delivered", "resumes", "fresh_snapshots", "lost", "duplicated",
     "reordered",
 )  # fmt: skip
 

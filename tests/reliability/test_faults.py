@@ -30,7 +30,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def sqlite_laboratory() -> Iterator[Cluster]:
+def sqlite_cluster() -> Iterator[Cluster]:
     with Cluster(FOLDER / "full", kinds=("daphne",), sockets=20, sqlite=True, settings=QUICK) as running:
         yield running
 
@@ -51,8 +51,8 @@ async def test_fault_while_clients_watch_loses_no_event(cluster, fault):
     assert bool(account.resumes) == fault.sockets_end
 
 
-async def test_disk_full_fails_writes_whole_and_loses_no_event(sqlite_laboratory):
-    account = await outcome(sqlite_laboratory, DISK_FULL)
+async def test_disk_full_fails_writes_whole_and_loses_no_event(sqlite_cluster):
+    account = await outcome(sqlite_cluster, DISK_FULL)
     assert list(account.writer_failures) == ["OperationalError: database or disk is full"]
 
 

@@ -46,7 +46,7 @@ def row(seq: int, **changes: Any) -> list[Any]:
     return [seq, "position_updated", "p1", stored(**changes)]
 
 
-def truth(seq: int, *rows: list[Any], held: dict[str, Any] | None = None) -> dict[str, Any]:
+def database(seq: int, *rows: list[Any], held: dict[str, Any] | None = None) -> dict[str, Any]:
     return {"seq": seq, "events": list(rows), "held": {"p1": held or stored()}}
 
 
@@ -59,14 +59,14 @@ def watched(*messages: dict[str, Any]) -> Watcher:
 
 def test_stream_that_agrees_has_no_violation():
     watcher = watched(initial(4), event(5), event(6, dca_count=1))
-    watcher.account(truth(6, row(5), row(6, dca_count=1), held=stored(dca_count=1)))
+    watcher.account(database(6, row(5), row(6, dca_count=1), held=stored(dca_count=1)))
     assert watcher.violations == []
-    assert (watcher.lost, watcher.doubled, watcher.reordered) == (0, 0, 0)
+    assert (watcher.lost, watcher.duplicated, watcher.reordered) == (0, 0, 0)
 
 
 def test_fresh_snapshot_stands_in_for_the_events_before_it():
     watcher = watched(initial(4), event(5), initial(8, stored()), event(9))
-    watcher.account(truth(9, row(5), row(6), row(7), row(8), row(9)))
+    watcher.account(database(9, row(5), row(6), row(7), row(8), row(9)))
     assert watcher.violations == []
     assert watcher.fresh_snapshots == 1
 
@@ -74,7 +74,7 @@ def test_fresh_snapshot_stands_in_for_the_events_before_it():
 def test_lost_event_is_noticed_at_once_and_counted():
     watcher = watched(initial(4), event(6))
     assert watcher.violations == ["event 6 came right after event 4"]
-    watcher.account(truth(6, row(5), row(6)))
+    watcher.account(database(6, row(5), row(6)))
     assert watcher.lost == 1
     assert watcher.violations[1:] == ["event 5 never came"]
 
@@ -82,13 +82,13 @@ def test_lost_event_is_noticed_at_once_and_counted():
 @pytest.mark.parametrize("again", [5, 6, 4])
 def test_doubled_event_is_counted(again):
     watcher = watched(initial(4), event(5), event(6), event(again))
-    assert watcher.doubled == 1
+    assert watcher.duplicated == 1
     assert watcher.violations == [f"event {again} came again, after event 6"]
 
 
 def test_reordered_event_is_counted():
     watcher = watched(initial(4), event(6), event(5))
-    assert (watcher.reordered, watcher.doubled) == (1, 0)
+    assert (watcher.reordered, watcher.duplicated) == (1, 0)
     assert watcher.violations[1:] == ["event 5 came after event 6"]
 
 
@@ -102,20 +102,20 @@ def test_snapshot_that_goes_back_is_a_violation():
 
 def test_rolled_back_event_is_a_violation():
     watcher = watched(initial(4), event(5))
-    watcher.account(truth(5))
+    watcher.account(database(5))
     assert watcher.violations == ["event 5 was never committed"]
 
 
 def test_last_event_that_never_came_is_a_violation():
     watcher = watched(initial(4, stored()))
-    watcher.account(truth(5, row(5)))
+    watcher.account(database(5, row(5)))
     assert watcher.violations == ["stands at event 4, the database at 5", "event 5 never came"]
 
 
 @pytest.mark.parametrize("tokens", ["1.5", "1.500000000000000001"])
 def test_digit_that_differs_is_a_violation(tokens):
     watcher = watched(initial(4), event(5, tokens=tokens))
-    watcher.account(truth(5, row(5)))
+    watcher.account(database(5, row(5)))
     assert watcher.violations == [
         f"event 5: remaining_amount is {tokens!r}, not '1.50'",
         f"position p1: remaining_amount is {tokens!r}, not '1.50'",

@@ -69,7 +69,7 @@ class Trader:
                 self._open(str(agent.pk), token)
         return {"agents": self.agents, "tokens": self.tokens, "access": str(AccessToken.for_user(user))}
 
-    def truth(self, since: dict[str, int]) -> dict[str, Any]:
+    def database_state(self, since: dict[str, int]) -> dict[str, Any]:
         """Return, of each agent: its event number, the events after number `since`, and what it holds now."""
         flush(30.0)
         told: dict[str, Any] = {
@@ -196,8 +196,8 @@ def main() -> None:
             rolled_back, failures = trader.rolled_back, dict(trader.failures)
             trader.failures.clear()
             say(answer={"rolled_back": rolled_back, "failures": failures})
-        elif kind == "truth":
-            say(answer=trader.truth(command["since"]))
+        elif kind == "database_state":
+            say(answer=trader.database_state(command["since"]))
 
 
 if __name__ == "__main__":
