@@ -105,12 +105,16 @@ class Environment:
 
 
 def origin(text: str) -> str:
-    """Return an origin as browsers send it (RFC 6454, section 6.1): lower case, without a default port."""
+    """Return an origin as browsers send it (RFC 6454, section 6.1): lower case, without a default port.
+
+    Raises ValueError, for wildcards too: Channels knows them, django-cors-headers does not.
+    """
     parts = urlsplit(text.lower())
-    if not parts.netloc or "@" in parts.netloc or parts.path or parts.query or parts.fragment:
+    host = parts.hostname or "*"
+    if host[0] in "*." or "@" in parts.netloc or parts.path or parts.query or parts.fragment:
         raise ValueError(f"{text!r} is not an origin")
-    default_port = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
-    return f"{parts.scheme}://{parts.netloc.removesuffix(default_port)}"
+    is_default = parts.port == {"http": 80, "https": 443}.get(parts.scheme, -1)
+    return f"{parts.scheme}://{parts.netloc.rpartition(':')[0] if is_default else parts.netloc}"
 
 
 def price_sources(env: Environment, name: str) -> dict[str, str]:
