@@ -1,16 +1,16 @@
-"""One hub a server process: hears the channel layer for all sockets, and hands each what is its own.
+"""One hub a server process: receives from the channel layer for all sockets, and sends each its own messages.
 
-    hub                every socket of the process, and who of them gets a message
+    hub                every socket of the process, and which of them a message concerns
     listener           what the channel layer delivers to the process
     position_events    the way of an event
     price_fan_out      the way of a round of prices, from `latest_prices`
     outbox             one socket's outgoing stream: in order, within bounds
     disconnects        which exceptions say that a client is gone
     guard              what happens to a stream when something that is done for it fails
-    reconciler         what messages alone cannot keep true, looked at every few seconds
-    ownership          one socket for each agent, over all processes
+    reconciler         what messages alone cannot guarantee, checked every few seconds
+    ownership          one socket per agent, over all processes
     presence           who is connected, over all processes
-    queries, database  what is read, and the threads on which it is
+    queries, database  what is read from the database, and the threads on which it is
 
 Imported by `socket`, `servers` and `web`; imports `monitoring` and `protocol`.
 """

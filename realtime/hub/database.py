@@ -1,7 +1,7 @@
-"""The threads on which asynchronous code asks the database.
+"""The threads on which asynchronous code queries the database.
 
-Channels' and Django's defaults put every such call of a process on one thread: a thousand connects would wait in
-one line. Here there are DATABASE_THREADS of them, never more connections than that, and the pool behind.
+By default, Channels and Django run all such calls of a process on one thread: a thousand connects would queue there.
+Here they have DATABASE_THREADS threads, and never more connections than that.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-# What a caller catches: the database is away, or gives out no connection in time.
+# What a caller catches: the database cannot be reached, or the pool has no connection in time.
 Unavailable = (DatabaseError, PoolTimeout)
 
 
@@ -30,7 +30,7 @@ def _threads() -> ThreadPoolExecutor:
 
 
 def in_database_thread(function: Callable[P, R]) -> Callable[P, Awaitable[R]]:
-    """Make a function that asks the database awaitable. Cancelling the wait does not stop the query."""
+    """Make a function that queries the database awaitable. Cancelling the wait does not stop the query."""
 
     @functools.wraps(function)
     async def run(*args: P.args, **kwargs: P.kwargs) -> R:

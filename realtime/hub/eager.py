@@ -1,4 +1,4 @@
-"""Beginning a coroutine at once, in a task of its own, without waiting for the event loop's next turn."""
+"""Starts a coroutine at once, in a task of its own, without waiting for the event loop's next turn."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 def send_eagerly(sending: Awaitable[None]) -> asyncio.Task[None] | None:
     """Run a send until it first has to wait; return its task, or None where it has ended already.
 
-    Nearly every send ends at once: uvicorn's transport takes the bytes, daphne's always does. To the send, it is in
-    its own task from the beginning: an `asyncio.timeout` in it, whoever wrote the server, cancels that task and not
-    the caller's. Raises what the send raises before it first waits, also a CancelledError.
+    Nearly every send ends at once: uvicorn's transport takes the bytes, daphne's always does. The send is in
+    a task of its own from its first step: an `asyncio.timeout` in a server's code cancels that task and not the
+    caller's. Raises what the send raises before it first waits, also a CancelledError.
     """
     coroutine: Coroutine[Any, Any, None] = sending if asyncio.iscoroutine(sending) else _awaiting(sending)
     return _begin(coroutine, asyncio.get_running_loop())

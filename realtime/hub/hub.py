@@ -1,4 +1,4 @@
-"""One per server process: every socket of it, and who of them gets a message.
+"""One per server process: its sockets, and which of them a message concerns.
 
 The members of every group are hubs, not sockets: a batch of prices reaches a process once, however many sockets it
 serves, and each token's fragment is encoded once. A message's path: `Listener` → `PriceFanOut.batch` or
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 
 class Hub:
-    """The sockets of this process and what they hold."""
+    """The sockets of this process, and all that works for them."""
 
     def __init__(self) -> None:
         self.id = uuid.uuid4().hex

@@ -1,4 +1,4 @@
-"""The newest price of each token that a server process has heard of."""
+"""The newest price of each token that a server process knows."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class LatestPrices:
-    """Filled by every price batch, and from the cache and the source where a token is new here.
+    """Filled by every price batch, and from the cache and the source for tokens that are new here.
 
-    An older price never replaces a newer one, whichever way each came. Prices are kept in the form in which clients
-    are sent them: far more are passed on than looked at.
+    An older price never replaces a newer one, whichever way each came. Prices are kept encoded, as clients are sent
+    them: far more are sent than read.
     """
 
     def __init__(self) -> None:
         self.sol_usd: Decimal | None = None
-        """USD for one SOL, for positions that have no quote of their own; None where unknown."""
+        """USD per SOL, for positions without a quote of their own; None where unknown."""
         self.version = 0
-        """Another number after each change."""
+        """Changes with each change of a price."""
         self._known: dict[str, tuple[str, str, datetime]] = {}  # token → its fragment, its digits, as of when
         self._newest = LONG_AGO
 
     def quote(self, token: str) -> Quote | None:
-        """Return the token's price, digit for digit; None where it is not known here."""
+        """Return the token's price, digit for digit; None if it is not known here."""
         known = self._known.get(token)
         if known is None:
             return None
@@ -39,13 +39,13 @@ class LatestPrices:
         return decoded(token, digits, as_of)
 
     def fragments(self, tokens: Iterable[str]) -> dict[str, str]:
-        """Return what clients are sent of these tokens, of those that are known."""
+        """Return the fragments of those of the tokens that are known."""
         return {token: self._known[token][0] for token in tokens if token in self._known}
 
     def remember(self, priced: Priced) -> dict[str, str]:
         """Keep what is not older than what is known; return its fragments."""
         as_of, fragments, digits = priced
-        if as_of >= self._newest:  # than everything: the usual case, without a look at each token
+        if as_of >= self._newest:  # than everything: the usual case, without a comparison for each token
             self._newest = as_of
         else:
             kept = [self._as_of(token) <= as_of for token in fragments]
@@ -57,9 +57,9 @@ class LatestPrices:
         return fragments
 
     async def read(self, tokens: Collection[str], *, ask_source: bool = False) -> dict[str, str]:
-        """Read these tokens from the cache: one MGET; with `ask_source`, what it misses from the source (which may
-        take seconds). Return the fragments of those whose price was not known.
+        """Read these tokens from the cache; return the fragments of those whose price was not known.
 
+        One MGET. With `ask_source`, tokens that are not in the cache are asked of the source, which may take seconds.
         Raises valkey.Unavailable. Safe to cancel.
         """
         news = self.learn(await self.cached(tokens))
@@ -69,27 +69,27 @@ class LatestPrices:
         return news
 
     async def cached(self, tokens: Collection[str]) -> Collection[Quote]:
-        """Return what the cache has of these tokens: one MGET. Raises valkey.Unavailable."""
+        """Return the cached prices of these tokens. One MGET. Raises valkey.Unavailable."""
         if not tokens:
             return ()
         cached = await aget_prices(tokens)
-        self.sol_usd = cached.sol_usd  # None, too: what nobody vouches for any more is unknown
+        self.sol_usd = cached.sol_usd  # also None: without a recent price it is unknown
         return cached.quotes.values()
 
     def is_news(self, quote: Quote) -> bool:
-        """Return whether this is a price that is not known here, nor a newer one."""
+        """Return whether this price is new here, and no newer one is known."""
         token = quote.token_address
         return self._as_of(token) < quote.as_of and not quote.same_price(self.quote(token))
 
     def learn(self, quotes: Iterable[Quote]) -> dict[str, str]:
         """Keep what is newer than what is known; return the fragments of those whose price was not known.
 
-        Known now, not when it was asked for: what a batch brought meanwhile, its sockets have heard already.
+        What counts is what is known now, not when the cache was read: a batch that came meanwhile has been sent.
         """
         news = {}
         for quote in quotes:
             token = quote.token_address
-            if self._as_of(token) >= quote.as_of:  # nearly all: the cache holds what the batches told
+            if self._as_of(token) >= quote.as_of:  # nearly all: the cache has what the batches brought
                 continue
             price = encoded(quote)
             if token not in self._known or self._known[token][0] != price.fragment:

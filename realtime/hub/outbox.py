@@ -1,7 +1,7 @@
 """One socket's outgoing stream: every event once and in order, the newest price of each token, within bounds.
 
 Pure asyncio: knows neither Django nor Channels. Everything here runs on the event loop's thread and returns at once;
-a client that reads slowly holds up nobody but itself.
+a client that reads slowly delays no other.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ logger = logging.getLogger(__name__)
 
 AsgiSend = Callable[[dict[str, Any]], Awaitable[None]]
 WriteNow = Callable[[str], bool]
-"""Sends a text message at once, after all that was sent before; returns False where that cannot be now."""
+"""Sends a text message at once, after all those sent before; returns False if that is impossible right now."""
 
 
 class Event(NamedTuple):
-    """An event as the stream needs it: its message, and what it changes in the index."""
+    """An event as a stream sends it: its message, and what it changes in the index."""
 
     seq: int
     text: str
@@ -39,7 +39,7 @@ class Event(NamedTuple):
 
 
 class Outbox:
-    """What one socket is sent, and in which order.
+    """The stream of one socket.
 
     Until `start`, events wait; after it they follow the snapshot's `seq` without a gap. Messages other than prices
     are sent in the order of the calls. While a write is pending (uvicorn: the client does not read), they queue, at
@@ -66,7 +66,7 @@ class Outbox:
         """The browser session whose log-out ends this stream; None for a bot's."""
         self.agent_id = agent_id
         self.claim = 0
-        """Which of an agent's sockets is the newest: the highest, over all processes."""
+        """The highest claim, over all processes, is that of the agent's newest socket."""
         self.seq: int | None = None
         """Number of the last event sent; None before the snapshot."""
         self.closed: Close | None = None
@@ -93,7 +93,7 @@ class Outbox:
     # Events
 
     def start(self, texts: Iterable[str], seq: int, held: Iterable[tuple[str, str]]) -> None:
-        """Send what the stream begins with, then the events after number `seq` that have come meanwhile.
+        """Send what the stream starts with, then the events after number `seq` that have come meanwhile.
 
         `texts`: the snapshot that is true up to `seq`, or nothing for a client that has the events up to there.
         `held`: the token and the id of each position that the agent holds.
@@ -107,14 +107,14 @@ class Outbox:
         self._send_ahead()
 
     def hold_back(self) -> None:
-        """Let events wait until the next `start`, and tell no prices: the stream moves to another agent."""
+        """Queue events until the next `start`, and send no prices: the stream moves to another agent."""
         self.seq = None
         self._ahead.clear()
         self._prices.clear()
         self._release_all()
 
     def event(self, event: Event) -> None:
-        """Send an event in its turn. One that was sent already is dropped; one that is early waits for the others."""
+        """Send an event in its turn. One that was sent already is dropped; one that is early waits for its turn."""
         if self.closed or (self.seq is not None and event.seq <= self.seq):
             return
         self._ahead[event.seq] = event
@@ -124,14 +124,14 @@ class Outbox:
             self.close(CloseReason.TRY_LATER)
 
     def lost(self) -> None:
-        """Events are missing that nobody keeps any more: start over, from a new snapshot."""
+        """Start over with a new snapshot: events are missing that are no longer stored."""
         if not self.closed:
             self.hold_back()
             self._on_lost(self)
 
     @property
     def waiting(self) -> int | None:
-        """How many messages wait for the client to read; None where it has taken all so far."""
+        """How many messages are queued for the client; None if it has read all so far."""
         return len(self._queue) if self._writing else None
 
     @property
@@ -140,7 +140,7 @@ class Outbox:
         return self.seq is not None and bool(self._ahead)
 
     def _send_ahead(self) -> None:
-        """Send what waits, as far as its numbers follow on the last one sent."""
+        """Send the events that wait, as far as their numbers follow the last one sent."""
         assert self.seq is not None  # noqa: S101  callers have a snapshot
         for seq in sorted(self._ahead):
             if self.closed:  # by a write that was one too many
@@ -158,12 +158,12 @@ class Outbox:
     # Prices
 
     def prices(self, fragments: Mapping[str, str], at: str, *, nearly_all: bool = False) -> None:
-        """Send those of the tokens that the agent holds as one batch, now, or the newest once the client reads.
+        """Send the prices of tokens that the agent holds as one batch: now, or the newest ones once the client reads.
 
-        `nearly_all`: a hint that they hold nearly every token, so that it pays to try without looking for each.
+        `nearly_all`: a hint that `fragments` has nearly every token, so that it pays not to look up each.
         """
         if self.seq is None:
-            return  # what the stream begins with holds the newest
+            return  # what the stream starts with has the newest
         if self._writing:
             newest = {token: fragments[token] for token in self._held_tokens() if token in fragments}
             counts.conflated_prices += len(newest.keys() & self._prices.keys())
@@ -178,9 +178,9 @@ class Outbox:
         return list(filter(None, map(fragments.get, self._held_tokens())))
 
     def _all_held(self, fragments: Mapping[str, str]) -> Sequence[str] | None:
-        """Return the fragments of all tokens that are held; None where one is missing.
+        """Return the fragments of all tokens that are held; None if one is missing.
 
-        A third of what the look for each takes, and that was a tenth of what a message cost (10 tokens).
+        Takes a third of the time of looking up each, which was a tenth of a message's cost (10 tokens).
         """
         if self._pick is None:
             tokens = self._held_tokens()
@@ -206,8 +206,8 @@ class Outbox:
         if self.closed:
             return
         for token, position_id in held:
-            # Interned: thousands of streams hold the same few tokens. Each with strings of its own would cost memory,
-            # and the processor's cache in every round.
+            # Interned: thousands of streams hold the same few tokens. A copy for each would cost memory, and CPU cache
+            # in every round.
             self._held[position_id] = token = sys.intern(token)
             self._index.add(token, self)
         self._tokens = self._pick = None
@@ -222,7 +222,7 @@ class Outbox:
                 self._on_new_token(self, [token])
 
     def _release(self, position_id: str) -> None:
-        """Forget a position. Its token stays while another one, in another wallet, holds it, too."""
+        """Forget a position. Its token stays while a position in another wallet holds it, too."""
         token = self._held.pop(position_id, None)
         if token is not None and token not in self._held.values():
             self._index.discard(token, self)
@@ -247,14 +247,14 @@ class Outbox:
             self._put({"type": "websocket.send", "text": text})
 
     def refuse(self, reason: CloseReason, code: ErrorCode, message: str) -> None:
-        """Say what is wrong, announce the close, close."""
+        """Send an error, announce the close, close."""
         self.write(messages.error(code, message))
         self.close(reason)
 
     def close(self, reason: CloseReason) -> None:
-        """Announce the end and close, after what waits already. Later calls of any kind do nothing.
+        """Announce the close and close, after what is queued. Later calls of any kind do nothing.
 
-        A client that is too slow for its events loses those that wait: it resumes, or starts with a new snapshot.
+        A client that is too slow for its events loses those in the queue: it resumes, or starts with a new snapshot.
         """
         if self.closed:
             return
@@ -290,7 +290,7 @@ class Outbox:
             return
         try:
             self._writing = send_eagerly(self._send(message))
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  told apart there
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  _not_sent tells them apart
             self._not_sent(error)
             return
         if self._writing:
@@ -306,7 +306,7 @@ class Outbox:
         self._flush_prices()
 
     def _not_sent(self, error: BaseException) -> None:
-        """End the stream, whose client is gone or has lost a message."""
+        """End the stream: its client is gone, or a message is lost."""
         if isinstance(error, asyncio.CancelledError) or is_disconnect(error):
             logger.debug("agent %s: the client is gone: %r", self.agent_id, error)
             self.abandon()
@@ -314,5 +314,5 @@ class Outbox:
             logger.warning("agent %s: the end of a stream could not be sent: %r", self.agent_id, error)
         else:
             logger.error("agent %s: a message could not be sent", self.agent_id, exc_info=error)
-            self._queue.clear()  # what follows on a lost message is of no use
+            self._queue.clear()  # a client cannot use what follows a lost message
             self.close(CloseReason.INTERNAL_ERROR)

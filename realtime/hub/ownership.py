@@ -1,10 +1,11 @@
 """One socket per agent, over all processes: the newest claim wins.
 
 Every socket that joins takes a claim, a number higher than all before it. Redis or Valkey keeps the highest claim of
-each agent, and the agent's group is told of every new one. A socket that hears of a higher claim, or finds one when it
-is reconciled, ends. So exactly one is left of any race, also when messages were lost or the server came back empty.
+each agent, and every new one is announced to the agent's group. A socket ends when it learns of a higher claim, from
+the group or by reconciliation. So every race leaves exactly one, also when messages were lost or the server restarted
+empty.
 
-Whoever has a claim renews it with every reconciliation. That of a process that was killed expires.
+A process renews its claims with every reconciliation; those of a process that was killed expire.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from realtime.protocol.messages import agent_group
 
 COUNTER_KEY = f"{valkey.KEY_PREFIX}claims"
 OWNER_KEY_PREFIX = f"{valkey.KEY_PREFIX}owner:"
-# How long a claim is kept that nobody renews: in reconciliations, and at least. A process that could not reach the
-# server for longer writes its claims down again, as after one that came back empty.
+# When a claim expires that is not renewed: in reconciliations, but not below the seconds. A process that could not
+# reach the server for longer stores its claims again, as it does on a server that restarted empty.
 EXPIRE_RECONCILIATIONS = 12
 EXPIRE_SECONDS = 60.0
 # How long a socket waits for its own claim to come back through the channel layer, and how often it announces it.
@@ -33,7 +34,7 @@ WAIT_SECONDS = 1.0
 TRIES = 3
 AGENTS_PER_CALL = 1000
 
-# Higher than every claim before it, also where the server has lost its counter, or came back with an old one: claims
+# Higher than every claim before it, also where the server has lost its counter, or restarted with an old one: claims
 # are never below the clock (µs). Written as text, since Lua would write such numbers with an exponent.
 _TAKE = """
 local counter = tonumber(redis.call('GET', KEYS[1]) or '0')
@@ -43,8 +44,8 @@ redis.call('SET', KEYS[1], claim)
 redis.call('SET', KEYS[2], claim, 'PX', ARGV[2])
 return claim
 """
-# ARGV[1] is when claims expire, the others are one claim for each key. Returns the numbers of those keys whose claim is
-# higher; the others are written down anew.
+# ARGV[1]: after how many milliseconds claims expire; then one claim for each key. Returns the numbers of the keys whose
+# stored claim is higher; stores the others.
 _RENEW = """
 local overruled = {}
 for number, key in ipairs(KEYS) do
@@ -65,7 +66,7 @@ class NotJoined(Exception):
 
 
 class Ownership:
-    """This process's part of it."""
+    """This process's claims."""
 
     def __init__(self) -> None:
         seconds = max(EXPIRE_SECONDS, EXPIRE_RECONCILIATIONS * settings.REALTIME["RECONCILE_SECONDS"])
@@ -78,7 +79,7 @@ class Ownership:
         return int(await valkey.async_client().eval(_TAKE, 2, *keys, now, self._expire_milliseconds))
 
     async def announce(self, agent_id: str, claim: int) -> None:
-        """Tell the agent's group of a claim."""
+        """Announce a claim to the agent's group."""
         await get_channel_layer().group_send(agent_group(agent_id), claim_message(agent_id, claim))
 
     async def confirm(self, agent_id: str, claim: int) -> None:
@@ -99,7 +100,7 @@ class Ownership:
         raise NotJoined(f"the channel layer does not deliver the messages of agent {agent_id}")
 
     def heard(self, message: ClaimMessage) -> None:
-        """Note that the group has brought a claim."""
+        """Note that a claim has come back through the group."""
         waiting = self._waiting.get((message.agent_id, message.claim))
         if waiting is not None:
             waiting.set()

@@ -1,4 +1,4 @@
-"""Who is connected, over all processes: kept in Redis or Valkey by each hub, read by health checks and the admin.
+"""Who is connected, over all processes: written to Redis or Valkey by each hub, read by health checks and the admin.
 
 Each hub has a set of its agents, and a place in the list of hubs with the time at which that expires. Both are written
 anew every NEXGENT_PRESENCE_SECONDS and expire after three times that: an entry of a process that died is stale for no
@@ -27,7 +27,7 @@ GATHER_SECONDS = 0.05
 
 
 class Presence:
-    """One hub's part of it."""
+    """The agents that are connected to one hub."""
 
     def __init__(self, hub_id: str) -> None:
         self._hub_id = hub_id
@@ -49,7 +49,7 @@ class Presence:
         self._changed.set()
 
     async def run(self, health: Health) -> None:
-        """Write what has changed, soon after it has, and everything at the interval that the settings give."""
+        """Write changes soon after they happen, and everything at the interval that the settings give."""
         interval_seconds: float = settings.REALTIME["PRESENCE_SECONDS"]
         failing, everything_due = False, 0.0
         while True:
@@ -72,7 +72,7 @@ class Presence:
                 await asyncio.sleep(GATHER_SECONDS)
 
     async def leave(self) -> None:
-        """Forget this hub now, instead of when its entries expire; `run` must have ended. Raises valkey.Unavailable."""
+        """Remove this hub now, instead of when its entries expire; `run` must have ended. Raises valkey.Unavailable."""
         async with valkey.async_client().pipeline(transaction=True) as pipeline:
             pipeline.delete(_agents_key(self._hub_id))
             pipeline.zrem(HUBS_KEY, self._hub_id)
@@ -97,7 +97,7 @@ class Presence:
 
 
 def connection_count() -> int:
-    """Return how many sockets are open in all processes together. Raises valkey.Unavailable."""
+    """Return how many sockets are open in all processes. Raises valkey.Unavailable."""
     with valkey.client().pipeline(transaction=False) as pipeline:
         for hub_id in _live_hubs():
             pipeline.scard(_agents_key(hub_id))
@@ -105,12 +105,12 @@ def connection_count() -> int:
 
 
 def process_count() -> int:
-    """Return how many processes report who is connected to them. Raises valkey.Unavailable."""
+    """Return how many server processes have a hub. Raises valkey.Unavailable."""
     return len(_live_hubs())
 
 
 def connected_agents(agent_ids: Collection[UUID]) -> set[UUID]:
-    """Return those of the agents that have an open socket somewhere. Raises valkey.Unavailable."""
+    """Return those of the agents that have an open socket. Raises valkey.Unavailable."""
     ids = list(agent_ids)
     connected: set[UUID] = set()
     if ids:

@@ -57,8 +57,8 @@ class PriceFanOut:
     async def refresh(self) -> None:
         """Read the prices of all tokens held here, and send what no batch has brought: one MGET for a thousand.
 
-        The feed writes the cache before it sends: batches that are on their way are given time to come, once for
-        all tokens. Raises valkey.Unavailable. Safe to cancel.
+        The feed writes the cache before it sends: batches that are on their way get time to arrive, once for all
+        tokens. Raises valkey.Unavailable. Safe to cancel.
         """
         tokens = self._index.tokens()
         unheard: list[list[Quote]] = []
@@ -78,19 +78,19 @@ class PriceFanOut:
             await self._send(self._latest.learn(quotes))
 
     def send_newest(self, outbox: Outbox, tokens: Iterable[str]) -> None:
-        """Send one socket what is known about these tokens."""
+        """Send one socket the known prices of these tokens."""
         outbox.prices(self._latest.fragments(tokens), messages.now())
 
     async def _send(self, fragments: Mapping[str, str]) -> None:
         if not fragments:
             return
         at, version = messages.now(), self._latest.version
-        # As most rounds of a market that moves are.
+        # As in most rounds of a moving market.
         nearly_all = self._index.are_nearly_all(fragments.keys())
         holders = self._index.everyone() if nearly_all else self._index.holders(fragments)
         for turn, outbox in enumerate(holders, start=1):
             outbox.prices(fragments, at, nearly_all=nearly_all)
             if turn % SOCKETS_PER_TURN == 0:
                 await asyncio.sleep(0)
-                if version != self._latest.version:  # what is left must not follow on newer prices
+                if version != self._latest.version:  # the rest must not be sent older prices after newer ones
                     fragments, version = self._latest.fragments(fragments), self._latest.version

@@ -29,7 +29,7 @@ from realtime.protocol.messages import CloseReason
 logger = logging.getLogger(__name__)
 
 DEADLINE_SECONDS = 10.0
-"""For a round of one step; what it would have found, the next one finds."""
+"""For one round of a step. The next round finds what this one has not."""
 Unavailable = (*database.Unavailable, *valkey.Unavailable)
 
 
@@ -52,7 +52,7 @@ class Reconciler:
         self._interval_seconds: float = settings.REALTIME["RECONCILE_SECONDS"]
         self._deadline_seconds = deadline_seconds
         self.lasts_seconds = 3 * self._interval_seconds + deadline_seconds
-        """How long after a round its step counts as working."""
+        """How long a step counts as working after a round."""
 
     def loops(self) -> dict[str, Work]:
         """Return the endless work of each step, by name."""
@@ -86,7 +86,7 @@ class Reconciler:
                 health.works(for_seconds=self.lasts_seconds)
 
     async def events_and_access(self) -> None:
-        """One query: how far each agent's events go, and who may watch it."""
+        """One query: send streams the events that they lack, close those whose user may no longer watch the agent."""
         asked = [(agent_id, outbox, outbox.claim) for agent_id, outbox in self._sockets.items()]
         known = await standings([agent_id for agent_id, _, _ in asked])
         for agent_id, outbox, claim in asked:
@@ -99,7 +99,7 @@ class Reconciler:
                 self._events.catch_up(outbox, upto=standing.seq)
 
     async def sessions(self) -> None:
-        """One query, none where only bots are connected: which browser sessions were logged out of."""
+        """One query, or none if only bots are connected: close the sockets of sessions that were logged out of."""
         by_session: dict[UUID, list[Outbox]] = {}
         for outbox in self._sockets.values():
             if outbox.session_id is not None:
@@ -111,7 +111,7 @@ class Reconciler:
                         self._revoke(outbox)
 
     async def owners(self) -> None:
-        """One call for a thousand agents: whether another process has a newer socket of one of them."""
+        """One call for a thousand agents: close each socket whose agent has a newer one in another process."""
         claims = {
             agent_id: outbox.claim for agent_id, outbox in self._sockets.items() if outbox.seq is not None
         }
@@ -121,5 +121,5 @@ class Reconciler:
                 outbox.close(CloseReason.REPLACED)
 
     async def prices(self) -> None:
-        """One MGET for a thousand of the tokens held here: their prices, for batches that were lost."""
+        """One MGET for a thousand tokens: send the prices whose batch was lost."""
         await self._fan_out.refresh()

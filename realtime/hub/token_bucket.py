@@ -1,4 +1,4 @@
-"""A token bucket: how many messages a client may send, in a burst and in the long run. Pure."""
+"""A token bucket: limits how many messages, or connects, come in a burst and in the long run. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class TokenBucket:
         self._at: float | None = None
 
     def take(self, now: float) -> bool:
-        """Take a token at the moment `now` (seconds, monotonic); return False where there is none."""
+        """Take a token at `now` (seconds, monotonic); return False if there is none."""
         if self._at is not None:
             self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_second)
         self._at = now

@@ -26,7 +26,7 @@ class TokenIndex(Generic[Stream]):
         return self._everyone
 
     def are_nearly_all(self, tokens: Collection[str]) -> bool:
-        """Return whether these are nine in ten, or more, of the tokens that are held here."""
+        """Return whether these are at least nine in ten of the tokens that are held here."""
         return 10 * len(self._holders.keys() - tokens) <= len(self._holders)
 
     def tokens(self) -> Sequence[str]:

@@ -1,8 +1,8 @@
 """What is counted, and under which name. Pure: knows neither Django nor Prometheus.
 
-Numbers are plain attributes of one object a process, `counts`: to count something is an addition, so also the way of a
-price to a thousand sockets can afford it. They are read when somebody asks: `metrics_report` takes them to Redis or
-Valkey, `realtime.web.metrics_page` writes them for Prometheus, and a test holds docs/metrics.md against METRICS.
+Numbers are plain attributes of one object per process, `counts`. Counting is an addition, which even a price that goes
+to a thousand sockets can afford. They are read on demand: `metrics_report` writes them to Redis or Valkey,
+`realtime.web.metrics_page` formats them for Prometheus, and a test compares docs/metrics.md with METRICS.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Metric(NamedTuple):
     kind: Literal["counter", "gauge", "histogram"]
     help: str
     labels: tuple[str, ...] = ()
-    """Beside `process`, which all of PROCESS_METRICS have."""
+    """In addition to `process`, which all of PROCESS_METRICS have."""
 
 
 EVENT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -35,49 +35,45 @@ ROUND_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0)
 
 PROCESS_METRICS = {
     "nexgent_sockets": Metric("gauge", "Open sockets."),
-    "nexgent_connects": Metric("counter", "Sockets that were accepted, refused ones included."),
-    "nexgent_closes": Metric("counter", "Sockets that have ended.", ("code", "reason")),
+    "nexgent_connects": Metric("counter", "Accepted sockets, including refused ones."),
+    "nexgent_closes": Metric("counter", "Ended sockets.", ("code", "reason")),
     "nexgent_messages_sent": Metric("counter", "Messages to clients.", ("type",)),
     "nexgent_messages_received": Metric("counter", "Messages from clients.", ("type",)),
     "nexgent_event_to_socket_seconds": Metric(
         "histogram", "From the change of a position until its event is handed to the socket."
     ),
-    "nexgent_outbox_messages": Metric("gauge", "Messages that wait for clients which do not read."),
-    "nexgent_outbox_deepest": Metric("gauge", "Messages that wait for the slowest of them."),
-    "nexgent_slow_sockets": Metric(
-        "gauge", "Sockets with a message on its way that the client has not taken."
-    ),
+    "nexgent_outbox_messages": Metric("gauge", "Messages queued for clients that do not read."),
+    "nexgent_outbox_deepest": Metric("gauge", "The longest such queue."),
+    "nexgent_slow_sockets": Metric("gauge", "Sockets with a message in flight that the client has not read."),
     "nexgent_conflated_prices": Metric("counter", "Prices that a slow socket skipped for a newer one."),
     "nexgent_gaps_filled": Metric("counter", "Times that missing events were read from the database."),
     "nexgent_gap_events": Metric("counter", "Events read that way."),
-    "nexgent_resumes": Metric("counter", "Streams asked for with lastSeq.", ("outcome",)),
+    "nexgent_resumes": Metric("counter", "Streams requested with lastSeq.", ("outcome",)),
     "nexgent_channel_layer_errors": Metric("counter", "Failures of the channel layer.", ("direction",)),
-    "nexgent_event_loop_lag_seconds": Metric("gauge", "How late the event loop was, at the last look."),
+    "nexgent_event_loop_lag_seconds": Metric("gauge", "How late the event loop was at the last heartbeat."),
     "nexgent_price_rounds": Metric("counter", "Rounds of prices.", ("source", "outcome")),
     "nexgent_price_round_seconds": Metric("histogram", "How long a round of prices took."),
     "nexgent_price_source_errors": Metric("counter", "Failures of a price source.", ("source",)),
-    "nexgent_price_changes": Metric("counter", "Prices that were sent to the servers."),
+    "nexgent_price_changes": Metric("counter", "Prices sent to the servers."),
     "nexgent_price_tokens": Metric("gauge", "Tokens of open positions, at the last round."),
     "nexgent_price_tokens_priced": Metric("gauge", "Those of them that the source priced."),
     "nexgent_price_oldest_age_seconds": Metric("gauge", "Age of the oldest price among them."),
-    "nexgent_process_start_time_seconds": Metric("gauge", "When the process began, Unix time.", ("kind",)),
-    "nexgent_process_cpu_seconds": Metric("counter", "Processor time, user and system."),
-    "nexgent_process_peak_resident_bytes": Metric("gauge", "The most memory that it has had."),
+    "nexgent_process_start_time_seconds": Metric("gauge", "When the process started, Unix time.", ("kind",)),
+    "nexgent_process_cpu_seconds": Metric("counter", "CPU time, user and system."),
+    "nexgent_process_peak_resident_bytes": Metric("gauge", "Peak resident memory."),
 }
-# Of the whole, without a process.
+# Of all processes together.
 SHARED_METRICS = {
-    "nexgent_valkey_up": Metric(
-        "gauge", "1 where Redis or Valkey answers the process that is asked, else 0."
-    ),
+    "nexgent_valkey_up": Metric("gauge", "1 if Redis or Valkey answers the process that is asked, else 0."),
     "nexgent_price_feed_last_round_timestamp_seconds": Metric(
-        "gauge", "When the last round of prices ended, Unix time; missing where none has for a day."
+        "gauge", "When the last round of prices ended, Unix time; missing if none has for a day."
     ),
 }
 METRICS = PROCESS_METRICS | SHARED_METRICS
 
 
 class Sample(Struct, array_like=True):
-    """One number with the values of its labels; of a histogram its sum, and how many fell into each bucket."""
+    """One number and the values of its labels; for a histogram the sum, and the count of each bucket."""
 
     labels: list[str]
     value: float
@@ -85,7 +81,7 @@ class Sample(Struct, array_like=True):
 
 
 class Histogram:
-    """How many observations were at most each bound, and their sum."""
+    """How many observations are in each bucket, and the sum of all."""
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
@@ -122,16 +118,16 @@ class Counts:
         self.event_seconds = Histogram(EVENT_BUCKETS)
         self.round_seconds = Histogram(ROUND_BUCKETS)
         self.gauges: dict[str, float] = {}
-        """The last value of what is measured now and then, by name."""
+        """The last measured values, by metric."""
 
     def close(self, close: Close | None, client_code: int | None) -> tuple[int, str]:
-        """Count the end of a socket, which the server (`close`) or the client brought about; return code and reason."""
+        """Count the end of a socket, by the server (`close`) or the client; return code and reason."""
         code, reason = client_code or 1006, "Closed by the client"
         if close is not None and close.reason:
             code, reason = close.code, close.reason
         elif code == 1006:
             reason = "Connection lost"
-        # A client may name any of four thousand codes.
+        # A client may send any of four thousand codes: as labels, they would be unbounded.
         label = str(code) if code in {1000, 1001, 1005, 1006, 1008, 1009, 1011, 1012, 1013} else "other"
         self.closes[label, reason] += 1
         return code, reason
@@ -149,7 +145,7 @@ class Counts:
             self.gauges["nexgent_price_oldest_age_seconds"] = result.oldest_age_seconds
 
     def read(self, kind: str) -> dict[str, list[Sample]]:
-        """Return the samples of this process by metric; what it has nothing to say of is left out."""
+        """Return the samples of this process by metric; a metric without a value is left out."""
         usage = resource.getrusage(resource.RUSAGE_SELF)
         peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)  # getrusage(2): KiB on Linux
         samples = {
@@ -192,7 +188,7 @@ BUCKETS = {
 
 
 def seconds_since(created_at: str) -> float:
-    """Return the age of what happened at that time, as the wire writes it; 0 where another machine's clock is ahead."""
+    """Return the age, in seconds, of an ISO 8601 time; 0 where another machine's clock is ahead."""
     return max(0.0, time.time() - datetime.fromisoformat(created_at).timestamp())
 
 

@@ -1,4 +1,4 @@
-"""From every process to whoever is asked for /metrics: each writes its numbers into Redis or Valkey.
+"""From every process to the one that is asked for /metrics: each writes its numbers to Redis or Valkey.
 
 So the answer is the same whichever process a load balancer chooses, and the broadcaster, which serves no HTTP, is part
 of it (docs/adr/0005). They are written every NEXGENT_PRESENCE_SECONDS and expire after three times that.
@@ -45,7 +45,7 @@ def process_name() -> str:
 
 
 class Reporter:
-    """This process's part of it. `measure` refreshes the gauges that nothing else sets; `kind` is a label."""
+    """Writes this process's numbers. `measure` updates the gauges that nothing else sets; `kind` is a label."""
 
     def __init__(self, kind: str, measure: Callable[[], None] = lambda: None) -> None:
         self._kind = kind
@@ -89,7 +89,7 @@ class Reporter:
 
 
 async def snapshots() -> list[Snapshot]:
-    """Return what all processes have written: two calls. Raises valkey.Unavailable."""
+    """Return what all processes have written. Two calls. Raises valkey.Unavailable."""
     client = valkey.async_client()
     names = cast("list[bytes]", await client.zrange(PROCESSES_KEY, 0, -1))
     keys = [_key(name.decode()) for name in names]

@@ -1,7 +1,7 @@
-"""What others log of us: no tokens, and no flood while Redis or Valkey is away.
+"""Filters for what libraries log: no tokens, and one line per outage of Redis or Valkey.
 
-uvicorn writes each socket's path, query and all, into its log. channels_redis 4.3.0 writes a traceback every second
-for as long as its server is away, in every process.
+uvicorn logs each socket's path with its query. channels_redis 4.3.0 logs a traceback every second while its server is
+unavailable, in every process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ OUTAGE_OVER_SECONDS = 30.0
 
 
 class RedactTokens(logging.Filter):
-    """Replaces the value of every `token=` in a record."""
+    """Removes tokens from a record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
@@ -38,7 +38,7 @@ class RedactTokens(logging.Filter):
 
 
 class OncePerOutage(logging.Filter):
-    """Lets one line through, without its traceback, for as long as Redis or Valkey stays away."""
+    """Reduces an outage of Redis or Valkey to one line without a traceback."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,16 +48,19 @@ class OncePerOutage(logging.Filter):
         error = record.exc_info[1] if record.exc_info else None
         if not isinstance(error, RedisError | OSError):
             return True
-        counts.channel_layer_errors["receive"] += 1  # each of them, though one is said
+        counts.channel_layer_errors["receive"] += 1  # each of them, though one is logged
         last, self._last = self._last, monotonic()
         record.levelno, record.levelname = logging.WARNING, "WARNING"
-        record.msg, record.args = "the channel layer's server is away, and tried again: %s", (str(error),)
+        record.msg, record.args = (
+            "the channel layer's server is unavailable, and is tried again: %s",
+            (str(error),),
+        )
         record.exc_info = record.exc_text = None
         return last is None or self._last - last > OUTAGE_OVER_SECONDS
 
 
 def install() -> None:
-    """Put the filters on the loggers themselves: they hold whatever handlers these are given."""
+    """Put the filters on the loggers themselves, so that they apply to every handler."""
     for name in SERVER_LOGGERS:
         _add(name, RedactTokens)
     _add(CHANNEL_LAYER_LOGGER, OncePerOutage)

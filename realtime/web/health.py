@@ -1,4 +1,4 @@
-"""Is it alive, is it ready, how many are connected: for load balancers, supervisors and the seed's `/health`."""
+"""Liveness, readiness and the number of connections: for load balancers, supervisors and the seed's `/health`."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from realtime.monitoring.tasks import OK
 logger = logging.getLogger(__name__)
 
 CHECK_SECONDS = 5.0
-"""For one check: who asks wants to know soon, also of a database that hangs."""
+"""For one check, so that the answer comes soon, also while the database hangs."""
 
 
 @require_safe
 @never_cache
 def health(request: HttpRequest) -> JsonResponse:
-    """The seed's answer: `{status, connectionCount}`, of all processes together; 503 where something is wrong."""
+    """Answer as the seed does: `{status, connectionCount}` of all processes together; 503 where something is wrong."""
     try:
         _check_database()
         return JsonResponse({"status": "healthy", "connectionCount": connection_count()})
@@ -40,16 +40,16 @@ def health(request: HttpRequest) -> JsonResponse:
 @require_safe
 @never_cache
 def live(request: HttpRequest) -> JsonResponse:
-    """Answers as long as the process serves: no reason to restart it."""
+    """Answer while the process serves: it need not be restarted."""
     return JsonResponse({"status": "alive"})
 
 
 @require_safe
 @never_cache
 async def ready(request: HttpRequest) -> JsonResponse:
-    """Says whether to send clients here: 200, or 503 and what is wrong.
+    """Say whether to send clients here: 200, or 503 and what is wrong.
 
-    The hub's tasks are looked at once there is a hub: the first socket starts it.
+    The hub's tasks are checks from the first socket on, which starts the hub.
     """
     hub = running_hub()
     checks = {
@@ -75,7 +75,7 @@ def _check_database() -> None:
         cursor.execute("SELECT 1")
 
 
-# On a thread of its own: neither a storm of connects nor a check that hangs may stand before it.
+# On a thread of its own: it must not queue behind a thousand connects.
 _thread = ThreadPoolExecutor(1, thread_name_prefix="readiness")
 _select = database_sync_to_async(_check_database, thread_sensitive=False, executor=_thread)
 
@@ -90,5 +90,5 @@ async def _outcome(name: str, check: Callable[[], Awaitable[None]]) -> str:
             await check()
     except (*database.Unavailable, *valkey.Unavailable) as error:
         logger.warning("not ready: %s: %s", name, str(error) or type(error).__name__)
-        return "unavailable"  # why is in the log: it may name hosts
+        return "unavailable"  # the error is in the log only: it may name hosts
     return OK

@@ -1,6 +1,6 @@
 """`/metrics`: the numbers of all processes, in Prometheus's text format or OpenMetrics.
 
-Off until NEXGENT_METRICS_TOKEN is set: figures about the whole are nobody else's business.
+Off until NEXGENT_METRICS_TOKEN is set: these figures are not public.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Families = dict[str, CounterMetricFamily | GaugeMetricFamily | HistogramMetricFa
 @require_safe
 @never_cache
 async def metrics(request: HttpRequest) -> HttpResponse:
-    """Answer to whoever has the token: three calls of Redis or Valkey. While that is away, of this process only."""
+    """Answer a request with the token. Three calls to Redis or Valkey; without it, the numbers of this process only."""
     if not settings.METRICS_TOKEN:
         raise Http404
     given = request.headers.get("Authorization", "")
@@ -55,7 +55,7 @@ async def metrics(request: HttpRequest) -> HttpResponse:
 
 
 class _Collected(Collector):
-    """What was collected before, for the library to write out."""
+    """Gives the library what was collected before."""
 
     def __init__(self, collected: Iterable[Family]) -> None:
         self._collected = collected
@@ -65,7 +65,7 @@ class _Collected(Collector):
 
 
 def families(known: Iterable[Snapshot], shared: dict[str, float]) -> Families:
-    """Return one family a metric. A name that only a newer process knows is left out."""
+    """Return one family per metric. A metric that only a newer release knows is left out."""
     found: Families = {name: _family(name) for name in METRICS}
     for name, value in shared.items():
         _add(found[name], name, [], Sample([], value))

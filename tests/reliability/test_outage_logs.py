@@ -37,18 +37,21 @@ def test_filter_is_in_place():
     assert [type(known) for known in CHANNEL_LAYER.filters] == [outage_logs.OncePerOutage]
 
 
-def test_channel_layer_away_is_one_line_without_traceback(caplog, clock):
+def test_channel_layer_unavailable_is_one_line_without_traceback(caplog, clock):
     for _ in range(60):
         clock[0] += 1.0
         fail()
     (record,) = caplog.records
-    assert record.getMessage() == "the channel layer's server is away, and tried again: Connection refused."
+    assert (
+        record.getMessage()
+        == "the channel layer's server is unavailable, and is tried again: Connection refused."
+    )
     assert record.levelname == "WARNING"
     assert record.exc_info is None
     assert "Traceback" not in caplog.text
 
 
-def test_channel_layer_away_a_second_time_is_a_line_again(caplog, clock):
+def test_channel_layer_unavailable_a_second_time_is_a_line_again(caplog, clock):
     fail("first")
     clock[0] += 60.0
     fail("second")
