@@ -19,7 +19,7 @@ def price_sources(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         if source_class is None:
             errors.append(
                 Error(
-                    f"The price source {name!r} cannot be had: {problem}.",
+                    f"The price source {name!r} cannot be loaded: {problem}.",
                     hint="An entry of NEXGENT_PRICE_SOURCES is name=package.module.Class (docs/building-on-it.md).",
                     id="positions.E001",
                 )
@@ -27,8 +27,8 @@ def price_sources(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         if name in sources.NAMES or name == sources.AUTO:
             errors.append(
                 Error(
-                    f"The price source {name!r} has a name that is taken.",
-                    hint="Give it another one in NEXGENT_PRICE_SOURCES.",
+                    f"The price source {name!r} has the name of a built-in source.",
+                    hint="Give it another name in NEXGENT_PRICE_SOURCES.",
                     id="positions.E002",
                 )
             )

@@ -1,10 +1,10 @@
-"""What can be wrong with a write. Every message is fit for the person who asked for it."""
+"""Errors of writes. Every message can be shown to the user."""
 
 from __future__ import annotations
 
 
 class PositionsError(Exception):
-    """A refused write. `field` names the argument at fault, where it is one."""
+    """A refused write. `field` names the invalid argument, if there is one."""
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
@@ -21,7 +21,7 @@ class NotEnoughTokens(PositionsError):
 
 
 class PositionClosed(PositionsError):
-    """A write to a position that is closed already."""
+    """A write to a closed position."""
 
 
 class AlreadyOpen(PositionsError):
@@ -29,4 +29,4 @@ class AlreadyOpen(PositionsError):
 
 
 class PriceUnknown(PositionsError):
-    """The market price is needed and nobody knows it."""
+    """The market price is needed and unknown."""

@@ -1,6 +1,6 @@
 """Connections to the Redis or Valkey server that holds prices and presence: one pool a process, or an event loop.
 
-Every call has a deadline: a server that hangs must not hang whoever asks it.
+Every call has a deadline: a server that hangs must not hang its callers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CONNECT_TIMEOUT_SECONDS = 1.0
 ANSWER_TIMEOUT_SECONDS = 2.0
 KEY_PREFIX = "nexgent:"
 
-# What a caller catches: the server is away, or too slow to wait for. (redis-py's own errors cover its time-outs.)
+# What callers catch: the server is unavailable, or too slow. (redis-py's own errors cover its time-outs.)
 Unavailable = (redis.RedisError, OSError, asyncio.TimeoutError)
 
 _async_clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.Redis] = (

@@ -1,4 +1,4 @@
-"""Adds to the admin what `positions`, whose admin it is, knows nothing of: sockets, and figures at the start page."""
+"""Adds what `positions`, whose admin it is, does not know: sockets, and figures on the start page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from realtime.publish.broadcast import publish_disconnects
 
 
 def connection_states(agents: list[Agent]) -> dict[UUID, str]:
-    """Return for each agent whether a socket of it is open: "yes", "no", or "—" where Valkey is away."""
+    """Return for each agent whether a socket of it is open: "yes", "no", or "—" where Valkey is unavailable."""
     try:
         connected = connected_agents([agent.pk for agent in agents])
     except Unavailable:
@@ -47,13 +47,15 @@ class ConnectedAgentAdmin(AgentAdmin):
         try:
             connected = connected_agents([agent.pk for agent in agents])
         except Unavailable:
-            self.message_user(request, "Redis or Valkey cannot be reached: nobody was told.", messages.ERROR)
+            self.message_user(
+                request, "Redis or Valkey cannot be reached: no socket was disconnected.", messages.ERROR
+            )
             return
         publish_disconnects([agent.pk for agent in agents if agent.pk in connected])
         for agent in agents:
             if agent.pk in connected:
                 self.log_change(request, agent, "Disconnected its socket.")
-        said = f"{len(connected)} of {len(agents)} agents had a socket, which was told to connect anew."
+        said = f"{len(connected)} of {len(agents)} agents had a socket, which will reconnect."
         self.message_user(request, said, messages.SUCCESS if connected else messages.WARNING)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:

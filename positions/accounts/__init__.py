@@ -1,4 +1,4 @@
-"""Who someone is, and what a token lets them do: log-in and its lock, sessions, tokens, scopes, throttle.
+"""Authentication and authorisation: log-in and its lock-out, sessions, tokens, scopes, throttling.
 
 Above `api`, whose serializers and errors its views use. Imported by the admin's log-in, the settings and `realtime`.
 """

@@ -1,4 +1,4 @@
-"""The admin's login page says that a login is locked, where its own form would only say that it is wrong."""
+"""The admin's login page, which says that a login is locked; Django's own form only says that it failed."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""How often someone may try to log in: counted in Redis or Valkey, hence over all processes.
+"""Lock-out after failed logins, counted in Redis or Valkey, hence across all processes.
 
-Three counts, each of a fixed window: of a name from one address, of an address, of a name from everywhere. An attempt
-counts before the password is looked at, so that many at once are no way around, and is taken back when it succeeds. A
-name that does not exist counts like one that does.
+Three counts, each in a fixed window: for a name from one address, for an address, for a name from everywhere. An
+attempt is counted before the password is checked, so that concurrent attempts cannot get around the limit, and
+uncounted when it succeeds. A name that does not exist counts like one that does.
 
-While the server is away each process counts for itself: with n of them, n times as many attempts are possible, never
-more. `LockingBackend` is in AUTHENTICATION_BACKENDS, so REST, the admin and every other form that calls `authenticate`
-share the counts.
+While Redis or Valkey is unavailable each process counts by itself: with n of them, at most n times as many attempts are
+possible. `LockingBackend` is in AUTHENTICATION_BACKENDS, so REST, the admin and every other form that calls
+`authenticate` share the counts.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
 from positions import valkey
-from positions.services.demo import DEMO_PASSWORD
+from positions.demo_login import DEMO_PASSWORD
 
 logger = logging.getLogger(__name__)
 
-# An address may be a household or an office, a name may be tried from many addresses by someone who wants its owner
-# locked out: both are allowed more than the pair.
+# An address may be an office, and a name may be tried from many addresses in order to lock its owner out: both have a
+# higher limit than the pair.
 ADDRESS_FACTOR = 5
 NAME_FACTOR = 10
-# After a failure, how long the server is not asked again: a login must not wait for a server that hangs.
+# How long Redis or Valkey is not tried again after a failure: a login must not wait for a server that hangs.
 RETRY_SECONDS = 5.0
 MOST_KEPT = 10_000
 _PREFIX = f"{valkey.KEY_PREFIX}attempts:"
@@ -63,7 +63,7 @@ end
 
 
 class _Here:
-    """The same two steps in this process's memory. Forgets what has run out, then the oldest."""
+    """The same two steps in this process's memory. Drops expired counts, then the oldest."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -93,7 +93,7 @@ class _Here:
 
 
 class Attempts:
-    """Counts in the server, or here while that is away."""
+    """Counts in Redis or Valkey; in this process while that is unavailable."""
 
     def __init__(self) -> None:
         self._here = _Here()
@@ -101,18 +101,18 @@ class Attempts:
         self._ask_again_at = 0.0
 
     def take(self, limits: Mapping[str, int], *, window_seconds: float) -> float:
-        """Count one attempt under each key; return 0, or for how many seconds it is refused, and then count none."""
+        """Count one attempt under each key and return 0; over a limit, return the seconds to wait and count nothing."""
         arguments = [str(round(1000 * window_seconds)), *map(str, limits.values())]
         wait_ms = self._ask(_TAKE, list(limits), arguments)
         return self._here.take(limits, window_seconds) if wait_ms is None else wait_ms / 1000
 
     def give_back(self, keys: Sequence[str]) -> None:
-        """Forget what the first key has counted, and one attempt of each other key."""
+        """Reset the first key's count, and subtract one attempt from each other key's."""
         self._here.give_back(keys)
         self._ask(_GIVE_BACK, keys, [])
 
     def _ask(self, script: str, keys: Sequence[str], arguments: Sequence[str]) -> int | None:
-        """Return the script's answer, 0 where it has none; None while the server is away."""
+        """Return the script's answer, 0 where it has none; None while the server is unavailable."""
         if time.monotonic() < self._ask_again_at:
             return None
         try:
@@ -130,9 +130,9 @@ attempts = Attempts()
 
 
 def client_address(request: HttpRequest) -> str:
-    """Return who asks: the address, of IPv6 the network of 64 bits that one customer has.
+    """Return the client's address; for IPv6 its /64 network, which one customer has.
 
-    Behind a proxy that is the last entry of X-Forwarded-For, the one that our own proxy has written.
+    Behind a proxy that is the last entry of X-Forwarded-For, which our own proxy has written.
     """
     address = request.META.get("REMOTE_ADDR") or ""
     if settings.BEHIND_PROXY:
@@ -147,13 +147,13 @@ def client_address(request: HttpRequest) -> str:
 
 
 def locked_seconds(request: Any) -> int:
-    """Return for how long the login that this request has just tried is locked; 0 where it was only wrong."""
+    """Return for how long the login that this request tried is locked; 0 where it only failed."""
     return int(getattr(request, "login_locked_seconds", 0))
 
 
 class LockingBackend(ModelBackend):
-    """Django's own backend, which refuses names and addresses that have failed too often, without a look at the
-    password. Costs two calls of Redis or Valkey a login."""
+    """Django's own backend, which refuses names and addresses with too many failures before it checks the password.
+    Two calls of Redis or Valkey a login."""
 
     def authenticate(
         self, request: Any, username: str | None = None, password: str | None = None, **kwargs: Any
@@ -164,11 +164,11 @@ class LockingBackend(ModelBackend):
         wait = attempts.take(limits, window_seconds=settings.LOGINS["LOCK_SECONDS"])
         if wait:
             request.login_locked_seconds = max(1, round(wait))
-            # The address only: who is in a hurry types a password where the name belongs.
+            # The address only: passwords are typed into the name's field by mistake.
             logger.warning("a login from %s is locked for %.0f s", client_address(request), wait)
             raise PermissionDenied
         if password == DEMO_PASSWORD and not settings.DEBUG:
-            return None  # everybody knows it; the demo's user may have come along from a trial
+            return None  # it is public, and the demo's user may still be there from a trial
         user = super().authenticate(request, username=username, password=password, **kwargs)
         if user is not None:
             attempts.give_back(list(limits))
@@ -189,5 +189,5 @@ def _limits(name: str, address: str) -> dict[str, int]:
 
 
 def _digest(text: str) -> str:
-    """Return a key's part of bounded length that does not say who tried."""
+    """Return a key's part, of bounded length, from which the name cannot be read."""
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:24]

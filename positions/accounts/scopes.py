@@ -16,7 +16,7 @@ READ = "read"
 
 
 def issue(user: AbstractBaseUser, *, lifetime: timedelta, read_only: bool = False) -> AccessToken:
-    """Return a new access token of the user. It holds for REST and sockets, and cannot be taken back."""
+    """Return a new access token of the user. It is valid for REST and sockets, and cannot be revoked."""
     token = AccessToken.for_user(user)
     token.set_exp(lifetime=lifetime)
     if read_only:
@@ -25,7 +25,7 @@ def issue(user: AbstractBaseUser, *, lifetime: timedelta, read_only: bool = Fals
 
 
 class TokenMayWrite(BasePermission):
-    """Lets reads pass, and writes with a token that has no scope: an unknown one allows less, not more."""
+    """Allows reads, and writes with a token that has no scope: an unknown scope allows less, not more."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         scope = request.auth.get(CLAIM) if isinstance(request.auth, Token) else None

@@ -1,4 +1,4 @@
-"""What a request for a token may hold, and what is checked of it."""
+"""The bodies of the token endpoints, and how they are validated."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rest_framework_simplejwt.tokens import RefreshToken
 
 
 class TokenBody(TokenObtainPairSerializer):
-    """simplejwt's own, which strips a password of its spaces: whoever's ends in one could never log in."""
+    """simplejwt's own, but spaces at the ends of a password are kept: they are part of it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -25,7 +25,7 @@ class TokenBody(TokenObtainPairSerializer):
 
 
 class OneUseToken(RefreshToken):
-    """A refresh token of which one use succeeds, also of two at the same moment."""
+    """A refresh token that is valid for one use, even of two at the same moment."""
 
     def blacklist(self) -> Any:
         outcome: Any = super().blacklist()  # the row, and whether it is new: the database lets one of two in
@@ -35,7 +35,7 @@ class OneUseToken(RefreshToken):
 
 
 class RefreshBody(TokenRefreshSerializer):
-    """simplejwt's own, which looks the user up without expecting that the account may be gone."""
+    """simplejwt's own, but 401 where the account no longer exists, which it does not expect."""
 
     token_class = OneUseToken
 

@@ -1,7 +1,7 @@
 """Log in, stay logged in, log out: for the page. Bots take their tokens from `/api/token/`.
 
-The refresh token lies in a cookie that no script can read, sent to these paths only. Where the cookie acts, and where
-it is set, Django's CSRF token is asked for. The access token is in the answer, and the page keeps it in memory.
+The refresh token is in an HttpOnly cookie, sent to these paths only. Requests that use or set the cookie need Django's
+CSRF token. The access token is in the response, and the page keeps it in memory.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class SessionView(APIView):
         return 'Bearer realm="api"'  # else REST framework would answer 403 for 401
 
     def post(self, request: Request) -> Response:
-        """Start a session; one that this browser had ends."""
+        """Start a session, and end the browser's previous one."""
         user = check_login(request)
         _end(request)
         refresh = RefreshToken.for_user(user)
@@ -72,7 +72,7 @@ class SessionView(APIView):
 
 
 class SessionRefreshView(SessionView):
-    """`POST` answers with a new access token; 204 where nobody is logged in, 401 where nobody is any more."""
+    """`POST` returns a new access token; 204 without a session, 401 where it has ended."""
 
     http_method_names = ["post"]
 
@@ -111,7 +111,7 @@ def _answer(refresh: RefreshToken, user: AbstractBaseUser) -> Response:
 
 
 def _refresh_token(request: Request) -> RefreshToken | None:
-    """Return the cookie's token; None where it does not hold, or is of no session."""
+    """Return the cookie's token; None where it is invalid or expired, or has no session."""
     try:
         token = RefreshToken(request.COOKIES.get(COOKIE, ""))  # type: ignore[arg-type]
         return None if session_of(token) is None else token

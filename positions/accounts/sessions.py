@@ -1,4 +1,4 @@
-"""A browser's session: from log-in to log-out. Its tokens carry its id; once it has ended, they open nothing.
+"""A browser's session, from log-in to log-out. Its tokens carry its id; once it has ended, they are refused.
 
 The id is the claim `sid` of the refresh token in the cookie, and of every access token made from it. Tokens of
 `/api/token/`, which bots use, have none, and nothing is looked up for them.
@@ -50,10 +50,10 @@ def ended(session_ids: Iterable[UUID]) -> set[UUID]:
 
 
 def end_session(*, session_id: UUID, user_id: Any, expires_at: datetime) -> None:
-    """Let the session's tokens open nothing from now on. On commit, its sockets hear of it (realtime.publish.signals).
+    """Refuse the session's tokens from now on. On commit, its sockets are closed (realtime.publish.signals).
 
-    `expires_at`: of its refresh token. Ending it twice is the same as once. Ended sessions whose tokens have run out
-    go with it. Two queries, or three.
+    `expires_at`: of its refresh token. Idempotent. Rows of sessions whose tokens have all expired are deleted, too.
+    Two queries, or three.
     """
     # An access token made in the last moment of the refresh token outlives it.
     kept_until = expires_at + api_settings.ACCESS_TOKEN_LIFETIME + timedelta(minutes=1)
@@ -66,7 +66,7 @@ def expiry(token: Token) -> datetime:
 
 
 class SessionAuthentication(JWTAuthentication):
-    """simplejwt's own, for REST, and an ended session's access token is refused. One query, as before."""
+    """simplejwt's own, for REST; an ended session's access token is refused. One query, as without it."""
 
     def get_user(self, validated_token: Token) -> Any:
         try:

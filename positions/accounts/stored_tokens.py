@@ -1,7 +1,7 @@
-"""What the database keeps of a refresh token: its number, its user and its end, never what opens anything.
+"""What the database stores of a refresh token: its id, user and expiry, never the token itself.
 
-simplejwt writes the whole token into OutstandingToken, of which only the number is ever looked up: whoever reads the
-table, or a backup of it, could log in as anyone.
+simplejwt writes the whole token into OutstandingToken, though only its id is ever looked up: a reader of the table, or
+of a backup, could log in as anyone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How often tokens may be asked for from one address, and what a locked log-in is answered."""
+"""A limit on token requests from one address, and the response to a locked log-in."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LockedOut(Throttled):
 
 
 class TokenThrottle(BaseThrottle):
-    """So many requests a minute from one address, over all processes."""
+    """Limits requests a minute from one address, across all processes."""
 
     _wait = 0.0
 
@@ -41,7 +41,7 @@ class TokenThrottle(BaseThrottle):
 
 @contextlib.contextmanager
 def saying_when_locked(request: Request) -> Iterator[None]:
-    """Let a log-in that fails because too many have failed answer 429, and when to try again."""
+    """Turn a log-in that fails because it is locked into 429 with the time to wait."""
     try:
         yield
     except AuthenticationFailed:

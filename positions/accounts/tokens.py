@@ -1,4 +1,4 @@
-"""Where tokens come from: a login, or a refresh token, which is good for one use.
+"""The token endpoints: tokens for a login, or for a refresh token, which is valid for one use.
 
 Requests are throttled by address (throttle.py); failed logins lock their name and address (logins.py).
 """
@@ -23,7 +23,7 @@ from positions.api.operations import operation
 
 LOG_IN = operation("Log in", schema.Tokens, body=schema.Login, refuses=(401, 429), tag="token", public=True)
 REFRESH = operation(
-    "New tokens for a refresh token, which holds no more",
+    "Exchange a refresh token for new tokens; it is then invalid",
     schema.Tokens,
     body=schema.RefreshToken,
     refuses=(401, 429),
@@ -31,7 +31,7 @@ REFRESH = operation(
     public=True,
 )
 REVOKE = operation(
-    "Log out: the refresh token holds no more",
+    "Log out: the refresh token becomes invalid",
     None,
     code=204,
     body=schema.RefreshToken,
@@ -61,7 +61,7 @@ class RefreshView(TokenRefreshView):
 
 
 class RevokeView(APIView):
-    """Log out: the refresh token holds no more. Its access tokens run out by themselves."""
+    """Log out: the refresh token becomes invalid. Its access tokens stay valid until they expire."""
 
     authentication_classes = ()
     permission_classes = ()
@@ -72,6 +72,6 @@ class RevokeView(APIView):
     def post(self, request: Request) -> Response:
         body: Any = RevokeBody(data=request.data)
         body.is_valid(raise_exception=True)
-        with contextlib.suppress(TokenError):  # never one, or one no more: it holds nothing, as was asked for
+        with contextlib.suppress(TokenError):  # malformed, expired or already revoked: invalid, as requested
             RefreshToken(body.validated_data["refresh"]).blacklist()
         return Response(status=status.HTTP_204_NO_CONTENT)

@@ -1,6 +1,6 @@
-"""Agents, wallets, positions and events in Django's admin: to look, to correct, to close, to take along as CSV.
+"""Agents, wallets, positions and events in Django's admin: to view, correct, close, and export as CSV.
 
-Nobody imports it but Django, and `realtime.admin`, which adds what sockets do.
+Imported by Django, and by `realtime.admin`, which adds what sockets do.
 """
 
 from positions.admin.pages import AgentAdmin

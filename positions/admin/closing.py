@@ -30,7 +30,7 @@ class ReasonForm(forms.Form):
 def close_with_reason(
     model_admin: admin.ModelAdmin[Any], request: HttpRequest, queryset: QuerySet[Position]
 ) -> TemplateResponse | None:
-    """Ask for the reason, or, once it is given, close. Says of each position what became of it."""
+    """Ask for the reason, or, once it is given, close. Reports the outcome for each position."""
     positions = list(queryset[: MOST_AT_ONCE + 1])
     if len(positions) > MOST_AT_ONCE:
         model_admin.message_user(request, f"At most {MOST_AT_ONCE} positions at once.", messages.ERROR)
@@ -60,11 +60,11 @@ def _close(
         try:
             result = close_position(position_id=position.pk, reason=reason)
         except PriceUnknown:
-            _warn(model_admin, request, position, "its market price is not known now")
+            _warn(model_admin, request, position, "its market price is unknown")
         except PositionsError as error:
             _warn(model_admin, request, position, error.message)
         except Position.DoesNotExist:
-            _warn(model_admin, request, position, "it is gone")
+            _warn(model_admin, request, position, "it no longer exists")
         else:
             model_admin.log_change(request, result, f"Closed: {reason}")
             closed.append(f"{position} (realised {signed(digits(result.realized_profit_sol))} SOL in all)")

@@ -1,4 +1,4 @@
-"""Rows of the admin as CSV, written while they are read: a hundred thousand need no more memory than a few."""
+"""Rows of the admin as CSV, streamed: a hundred thousand need no more memory than a few."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.utils import timezone
 from positions.books.accounting import digits
 
 ROWS_PER_CHUNK = 1000
-# What a spreadsheet takes for a formula. Names and symbols are whatever their makers wrote (OWASP, "CSV Injection").
+# What a spreadsheet would run as a formula. Names and symbols are untrusted (OWASP, "CSV Injection").
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 Columns = Sequence[tuple[str, Callable[[Any], object]]]

@@ -1,4 +1,4 @@
-"""From one page of the admin to those of what belongs to it: agent, wallets, positions, events."""
+"""Links between the admin's pages: agent, wallets, positions, events."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def to_list(model: str, text: object, **filters: object) -> SafeString:
 
 
 class AgentFilter(SimpleListFilter):
-    """Rows of one agent, where a link asks for that. Offers no choice: thousands of agents would fill the page."""
+    """Rows of one agent, set by a link. Lists no choices: thousands of agents would fill the page."""
 
     title = "agent"
     parameter_name = "agent__id__exact"

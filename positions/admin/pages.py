@@ -1,6 +1,6 @@
-"""The admin: what agents hold and what it is worth, closing by hand, and the log of events to look at.
+"""The admin's pages: agents, wallets, positions with their values, and the log of events.
 
-Nothing here writes past the model: what is changed by hand becomes events like any other change. `realtime.admin`
+All writes go through the models: a change made here becomes an event like any other. `realtime.admin`
 adds to AgentAdmin whether a socket is connected.
 """
 
@@ -78,7 +78,7 @@ class WalletInline(WalletTabularInline):
 
 
 class OpenPositionInline(ValueColumns, PositionTabularInline):
-    """To look at only: figures follow from purchases and sales."""
+    """Read-only: figures follow from purchases and sales."""
 
     model = Position
     formset = ValuedFormSet
@@ -141,7 +141,7 @@ class WalletAdmin(WalletModelAdmin):
     autocomplete_fields = ("agent",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Wallet | None = None) -> tuple[str, ...]:
-        # Another address would be another wallet, and its positions would stay with the agent that they have.
+        # Another address would be another wallet, and its positions would stay with their agent.
         return ("address", "agent", "positions", "created_at") if obj else ("created_at",)
 
     @admin.display(description="agent", ordering="agent__name")
@@ -190,7 +190,7 @@ class PositionAdmin(ValueColumns, PositionModelAdmin):
 
     @admin.display(description="events")
     def events(self, position: Position) -> SafeString:
-        return to_list("positionevent", "what has happened to it", q=position.pk)
+        return to_list("positionevent", "its events", q=position.pk)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return ValuedChangeList
@@ -201,7 +201,7 @@ class PositionAdmin(ValueColumns, PositionModelAdmin):
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field:
-            # The form sends what it showed, too: what counts as changed is what was changed by hand.
+            # The form sends its initial values, too: only what was changed by hand counts as changed.
             field.show_hidden_initial = True
         return field
 
@@ -221,7 +221,7 @@ class PositionAdmin(ValueColumns, PositionModelAdmin):
 class EventChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        # Not by a join: the events of agents that are gone would be, too.
+        # Not by a join: it would drop the events of deleted agents.
         rows: Any = self.result_list
         names = dict(Agent.objects.filter(pk__in={row.agent_id for row in rows}).values_list("pk", "name"))
         for row in rows:
@@ -230,7 +230,7 @@ class EventChangeList(ChangeList):
 
 @admin.register(PositionEvent)
 class PositionEventAdmin(EventModelAdmin):
-    """To look at only: clients rely on these rows being what was sent."""
+    """Read-only: these rows are what clients were sent."""
 
     list_display = ("created_at", "agent_name", "seq", "event_type", "position_link")
     list_filter = ("event_type", AgentFilter)

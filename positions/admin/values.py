@@ -1,4 +1,4 @@
-"""Columns of the admin that say what a position is worth: the same figures that the socket and the REST API give."""
+"""Columns of the admin with a position's value: the same figures as on the socket and in the REST API."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNKNOWN = "—"
 
 
 def value_rows(rows: Iterable[Position]) -> bool:
-    """Put onto each row what it is worth now, as `row.live`: one MGET. Return whether the cache could be read."""
+    """Set `row.live`, the position at the newest price, on each row: one MGET. Return False without the cache."""
     rows, reachable = list(rows), True
     held = {row.token_address for row in rows if row.status == Position.Status.OPEN}
     try:
@@ -32,7 +32,7 @@ def value_rows(rows: Iterable[Position]) -> bool:
 
 
 class ValueColumns:
-    """Columns of a position's worth. A list values its rows at once; on a page of its own a position does it here."""
+    """Columns of a position's value. A list values all its rows at once; a position's own page does it here."""
 
     @staticmethod
     def _live(position: Position) -> LivePosition:

@@ -1,4 +1,4 @@
-"""The REST API's description for people: Swagger UI at /api/docs/, from files of this server's own."""
+"""Swagger UI at /api/docs/, served from this server's own files."""
 
 from __future__ import annotations
 

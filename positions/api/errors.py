@@ -1,13 +1,13 @@
-"""How the REST API says no. One of two shapes, whatever went wrong:
+"""The REST API's error responses. Each has one of two shapes:
 
-- `{"errors": {"fieldName": ["…", …], …}}` where input is at fault: a field of the body or a parameter of
-  the query, by the name that the client gave it. 400; 409 where it is refused only for what is held now (a
-  token that this wallet holds already).
-- `{"detail": "…"}` for all else: 400 (not JSON, too many parameters), 401, 403, 404 (what does not exist,
-  and what is somebody else's), 405, 406, 409 (a closed position), 413, 415, 500 and 503.
+- `{"errors": {"fieldName": ["…", …], …}}` for invalid input: a field of the body or a parameter of the query, by
+  the name that the client used. 400; 409 where only the current state forbids it (a token that this wallet
+  already holds).
+- `{"detail": "…"}` for everything else: 400 (not JSON, too many parameters), 401, 403, 404 (not found, or another
+  user's), 405, 406, 409 (a closed position), 413, 415, 500 and 503.
 
-Nothing is told of what broke inside: the client of a 500 gets a sentence, in debug mode too, and the
-`positions.api` logger the traceback.
+No internals are exposed: the client of a 500 gets a sentence, in debug mode too; the `positions.api` logger gets
+the traceback.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from positions.models import Agent, Position, Wallet
 logger = logging.getLogger("positions.api")
 
 CONFLICTS = (AlreadyOpen, PositionClosed)
-# A row that went away between the look at its owner and the write.
+# A row that was deleted between the check of its owner and the write.
 GONE = (Agent.DoesNotExist, Wallet.DoesNotExist, Position.DoesNotExist)
 
 
 class Conflict(APIException):
-    """A request that what is held now does not allow."""
+    """A request that the current state does not allow."""
 
     status_code = status.HTTP_409_CONFLICT
     default_code = "conflict"
 
 
 class PricesUnavailable(APIException):
-    """The price cache is away."""
+    """The price cache is unavailable."""
 
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     default_detail = "Prices are not available: the price cache cannot be reached."
@@ -51,7 +51,7 @@ class PricesUnavailable(APIException):
 
 
 def camel(name: str) -> str:
-    """Return a name in snake_case as the wire has it."""
+    """Return a name in snake_case in camelCase, as the wire has it."""
     first, *rest = name.split("_")
     return first + "".join(word.title() for word in rest)
 
@@ -79,7 +79,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
     if isinstance(error, GONE):
         return _detail("Not found.", status.HTTP_404_NOT_FOUND)
     request = context.get("request")
-    # The path only: what stands in a query or a body may be nobody's business.
+    # The path only: the query and the body may be confidential.
     where = (getattr(request, "method", "?"), getattr(request, "path", "?"))
     if isinstance(error, IntegrityError):
         logger.warning("%s %r lost against another write.", *where, exc_info=error)

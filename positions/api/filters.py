@@ -1,7 +1,7 @@
-"""What a query string may say: filters, pages, counters.
+"""The parameters of a query string: filters, pages, counters.
 
-A parameter that nobody knows, given twice or with a bad value is an error that names it: a filter that is
-silently left out shows positions that were not asked for.
+A parameter that is unknown, repeated or invalid is an error that names it: a filter that is silently ignored would
+return positions that were not asked for.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from positions.models import Position, Wallet
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 500
-MAX_TOKENS = 200  # of whose prices are asked at once
+MAX_TOKENS = 200  # in one request for prices
 LARGEST = 2**63 - 1  # of a bigint
 PAGE_PARAMETERS = {"limit", "offset"}
 
 
 def check_parameters(request: Request, *, once: Collection[str], often: Collection[str] = ()) -> None:
-    """Raise ValidationError unless the query string holds only these names, those in `once` at most once."""
+    """Raise ValidationError unless the query string has only these names, those in `once` at most once."""
     errors = {}
     for name, values in request.query_params.lists():
         if name not in once and name not in often:
@@ -53,7 +53,7 @@ def limit_of(request: Request) -> int:
 
 
 def position_of(request: Request) -> UUID | None:
-    """Return the position that the query names; None where it names none. Raises ValidationError."""
+    """Return the query's `position`, None without one. Raises ValidationError."""
     text = request.query_params.get("position")
     if text is None:
         return None
@@ -87,7 +87,7 @@ class WalletFilter(django_filters.FilterSet):  # type: ignore[misc]
 
 
 class PositionFilter(django_filters.FilterSet):  # type: ignore[misc]
-    """Addresses match in their own case, symbols in any."""
+    """Addresses are case-sensitive, symbols are not."""
 
     agent = django_filters.UUIDFilter(field_name="agent_id")
     wallet = django_filters.CharFilter(field_name="wallet_id", max_length=64)
@@ -130,7 +130,7 @@ def filtered(request: Request, queryset: QuerySet[Any], filter_class: Any) -> Qu
     """Return the rows that the query string asks for; no `filter_class`, all. Raises ValidationError."""
     known = set(filter_class.base_filters) if filter_class else set()
     check_parameters(request, once=known | PAGE_PARAMETERS)
-    # To django-filter an empty value is none, and the filter is left out.
+    # django-filter ignores a filter whose value is empty.
     empty = [
         name for name in request.query_params if name in known and not request.query_params[name].strip()
     ]

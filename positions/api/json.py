@@ -1,10 +1,10 @@
 """JSON in and out of the REST API, numbers digit for digit. The settings name its two classes.
 
-In: a number with a point or an exponent becomes a Decimal of exactly its digits, one without an int. What
-is not JSON (NaN and Infinity are not), not an object, or over MAX_BODY_BYTES is refused before anyone looks.
+In: a number with a point or an exponent becomes a Decimal of exactly its digits, any other an int. What is not JSON
+(NaN and Infinity are not), not an object, or over MAX_BODY_BYTES is refused.
 
-Out: msgspec, as on the socket. Its own way with a Decimal is a string, or a number with an exponent: every
-Decimal is written here, in plain digits. (The Structs of the wire hold digits already.)
+Out: msgspec, as on the socket. It would write a Decimal as a string, or with an exponent: every Decimal is written
+here, in plain digits. (The Structs of the wire have digits already.)
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class ExactJSONParser(BaseParser):
 
 
 class ExactJSONRenderer(BaseRenderer):
-    """Write what a view answers: dicts, lists, Structs of the wire, and the scalars of both."""
+    """Write a view's data: dicts, lists, Structs of the wire, and the scalars of both."""
 
     media_type = "application/json"
     format = "json"
@@ -82,11 +82,11 @@ def _decimal(text: str) -> Decimal:
     try:
         return Decimal(text)
     except InvalidOperation as error:
-        raise ParseError(f"The body holds a number that nothing here can be: {text[:40]}.") from error
+        raise ParseError(f"The body has a number that is out of range: {text[:40]}.") from error
 
 
 def _plain(data: Any) -> Any:
-    """Return `data` as what msgspec encodes the way the wire wants it. Structs are that already."""
+    """Return `data` as types that msgspec encodes in the wire's format. Structs are that already."""
     match data:
         case Decimal():
             return number(data)

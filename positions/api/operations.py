@@ -1,4 +1,4 @@
-"""Which operation takes, answers and refuses what: the decorators of the views. For the schema only."""
+"""The OpenAPI description of each operation, as decorators of the views. Changes nothing about what they do."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def _reference(struct: type[Struct]) -> dict[str, str]:
 
 ANY_INPUT = {"anyOf": [_reference(schema.Errors), _reference(schema.Detail)]}
 REFUSALS: dict[int, tuple[Any, str]] = {
-    400: (ANY_INPUT, "The input is at fault."),
-    401: (schema.Detail, "No token, or one that does not hold."),
+    400: (ANY_INPUT, "The input is invalid."),
+    401: (schema.Detail, "The token is missing, invalid or expired."),
     403: (schema.Detail, "The token's scope is `read`: it may not write."),
-    404: (schema.Detail, "No such thing, or somebody else's."),
-    406: (schema.Detail, "Only application/json is answered."),
-    409: (ANY_INPUT, "What is held now does not allow it."),
+    404: (schema.Detail, "Not found, or another user's."),
+    406: (schema.Detail, "Responses are application/json only."),
+    409: (ANY_INPUT, "The current state does not allow it."),
     413: (schema.Detail, "The body is too large."),
     415: (schema.Detail, "The body is not application/json."),
     429: (schema.Detail, "Too many requests, or too many failed logins: `Retry-After` says when."),
-    500: (schema.Detail, "A fault of the server."),
-    503: (schema.Detail, "The price cache is away."),
+    500: (schema.Detail, "Internal server error."),
+    503: (schema.Detail, "The price cache is unavailable."),
 }
 INPUT, BODY = (400,), (400, 413, 415)
 
@@ -55,7 +55,7 @@ def operation(
     writes = body is not None or answer is None
     private = () if public else (401, 403) if writes else (401,)
     codes = sorted({*refuses, *(BODY if body else ()), *private, 406, 500})
-    responses: dict[int, Any] = {code: _response(answer, "Done.")}
+    responses: dict[int, Any] = {code: _response(answer, "Success.")}
     responses |= {refusal: _response(*REFUSALS[refusal]) for refusal in codes}
     return extend_schema(
         summary=summary,
@@ -84,35 +84,37 @@ def _text(longest: int) -> dict[str, Any]:
     return {"type": "string", "minLength": 1, "maxLength": longest}
 
 
-LIMIT = _whole("limit", "How many at most.", minimum=1, maximum=MAX_LIMIT, default=DEFAULT_LIMIT)
-PAGE = (LIMIT, _whole("offset", "How many to pass over.", minimum=0, maximum=LARGEST, default=0))
-AGENT = _query("agent", UUID, "Of this agent only.")
+LIMIT = _whole("limit", "Maximum number of results.", minimum=1, maximum=MAX_LIMIT, default=DEFAULT_LIMIT)
+PAGE = (LIMIT, _whole("offset", "How many results to skip.", minimum=0, maximum=LARGEST, default=0))
+AGENT = _query("agent", UUID, "Only of this agent.")
 BY_UUID = (OpenApiParameter("id", UUID, OpenApiParameter.PATH),)
 FILTERS = (
     AGENT,
-    _query("wallet", _text(64), "Of the wallet with this address."),
-    _query("token", _text(64), "Of the token with this address."),
-    _query("symbol", _text(32), "Of tokens with this symbol, in any case."),
-    _query("status", str, "Open ones unless it says otherwise.", enum=[*Position.Status.values, "all"]),
+    _query("wallet", _text(64), "Only of the wallet with this address."),
+    _query("token", _text(64), "Only of the token with this address."),
+    _query("symbol", _text(32), "Only of tokens with this symbol; upper and lower case are the same."),
+    _query("status", str, "Open positions by default.", enum=[*Position.Status.values, "all"]),
     _query(
         "ordering",
         str,
-        "By the time of opening, or of closing, where what is open comes last.",
+        "By opening time, or by closing time with open positions last.",
         enum=["createdAt", "-createdAt", "closedAt", "-closedAt"],
     ),
 )
-AFTER = _whole("after", "Number of the last event known.", minimum=0, maximum=LARGEST, default=0)
-POSITION = _query("position", UUID, "Of this position only.")
+AFTER = _whole("after", "Only events after this `seq`.", minimum=0, maximum=LARGEST, default=0)
+POSITION = _query("position", UUID, "Only of this position.")
 TOKENS = _query(
     "token",
     {"type": "array", "items": schema.ADDRESS},
-    f"Addresses of tokens, at most {MAX_TOKENS} different ones; without any, those of your open positions.",
+    f"Token addresses, at most {MAX_TOKENS} different ones. By default, those of your open positions.",
 )
 
 agents = extend_schema_view(
-    list=operation("Your agents", wire.AgentOnRest, parameters=PAGE, refuses=INPUT),
-    create=operation("Make an agent", wire.AgentOnRest, code=201, body=serializers.AgentBody, refuses=(409,)),
-    retrieve=operation("One agent", wire.AgentOnRest, parameters=BY_UUID, refuses=(404,)),
+    list=operation("List your agents", wire.AgentOnRest, parameters=PAGE, refuses=INPUT),
+    create=operation(
+        "Create an agent", wire.AgentOnRest, code=201, body=serializers.AgentBody, refuses=(409,)
+    ),
+    retrieve=operation("Get an agent", wire.AgentOnRest, parameters=BY_UUID, refuses=(404,)),
     partial_update=operation(
         "Rename an agent, or change its trading mode",
         wire.AgentOnRest,
@@ -121,28 +123,28 @@ agents = extend_schema_view(
         refuses=(404,),
     ),
     destroy=operation(
-        "Delete an agent that holds nothing", None, code=204, parameters=BY_UUID, refuses=(404, 409)
+        "Delete an agent without open positions", None, code=204, parameters=BY_UUID, refuses=(404, 409)
     ),
     events=operation(
-        "What happened to an agent's positions",
+        "List the events of an agent's positions",
         schema.EventPage,
         parameters=(*BY_UUID, AFTER, LIMIT, POSITION),
         refuses=(400, 404),
     ),
     results=operation(
-        "What an agent has earned: with what it closed, and until today",
+        "Get an agent's results: profit of closed positions, and the basis of today's change",
         wire.ResultsOnRest,
         parameters=BY_UUID,
         refuses=(400, 404, 503),
     ),
 )
 wallets = extend_schema_view(
-    list=operation("Your wallets", wire.WalletOnRest, parameters=(AGENT, *PAGE), refuses=INPUT),
+    list=operation("List your wallets", wire.WalletOnRest, parameters=(AGENT, *PAGE), refuses=INPUT),
     create=operation(
         "Add a wallet", wire.WalletOnRest, code=201, body=serializers.WalletBody, refuses=(409,)
     ),
-    retrieve=operation("One wallet", wire.WalletOnRest, refuses=(404,)),
-    destroy=operation("Delete a wallet that holds nothing", None, code=204, refuses=(404, 409)),
+    retrieve=operation("Get a wallet", wire.WalletOnRest, refuses=(404,)),
+    destroy=operation("Delete a wallet without open positions", None, code=204, refuses=(404, 409)),
 )
 
 
@@ -151,14 +153,14 @@ def _write(summary: str, body: type[Body]) -> Callable[[Any], Any]:
 
 
 positions = extend_schema_view(
-    list=operation("Your positions", wire.PositionOnRest, parameters=(*FILTERS, *PAGE), refuses=INPUT),
+    list=operation("List your positions", wire.PositionOnRest, parameters=(*FILTERS, *PAGE), refuses=INPUT),
     create=operation(
         "Open a position", wire.PositionOnRest, code=201, body=serializers.OpenBody, refuses=(409,)
     ),
-    retrieve=operation("One position", wire.PositionOnRest, parameters=BY_UUID, refuses=(404,)),
+    retrieve=operation("Get a position", wire.PositionOnRest, parameters=BY_UUID, refuses=(404,)),
     buy=_write("Buy more", serializers.BuyBody),
-    take_profit=_write("Sell a part, or all", serializers.TakeProfitBody),
+    take_profit=_write("Sell part or all", serializers.TakeProfitBody),
     stop_loss=_write("Move or remove the stop loss", serializers.StopLossBody),
     close=_write("Close a position", serializers.CloseBody),
 )
-prices = operation("The newest prices", wire.PricesOnRest, parameters=(TOKENS,), refuses=(400, 503))
+prices = operation("Get current prices", wire.PricesOnRest, parameters=(TOKENS,), refuses=(400, 503))

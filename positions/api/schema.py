@@ -1,4 +1,4 @@
-"""What the REST API says of itself: OpenAPI 3.1, at /api/schema/. Nothing here changes what it does.
+"""The REST API's description: OpenAPI 3.1, at /api/schema/. Nothing here changes what it does.
 
 Requests are described from the bodies in `serializers`, answers from the Structs in `wire` and below, refusals from
 the two shapes of `errors`; `operations` puts them together. SPECTACULAR_SETTINGS names `add_components`.
@@ -35,7 +35,7 @@ class Detail(Struct):
 
 
 class Errors(Struct):
-    """What is wrong with the input: sentences, by the name of the field or the parameter."""
+    """What is wrong with the input: sentences, by field or parameter."""
 
     errors: dict[str, list[str]]
 
@@ -49,20 +49,20 @@ class EventPage(Struct, rename="camel"):
 
 
 class Login(serializers.Serializer[Any]):
-    """Who asks for tokens."""
+    """A user's credentials."""
 
     username = serializers.CharField()
     password = serializers.CharField()
 
 
 class RefreshToken(serializers.Serializer[Any]):
-    """What new tokens are asked for with."""
+    """A refresh token."""
 
     refresh = serializers.CharField()
 
 
 class Tokens(Struct):
-    """One for `Authorization: Bearer` and the socket; and one that is good for the next two, once."""
+    """An access token for `Authorization: Bearer` and the socket, and a refresh token, valid once."""
 
     access: str
     refresh: str
@@ -122,7 +122,7 @@ class AddressSchema(OpenApiSerializerFieldExtension):
 
 
 class SchemaView(APIView):
-    """The document. Public: it tells nothing of anybody."""
+    """The document. Public: it has no user's data."""
 
     schema = None
     metadata_class = None

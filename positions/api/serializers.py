@@ -1,7 +1,7 @@
-"""What a request's body may hold: types and lengths. What a number may be is the services' business.
+"""The bodies of requests: names, types and lengths. The services check the ranges of numbers.
 
-Names come in as camelCase and go on in snake_case; a name that is not asked for is an error, not ignored: a
-typing mistake in `stopLossPercentage` must not open a position without one.
+Names are camelCase in the body and snake_case for the services; an unknown name is an error: a typing mistake in
+`stopLossPercentage` must not open a position without one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from positions.models import Agent, Mode, Wallet, base58
 
 
 class Number(serializers.Field[Decimal, Any, str, Any]):
-    """A JSON number, or a string of digits where a client's own JSON library has no exact numbers."""
+    """A JSON number, or a string of digits, for clients whose JSON library has no exact numbers."""
 
     default_error_messages = {"invalid": 'This must be a number, such as 0.25 or "0.25".'}
     longest_string = 64
@@ -36,7 +36,7 @@ class Number(serializers.Field[Decimal, Any, str, Any]):
 
 
 class Text(serializers.CharField):
-    """A string, and nothing that could be made one."""
+    """A string; nothing is converted to one."""
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -45,11 +45,11 @@ class Text(serializers.CharField):
 
 
 class Address(Text):
-    """A string in base58. The schema says so; whoever takes it checks it."""
+    """A string in base58. The schema says so; the validators or the service check it."""
 
 
 class Flag(serializers.BooleanField):
-    """true or false, and nothing that could be taken for one."""
+    """true or false; nothing is converted to one."""
 
     def to_internal_value(self, data: Any) -> bool:
         if not isinstance(data, bool):
@@ -113,12 +113,12 @@ class WalletBody(Body):
 
     def validate_agent_id(self, agent_id: UUID) -> UUID:
         if not Agent.objects.filter(pk=agent_id, owner_id=self.owner_id).exists():
-            raise ValidationError("You have no such agent.")
+            raise ValidationError("Agent not found.")
         return agent_id
 
     def validate(self, attrs: Any) -> Any:
         if Wallet.objects.filter(agent_id=attrs["agent_id"], kind=attrs["kind"]).exists():
-            raise ValidationError({"kind": f"This agent has a {attrs['kind']} wallet already."})
+            raise ValidationError({"kind": f"This agent already has a {attrs['kind']} wallet."})
         return attrs
 
 
@@ -134,7 +134,7 @@ class OpenBody(Body):
     def validate_wallet(self, address: str) -> Wallet:
         wallet = Wallet.objects.filter(pk=address, agent__owner_id=self.owner_id).first()
         if wallet is None:
-            raise ValidationError("You have no such wallet.")
+            raise ValidationError("Wallet not found.")
         return wallet
 
 

@@ -1,8 +1,8 @@
-"""The REST API: who asks, what of theirs is concerned, which service does it, and the answer on the wire.
+"""The views of the REST API: find the caller's row, call the service, return the wire type.
 
-Everybody sees and touches only their own: what is somebody else's is answered exactly as what does not
-exist. Writes to positions go through `positions.services`, which lock and check again. A list costs the
-same however long it is: the user, a COUNT and the rows; positions one MGET besides.
+Users reach only their own rows; another user's row is answered exactly like one that does not exist. Writes to
+positions go through `positions.services`, which lock and check. A list takes the same number of queries however long it
+is: the user, a COUNT and the rows; positions one MGET besides.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ M = TypeVar("M", bound=Model)
 
 
 class OwnedViewSet(GenericViewSet[M]):
-    """Rows that belong to whoever asks."""
+    """Rows that belong to the caller."""
 
     pagination_class = Pages
     metadata_class = None  # OPTIONS would ask for a serializer per method, and describe its snake_case
@@ -112,7 +112,7 @@ class AgentViewSet(OwnedViewSet[Agent]):
 
     @action(detail=True, methods=["get"])
     def events(self, request: Request, pk: str) -> Response:
-        """Answer what happened after number `after`, oldest first; `lastSeq` is the next call's `after`."""
+        """Return the events after number `after`, oldest first; `lastSeq` is the next call's `after`."""
         agent = self.get_object()
         check_parameters(request, once={"after", "limit", "position"})
         after = whole_number(request, "after", default=0, minimum=0, maximum=LARGEST)
@@ -130,7 +130,7 @@ class AgentViewSet(OwnedViewSet[Agent]):
 
     @action(detail=True, methods=["get"])
     def results(self, request: Request, pk: str) -> Response:
-        """Answer what the agent has earned with what it closed, and what today's change is counted from."""
+        """Return the profit of the agent's closed positions, and the basis of today's change."""
         agent = self.get_object()
         check_parameters(request, once=())
         try:
@@ -194,7 +194,7 @@ class PositionViewSet(OwnedViewSet[Position]):
         return self._write(serializers.CloseBody, services.close_position)
 
     def _write(self, body_class: type[serializers.Body], service: Callable[..., Position]) -> Response:
-        position = self.get_object()  # first: a stranger's bad input is answered like their good one
+        position = self.get_object()  # first: a stranger gets 404, whatever their input
         return self.answer(service(position_id=position.pk, **self.body(body_class)))
 
 
@@ -233,7 +233,7 @@ class PricesView(APIView):
 
 
 class UnknownPath(APIView):
-    """Every other path below /api/: Django's own page would be HTML, and in debug mode a list of all URLs."""
+    """Every other path below /api/: Django's own 404 would be HTML, and in debug mode list all URLs."""
 
     schema = None  # it has none
     authentication_classes = ()
@@ -256,4 +256,4 @@ def _refuse_while_holding(what: str, agent_id: Any, **where: Any) -> None:
     held = Position.objects.open().filter(**where).count()
     if held:
         noun = "position" if held == 1 else "positions"
-        raise Conflict(f"This {what} holds {held} open {noun}: close them first.")
+        raise Conflict(f"This {what} has {held} open {noun}: close them first.")

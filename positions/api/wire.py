@@ -1,4 +1,4 @@
-"""What the REST API answers with: the socket's forms, and what only REST shows."""
+"""The REST API's responses: the socket's types, and those that only REST has."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ EventName = Annotated[str, Meta(extra_json_schema={"enum": PositionEvent.Type.va
 
 
 class PositionOnRest(LivePosition, rename="camel", kw_only=True):
-    """The socket's position; REST alone shows closed ones, too."""
+    """A position as on the socket; REST also returns closed ones."""
 
     status: StatusName
     closed_at: Timestamp | None
@@ -59,7 +59,7 @@ class WalletOnRest(Struct, rename="camel", kw_only=True):
 
 
 class EventOnRest(Struct, rename="camel", kw_only=True):
-    """The data of a `position_update`, with the position as it was then; its worth then is not known."""
+    """The data of a `position_update`, with the position as it was then, without computed values."""
 
     event_type: EventName
     position: StoredPosition | UnsetType = UNSET
@@ -76,7 +76,7 @@ class PriceOnRest(Struct, rename="camel", kw_only=True):
 
 
 class PricesOnRest(Struct, rename="camel", kw_only=True):
-    """Prices, and how the feed does that they come from. Without one, all that it would say is null."""
+    """Prices, and the status of the feed: null without a feed."""
 
     source: str | None
     simulated: bool | None
@@ -93,7 +93,7 @@ class TodayOnRest(Struct, rename="camel", kw_only=True):
     since: Timestamp | None
     """When the day began: the first price of the day (UTC). Without one, today's change is not known."""
     start_profit_sol: Number | None
-    """What all that is open, or was closed today, had earned by then; null where nobody knows any more."""
+    """What all that is open, or was closed today, had earned by then; null where it is no longer known."""
     closed_profit_sol: Number
     """Earned, over all their life, with the positions that were closed today."""
 
@@ -108,7 +108,7 @@ def positions_on_rest(positions: Sequence[Position]) -> list[PositionOnRest]:
     """Return the positions at the newest prices: one MGET. Without the cache, at their purchase prices."""
     prices = Prices({})
     if positions:
-        # What is held is known without the cache; `priceSource` says what is shown.
+        # Positions are known without the cache; `priceSource` tells that the price is not.
         with contextlib.suppress(*Unavailable):
             prices = get_prices({position.token_address for position in positions})
     return [_position(position, prices) for position in positions]

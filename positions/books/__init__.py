@@ -1,4 +1,4 @@
-"""What a position cost, earned and is worth, and the forms in which it is stored and told.
+"""Accounting: cost, profit and value of a position, and its stored and wire formats.
 
-Pure: no database, no network. Every other wing may import it; it imports none of them.
+Pure: no database, no network. Every other wing may import it; it imports `positions.errors` only.
 """

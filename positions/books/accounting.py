@@ -1,6 +1,6 @@
-"""What a position cost, earned and is worth: average-cost accounting, pure arithmetic, no Django.
+"""Average-cost accounting: a position's cost, profit and value. Pure arithmetic, no Django.
 
-The one place where these rules stand in Python; the socket, the REST API and the admin call it. The browser's
+The only implementation in Python, for the socket, the REST API and the admin. The browser's
 `accounting.js` repeats `value`, and tests/accounting_vectors.json holds both to the same figures.
 
 Prices and amounts have 18 decimals, sums of SOL 9 (a lamport), sums of USD and percentages 6. Results are rounded
@@ -25,7 +25,7 @@ ZERO = Decimal(0)
 AMOUNT_LIMIT = Decimal("1e12")
 SOL_LIMIT = Decimal("1e11")
 
-# Wide enough that a product of two amounts, and a sum of such, is exact.
+# Enough digits for a product of two amounts, and for sums of these, to be exact.
 _CONTEXT = Context(prec=80, rounding=ROUND_HALF_EVEN)
 
 
@@ -92,7 +92,7 @@ def buy(holding: Holding, *, tokens: Decimal, spent_sol: Decimal) -> Holding:
 
 
 def sell(holding: Holding, *, tokens: Decimal, proceeds_sol: Decimal) -> Holding:
-    """Return the holding after a sale. The average cost stays; what is left over cost is realised profit.
+    """Return the holding after a sale. The average cost stays; proceeds above it are realised profit.
 
     Raises InvalidAmount, or NotEnoughTokens where more is sold than held.
     """
@@ -139,7 +139,7 @@ def proceeds(*, tokens: Decimal, price: Decimal) -> Decimal:
 
 
 def digits(number: Decimal) -> str:
-    """Return the number in plain notation, without an exponent and without zeros that say nothing."""
+    """Return the number in plain notation, without an exponent and without trailing zeros."""
     text = format(number, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")

@@ -1,4 +1,4 @@
-"""What the price of a token is, at one moment."""
+"""A token's price at one moment."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Quote:
     """When the source gave it."""
 
     def same_price(self, other: Quote | None) -> bool:
-        """Whether clients need not be told: a newer time alone is no news."""
+        """Whether the prices are the same: a newer time alone is not sent to clients."""
         return other is not None and (self.price, self.price_usd) == (other.price, other.price_usd)
 
     @property
     def sol_usd(self) -> Decimal | None:
-        """USD for one SOL, as this very quote has it: what is shown in SOL and in USD always agrees."""
+        """USD for one SOL according to this quote, so that figures in SOL and in USD always agree."""
         if self.price_usd is None:
             return None
         with localcontext(prec=50):

@@ -32,7 +32,7 @@ ZERO = Raw(b"0")
 
 
 class StoredPosition(Struct, rename="camel", kw_only=True):
-    """What the database holds of an open position, as docs/protocol.md names it."""
+    """The stored fields of an open position, as docs/protocol.md names them."""
 
     id: str
     agent_id: str
@@ -62,7 +62,7 @@ class StoredPosition(Struct, rename="camel", kw_only=True):
 
 
 class LivePosition(StoredPosition, rename="camel", kw_only=True):
-    """A position as every client sees it: stored fields, and what they come to at the newest price."""
+    """A position as clients see it: the stored fields, and those computed at the newest price."""
 
     current_price: Number
     current_price_usd: Number | None
@@ -114,7 +114,7 @@ def holding(data: Mapping[str, Any]) -> Holding:
 
 
 def live(data: Mapping[str, Any], quote: Quote | None, *, sol_usd: Decimal | None) -> LivePosition:
-    """Return a snapshot with its computed fields, at the price that `quote` gives.
+    """Return a snapshot with its computed fields, at the quote's price.
 
     Without a quote the purchase price stands in, and `sol_usd` (USD for one SOL, None where unknown) prices it.
     """

@@ -1,1 +1,1 @@
-"""What was: an agent's results. Read by the API; imports models, prices and books."""
+"""The past: an agent's results. Read by the API; imports models, prices and books."""

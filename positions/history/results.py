@@ -1,7 +1,7 @@
-"""What an agent has earned: with what it has closed, and today.
+"""An agent's results: the profit of closed positions, and today's change.
 
-Today's change is what all its positions have earned now, less what they had earned at the first price that their
-token had today (UTC). That price is kept by the feed; what was held at that moment is in the log of events.
+Today's change is the profit of all positions now, less their profit at the first price that their token had today
+(UTC). The feed keeps that price; what was held at that moment is in the log of events.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from positions.prices.quotes import Quote
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
-    """Sums of SOL. A client that knows its open positions live adds what they have earned now:
+    """Sums of SOL. A client that has its open positions live adds their profit now:
     today's change = that + `closed_today_sol` - `start_sol`.
     """
 
     closed_positions: int
     closed_sol: Decimal
-    """Earned with all positions that are closed."""
+    """The profit of all closed positions."""
     closed_today_sol: Decimal
-    """Earned with those that were closed today."""
+    """The profit of those closed today."""
     start_sol: Decimal | None
-    """What all that is open, or was closed today, had earned when the day began; None where nobody knows any more."""
+    """The profit, when the day began, of all that is open or was closed today; None where it is no longer known."""
     since: datetime | None
     """When the day began: the time of the latest of the first prices counted from; None without any."""
 

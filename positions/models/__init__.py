@@ -1,12 +1,12 @@
-"""The rows, and the event that every write of a position leaves, whichever way it is made.
+"""The tables, and the event that every write of a position makes, whichever way Django is used.
 
-    agents, positions, events, sessions     what is stored, and what the database itself holds to
-    fields                                  decimals that SQLite keeps digit for digit, numbers that only grow
-    recording                               locks, the state before a write, and the numbered rows of the log
-    querysets, receivers                    where writes come in: many rows at once, and one at a time
+    agents, positions, events, sessions     columns and constraints
+    fields                                  exact decimals on SQLite, counters, stored snapshots
+    recording                               locks, the state before a write, numbered events; single saves and deletions
+    querysets                               writes to many rows at once
 
-`services` is where writes should be made. Anyone above may import the models from here; this wing imports
-`positions.books` only.
+New code should write through `positions.services`. Every wing above imports the models from here; this one imports
+`positions.books` and `positions.signals` only.
 """
 
 from positions.models.agents import Agent, Mode, Wallet, base58

@@ -10,7 +10,7 @@ from django.db import models
 
 from positions.models.fields import SequenceField
 
-# Base58 leaves out 0, O, I and l. Case matters: lower-cased, an address is another one, or none.
+# Base58 has no 0, O, I and l, and is case-sensitive.
 base58 = RegexValidator(
     r"^[1-9A-HJ-NP-Za-km-z]+\Z",
     "“%(value)s” is not a Solana address: base58 has no 0, O, I, l or other signs.",

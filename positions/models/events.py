@@ -11,10 +11,10 @@ from positions.models.fields import SnapshotField
 
 
 class PositionEvent(models.Model):
-    """What became of a position, numbered without a gap per agent. Rows are only ever added, and pruned by age.
+    """A change of a position, numbered without gaps per agent. Rows are added, and pruned by age, never changed.
 
-    `agent` and `position_id` hold no database constraint: the log outlives what it tells of, and the last events of
-    an agent are those of its own removal.
+    `agent` and `position_id` have no database constraint: the log outlives agents and positions, and an agent's last
+    events are those of its own deletion.
     """
 
     class Type(models.TextChoices):
@@ -22,7 +22,7 @@ class PositionEvent(models.Model):
         UPDATED = "position_updated"
         CLOSED = "position_closed"
 
-    # Not counted up: a dump that is loaded brings its events' keys along, and these must not be taken by then.
+    # Not a sequence: a loaded dump has keys of its own, which must still be free.
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     agent = models.ForeignKey(Agent, on_delete=models.DO_NOTHING, db_constraint=False, related_name="events")
     seq = models.BigIntegerField()
@@ -36,7 +36,7 @@ class PositionEvent(models.Model):
     created_at = models.DateTimeField()
 
     class Meta:
-        # agent_id, not agent: the latter sorts by a join, and drops the events of agents that are gone.
+        # agent_id, not agent: the latter sorts by a join, and drops the events of deleted agents.
         ordering = ["agent_id", "seq"]
         constraints = [models.UniqueConstraint(fields=["agent", "seq"], name="event_seq_unique_per_agent")]
         indexes = [

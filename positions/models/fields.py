@@ -15,7 +15,7 @@ _WIDE = Context(prec=80)
 
 
 class ExactDecimalField(models.DecimalField):  # type: ignore[type-arg]
-    """A DecimalField that SQLite, too, gives back digit for digit.
+    """A DecimalField that is exact on SQLite, too.
 
     SQLite has no decimal type: Django's column is of NUMERIC affinity there, which keeps 15 significant digits and
     silently rounds the rest (1234567.123456789012 comes back as 1234567.12345679). Here the digits are text, with all
@@ -54,10 +54,10 @@ class ExactDecimalField(models.DecimalField):  # type: ignore[type-arg]
 
 
 class SequenceField(models.BigIntegerField):  # type: ignore[type-arg]
-    """A counter that only its owner's SQL moves: saving a model instance never writes an old value back.
+    """A counter that only SQL increments: saving a model instance never writes an old value back.
 
-    Without it, `agent.name = …; agent.save()` with an agent read a moment ago would set its event sequence back, and
-    the next events would reuse numbers.
+    Without it, `agent.name = …; agent.save()` with an agent read earlier would reset its event sequence, and the next
+    events would reuse numbers.
     """
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:

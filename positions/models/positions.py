@@ -1,4 +1,4 @@
-"""What a wallet holds of a token, and what it cost."""
+"""A wallet's position in a token: amounts, cost and rules."""
 
 from __future__ import annotations
 
@@ -36,8 +36,7 @@ def _not_negative(*names: str) -> list[models.CheckConstraint]:
 class Position(models.Model):
     """One token in one wallet, from its first purchase until all of it is sold.
 
-    A row belongs to `agent` and lies in one of this agent's wallets; the agent stands here, too, because every
-    question asked of this table is asked for an agent.
+    The agent, which the wallet determines, is stored here, too: every query of this table is for an agent.
     """
 
     class Status(models.TextChoices):
@@ -143,7 +142,7 @@ class Position(models.Model):
             raise ValidationError({"wallet": "This wallet belongs to another agent."})
 
     def save_base(self, *args: Any, **kwargs: Any) -> None:
-        # Django sends post_save after the row is committed where no transaction is open: a process that dies right
-        # there would leave a change without its event. One transaction holds both. (Model.save names the database.)
+        # Without an open transaction, Django sends post_save after the commit: a process that dies in between would
+        # leave a change without its event. So one transaction has both. (Model.save names the database.)
         with transaction.atomic(using=kwargs["using"], savepoint=False):
             super().save_base(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Writes to many positions at once, which Django sends no signal for: each row still becomes an event."""
+"""Writes to many positions at once, for which Django sends no signals: each changed row becomes an event."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class PositionQuerySet(models.QuerySet[Row]):
         if self.query.is_sliced:
             return super().delete()  # raises Django's own error
         with transaction.atomic(using=self.db, savepoint=False):
-            # The signals would lock the agents one by one, in the order of the rows: two of these could deadlock.
+            # The signals would lock the agents one by one, in the order of the rows: two deletions could deadlock.
             recording.lock_agents(set(self.order_by().values_list("agent_id", flat=True)), using=self.db)
             return super().delete()
 
@@ -99,10 +99,10 @@ class PositionQuerySet(models.QuerySet[Row]):
         return super().iterator(chunk_size)
 
     def _lock_agents_first(self) -> None:
-        """Keep to the order of locks that every writer shares: the usual `select_for_update().get()`, then `save()`
-        would hold the position while it waits for the agent, and a service the other way round."""
+        """Keep to the order of locks that every writer shares. Otherwise `select_for_update().get()`, then `save()`
+        would lock the position before the agent, and a service the agent before the position: a deadlock."""
         if self.query.select_for_update_nowait or self.query.select_for_update_skip_locked:
-            return  # whoever does not wait cannot be part of a deadlock
+            return  # it does not wait, so it cannot deadlock
         unlocked = self.all()
         unlocked.query.select_for_update = False
         recording.lock_agents(set(unlocked.values_list("agent_id", flat=True)), using=self.db)

@@ -1,8 +1,8 @@
-"""How a change of a position gets its number and its row, in the transaction that makes it: the one owner of that.
+"""Records every change of a position as a numbered event, in the transaction of the change. Nothing else does.
 
-Writes come in from three sides, and each calls this module: saves and deletions through Django's signals (`connect`),
-many rows at once through `positions.models.querysets`. None is told which model it serves: they hand in a queryset of
-its rows, bound to the database that is written.
+Single saves and deletions arrive through Django's signals (`connect`), writes to many rows from
+`positions.models.querysets`. This module imports no Position: callers pass a queryset of its rows, bound to the
+database that is written.
 
 Whoever writes positions, or locks them, locks their agents first, all at once and in order of their keys: this
 serialises the writers of one agent, so that sequence numbers follow the order of commits, and no two writers can each
@@ -42,7 +42,7 @@ class State(NamedTuple):
 States = dict[UUID, State]
 
 
-# For every kind of write
+# Shared by all kinds of writes
 
 
 def lock_agents(agent_ids: Collection[UUID], *, using: str) -> set[UUID]:
@@ -59,9 +59,9 @@ def states(positions: Positions, keys: Collection[UUID]) -> States:
 
 
 def record_changes(positions: Positions, before: Mapping[UUID, State], keys: Collection[UUID]) -> None:
-    """Record what became of these positions since `before` was read.
+    """Record the changes of these positions since `before` was read.
 
-    The rows are read back: an instance may hold expressions, floats or old values where the database holds digits.
+    The rows are read back: an instance may have expressions, floats or old values where the database has digits.
     """
     rows = {position.pk: position for position in positions.filter(pk__in=keys)}
     events = []
@@ -112,7 +112,7 @@ def _append(events: list[PositionEvent], *, using: str) -> None:
 def connect(position_model: type[Model], cascades: Mapping[type[Model], str]) -> None:
     """Record every save and deletion of this model's rows from now on, and keep the agents' numbers.
 
-    `cascades`: the models whose deletion takes positions with it, and the look-up from Agent to such a row.
+    `cascades`: the models whose deletion deletes positions, and the look-up from Agent to such a row.
     """
     saves = _Saves(position_model)
     deletions = _Deletions(position_model, cascades)
@@ -123,10 +123,10 @@ def connect(position_model: type[Model], cascades: Mapping[type[Model], str]) ->
 
 
 class _Saves:
-    """Between the two signals of a save, its instance carries the state before it: nothing else lives as long.
+    """The instance carries the state before the save from one signal to the other: nothing else lives as long.
 
-    (An override of `save` would miss fixtures; one of `save_base` would record a creation after what the receivers of
-    `post_save` made of it.)
+    (An override of `save` would miss fixtures; one of `save_base` would record a creation after the changes that
+    receivers of `post_save` make.)
     """
 
     ATTRIBUTE = "_recorded_states"
@@ -142,7 +142,7 @@ class _Saves:
             while not agents >= (
                 concerned := {instance.agent_id, *(was.agent_id for was in before.values())}
             ):
-                # Both, where the position goes from one agent to another. Once more, if it went while we waited.
+                # Both agents, where the position moves between them; again, if it moved while we waited.
                 agents = concerned
                 lock_agents(agents, using=using)
                 before = states(positions, [instance.pk])
@@ -156,12 +156,12 @@ class _Saves:
 
 
 class _Deletions:
-    """Recorded before the row goes: the rows of a deletion all hear of it first, and they go in one transaction."""
+    """Recorded in pre_delete, which all rows of a deletion get before the first one is deleted, in one transaction."""
 
     def __init__(self, model: type[Model], cascades: Mapping[type[Model], str]) -> None:
         self._model = model
         self._lookups = cascades
-        # In which transaction, the agents of which deletions are locked.
+        # The deletions whose agents are locked, by transaction.
         self._locked: WeakKeyDictionary[Atomic, list[object]] = WeakKeyDictionary()
 
     def before(
@@ -169,7 +169,7 @@ class _Deletions:
     ) -> None:
         locked = self._locked.setdefault(transaction.get_connection(using).atomic_blocks[0], [])
         if not any(known is origin for known in locked):
-            # All at once, in order, whatever the cascade started from: position by position could deadlock.
+            # All at once and in order, wherever the cascade starts: position by position could deadlock.
             lock_agents(self._agents_of(origin, using), using=using)
             locked.append(origin)
         lock_agents({instance.agent_id}, using=using)
@@ -177,7 +177,7 @@ class _Deletions:
         _append([_closed(was.agent_id, key) for key, was in before.items()], using=using)
 
     def _agents_of(self, origin: Model | QuerySet[Any], using: str) -> set[UUID]:
-        """Return the agents whose positions a deletion that starts from `origin` takes with it."""
+        """Return the agents whose positions a deletion that starts at `origin` deletes."""
         model, rows = (origin.model, origin) if isinstance(origin, QuerySet) else (type(origin), [origin.pk])
         if model not in self._lookups:  # another app's, with a cascade of its own
             return set()
@@ -186,7 +186,7 @@ class _Deletions:
 
 
 def _keep_event_seq(sender: object, instance: Agent, raw: bool, using: str, **kwargs: Any) -> None:
-    """A fixture is saved as it stands, past SequenceField: an old one must not set the numbers back."""
+    """A fixture bypasses SequenceField: an old one must not reset the counter."""
     if raw:
         with transaction.atomic(using=using, savepoint=False):
             lock_agents({instance.pk}, using=using)

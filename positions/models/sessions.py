@@ -1,4 +1,4 @@
-"""The browser sessions that were logged out before their tokens had run out."""
+"""Browser sessions that were logged out before their tokens expired."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from django.utils import timezone
 
 
 class EndedSession(models.Model):
-    """A session that someone logged out of. Its tokens open nothing any more; `id` is their `sid` claim.
+    """A session that was logged out of. Its tokens, with `id` as their `sid` claim, are refused.
 
-    Only ends are kept: a session that goes on costs no row, and a bot's token, which has no session, no look-up.
+    Only ended sessions are stored: an active one costs no row, and a bot's token, which has no session, no query.
     """
 
     id = models.UUIDField(primary_key=True, editable=False)

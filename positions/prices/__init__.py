@@ -1,4 +1,4 @@
-"""Where prices come from and where the newest ones lie: sources, the feed that asks them, the cache.
+"""Prices: the sources, the feed that polls them, the cache.
 
-Reads `models` for what is held. Imported by services, history, the API and `realtime`.
+Reads `models` for the held tokens. Imported by services, history, the API and `realtime`.
 """

@@ -161,7 +161,7 @@ class PriceFeed:
                 self._held = await _held_tokens()
         except (DatabaseError, TimeoutError) as error:
             # Those of the last round still have owners who watch them.
-            errors.append(_sentence("The database does not say what is held", error))
+            errors.append(_sentence("The held tokens cannot be read from the database", error))
 
     async def _ask(self, errors: list[str]) -> Prices:
         # Wrapped SOL is always asked for: its price in USD is that of all sums.
@@ -173,7 +173,7 @@ class PriceFeed:
                 prices = await self._source.fetch(tokens)
         except TimeoutError:
             self._failures += 1
-            errors.append(f"{self._source.name} was given up after {self._deadline:g} s without an answer.")
+            errors.append(f"{self._source.name} did not answer within {self._deadline:g} s.")
             return Prices({})
         except SourceError as error:
             self._failures += 1

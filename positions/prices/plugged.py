@@ -55,12 +55,12 @@ def plugged_source(name: str) -> PluggedSource:
     """Return the source that settings know by this name. Raises SourceError, which says what is wrong with it."""
     problem, source_class = find(settings.PRICES["SOURCES"][name])
     if source_class is None:
-        raise SourceError(f"The price source {name!r} cannot be had: {problem}.")
+        raise SourceError(f"The price source {name!r} cannot be loaded: {problem}.")
     try:
         return PluggedSource(name, source_class())
     except Exception as error:
         raise SourceError(
-            f"The price source {name!r} cannot be had: {type(error).__name__}: {error}"
+            f"The price source {name!r} cannot be loaded: {type(error).__name__}: {error}"
         ) from error
 
 
@@ -71,7 +71,7 @@ def find(path: str) -> tuple[str, Any]:
     except Exception as error:  # noqa: BLE001  whatever its module does when it is imported
         return str(error) or type(error).__name__, None
     if not inspect.isclass(found):
-        return f"{path} is no class", None
+        return f"{path} is not a class", None
     if not inspect.iscoroutinefunction(getattr(found, "fetch", None)):
         return f"{path} has no method `async def fetch(self, tokens)`", None
     return "", found
@@ -85,7 +85,7 @@ def _checked(prices: Any) -> Prices:
         if isinstance(quote, Quote) and _is_sound(address, quote):
             quotes[address] = quote
         else:
-            bad.append(f"No price of {address}: {quote!r:.200}.")
+            bad.append(f"Invalid price of {address}: {quote!r:.200}.")
     return Prices(quotes, usable(prices.sol_usd), [*prices.errors, *bad], prices.notes)
 
 

@@ -30,7 +30,7 @@ def make_source(
 ) -> PriceSource:
     """Return the source of this name; `replay`, `speed` and `loop` are for replay, `seed` for simulated.
 
-    Raises SourceError where it cannot be had: no API key, an unreadable file, a faulty class, an unknown name.
+    Raises SourceError where it cannot be loaded: no API key, an unreadable file, a faulty class, an unknown name.
     """
     match name:
         case "dexscreener":
@@ -60,7 +60,7 @@ async def resolve_auto(deadline_seconds: float = 3.0) -> tuple[str, str]:
         async with asyncio.timeout(deadline_seconds):
             prices = await source.fetch([Token(WRAPPED_SOL, "SOL")])
         if prices.sol_usd is None:
-            raise SourceError("DexScreener does not say what SOL costs.")
+            raise SourceError("DexScreener has no price of SOL.")
     except TimeoutError:
         return "simulated", f"DexScreener did not answer within {deadline_seconds:g} s."
     except SourceError as error:

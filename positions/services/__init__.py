@@ -1,4 +1,4 @@
-"""Every write that this project makes, as verbs: one transaction each, the event goes out on commit.
+"""Every write that this project makes, as verbs: one transaction each; the event is sent on commit.
 
 For views, the admin, commands and other apps. Imports models, prices and books; never `api`, `admin` or `accounts`.
 """

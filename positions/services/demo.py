@@ -1,7 +1,7 @@
-"""What a newcomer sees first: the user `demo` with agents, wallets and positions. `manage.py up` makes them.
+"""The demo: the user `demo` with agents, wallets and positions, made by `manage.py up`.
 
-Everybody knows the password, so all of it is refused outside debug mode. Written through `positions.services`,
-so that every figure follows from a purchase or a sale.
+Its password is public, so it exists in debug mode only. Written through `positions.services`, so that every figure
+follows from a purchase or a sale.
 """
 
 from __future__ import annotations
@@ -18,13 +18,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from positions.books.accounting import SOL, proceeds
+from positions.demo_login import DEMO_PASSWORD, DEMO_USERNAME
 from positions.errors import PositionsError
 from positions.models import Agent, Mode, Position, Wallet
 from positions.prices.simulated import START_PRICES
 from positions.services import buy_more, close_position, move_stop_loss, open_position, take_profit
-
-DEMO_USERNAME = "demo"
-DEMO_PASSWORD = "demo"  # noqa: S105  known to everybody, hence for debug mode only
 
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 ADDRESS_LENGTH = 44
@@ -63,7 +61,7 @@ class Story:
     more: tuple[tuple[str, str], ...] = ()
     """DCA: at, SOL spent."""
     profits: tuple[tuple[str, str], ...] = ()
-    """Take profit: at, part of what is held."""
+    """Take profit: at, part of the remaining amount."""
     moon_bag: bool = False
     closed_at: str | None = None
     close_reason: str = "manual"
@@ -134,7 +132,7 @@ REPLAY_WALLET = "DemoRep1aySimu1ation111111111111111111111111"
 
 
 def create_demo() -> None:
-    """Make what is missing of the demo; an agent whose wallets are there already stays as it is.
+    """Create what is missing of the demo; an agent whose wallets exist is left as it is.
 
     One transaction. Raises PositionsError outside debug mode.
     """
@@ -154,7 +152,7 @@ def create_demo() -> None:
 def create_replay_positions(symbols_with_prices: Mapping[str, Decimal]) -> None:
     """Give the demo user an agent that holds each of these tokens, bought at exactly this price (to ten digits).
 
-    For a replayed file, by the names that it gives its tokens: symbols, or addresses. What is held stays.
+    For a replayed file, by the names that it gives its tokens: symbols or addresses. Open positions are kept.
     One transaction. Raises PositionsError outside debug mode, or for a name or price that no position can have.
     """
     with transaction.atomic():
@@ -181,18 +179,18 @@ def create_replay_positions(symbols_with_prices: Mapping[str, Decimal]) -> None:
 
 
 def made_up_address(text: str) -> str:
-    """Return an address that nobody has, always the same for the same text."""
+    """Return a made-up address, always the same for the same text."""
     return _base58(hashlib.sha256(text.encode()).digest()).rjust(ADDRESS_LENGTH, "1")
 
 
 def _demo_user() -> User:
     if not settings.DEBUG:
-        raise PositionsError("the demo is for debug mode only: everybody knows its password")
+        raise PositionsError("the demo needs debug mode: its password is public")
     user, created = User.objects.get_or_create(username=DEMO_USERNAME)
     if created:
         user.set_password(DEMO_PASSWORD)
         user.save(update_fields=["password"])
-    # Two that start at once: the second waits here, then finds what the first has made.
+    # Of two that start at the same time, the second waits here, then finds what the first has created.
     return User.objects.select_for_update().get(pk=user.pk)
 
 
@@ -213,7 +211,7 @@ def _tell(story: Story, wallet: Wallet, now: datetime) -> None:
         opened_at=opened_at,
     )
     key = position.pk
-    # The services know no other time than now.
+    # The services use the current time.
     times: dict[str, datetime] = {}
     for at, spent_sol in story.more:
         tokens = _tokens(spent_sol, _price(mint, at))

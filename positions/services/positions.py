@@ -1,6 +1,6 @@
-"""Every write to a position that this project makes. One transaction each; the event goes out on commit.
+"""Every write to a position that this project makes. One transaction each; the event is sent on commit.
 
-All arguments by keyword, all numbers Decimal. Each raises a PositionsError that names the argument at fault, and
+All arguments by keyword, all numbers Decimal. Each raises a PositionsError that names the invalid argument, and
 then nothing is written. A position is named by its id and read under a lock, so that two writers never both work
 from the same old figures.
 """
@@ -31,7 +31,7 @@ R = TypeVar("R")
 
 TRANSACTION_ID_LENGTH = 128
 MARKET_PRICE_GOOD_FOR = timedelta(minutes=5)
-"""A sale at an older price would make money up."""
+"""A sale at an older price would invent money."""
 STOP_LOSS_LOWEST = Decimal(-100)
 STOP_LOSS_LIMIT = Decimal(100_000)
 
@@ -59,7 +59,7 @@ def open_position(
     stop_loss_percentage: Decimal | None = None,
     opened_at: datetime | None = None,
 ) -> Position:
-    """Buy `tokens` of a token that the wallet does not hold yet, for `spent_sol` SOL.
+    """Open a position: buy `tokens` of a token that the wallet does not hold, for `spent_sol` SOL.
 
     Raises AlreadyOpen where it does: that is `buy_more`.
     """
@@ -90,7 +90,7 @@ def open_position(
     Agent.objects.select_for_update().get(pk=wallet.agent_id)
     if Position.objects.open().filter(wallet=wallet, token_address=token_address).exists():
         raise AlreadyOpen(
-            f"{wallet.address} already holds an open position in {token_address}", field="token_address"
+            f"{wallet.address} already has an open position in {token_address}", field="token_address"
         )
     position.save(force_insert=True)
     return position
@@ -123,7 +123,7 @@ def take_profit(
     transaction_id: str | None = None,
     moon_bag: bool = False,
 ) -> Position:
-    """Sell `tokens` for `proceeds_sol` SOL. With `moon_bag`, what remains is marked as kept for the long run.
+    """Sell `tokens` for `proceeds_sol` SOL. With `moon_bag`, the rest is marked as kept for the long run.
 
     Selling all that is left closes the position.
     """
@@ -173,7 +173,7 @@ def close_position(
 ) -> Position:
     """Sell all that is left for `proceeds_sol` SOL; without it, at the last known market price.
 
-    Raises PriceUnknown where that is needed and nobody knows it: a guess would make money up.
+    Raises PriceUnknown where that is needed and unknown: a guess would invent money.
     """
     if not 1 <= len(reason) <= 200:
         raise PositionsError("reason must have 1 to 200 characters", field="reason")
@@ -214,7 +214,7 @@ def _set_stop_loss(position: Position, percentage: Any, name: str, now: datetime
         problem = "have at most 4 decimals"
     if problem:
         raise InvalidAmount(f"{name} must {problem}", field=name)
-    # Written out: a zero may have come with an exponent that no database takes.
+    # Quantised: a zero may have an exponent that no database accepts.
     position.current_stop_loss_percentage = percentage.quantize(Decimal("0.0001"))
     position.last_stop_loss_update = now
 
@@ -241,14 +241,16 @@ def _market_price(position_id: UUID) -> Quote:
         quote = get_prices([address]).quotes.get(address)
     except Unavailable as error:
         raise PriceUnknown(
-            "the price cache cannot be reached: name the proceeds", field="proceeds_sol"
+            "the price cache cannot be reached: proceeds are required", field="proceeds_sol"
         ) from error
     if quote is None:
-        raise PriceUnknown(f"no market price of {symbol} is known: name the proceeds", field="proceeds_sol")
+        raise PriceUnknown(
+            f"no market price of {symbol} is known: proceeds are required", field="proceeds_sol"
+        )
     age = timezone.now() - quote.as_of
     if age > MARKET_PRICE_GOOD_FOR:
         raise PriceUnknown(
-            f"the last price of {symbol} is {age.total_seconds() / 60:.0f} minutes old: name the proceeds",
+            f"the last price of {symbol} is {age.total_seconds() / 60:.0f} minutes old: proceeds are required",
             field="proceeds_sol",
         )
     return quote

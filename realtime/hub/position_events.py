@@ -1,6 +1,6 @@
-"""From an event's message, or its row, to the stream of its agent: at the newest price, and in order.
+"""From an event's message, or its row, to its agent's stream: at the newest price, and in order.
 
-The channel layer may lose a message; the rows are all there. A stream that is behind is sent what they have.
+The channel layer may lose messages; a stream that is behind is caught up from the rows.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class PositionEvents:
         """Those that are being caught up, and with which agent: a stream may move meanwhile."""
 
     async def receive(self, message: Mapping[str, Any]) -> None:
-        """Take in a `position.event`: send it in its turn to the agent's socket, if that is here."""
+        """Handle a `position.event`: send it in its turn to the agent's socket, if that is here."""
         event = read_event(message)
         outbox = self._sockets.get(event.agent_id)
         if outbox is not None:
@@ -58,8 +58,8 @@ class PositionEvents:
     async def _deliver(self, outbox: Outbox, event: EventMessage) -> None:
         token = event.position["token_address"] if event.position else None
         if token is not None and not self._index.holders([token]):
-            # News of it do not come here as long as nobody holds it. Not of the source: that may take seconds, and
-            # every other message waits behind this one.
+            # Its price may have moved unheard: only held tokens are reconciled. The source is not asked: that may take
+            # seconds, and every other message waits behind this one.
             await self._fan_out.learn([token], ask_source=False)
         if outbox.agent_id == event.agent_id:  # else it has moved to another agent meanwhile
             outbox.event(self.as_sent(event))

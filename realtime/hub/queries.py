@@ -1,4 +1,4 @@
-"""What the socket reads from the database: may it, what is held, what was missed. One query each."""
+"""What sockets read from the database: access, open positions, missed events. One query each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COLUMNS = [field.attname for field in Position._meta.concrete_fields]
 
 
 class Holdings(NamedTuple):
-    """What an agent holds, true up to event `seq`."""
+    """An agent's open positions as of event `seq`."""
 
     seq: int
     positions: list[dict[str, Any]]
@@ -37,7 +37,7 @@ class Standing(NamedTuple):
     seq: int
     """Number of its last event."""
     watcher_id: object
-    """The key of the user who may watch it; None where nobody may."""
+    """The key of the user who may watch it; None where that user is inactive."""
 
 
 @in_database_thread

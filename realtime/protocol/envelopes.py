@@ -90,7 +90,7 @@ class AccessMessage(Struct):
 
 
 class DisconnectMessage(Struct):
-    """`socket.disconnect`: an operator wants this agent's socket to connect anew."""
+    """`socket.disconnect`: an operator wants this agent's socket to reconnect."""
 
     agent_id: str
 
@@ -197,7 +197,7 @@ def decoded(token: str, text: str, as_of: datetime) -> Quote:
 def read_prices(message: Mapping[str, Any]) -> Iterator[Priced]:
     """Return what a `price.batch` tells: as price_message wrote it, and in `updates` as other apps write it.
 
-    An update that is none is logged, and left out.
+    An invalid update is logged and skipped.
     """
     for moment in message.get("priced", ()):
         fragments = moment["fragments"]
@@ -209,7 +209,7 @@ def read_prices(message: Mapping[str, Any]) -> Iterator[Priced]:
         try:
             quote = _read_update(update)
         except (ValueError, msgspec.ValidationError) as error:
-            logger.warning("a price batch has an update that is none: %s", error)
+            logger.warning("a price batch has an invalid update: %s", error)
         else:
             price = encoded(quote)
             yield Priced(quote.as_of, {quote.token_address: price.fragment}, [price.digits])

@@ -1,4 +1,4 @@
-"""What other code calls to reach sockets, and the receivers that do so when models change.
+"""Sends to sockets: functions for other code, and the receivers that call them when models change.
 
 Beside `hub`, which listens at the other end of the channel layer: neither imports the other.
 """

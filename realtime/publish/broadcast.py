@@ -1,4 +1,4 @@
-"""What other code calls to reach sockets: from any process, synchronous or not.
+"""Functions that send to sockets, from any process, synchronous or not.
 
 The plain Channels API does the same: `group_send(agent_group(id), event_message(event))` and
 `group_send(PRICES_GROUP, price_message(quotes))`. From synchronous code it costs new connections with every call,
@@ -26,17 +26,17 @@ from realtime.protocol.messages import PRICES_GROUP, agent_group
 
 logger = logging.getLogger(__name__)
 
-# What waits to be sent, in calls, before more is dropped. Dropped events are healed from the database.
+# How many calls may wait to be sent; more are dropped, and the reconciler reads their events from the database.
 MOST_WAITING = 10_000
 SEND_TIMEOUT_SECONDS = 2.0
-# How long a process that ends waits for what it has still to send.
+# How long a process that exits waits for unsent messages.
 FLUSH_SECONDS = 2.0
 
 
 async def broadcast_prices(quotes: Iterable[Quote]) -> None:
-    """Send these prices to every socket whose agent holds the tokens: one message, whatever their number.
+    """Send these prices to every socket whose agent holds the tokens: one message for all of them.
 
-    Raises what the channel layer raises when it is away. Safe to cancel.
+    Raises what the channel layer raises when it is unavailable. Safe to cancel.
     """
     quotes = list(quotes)
     if quotes:
@@ -46,7 +46,7 @@ async def broadcast_prices(quotes: Iterable[Quote]) -> None:
 async def send_position_events(events: Sequence[PositionEvent]) -> None:
     """Send stored events to the sockets of their agents, in the order given.
 
-    Raises what the channel layer raises when it is away. Sending one twice does no harm: sockets drop what they had.
+    Raises what the channel layer raises when it is unavailable. Sending one twice is harmless: sockets drop duplicates.
     """
     channel_layer = get_channel_layer()
     for event in events:
@@ -62,7 +62,7 @@ def publish_position_events(events: Sequence[PositionEvent]) -> None:
 
 
 async def send_access_changes(agent_ids: Iterable[UUID]) -> None:
-    """Let every process look again whether the sockets of these agents may stay open."""
+    """Make every process check whether the sockets of these agents may stay open."""
     channel_layer = get_channel_layer()
     for agent_id in agent_ids:
         await channel_layer.group_send(agent_group(agent_id), access_message(agent_id))
@@ -156,7 +156,7 @@ _publisher = _Publisher()
 
 def _after_fork() -> None:
     global _publisher
-    _publisher = _Publisher()  # the child has no thread, and must not write to the parent's connections
+    _publisher = _Publisher()  # the child has no such thread, and must not use the parent's connections
 
 
 os.register_at_fork(after_in_child=_after_fork)

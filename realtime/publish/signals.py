@@ -1,4 +1,4 @@
-"""From the models to the sockets: committed events go out, and whoever may no longer watch an agent stops."""
+"""From the models to the sockets: sends committed events, and closes sockets that may no longer watch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures at the admin's start page: how much is held, who is connected, how the prices do."""
+"""The figures on the admin's start page: open positions, connections, and the price feed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ register = template.Library()
 
 @register.inclusion_tag("realtime/admin_figures.html")
 def operations_figures() -> dict[str, Any]:
-    """Three queries, and four calls of Redis or Valkey; while that is away, what it knows is unknown."""
+    """Three queries, and four calls of Redis or Valkey; its figures are unknown while that is unavailable."""
     now = timezone.now()
     figures: list[tuple[str, object, str]] = [
         ("agents", Agent.objects.count(), "positions_agent"),

@@ -245,14 +245,14 @@ def test_disconnect_says_who_was_connected_and_is_logged(admin, agent, bob):
     other = Agent.objects.create(owner=bob, name="beta")
     connect(agent)
     assert said(disconnect(admin, agent, other)) == [
-        ("success", "1 of 2 agents had a socket, which was told to connect anew.")
+        ("success", "1 of 2 agents had a socket, which will reconnect.")
     ]
     assert LogEntry.objects.get().object_id == str(agent.pk)
 
 
 def test_disconnect_without_valkey_tells_nobody(admin, agent, no_valkey):
     assert said(disconnect(admin, agent)) == [
-        ("error", "Redis or Valkey cannot be reached: nobody was told.")
+        ("error", "Redis or Valkey cannot be reached: no socket was disconnected.")
     ]
 
 
@@ -551,7 +551,7 @@ def test_close_selected_closes_at_the_market_price_and_says_which_and_why_not(ad
     put(fresh_quote(BONK, "0.000003"))
     assert sorted(said(close(admin, *two))) == [
         ("success", f"Closed at the market price: BONK in {two[0].wallet_id} (realised +1 SOL in all)."),
-        ("warning", "Not closed: WIF in Beta: its market price is not known now."),
+        ("warning", "Not closed: WIF in Beta: its market price is unknown."),
     ]
     closed = Position.objects.get(status="closed")
     assert (closed.pk, closed.close_reason, closed.realized_profit_sol) == (
@@ -575,7 +575,7 @@ def test_close_selected_skips_what_is_closed_already(admin, position):
 
 
 def test_close_selected_without_valkey_closes_nothing(admin, position, no_valkey):
-    assert ("warning", f"Not closed: {position}: its market price is not known now.") in said(
+    assert ("warning", f"Not closed: {position}: its market price is unknown.") in said(
         close(admin, position)
     )
     assert Position.objects.get().status == "open"

@@ -144,7 +144,7 @@ def test_demo_outside_debug_mode_is_refused(settings: LazySettings, make):
     settings.DEBUG = False
     with pytest.raises(PositionsError) as refused:
         make()
-    assert refused.value.message == "the demo is for debug mode only: everybody knows its password"
+    assert refused.value.message == "the demo needs debug mode: its password is public"
     assert not User.objects.exists()
 
 

@@ -16,7 +16,7 @@ from django.test import Client, RequestFactory
 from positions import valkey
 from positions.accounts import logins
 from positions.accounts.logins import Attempts, client_address
-from positions.services.demo import DEMO_PASSWORD, DEMO_USERNAME
+from positions.demo_login import DEMO_PASSWORD, DEMO_USERNAME
 from tests.conftest import person
 from tests.live import PATIENCE_SECONDS
 from tests.positions.threads import at_once

@@ -137,7 +137,7 @@ def test_open_position_with_a_bad_argument_is_refused(wallet: Wallet, changes, e
 
 
 def test_open_position_in_a_token_already_held_is_refused(position: Position):
-    message = f"{position.wallet_id} already holds an open position in {BONK}"
+    message = f"{position.wallet_id} already has an open position in {BONK}"
     arguments = opening(position.wallet, token_address=BONK)
     refused(open_position, AlreadyOpen, message, "token_address", **arguments)
 
@@ -336,7 +336,7 @@ def test_close_position_without_proceeds_sells_at_the_market_price(position: Pos
 
 def test_close_position_without_proceeds_or_a_price_is_refused(position: Position):
     put(quote(WIF, "0.01"))
-    message = "no market price of BONK is known: name the proceeds"
+    message = "no market price of BONK is known: proceeds are required"
     refused(close_position, PriceUnknown, message, "proceeds_sol", position_id=position.pk)
 
 
@@ -346,7 +346,7 @@ def test_close_position_without_proceeds_or_a_cache_is_refused(
     settings.REDIS_URL = f"unix://{tmp_path}/nobody.sock"
     valkey.client.cache_clear()
     try:
-        message = "the price cache cannot be reached: name the proceeds"
+        message = "the price cache cannot be reached: proceeds are required"
         refused(close_position, PriceUnknown, message, "proceeds_sol", position_id=position.pk)
     finally:
         valkey.client.cache_clear()
@@ -457,5 +457,5 @@ def test_close_at_an_old_market_price_is_refused(position: Position):
     put(quote(BONK, "0.000003", as_of=timezone.now() - timedelta(minutes=6)))
     with pytest.raises(PriceUnknown) as raised:
         close_position(position_id=position.pk)
-    assert raised.value.message == "the last price of BONK is 6 minutes old: name the proceeds"
+    assert raised.value.message == "the last price of BONK is 6 minutes old: proceeds are required"
     assert Position.objects.open().filter(pk=position.pk).exists()

@@ -131,7 +131,7 @@ async def test_disconnected_socket_is_closed_with_1013_and_may_come_back(
     async with watching(server, alice, agent) as one, watching(server, alice, other) as bystander:
         async with operator(server, session_key) as http:
             page = await act(http, "agent", "disconnect_selected", agent.pk)
-        assert "1 of 1 agents had a socket, which was told to connect anew." in page.text
+        assert "1 of 1 agents had a socket, which will reconnect." in page.text
         code, reason, messages = await one.closed()
         assert (code, reason) == (1013, "Try again later")
         assert messages[-1]["data"]["reconnect"] is True

@@ -235,7 +235,7 @@ def test_signal_ends_it_with_exit_code_0_and_frees_the_lease(number, tmp_path):
     with running(f"sqlite:///{tmp_path}/empty.sqlite3") as process:
         lines = printed_until(process, "no token to price")
         assert lines[1].endswith(
-            "Error: The database does not say what is held: no such table: positions_position.\n"
+            "Error: The held tokens cannot be read from the database: no such table: positions_position.\n"
         )
         assert client().exists(LEASE_KEY)
         process.send_signal(number)

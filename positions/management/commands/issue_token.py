@@ -16,8 +16,8 @@ LONGEST = timedelta(days=3650)
 
 class Command(BaseCommand):
     help = (
-        "Print an access token of a user, for REST and sockets. Standard output has the token alone; what it is"
-        " good for goes to standard error."
+        "Print an access token of a user, valid for REST and sockets. Standard output has only the token; its"
+        " description goes to standard error."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -25,7 +25,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--lifetime", default="30d", metavar="AGE", help="such as 30d (the default), 12h or 90m"
         )
-        parser.add_argument("--read-only", action="store_true", help="it may read and watch, not write")
+        parser.add_argument(
+            "--read-only", action="store_true", help="the token may read and watch, not write"
+        )
 
     def handle(self, **options: Any) -> None:
         lifetime = parse_age(options["lifetime"])
@@ -38,7 +40,7 @@ class Command(BaseCommand):
         if user is None:
             raise CommandError(f"There is no user {options['user']!r}.")
         if not user.is_active:
-            raise CommandError(f"User {options['user']!r} is not active: no token of theirs holds.")
+            raise CommandError(f"User {options['user']!r} is inactive: a token would be refused.")
         token = issue(user, lifetime=lifetime, read_only=options["read_only"])
         self.stdout.write(str(token))
         kind = "read-only token" if options["read_only"] else "token"

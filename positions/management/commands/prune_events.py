@@ -33,7 +33,7 @@ class Command(BaseCommand):
         old = PositionEvent.objects.filter(created_at__lt=until).order_by()
         total, removed = old.count(), 0
         while keys := list(old.values_list("pk", flat=True)[: options["batch"]]):
-            # A batch a transaction: writers and readers of the log are never kept waiting for the whole.
+            # One transaction a batch: writers and readers of the log never wait for the whole.
             removed += PositionEvent.objects.filter(pk__in=keys).delete()[0]
             self._progress(f"{removed:,} of {total:,} events removed")
         if self.stdout.isatty():

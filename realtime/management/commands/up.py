@@ -21,6 +21,7 @@ from django.contrib.auth.models import User
 from django.core.management import BaseCommand, CommandError, CommandParser, call_command
 from django.db import DatabaseError, connections
 
+from positions.demo_login import DEMO_PASSWORD, DEMO_USERNAME
 from positions.errors import PositionsError
 from positions.prices import sources
 from positions.prices.quotes import PriceSource, SourceError
@@ -200,7 +201,7 @@ class Command(BaseCommand):
             "Page": self.url,
             "Admin": f"{self.url}admin/"
             + ("" if self.has_staff else ", once `manage.py createsuperuser` has run"),
-            "Login": f"{demo.DEMO_USERNAME}, password {demo.DEMO_PASSWORD}" if self._has_demo() else None,
+            "Login": f"{DEMO_USERNAME}, password {DEMO_PASSWORD}" if self._has_demo() else None,
             "Prices": f"{source.name}{' (made up)' if source.simulated else ''}: {why}",
             "Data": f"{settings.DATA_DIR}",
             "Database": connections["default"].display_name,

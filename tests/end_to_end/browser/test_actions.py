@@ -80,7 +80,7 @@ def test_close_that_the_server_refuses_is_taken_back_with_its_reason(window: Win
     expect(window.by_id("close-text")).to_contain_text("No price is known here")
     window.by_id("close-confirm").click()
     expect(window.by_id("toast-error")).to_contain_text(
-        "BONK was not closed: proceedsSol: no market price of BONK is known: name the proceeds"
+        "BONK was not closed: proceedsSol: no market price of BONK is known: proceeds are required"
     )
     expect(window.row(bonk).get_by_test_id("pending")).to_be_hidden()
     window.forgive_network_trouble()

@@ -98,7 +98,7 @@ def test_agent_without_open_positions_is_deleted(alices: Api, position: Position
 
 def test_agent_with_an_open_position_stays(alices: Api, position: Position, agent: Agent):
     answer = alices.delete(f"agents/{agent.pk}/")
-    assert answer.refusal == (409, {"detail": "This agent holds 1 open position: close them first."})
+    assert answer.refusal == (409, {"detail": "This agent has 1 open position: close them first."})
     assert Position.objects.get().status == "open"
 
 

@@ -148,13 +148,13 @@ def test_open_with_bad_input_is_refused_by_field(
 def test_open_in_a_stranger_s_wallet_is_refused_as_in_an_unknown_one(bobs: Api, wallet: Wallet):
     strange = bobs.post("positions/", opening(wallet))
     unknown = bobs.post("positions/", opening(wallet, wallet="Unknown"))
-    assert strange.refusal == unknown.refusal == (400, {"errors": {"wallet": ["You have no such wallet."]}})
+    assert strange.refusal == unknown.refusal == (400, {"errors": {"wallet": ["Wallet not found."]}})
     assert not Position.objects.exists()
 
 
 def test_open_of_what_the_wallet_holds_already_is_a_conflict(alices: Api, position: Position, wallet: Wallet):
     answer = alices.post("positions/", opening(wallet, tokenAddress=BONK))
-    message = f"{wallet.pk} already holds an open position in {BONK}"
+    message = f"{wallet.pk} already has an open position in {BONK}"
     assert answer.refusal == (409, {"errors": {"tokenAddress": [message]}})
     assert Position.objects.count() == 1
 
@@ -236,7 +236,7 @@ def test_close_without_proceeds_sells_at_the_market(
 
 def test_close_without_proceeds_or_a_price_asks_for_the_proceeds(alices: Api, position: Position):
     answer = alices.post(f"positions/{position.pk}/close/")
-    message = "no market price of BONK is known: name the proceeds"
+    message = "no market price of BONK is known: proceeds are required"
     assert answer.refusal == (400, {"errors": {"proceedsSol": [message]}})
 
 
@@ -244,7 +244,7 @@ def test_close_without_proceeds_or_the_cache_asks_for_the_proceeds(
     alices: Api, position: Position, valkey_away
 ):
     answer = alices.post(f"positions/{position.pk}/close/")
-    message = "the price cache cannot be reached: name the proceeds"
+    message = "the price cache cannot be reached: proceeds are required"
     assert answer.refusal == (400, {"errors": {"proceedsSol": [message]}})
 
 

@@ -120,5 +120,5 @@ def test_issue_token_for_nobody_is_refused(db: None):
 
 def test_issue_token_for_someone_who_may_not_log_in_is_refused(alice: User):
     User.objects.update(is_active=False)
-    with pytest.raises(CommandError, match=r"^User 'alice' is not active: no token of theirs holds\.$"):
+    with pytest.raises(CommandError, match=r"^User 'alice' is inactive: a token would be refused\.$"):
         issue_token("alice")

@@ -46,7 +46,7 @@ def test_wallet_of_a_stranger_s_agent_is_refused_as_that_of_an_unknown_one(bobs:
     strange, unknown = (
         bobs.post("wallets/", {"address": ADDRESS, "agentId": str(key)}) for key in (agent.pk, uuid4())
     )
-    assert strange.refusal == unknown.refusal == (400, {"errors": {"agentId": ["You have no such agent."]}})
+    assert strange.refusal == unknown.refusal == (400, {"errors": {"agentId": ["Agent not found."]}})
     assert not Wallet.objects.exists()
 
 
@@ -58,7 +58,7 @@ def test_wallet_of_an_address_taken_by_anybody_is_refused(alices: Api, agent: Ag
 
 def test_wallet_second_of_its_kind_is_refused(alices: Api, agent: Agent, wallet: Wallet):
     answer = alices.post("wallets/", {"address": ADDRESS, "agentId": str(agent.pk), "kind": "simulation"})
-    assert answer.refusal == (400, {"errors": {"kind": ["This agent has a simulation wallet already."]}})
+    assert answer.refusal == (400, {"errors": {"kind": ["This agent already has a simulation wallet."]}})
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_wallet_without_open_positions_is_deleted(alices: Api, position: Positio
 
 def test_wallet_with_an_open_position_stays(alices: Api, position: Position, wallet: Wallet):
     answer = alices.delete(f"wallets/{wallet.pk}/")
-    assert answer.refusal == (409, {"detail": "This wallet holds 1 open position: close them first."})
+    assert answer.refusal == (409, {"detail": "This wallet has 1 open position: close them first."})
     assert Wallet.objects.get().positions.get().status == "open"
 
 

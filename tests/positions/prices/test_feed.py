@@ -202,7 +202,7 @@ async def test_round_source_hanging_is_given_up(source, wire, holding):
     feed = PriceFeed(source, wire.publish, 1.5, deadline_seconds=0.05)
     source.hang = True
     result = await feed.round()
-    assert result.errors == ("scripted was given up after 0.05 s without an answer.",)
+    assert result.errors == ("scripted did not answer within 0.05 s.",)
     source.hang = False
     assert (await feed.round()).changed == 3
 
@@ -264,7 +264,7 @@ async def test_round_database_failing_is_an_error_and_the_last_tokens_are_priced
     finally:
         await sync_to_async(rename)("elsewhere", table)
     [error] = result.errors
-    assert error.startswith("The database does not say what is held: ")
+    assert error.startswith("The held tokens cannot be read from the database: ")
     assert "\n" not in error
     assert wire.batches[1:] == [{BONK: "0.7"}]
     assert (await feed.round()).errors == ()

@@ -97,7 +97,7 @@ async def test_source_may_say_that_it_is_simulated_and_is_closed(plug):
         ("nowhere.prices.Source", "No module named 'nowhere'"),
         (here("Missing"), f'Module "{__name__}" does not define a "Missing" attribute/class'),
         ("desk", "desk doesn't look like a module path"),
-        (here("NOTHING"), f"{here('NOTHING')} is no class"),
+        (here("NOTHING"), f"{here('NOTHING')} is not a class"),
         (
             here("NotAsynchronous"),
             f"{here('NotAsynchronous')} has no method `async def fetch(self, tokens)`",
@@ -106,7 +106,7 @@ async def test_source_may_say_that_it_is_simulated_and_is_closed(plug):
 )
 def test_entry_that_is_no_source_is_refused_by_name(plug, path: str, problem: str):
     plug(desk=path)
-    sentence = f"The price source 'desk' cannot be had: {problem}."
+    sentence = f"The price source 'desk' cannot be loaded: {problem}."
     with pytest.raises(SourceError) as refusal:
         make_source("desk")
     assert str(refusal.value) == sentence
@@ -117,7 +117,7 @@ def test_entry_that_is_no_source_is_refused_by_name(plug, path: str, problem: st
 
 def test_source_that_cannot_be_made_is_refused_by_name(plug):
     plug(desk=here("NeedsMore"))
-    with pytest.raises(SourceError, match=r"^The price source 'desk' cannot be had: TypeError: .*'key'"):
+    with pytest.raises(SourceError, match=r"^The price source 'desk' cannot be loaded: TypeError: .*'key'"):
         make_source("desk")
 
 
@@ -125,7 +125,7 @@ def test_source_that_cannot_be_made_is_refused_by_name(plug):
 def test_entry_with_the_name_of_another_source_is_refused(plug, name: str):
     plug(**{name: here("Fixed")})
     with pytest.raises(
-        SystemCheckError, match=rf"\(positions\.E002\) The price source '{name}' has a name that"
+        SystemCheckError, match=rf"\(positions\.E002\) The price source '{name}' has the name of a built-in"
     ):
         call_command("check")
 
@@ -169,7 +169,7 @@ async def test_price_that_is_none_is_left_out_alone(bad: Any):
     prices = await fetch(Prices({BONK: GOOD, WIF: bad}, Decimal("NaN")))
     assert (prices.quotes, prices.sol_usd) == ({BONK: GOOD}, None)
     (error,) = prices.errors
-    assert error.startswith(f"No price of {WIF}: ")
+    assert error.startswith(f"Invalid price of {WIF}: ")
 
 
 # NEXGENT_PRICE_SOURCES

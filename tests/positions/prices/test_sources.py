@@ -44,7 +44,7 @@ async def test_auto_dexscreener_refusing_gives_simulated_prices(api):
 
 async def test_auto_dexscreener_without_prices_gives_simulated_ones(api):
     api.respond = lambda _: Answer([])
-    assert await resolve_auto() == ("simulated", "DexScreener does not say what SOL costs.")
+    assert await resolve_auto() == ("simulated", "DexScreener has no price of SOL.")
 
 
 async def test_auto_dexscreener_hanging_gives_simulated_prices(api):
