@@ -35,6 +35,10 @@ test: $(INSTALLED) ## Run every test on PostgreSQL, then on SQLite what `make ru
 	$(PYTEST)
 	NEXGENT_TEST_DATABASE=sqlite $(PYTEST) tests/positions tests/realtime
 
+coverage: $(INSTALLED) ## Run the tests of `make test`, and report which lines and branches they do not reach
+	$(PYTEST) --cov --cov-report= --cov-fail-under=0
+	NEXGENT_TEST_DATABASE=sqlite $(PYTEST) tests/positions tests/realtime --cov --cov-append --cov-report=term:skip-covered
+
 test-fast: $(INSTALLED) ## Run the tests that need no server process: for the inner loop
 	$(PYTEST) -m fast
 

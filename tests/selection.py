@@ -33,13 +33,13 @@ WHOLE_STACK = (HERE / "end_to_end", HERE / "deployment", HERE / "test_benchmarks
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not POSTGRESQL:
-        leave_out_uvicorn(config, items)
+        _keep_to_sqlite(config, items)
     for item in items:
         if FAULTS in item.path.parents:
             item.add_marker("fault")
         elif BROWSER in item.path.parents:
             item.add_marker("browser")
-        elif not starts_processes(item):
+        elif not _starts_processes(item):
             item.add_marker("fast")
     items.sort(key=lambda item: _place(item.path))
 
@@ -49,20 +49,19 @@ def _place(path: Path) -> int:
     return next(places, len(LONGEST_FIRST))
 
 
-def leave_out_uvicorn(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep to what `make run` starts on SQLite, which is daphne."""
+def _keep_to_sqlite(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs PostgreSQL, and uvicorn: `make run`, which uses SQLite, starts daphne."""
     kept: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
     for item in items:
-        parameters = (
-            item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-        )
-        (left_out if "uvicorn" in parameters.values() else kept).append(item)
+        call = getattr(item, "callspec", None)
+        uvicorn = call is not None and "uvicorn" in call.params.values()
+        (left_out if uvicorn or item.get_closest_marker("postgresql") else kept).append(item)
     config.hook.pytest_deselected(items=left_out)
     items[:] = kept
 
 
-def starts_processes(item: pytest.Item) -> bool:
+def _starts_processes(item: pytest.Item) -> bool:
     """Return whether a test may start a process beside PostgreSQL and Valkey, by what its module imports for that."""
     from tests.live import Server  # not before pytest-django has set Django up
 

@@ -9,7 +9,7 @@ from django.db import connection, connections
 from positions.models import Agent
 
 
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="on SQLite readers never wait for a writer")
+@pytest.mark.postgresql
 def test_flush_while_another_process_reads_waits_for_nobody(transactional_db, agent):
     reader = connections.create_connection("default")
     try:

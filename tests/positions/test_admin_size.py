@@ -17,10 +17,9 @@ from django.test.utils import CaptureQueriesContext
 from positions.models import Agent, Position, PositionEvent
 from tests.conftest import BONK
 from tests.positions.test_admin import listing, page_of
-from tests.positions.threads import on_postgresql
 
 AGENTS, POSITIONS_EACH = 5_000, 20
-pytestmark = [pytest.mark.django_db, on_postgresql]
+pytestmark = [pytest.mark.django_db, pytest.mark.postgresql]
 
 
 def crowd(owner: User) -> None:

@@ -19,7 +19,6 @@ from tests.positions.threads import (
     PATIENCE_SECONDS,
     at_once,
     on_own_connection,
-    on_postgresql,
     wait_until_blocked,
 )
 from tests.positions.world import UPDATED, World, check, log_of
@@ -27,7 +26,7 @@ from tests.positions.world import UPDATED, World, check, log_of
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@on_postgresql
+@pytest.mark.postgresql
 def test_writers_at_once_number_their_events_without_a_gap_that_anyone_could_see(world: World):
     writing = threading.Event()
     writing.set()
@@ -62,7 +61,7 @@ def test_writers_at_once_number_their_events_without_a_gap_that_anyone_could_see
     assert sorted(event.seq for event in world.sent) == list(range(3, 103))
 
 
-@on_postgresql
+@pytest.mark.postgresql
 def test_second_writer_waits_for_the_first_and_is_numbered_after_it(world: World):
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
@@ -86,14 +85,14 @@ def both(first: Position, second: Position) -> Callable[[], None]:
     return run
 
 
-@on_postgresql
+@pytest.mark.postgresql
 def test_writers_of_one_agent_that_cross_each_other_do_not_deadlock(world: World):
     at_once(both(world.bonk, world.wif), both(world.wif, world.bonk))
     assert world.seq(world.agent) == 2 + 40
     check(world.agent.pk)
 
 
-@on_postgresql
+@pytest.mark.postgresql
 def test_updates_over_several_agents_that_cross_each_other_do_not_deadlock(world: World):
     world.bought(world.others, JUP, "JUP")
 
@@ -110,7 +109,7 @@ def test_updates_over_several_agents_that_cross_each_other_do_not_deadlock(world
     assert [world.seq(world.agent), world.seq(world.other)] == [2 + 40, 1 + 20]
 
 
-@on_postgresql
+@pytest.mark.postgresql
 def test_hand_overs_that_cross_each_other_do_not_deadlock(world: World):
     jup = world.bought(world.others, JUP, "JUP")
 
@@ -127,7 +126,7 @@ def test_hand_overs_that_cross_each_other_do_not_deadlock(world: World):
     check(world.other.pk)
 
 
-@on_postgresql
+@pytest.mark.postgresql
 def test_writers_that_add_wallets_to_one_agent_do_not_deadlock(world: World):
     agent = Agent.objects.create(owner=world.alice, name="gamma")
     added = threading.Barrier(2)
@@ -145,7 +144,7 @@ def test_writers_that_add_wallets_to_one_agent_do_not_deadlock(world: World):
     check(agent.pk)
 
 
-@on_postgresql
+@pytest.mark.postgresql
 def test_update_or_create_and_a_service_at_once_do_not_deadlock(world: World):
     def update_or_create() -> None:
         for count in range(20):
@@ -159,7 +158,7 @@ def test_update_or_create_and_a_service_at_once_do_not_deadlock(world: World):
     check(world.agent.pk)
 
 
-@on_postgresql
+@pytest.mark.postgresql
 def test_deletes_of_users_and_updates_that_cross_do_not_deadlock(world: World):
     world.bought(world.others, JUP, "JUP")
 

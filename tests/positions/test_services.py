@@ -24,7 +24,7 @@ from positions.models import Agent, Position, PositionEvent, Wallet
 from positions.services import buy_more, close_position, move_stop_loss, open_position, take_profit
 from tests.conftest import BONK, WIF
 from tests.positions.market import fresh_quote, put, quote
-from tests.positions.threads import at_once, on_postgresql
+from tests.positions.threads import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -410,7 +410,7 @@ def test_write_works_from_the_database_not_from_an_old_instance(position: Positi
     assert Position.objects.get().token_symbol == "renamed"
 
 
-@on_postgresql
+@pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 def test_buy_more_by_two_at_once_loses_neither(position: Position):
     def buy_ten_times() -> None:
@@ -424,7 +424,7 @@ def test_buy_more_by_two_at_once_loses_neither(position: Position):
     assert Agent.objects.get().event_seq == 21
 
 
-@on_postgresql
+@pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 def test_take_profit_by_two_at_once_never_sells_more_than_held(position: Position):
     def sell() -> bool:
@@ -439,7 +439,7 @@ def test_take_profit_by_two_at_once_never_sells_more_than_held(position: Positio
     assert position.remaining_amount == 400_000
 
 
-@on_postgresql
+@pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 def test_open_position_by_two_at_once_opens_one(wallet: Wallet):
     def try_to_open() -> bool:

@@ -15,9 +15,6 @@ R = TypeVar("R")
 
 PATIENCE_SECONDS = 30
 
-# SQLite has one writer at a time, and its test database lives in one process's memory.
-on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="needs PostgreSQL's locks")
-
 
 def on_own_connection(function: Callable[[], R]) -> R:
     try:

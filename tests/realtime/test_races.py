@@ -38,7 +38,7 @@ async def beta(alice):
     return agent
 
 
-@pytest.mark.skipif("sqlite" in connection.vendor, reason="SQLite has no LOCK TABLE")
+@pytest.mark.postgresql
 async def test_healing_that_ends_after_a_move_brings_nothing_of_the_old_agent(
     server, alice, agent, position, beta
 ):

@@ -98,10 +98,9 @@ async def test_connects_above_the_rate_are_turned_away_with_1013(kind, transacti
         server.stop()
 
 
+@pytest.mark.postgresql
 @pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
 async def test_storm_of_connects_waits_its_turn_at_the_database(kind, transactional_db, tmp_path, alice):
-    if database_url().startswith("sqlite"):
-        pytest.skip("SQLite has no connections to count")
     agents = await fleet(alice, size=60, tokens=addresses(5))
     separator = "&" if "?" in database_url() else "?"
     with Server(

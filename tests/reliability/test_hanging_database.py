@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from positions import valkey
 from positions.prices.cache import put_prices
@@ -97,7 +96,7 @@ async def tasks() -> AsyncIterator[Tasks]:
     await tasks.stop(tasks.checks())
 
 
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no LOCK TABLE")
+@pytest.mark.postgresql
 async def test_step_that_overruns_is_logged_once_and_tried_again(
     transactional_db, settings, caplog, tasks, agent
 ):

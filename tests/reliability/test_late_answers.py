@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
-from django.db import connection
 from django.utils import timezone
 
 from positions import services, valkey
@@ -43,7 +42,7 @@ from tests.reliability.locks import (
 from tests.reliability.raw_client import TEXT, RawClient
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no LOCK TABLE")
+pytestmark = pytest.mark.postgresql
 in_thread = sync_to_async
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from positions.models import Agent, Position, Wallet
@@ -68,8 +67,6 @@ def open_window(
     request: pytest.FixtureRequest, browser: Browser, transactional_db: None, daphne_server: Server
 ) -> Iterator[Callable[..., Window]]:
     """Open windows, each in its own profile; fail where a page reported an error that the test did not expect."""
-    if connection.vendor == "sqlite":
-        pytest.skip("SQLite's test database lives in one process's memory")
     contexts: list[BrowserContext] = []
     windows: list[Window] = []
 
