@@ -132,7 +132,7 @@ async def test_step_that_overruns_is_logged_once_and_tried_again(
     ]
 
 
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no LOCK TABLE")
+@pytest.mark.postgresql
 async def test_missed_events_whose_query_hangs_are_read_by_the_next_attempt(
     transactional_db, monkeypatch, caplog, tasks, position
 ):
