@@ -1,11 +1,13 @@
-{% load static %}/**
- * The service worker: shows /offline where a page cannot be loaded, and changes nothing else.
+// {% load static %}
+/**
+ * The service worker: shows /offline where a page cannot be loaded, and changes nothing else. A Django template.
  *
- * No page and no data is ever served from a cache while the server answers. What the offline page is made of is kept
- * when the worker is installed; the browser compares this file with the server's at each visit, and installs it anew
+ * No page and no data is ever served from a cache while the server answers. The files of the offline page are cached
+ * when the worker is installed; the browser compares this file with the server's at each visit, and installs it again
  * when a name below has changed.
  */
 
+const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 const CACHE = "nexgent-offline";
 const PAGE = "{% url 'offline' %}";
 const FILES = [
@@ -14,12 +16,12 @@ const FILES = [
   "{% static 'realtime/offline.js' %}",
   "{% static 'realtime/theme.js' %}",
 ];
-// What a proxy answers for a server that is not there.
+// What a proxy answers for a server that cannot be reached.
 const GATEWAY_ERRORS = [502, 503, 504];
 
-self.addEventListener("install", (event) => event.waitUntil(keep()));
-self.addEventListener("activate", (event) => event.waitUntil(forgetOldFiles()));
-self.addEventListener("fetch", (event) => {
+worker.addEventListener("install", (event) => event.waitUntil(keep()));
+worker.addEventListener("activate", (event) => event.waitUntil(forgetOldFiles()));
+worker.addEventListener("fetch", (event) => {
   const { request } = event;
   const { pathname } = new URL(request.url);
   if (request.mode === "navigate" && request.method === "GET") event.respondWith(load(request, PAGE));
@@ -38,15 +40,23 @@ async function forgetOldFiles() {
   }
 }
 
-/** What the server answers; where none does, what is kept at `path`. */
+/**
+ * The server's answer; where there is none, what is cached at `path`.
+ *
+ * @param {Request} request
+ * @param {string} path
+ */
 async function load(request, path) {
   let answer;
   try {
     answer = await fetch(request);
   } catch {
-    return caches.match(path);
+    return cached(path);
   }
-  // Our own answers of these kinds are JSON (/health/ready), for whoever wants to read them.
-  const isProxys = GATEWAY_ERRORS.includes(answer.status) && answer.headers.get("Content-Type")?.startsWith("text/html");
-  return isProxys ? caches.match(path) : answer;
+  // The server's own answers with these statuses are JSON (/health/ready), and shown as they are.
+  const isHtml = answer.headers.get("Content-Type")?.startsWith("text/html");
+  return GATEWAY_ERRORS.includes(answer.status) && isHtml ? cached(path) : answer;
 }
+
+/** @param {string} path */
+const cached = async (path) => (await caches.match(path)) ?? Response.error();

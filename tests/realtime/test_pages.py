@@ -15,10 +15,10 @@ SECRET = "what broke inside"
 @pytest.mark.parametrize(
     ("status", "answer", "heading"),
     [
-        (403, lambda request: forbidden(request, PermissionDenied(SECRET)), "Not allowed"),
-        (403, lambda request: forbidden(request, reason=SECRET), "Not allowed"),
+        (403, lambda request: forbidden(request, PermissionDenied(SECRET)), "Access denied"),
+        (403, lambda request: forbidden(request, reason=SECRET), "Access denied"),
         (404, lambda request: not_found(request, Http404(SECRET)), "Not found"),
-        (500, server_error, "Something is broken"),
+        (500, server_error, "Server error"),
     ],
 )
 def test_error_page_says_what_a_user_can_do(status, answer, heading):
@@ -32,8 +32,8 @@ def test_error_page_says_what_a_user_can_do(status, answer, heading):
 
 def test_error_pages_are_those_of_the_project(settings):
     client = Client(enforce_csrf_checks=True)
-    assert "There is nothing at this address." in client.get("/nowhere").content.decode()
-    assert "Load the page again" in client.post("/admin/login/").content.decode()
+    assert "There is no page at this address." in client.get("/nowhere").content.decode()
+    assert "Reload the page" in client.post("/admin/login/").content.decode()
 
 
 @pytest.mark.parametrize("path", ["/", "/offline", "/offline-worker.js"])

@@ -1,7 +1,8 @@
 /**
  * What a position is worth at a price: the rules of docs/protocol.md, as positions/books/accounting.py has them.
  *
- * Both are held to tests/accounting_vectors.json, to the last digit. Pure: strings of digits or Decimals in, out as said.
+ * Both are held to tests/accounting_vectors.json, to the last digit. Pure: strings of digits or Decimals in, out as
+ * said.
  */
 
 import { Decimal, HUNDRED, ZERO } from "./decimal.js";
@@ -14,13 +15,40 @@ const USD_DECIMALS = 6;
 const PERCENT_DECIMALS = 6;
 const PRICE_DECIMALS = 18;
 
-/** USD for one SOL, by one token's price in both; null where unknown. */
+/**
+ * The cost side of a position.
+ *
+ * @typedef {{purchasePrice: Wire.Digits, remainingAmount: Wire.Digits, totalInvestedSol: Wire.Digits,
+ *   realizedProfitSol: Wire.Digits}} Cost
+ * @typedef {{purchasePrice: Decimal, remainingAmount: Decimal, totalInvestedSol: Decimal,
+ *   realizedProfitSol: Decimal}} Holding
+ */
+
+/**
+ * What sums need of a valued holding. The figures in USD are null where the rate is unknown: unknown is not nothing.
+ *
+ * @typedef {{exactProfit: Decimal, positionValueSol: Decimal, positionValueUsd: Decimal | null,
+ *   profitLossSol: Decimal, profitLossUsd: Decimal | null, unrealizedSol: Decimal,
+ *   unrealizedUsd: Decimal | null}} Worth
+ */
+
+/**
+ * USD for one SOL, by one token's price in both; null where unknown.
+ *
+ * @param {Decimal | Wire.Digits} price
+ * @param {Wire.Digits | null} priceUsd
+ */
 export function solInUsd(price, priceUsd) {
   const p = Decimal.of(price);
   return priceUsd === null || p.sign === 0 ? null : Decimal.of(priceUsd).over(p, QUOTE_PRECISION);
 }
 
-/** The cost side of a position, as Decimals: read once, where it is valued often. */
+/**
+ * The cost side of a position, as Decimals: read once, where it is valued often.
+ *
+ * @param {Cost} position
+ * @returns {Holding}
+ */
 export function readHolding(position) {
   return {
     purchasePrice: Decimal.of(position.purchasePrice),
@@ -33,19 +61,19 @@ export function readHolding(position) {
 /**
  * Value a holding, as far as sums need it: Decimals, rounded as the server rounds them.
  *
- * @param holding of `readHolding`.
- * @param price SOL for one token, a Decimal.
- * @param solUsd USD for one SOL, a Decimal; null where unknown, and then the USD figures are null: unknown is not
- *   nothing.
+ * @param {Holding} holding
+ * @param {Decimal} price SOL for one token.
+ * @param {Decimal | null} solUsd USD for one SOL; null where unknown.
+ * @returns {Worth}
  */
 export function worth({ purchasePrice, remainingAmount, realizedProfitSol }, price, solUsd) {
-  const value = price.times(remainingAmount);
+  const held = price.times(remainingAmount);
   const unrealized = price.minus(purchasePrice).times(remainingAmount);
   const profit = realizedProfitSol.plus(unrealized);
   return {
     exactProfit: profit,
-    positionValueSol: value.rounded(SOL_DECIMALS),
-    positionValueUsd: inUsd(value, solUsd),
+    positionValueSol: held.rounded(SOL_DECIMALS),
+    positionValueUsd: inUsd(held, solUsd),
     profitLossSol: profit.rounded(SOL_DECIMALS),
     profitLossUsd: inUsd(profit, solUsd),
     unrealizedSol: unrealized.rounded(SOL_DECIMALS),
@@ -56,18 +84,26 @@ export function worth({ purchasePrice, remainingAmount, realizedProfitSol }, pri
 /**
  * Value a holding in full: the computed fields of a position, as strings of digits; null where unknown.
  *
- * @param holding `{purchasePrice, remainingAmount, totalInvestedSol, realizedProfitSol}`, or a whole position.
- * @param price SOL for one token.
- * @param priceUsd USD for one token, from the same update as `price`, so that SOL and USD always agree; or null.
+ * @param {Cost} cost
+ * @param {Wire.Digits} price SOL for one token.
+ * @param {Wire.Digits | null} priceUsd USD for one token, from the same update as `price`, so that SOL and USD always
+ *   agree; null where unknown.
  */
-export function value(holding, price, priceUsd) {
-  const held = readHolding(holding);
+export function value(cost, price, priceUsd) {
+  const held = readHolding(cost);
   const p = Decimal.of(price);
   const solUsd = solInUsd(p, priceUsd);
   return inFull(held, p, solUsd, worth(held, p, solUsd));
 }
 
-/** The computed fields that `worth` leaves out, and those that it has, as strings of digits. */
+/**
+ * The computed fields that `worth` leaves out, and those that it has, as strings of digits.
+ *
+ * @param {Holding} held
+ * @param {Decimal} price
+ * @param {Decimal | null} solUsd
+ * @param {Worth} worth
+ */
 export function inFull(held, price, solUsd, { exactProfit, ...known }) {
   const cost = held.purchasePrice;
   return {
@@ -82,46 +118,65 @@ export function inFull(held, price, solUsd, { exactProfit, ...known }) {
 }
 
 /**
- * Add up what `worth` gives, with the holdings it is of: pairs `[holding, worth]`. Strings of digits; a USD sum is null
- * as soon as one of its parts is: a sum that leaves something out is wrong.
+ * Add up what `worth` gives, with the holdings it is of. Strings of digits; a USD sum is null as soon as one of its
+ * parts is: a sum that leaves something out is wrong.
+ *
+ * @param {Iterable<[Holding, Worth]>} pairs
  */
 export function totals(pairs) {
   const list = [...pairs];
-  const sum = (field) => {
+  /** @param {(holding: Holding, worth: Worth) => Decimal} part */
+  const sum = (part) => list.reduce((total, pair) => total.plus(part(...pair)), ZERO);
+  /** @param {(worth: Worth) => Decimal | null} part */
+  const sumInUsd = (part) => {
     let total = ZERO;
-    for (const [, part] of list) {
-      if (part[field] === null) return null;
-      total = total.plus(part[field]);
+    for (const [, each] of list) {
+      const usd = part(each);
+      if (usd === null) return null;
+      total = total.plus(usd);
     }
-    return total;
+    return String(total);
   };
-  const of = (field) => list.reduce((total, [holding]) => total.plus(holding[field]), ZERO);
-  const profit = sum("profitLossSol");
+  const profit = sum((_, { profitLossSol }) => profitLossSol);
   return {
-    positionValueSol: String(sum("positionValueSol")),
-    positionValueUsd: sum("positionValueUsd")?.toString() ?? null,
+    positionValueSol: String(sum((_, { positionValueSol }) => positionValueSol)),
+    positionValueUsd: sumInUsd(({ positionValueUsd }) => positionValueUsd),
     profitLossSol: String(profit),
-    profitLossUsd: sum("profitLossUsd")?.toString() ?? null,
-    profitLossPercent: percent(profit, of("totalInvestedSol")),
-    unrealizedSol: String(sum("unrealizedSol")),
-    unrealizedUsd: sum("unrealizedUsd")?.toString() ?? null,
-    realizedSol: String(of("realizedProfitSol")),
+    profitLossUsd: sumInUsd(({ profitLossUsd }) => profitLossUsd),
+    profitLossPercent: percent(profit, sum(({ totalInvestedSol }) => totalInvestedSol)),
+    unrealizedSol: String(sum((_, { unrealizedSol }) => unrealizedSol)),
+    unrealizedUsd: sumInUsd(({ unrealizedUsd }) => unrealizedUsd),
+    realizedSol: String(sum(({ realizedProfitSol }) => realizedProfitSol)),
   };
 }
 
-/** The price at which a stop loss sells: `percentage` is counted from the average cost. Null where there is none. */
+/**
+ * The price at which a stop loss sells: `percentage` is counted from the average cost. Null where there is none.
+ *
+ * @param {Wire.Digits} purchasePrice
+ * @param {Wire.Digits | null} percentage
+ */
 export function stopLossPrice(purchasePrice, percentage) {
-  if (percentage === null || percentage === undefined) return null;
+  if (percentage === null) return null;
   const share = HUNDRED.plus(Decimal.of(percentage)).times(Decimal.of("0.01"));
   return Decimal.of(purchasePrice).times(share).rounded(PRICE_DECIMALS).toString();
 }
 
-/** `part` of `whole` in percent, as digits; a zero denominator gives 0. */
+/**
+ * `part` of `whole` in percent, as digits; a zero denominator gives 0.
+ *
+ * @param {Decimal} part
+ * @param {Decimal} whole
+ */
 export function percent(part, whole) {
   if (whole.sign === 0) return "0";
   return part.over(whole, PRECISION).times(HUNDRED).rounded(PERCENT_DECIMALS).toString();
 }
 
+/**
+ * @param {Decimal} sol
+ * @param {Decimal | null} solUsd
+ */
 function inUsd(sol, solUsd) {
   return solUsd === null ? null : sol.times(solUsd).rounded(USD_DECIMALS);
 }

@@ -1,131 +1,219 @@
 /**
- * What the user does to a position: close it, move its stop loss. Asked first, shown as wished for at once, and taken
- * back with the reason where the server refuses. What is true comes over the socket.
+ * What the user does to a position: close it, move its stop loss. Confirmed first, shown as pending at once, and
+ * reverted with the reason where the server refuses. The actual state comes over the socket.
+ *
+ * @import { ChosenAgent, Wish } from "./agent.js"
+ * @import { Session } from "./session.js"
  */
 
 import { stopLossPrice } from "./accounting.js";
 import * as api from "./api.js";
 import { Decimal, HUNDRED } from "./decimal.js";
+import { byId, write } from "./dom.js";
 import * as format from "./format.js";
 import { LoginRequired } from "./nexgent.js";
+import { isAborted, RequestFailed } from "./session.js";
 
 const LOWEST = Decimal.of("-100");
 const LIMIT = Decimal.of("100000");
 const CONFIRMED_WITHIN_MS = 10_000;
 
-const byId = (id) => document.getElementById(id);
-
 export class Actions {
-  #pending = new Map(); // position id → {text, stopLoss?}
+  #closeDialog = byId("close-dialog", HTMLDialogElement);
+  #stopDialog = byId("stop-dialog", HTMLDialogElement);
+  #percentage = byId("stop-percentage", HTMLInputElement);
+  #confirmStop = byId("stop-confirm", HTMLButtonElement);
+  /** @type {Wire.LivePosition | null} whose stop loss is asked for */
+  #asked = null;
+  #session;
+  #onWish;
+  #onError;
+  #onLoginRequired;
 
-  /** @param handlers `{session, position(id), onPending(id), onError(text), onLoginRequired()}` */
-  constructor(handlers) {
-    this.handlers = handlers;
+  /**
+   * @param {object} options
+   * @param {Session} options.session
+   * @param {(id: string) => void} options.onWish hears whose wish is new or gone.
+   * @param {(text: string) => void} options.onError
+   * @param {() => void} options.onLoginRequired
+   */
+  constructor({ session, onWish, onError, onLoginRequired }) {
+    this.#session = session;
+    this.#onWish = onWish;
+    this.#onError = onError;
+    this.#onLoginRequired = onLoginRequired;
     // No submit button: Enter in the field would press the first of them.
-    byId("stop-cancel").addEventListener("click", () => byId("stop-dialog").close("cancel"));
-    byId("stop-percentage").addEventListener("input", () => this.#showStop());
+    byId("stop-cancel").addEventListener("click", () => this.#stopDialog.close("cancel"));
+    this.#percentage.addEventListener("input", () => this.#showStop());
   }
 
-  /** What is asked for and not confirmed yet. */
-  pending(id) {
-    return this.#pending.get(id);
+  /** Close the dialogs, unconfirmed. */
+  cancel() {
+    for (const dialog of [this.#closeDialog, this.#stopDialog]) dialog.close("cancel");
   }
 
-  clear() {
-    this.#pending.clear();
-    for (const id of ["close-dialog", "stop-dialog"]) byId(id).close("cancel");
-  }
-
-  /** The position has changed, or is gone (undefined): is it what was asked for? */
-  confirm(id, position) {
-    const wish = this.#pending.get(id);
+  /**
+   * The position has changed, or is gone (undefined): settle the wish if this confirms it.
+   *
+   * @param {ChosenAgent} agent
+   * @param {string} id
+   */
+  confirm(agent, id) {
+    const wish = agent.wishes.get(id);
     if (!wish) return;
-    if (!position || (wish.stopLoss !== undefined && same(wish.stopLoss, position.currentStopLossPercentage))) this.#settle(id);
+    const position = agent.store.get(id);
+    if (!position || same(wish.stopLoss, position.currentStopLossPercentage)) this.#settle(agent, id);
   }
 
-  async close(id) {
-    const position = this.handlers.position(id);
-    const live = position.priceSource === "live";
+  /**
+   * @param {ChosenAgent} agent
+   * @param {string} id
+   */
+  async close(agent, id) {
+    const position = agent.store.get(id);
+    if (!position) return;
     const { tokenSymbol: symbol } = position;
-    byId("close-title").textContent = `Close ${symbol}?`;
-    byId("close-text").textContent = live
-      ? `All ${format.amount(position.remainingAmount)} ${symbol} are sold at about ${format.price(position.currentPrice)} SOL, which brings about ${format.sol(position.positionValueSol)} SOL. The position then ends with ${format.sol(position.profitLossSol, format.signed)} SOL (${format.percent(position.profitLossPercent, format.signed)}).`
-      : `All ${format.amount(position.remainingAmount)} ${symbol} are sold at the market price. No price is known here: the server refuses if it knows none either.`;
-    if ((await ask("close-dialog")) !== "confirm") return;
-    await this.#do(id, { text: "Closing…" }, () => api.closePosition(this.handlers.session, id), `${symbol} was not closed`);
+    write("close-title", `Close ${symbol}?`);
+    write("close-text", closingText(position));
+    if ((await ask(this.#closeDialog)) !== "confirm") return;
+    const request = () => api.closePosition(this.#session, id);
+    await this.#do(agent, id, { text: "Closing…" }, request, `${symbol} was not closed`);
   }
 
-  async moveStopLoss(id) {
-    const position = this.handlers.position(id);
-    this.asked = position;
-    byId("stop-title").textContent = `Stop loss of ${position.tokenSymbol}`;
-    byId("stop-percentage").value = position.currentStopLossPercentage ?? "";
+  /**
+   * @param {ChosenAgent} agent
+   * @param {string} id
+   */
+  async moveStopLoss(agent, id) {
+    const position = agent.store.get(id);
+    if (!position) return;
+    this.#asked = position;
+    write("stop-title", `Stop loss of ${position.tokenSymbol}`);
+    this.#percentage.value = position.currentStopLossPercentage ?? "";
     this.#showStop();
-    if ((await ask("stop-dialog")) !== "confirm") return;
-    const { digits } = readPercentage(byId("stop-percentage").value);
+    if ((await ask(this.#stopDialog)) !== "confirm") return;
+    const { digits } = readPercentage(this.#percentage.value);
     if (digits === undefined) return;
     const wish = { text: "Moving stop loss…", stopLoss: digits };
-    await this.#do(id, wish, () => api.moveStopLoss(this.handlers.session, id, digits), `The stop loss of ${position.tokenSymbol} was not moved`);
+    const request = () => api.moveStopLoss(this.#session, id, digits);
+    await this.#do(agent, id, wish, request, `The stop loss of ${position.tokenSymbol} was not moved`);
   }
 
-  async #do(id, wish, request, failure) {
-    if (this.#pending.has(id)) return;
-    this.#pending.set(id, wish);
-    this.handlers.onPending(id);
+  /**
+   * @param {ChosenAgent} agent
+   * @param {string} id
+   * @param {Wish} wish
+   * @param {() => Promise<unknown>} request
+   * @param {string} failure
+   */
+  async #do(agent, id, wish, request, failure) {
+    if (agent.wishes.has(id)) return;
+    agent.wishes.set(id, wish);
+    this.#onWish(id);
+    const settle = () => agent.wishes.get(id) === wish && this.#settle(agent, id);
     try {
       await request();
-      // The event is on its way, or has been here.
-      setTimeout(() => this.#pending.get(id) === wish && this.#settle(id), CONFIRMED_WITHIN_MS);
+      // The event is on its way, or was here before the answer.
+      const timer = setTimeout(settle, CONFIRMED_WITHIN_MS);
+      agent.signal.addEventListener("abort", () => clearTimeout(timer));
     } catch (error) {
-      if (this.#pending.get(id) === wish) this.#settle(id);
-      if (error instanceof LoginRequired) this.handlers.onLoginRequired();
-      else this.handlers.onError(`${error.status === 0 ? `${failure}, or nobody knows: ` : `${failure}: `}${sentence(error)}`);
+      settle();
+      if (error instanceof LoginRequired) this.#onLoginRequired();
+      else if (!isAborted(error)) this.#onError(explain(failure, error));
     }
   }
 
-  #settle(id) {
-    this.#pending.delete(id);
-    this.handlers.onPending(id);
+  /**
+   * @param {ChosenAgent} agent
+   * @param {string} id
+   */
+  #settle(agent, id) {
+    agent.wishes.delete(id);
+    this.#onWish(id);
   }
 
   #showStop() {
-    const { digits, problem } = readPercentage(byId("stop-percentage").value);
-    byId("stop-confirm").disabled = problem !== undefined;
+    const { digits, problem } = readPercentage(this.#percentage.value);
+    this.#confirmStop.disabled = problem !== undefined;
     byId("stop-error").hidden = !problem;
-    byId("stop-error").textContent = problem ?? "";
-    byId("stop-text").textContent = digits === undefined ? "" : consequence(this.asked, digits);
+    write("stop-error", problem ?? "");
+    write("stop-text", digits === undefined || !this.#asked ? "" : consequence(this.#asked, digits));
   }
 }
 
-/** What a stop loss of these percent would do. */
-function consequence(position, digits) {
-  const stop = stopLossPrice(position.purchasePrice, digits);
-  const at = `The agent sells when the price falls to ${format.price(stop)} SOL`;
-  const price = Decimal.of(position.currentPrice);
-  if (position.priceSource !== "live" || price.sign === 0) return `${at}. The price now is not known.`;
-  const distance = price.minus(Decimal.of(stop)).over(price, 20).times(HUNDRED).rounded(2);
-  if (distance.sign <= 0) return `${at}. The price is ${format.price(position.currentPrice)} SOL, at or below that already: it may sell at once.`;
-  return `${at}, ${format.percent(String(distance))} below the price now.`;
+/** @param {Wire.LivePosition} position */
+function closingText({ tokenSymbol, remainingAmount, priceSource, currentPrice, ...figures }) {
+  const all = `This sells all ${format.amount(remainingAmount)} ${tokenSymbol} at`;
+  if (priceSource !== "live") {
+    return `${all} the market price. It is unknown here; if it is unknown to the server, too, the server refuses.`;
+  }
+  const price = `about ${format.price(currentPrice)} SOL each, for about ${format.sol(figures.positionValueSol)} SOL`;
+  const percent = format.percent(figures.profitLossPercent, format.signed);
+  const result = `${format.sol(figures.profitLossSol, format.signed)} SOL (${percent})`;
+  return `${all} ${price}. The result of the position is then ${result}.`;
 }
 
-/** `{digits}`, or `{problem}`; the latter "" while nothing is typed. */
+/**
+ * What a stop loss at this percentage would do.
+ *
+ * @param {Wire.LivePosition} position
+ * @param {Wire.Digits} digits
+ */
+function consequence({ purchasePrice, currentPrice, priceSource }, digits) {
+  const stop = stopLossPrice(purchasePrice, digits);
+  const at = `The agent sells when the price falls to ${format.price(stop)} SOL`;
+  const price = Decimal.of(currentPrice);
+  if (stop === null || priceSource !== "live" || price.sign === 0) return `${at}. The current price is unknown.`;
+  const distance = price.minus(Decimal.of(stop)).over(price, 20).times(HUNDRED).rounded(2);
+  if (distance.sign > 0) return `${at}, ${format.percent(String(distance))} below the current price.`;
+  return `${at}. The price is ${format.price(currentPrice)} SOL, already at or below that: it may sell at once.`;
+}
+
+/**
+ * Returns `{digits}`, or `{problem}`; the latter "" while nothing is typed.
+ *
+ * @param {string} text
+ * @returns {{digits: Wire.Digits, problem?: undefined} | {digits?: undefined, problem: string}}
+ */
 export function readPercentage(text) {
   const digits = text.trim().replace("−", "-").replace(",", ".").replace(/%$/, "").trim();
   if (digits === "" || digits === "-") return { problem: "" };
-  if (!/^[+-]?\d{1,6}(\.\d+)?$/.test(digits)) return { problem: "Type a number, such as -20 or 5.5." };
+  if (!/^[+-]?\d{1,6}(\.\d+)?$/.test(digits)) return { problem: "Enter a number, such as -20 or 5.5." };
   const number = Decimal.of(digits);
-  if (number.rounded(4).compare(number) !== 0) return { problem: "At most 4 decimals." };
-  if (number.compare(LOWEST) < 0 || number.compare(LIMIT) >= 0) return { problem: "From -100 to less than 100000." };
+  if (number.rounded(4).compare(number) !== 0) return { problem: "Enter at most 4 decimals." };
+  if (number.compare(LOWEST) < 0 || number.compare(LIMIT) >= 0) {
+    return { problem: "Enter a number from -100 to less than 100000." };
+  }
   return { digits: number.toString() };
 }
 
-function ask(id) {
-  const dialog = byId(id);
+/**
+ * Returns the value of the button that closed the dialog.
+ *
+ * @param {HTMLDialogElement} dialog
+ * @returns {Promise<string>}
+ */
+function ask(dialog) {
   dialog.returnValue = "cancel";
   dialog.showModal();
-  return new Promise((answer) => dialog.addEventListener("close", () => answer(dialog.returnValue), { once: true }));
+  return new Promise((answer) => {
+    dialog.addEventListener("close", () => answer(dialog.returnValue), { once: true });
+  });
 }
 
-const same = (digits, other) => other !== null && Decimal.of(digits).compare(Decimal.of(other)) === 0;
-const sentence = ({ status, message }) =>
-  status === 0 ? `${message} The table shows what is true as soon as it is live.` : message;
+/**
+ * @param {Wire.Digits | undefined} wished
+ * @param {Wire.Digits | null} actual
+ */
+const same = (wished, actual) =>
+  wished !== undefined && actual !== null && Decimal.of(wished).compare(Decimal.of(actual)) === 0;
+
+/**
+ * @param {string} failure
+ * @param {unknown} error
+ */
+function explain(failure, error) {
+  const message = error instanceof Error ? error.message : String(error);
+  if (!(error instanceof RequestFailed) || error.status !== 0) return `${failure}: ${message}`;
+  return `${failure}, or the outcome is unknown: ${message} The table shows the actual state once it is live again.`;
+}

@@ -6,59 +6,110 @@ import * as format from "./format.js";
 
 /** The `data-cell` elements within one element, by name. */
 export class Cells {
+  /** @type {Map<string, HTMLElement | SVGElement>} */
   #elements = new Map();
 
+  /** @param {ParentNode} root */
   constructor(root) {
-    for (const element of root.querySelectorAll("[data-cell]")) this.#elements.set(element.dataset.cell, element);
+    for (const element of root.querySelectorAll("[data-cell]")) {
+      if (!(element instanceof HTMLElement || element instanceof SVGElement)) continue;
+      this.#elements.set(element.dataset.cell ?? "", element);
+    }
   }
 
+  /** @param {string} name */
   get(name) {
-    return this.#elements.get(name);
+    const element = this.#elements.get(name);
+    if (!element) throw new RangeError(`no such cell: ${name}`);
+    return element;
   }
 
-  /** Write the text, and the title, which holds the figure in full. */
+  /**
+   * Write the text, and the title, which has the figure in full.
+   *
+   * @param {string} name
+   * @param {string} text
+   */
   set(name, text, title = "") {
-    const element = this.#elements.get(name);
+    const element = this.get(name);
     if (element.textContent !== text) element.textContent = text;
-    if (element.title !== title) element.title = title;
+    if (element instanceof HTMLElement && element.title !== title) element.title = title;
   }
 
-  /** Write an attribute. */
+  /**
+   * Write an attribute.
+   *
+   * @param {string} name
+   * @param {string} attribute
+   * @param {string} value
+   */
   put(name, attribute, value) {
-    const element = this.#elements.get(name);
+    const element = this.get(name);
     if (element.getAttribute(attribute) !== value) element.setAttribute(attribute, value);
   }
 
-  /** Mark a gain or a loss, by the sign of the digits. */
+  /**
+   * Mark a gain or a loss, by the sign of the digits.
+   *
+   * @param {string} name
+   * @param {string | null} digits
+   */
   mark(name, digits) {
-    const { dataset } = this.#elements.get(name);
+    const { dataset } = this.get(name);
     const direction = format.direction(digits);
     if (dataset.direction !== direction) dataset.direction = direction;
   }
 
+  /**
+   * @param {string} name
+   * @param {boolean} hidden
+   */
   hide(name, hidden) {
-    const element = this.#elements.get(name);
-    if (element.hidden !== hidden) element.hidden = hidden;
+    const element = this.get(name);
+    if (element instanceof HTMLElement && element.hidden !== hidden) element.hidden = hidden;
   }
 
-  /** A sum in SOL and in USD, with its sign where it is a gain or a loss. */
-  pair(name, solDigits, usdDigits, options) {
+  /**
+   * Write a sum in SOL and in USD.
+   *
+   * @param {string} name
+   * @param {string | null} solDigits
+   * @param {string | null} usdDigits
+   */
+  pair(name, solDigits, usdDigits, options = {}) {
     this.set(name, format.sol(solDigits, options), sol(solDigits));
     this.get(name).toggleAttribute("data-unknown", solDigits === null);
     this.set(`${name}-usd`, format.usd(usdDigits, options), usd(usdDigits));
-    if (options !== format.signed) return;
+  }
+
+  /**
+   * Write a gain or a loss, in SOL and in USD.
+   *
+   * @param {string} name
+   * @param {string | null} solDigits
+   * @param {string | null} usdDigits
+   */
+  gain(name, solDigits, usdDigits) {
+    this.pair(name, solDigits, usdDigits, format.signed);
     this.mark(name, solDigits);
     this.mark(`${name}-usd`, usdDigits);
   }
+
+  /**
+   * Write an address, shortened, on a button that copies it.
+   *
+   * @param {string} name
+   * @param {string} address
+   * @param {string} symbol
+   */
+  address(name, address, symbol) {
+    const short = format.shortAddress(address);
+    this.set(name, short, address);
+    this.put(name, "aria-label", `Copy ${short}, the address of ${symbol}`);
+  }
 }
 
-export const sol = (digits) => (digits === null || digits === undefined ? "" : `${digits} SOL`);
-export const usd = (digits) => (digits === null ? "USD is not known" : `${digits} USD`);
-
-/** An element with a class and text. */
-export function make(tag, className = "", text = "") {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  if (text) element.textContent = text;
-  return element;
-}
+/** @param {string | null} digits */
+export const sol = (digits) => (digits === null ? "" : `${digits} SOL`);
+/** @param {string | null} digits */
+export const usd = (digits) => (digits === null ? "USD unknown" : `${digits} USD`);

@@ -1,15 +1,18 @@
 /**
- * What to do when the socket closes: the table of close codes in docs/protocol.md, as the one decision that hangs on it.
+ * What to do when the socket closes: the table of close codes in docs/protocol.md.
  */
 
 /**
  * The answers:
- * - `taken-over`: a newer socket owns this agent. Never come back unasked: two windows would fight for ever.
+ * - `taken-over`: a newer socket owns this agent. Never reconnect unasked: two windows would fight forever.
  * - `unavailable`: this agent is not, or no longer, this user's.
- * - `renew`: come back with a new access token.
+ * - `renew`: reconnect with a new access token.
  * - `login`: try one new token; if that is refused as well, the user must log in.
- * - `refused`: the server asks us to stay away.
- * - `retry`: come back, backing off.
+ * - `refused`: the server asks clients not to reconnect.
+ * - `retry`: reconnect, backing off.
+ *
+ * @typedef {"taken-over" | "unavailable" | "renew" | "login" | "refused" | "retry"} Answer
+ * @type {Map<string, Answer>}
  */
 const ANSWERS = new Map([
   ["1000 New connection established", "taken-over"],
@@ -22,10 +25,10 @@ const ANSWERS = new Map([
 /**
  * Judge a close event.
  *
- * @param event `{code, reason}`, of the WebSocket.
- * @param closing `{code, reason, reconnect, retryAfter}` of the server's last message, or null. It also stands in
- *   for a code that a proxy on the way has lost (1005, 1006).
- * @returns `{answer, reason, retryAfter}`, the latter in milliseconds: wait at least this long.
+ * @param {{code: number, reason: string}} event of the WebSocket.
+ * @param {Wire.ClosingData | null} closing the server's last message, if it announced the close. It also stands in for
+ *   a code that a proxy on the way has lost (1005, 1006).
+ * @returns {{answer: Answer, reason: string, retryAfter: number}} wait at least `retryAfter` milliseconds.
  */
 export function judge(event, closing) {
   const lost = event.code === 1005 || event.code === 1006;
@@ -40,9 +43,9 @@ export const BACKOFF_LIMIT_MS = 30_000;
 
 /**
  * How long to wait before a try, in milliseconds: exponential back-off with full jitter, so that the clients of a
- * server that went away do not all return in the same second, on top of what the server asked for.
+ * server that failed do not all return in the same second, on top of what the server asked for.
  *
- * @param attempt how many tries have failed in a row, from 0.
+ * @param {number} attempt how many tries have failed in a row, from 0.
  */
 export function backoff(attempt, retryAfter = 0, random = Math.random) {
   return retryAfter + random() * Math.min(BACKOFF_LIMIT_MS, BACKOFF_BASE_MS * 2 ** Math.min(attempt, 20));

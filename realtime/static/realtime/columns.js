@@ -1,10 +1,10 @@
 /**
- * The table's columns: how wide, how sorted, which shown; and which rows a filter leaves.
+ * The table's columns: their widths, the order of rows, which columns are shown, and which rows the filter leaves.
  */
 
 import { stopLossPrice } from "./accounting.js";
-import { make } from "./cells.js";
 import { Decimal, HUNDRED } from "./decimal.js";
+import { around, byId, find, make } from "./dom.js";
 import { recall, remember } from "./preferences.js";
 
 const WIDTHS = {
@@ -22,11 +22,20 @@ const WIDTHS = {
   age: "64px",
 };
 const NAMES = {
-  trend: "Trend", amount: "Amount", average: "Average price", price: "Price", value: "Value", profit: "Profit or loss",
-  return: "Return", stop: "Stop loss", taken: "Profit taken", dca: "DCA", age: "Age",
+  trend: "Trend",
+  amount: "Amount",
+  average: "Average price",
+  price: "Price",
+  value: "Value",
+  profit: "Profit or loss",
+  return: "Return",
+  stop: "Stop loss",
+  taken: "Profit taken",
+  dca: "DCA",
+  age: "Age",
 };
 const SORTS = {
-  "": "In order of opening",
+  "": "Order of opening",
   "token+": "Token, A to Z",
   "value-": "Largest value",
   "profit-": "Largest profit",
@@ -36,16 +45,24 @@ const SORTS = {
   "stop+": "Closest to stop loss",
   "age-": "Newest",
 };
-const KEYS = {
-  token: (position) => position.tokenSymbol.toLowerCase(),
-  value: (position) => Decimal.of(position.positionValueSol),
-  profit: (position) => Decimal.of(position.profitLossSol),
-  return: (position) => Decimal.of(position.profitLossPercent),
-  stop: (position) => stopDistance(position),
-  age: (position) => position.createdAt,
-};
+/** @type {Map<string, (position: Wire.LivePosition) => Decimal | string | null>} */
+const KEYS = new Map(
+  Object.entries({
+    token: (position) => position.tokenSymbol.toLowerCase(),
+    value: (position) => Decimal.of(position.positionValueSol),
+    profit: (position) => Decimal.of(position.profitLossSol),
+    return: (position) => Decimal.of(position.profitLossPercent),
+    stop: (position) => stopDistance(position),
+    age: (position) => position.createdAt,
+  }),
+);
 
-/** How far the price may fall until the stop loss sells, in percent of the price, a Decimal; null without either. */
+/**
+ * How far the price can fall before the stop loss sells, in percent of the price; null without a stop loss or a live
+ * price.
+ *
+ * @param {Wire.LivePosition} position
+ */
 export function stopDistance(position) {
   const stop = stopLossPrice(position.purchasePrice, position.currentStopLossPercentage);
   const price = Decimal.of(position.currentPrice);
@@ -54,16 +71,17 @@ export function stopDistance(position) {
 }
 
 export class Columns {
-  #table = document.getElementById("positions");
-  #sort = recall("sort", "");
+  #table = byId("positions");
+  #sort = recall("sort");
   #filter = "";
-  #hidden = new Set(recall("hidden-columns", "").split(" ").filter((name) => name in NAMES));
+  #hidden = new Set(recall("hidden-columns").split(" ").filter((name) => name in NAMES));
 
-  /** @param onChange is called when the order, or what is shown, is another one. */
+  /** @param {() => void} onChange is called when the order or the filter changes. */
   constructor(onChange) {
     if (!(this.#sort in SORTS) && !this.#parsed) this.#sort = "";
-    const sort = document.getElementById("sort");
+    const sort = byId("sort", HTMLSelectElement);
     sort.append(...Object.entries(SORTS).map(([value, text]) => new Option(text, value)));
+    /** @param {string} value */
     const choose = (value) => {
       this.#sort = value;
       remember("sort", value);
@@ -71,8 +89,9 @@ export class Columns {
       onChange();
     };
     sort.addEventListener("change", () => choose(sort.value));
-    for (const button of this.#table.querySelectorAll("[data-sort]")) {
-      button.addEventListener("click", () => choose(this.#next(button.dataset.sort)));
+    for (const button of this.#table.querySelectorAll("button")) {
+      const name = button.dataset.sort;
+      if (name) button.addEventListener("click", () => choose(this.#next(name)));
     }
     this.#wireFilter(onChange);
     this.#wireChoice();
@@ -83,48 +102,63 @@ export class Columns {
     return this.#sort !== "";
   }
 
-  /** Whether the filter leaves this position. */
+  /**
+   * Whether the filter leaves this position.
+   *
+   * @param {Wire.LivePosition} position
+   */
   matches({ tokenSymbol, tokenAddress, walletAddress }) {
     return [tokenSymbol.toLowerCase(), tokenAddress.toLowerCase(), walletAddress.toLowerCase()].some((text) =>
       text.includes(this.#filter),
     );
   }
 
-  /** The positions' ids in the order that was chosen; what has no key comes last. */
+  /**
+   * The positions' ids in the chosen order; what has no key comes last.
+   *
+   * @param {Wire.LivePosition[]} positions
+   */
   order(positions) {
-    const [name, sign] = this.#parsed ?? [];
-    if (!name) return positions.map(({ id }) => id);
-    const keyed = positions.map((position) => [position.id, KEYS[name](position)]);
-    keyed.sort(([, a], [, b]) => {
+    const parsed = this.#parsed;
+    if (!parsed) return positions.map(({ id }) => id);
+    const keyed = positions.map((position) => ({ id: position.id, key: parsed.key(position) }));
+    keyed.sort(({ key: a }, { key: b }) => {
       if (a === null || b === null) return Number(a === null) - Number(b === null);
-      return sign * (a instanceof Decimal ? a.compare(b) : a < b ? -1 : Number(a > b));
+      return parsed.sign * compare(a, b);
     });
-    return keyed.map(([id]) => id);
+    return keyed.map(({ id }) => id);
   }
 
   get #parsed() {
     const name = this.#sort.slice(0, -1);
-    return name in KEYS ? [name, this.#sort.endsWith("+") ? 1 : -1] : null;
+    const key = KEYS.get(name);
+    return key ? { name, key, sign: this.#sort.endsWith("+") ? 1 : -1 } : null;
   }
 
-  /** A header's three states: the more telling direction, the other one, none. */
+  /**
+   * A header's three states: the more telling direction, the other one, none.
+   *
+   * @param {string} name
+   */
   #next(name) {
     const [first, second] = ["token", "stop"].includes(name) ? ["+", "-"] : ["-", "+"];
     if (this.#sort === name + first) return name + second;
     return this.#sort === name + second ? "" : name + first;
   }
 
+  /** @param {HTMLSelectElement} select */
   #showSort(select) {
-    const [name, sign] = this.#parsed ?? [];
-    for (const header of this.#table.querySelectorAll("th[data-column]")) {
-      if (header.dataset.column === name) header.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
-      else header.removeAttribute("aria-sort");
+    const parsed = this.#parsed;
+    for (const header of this.#table.querySelectorAll("th")) {
+      if (!parsed || header.dataset.column !== parsed.name) header.removeAttribute("aria-sort");
+      else header.setAttribute("aria-sort", parsed.sign > 0 ? "ascending" : "descending");
     }
     select.value = this.#sort in SORTS ? this.#sort : "";
   }
 
+  /** @param {() => void} onChange */
   #wireFilter(onChange) {
-    const input = document.getElementById("filter");
+    const input = byId("filter", HTMLInputElement);
     input.addEventListener("input", () => {
       this.#filter = input.value.trim().toLowerCase();
       onChange();
@@ -136,7 +170,7 @@ export class Columns {
       onChange();
     });
     document.addEventListener("keydown", (event) => {
-      const typing = event.target.closest?.("input, select, textarea, dialog");
+      const typing = around(event, "input, select, textarea, dialog");
       if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || !input.checkVisibility()) return;
       event.preventDefault();
       input.focus();
@@ -144,25 +178,28 @@ export class Columns {
   }
 
   #wireChoice() {
-    const details = document.getElementById("columns");
+    const details = byId("columns", HTMLDetailsElement);
     for (const [name, text] of Object.entries(NAMES)) {
       const box = make("input");
       Object.assign(box, { type: "checkbox", checked: !this.#hidden.has(name), value: name });
       box.addEventListener("change", () => {
-        this.#hidden[box.checked ? "delete" : "add"](name);
+        if (box.checked) this.#hidden.delete(name);
+        else this.#hidden.add(name);
         remember("hidden-columns", [...this.#hidden].join(" "));
         this.#showChoice();
       });
       const label = make("label");
       label.append(box, ` ${text}`);
-      document.getElementById("column-choice").append(label);
+      byId("column-choice").append(label);
     }
     details.addEventListener("keydown", (event) => {
       if (event.key !== "Escape") return;
       details.open = false;
-      details.querySelector("summary").focus();
+      find(details, "summary").focus();
     });
-    document.addEventListener("click", (event) => details.contains(event.target) || (details.open = false));
+    document.addEventListener("click", (event) => {
+      if (around(event, "#columns") === null) details.open = false;
+    });
     this.#showChoice();
   }
 
@@ -171,4 +208,13 @@ export class Columns {
     this.#table.style.setProperty("--columns", shown.map(([, width]) => width).join(" "));
     this.#table.dataset.hidden = [...this.#hidden].join(" ");
   }
+}
+
+/**
+ * @param {Decimal | string} a
+ * @param {Decimal | string} b of the same kind
+ */
+function compare(a, b) {
+  if (a instanceof Decimal && b instanceof Decimal) return a.compare(b);
+  return a < b ? -1 : Number(a > b);
 }

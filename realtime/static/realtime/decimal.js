@@ -5,18 +5,28 @@
  * show the rounding. Pure, no imports.
  */
 
+/** @type {bigint[]} by exponent; as long as the longest number is wide */
 const POWERS = [];
 const PATTERN = /^([+-]?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d{1,3}))?$/;
 
 export class Decimal {
-  /** The number is `units` · 10^−`scale`; the scale is never negative. */
+  /**
+   * The number is `units` · 10^−`scale`; the scale is never negative.
+   *
+   * @param {bigint} units
+   * @param {number} scale
+   */
   constructor(units, scale) {
     this.units = scale < 0 ? units * power(-scale) : units;
     this.scale = Math.max(scale, 0);
     Object.freeze(this);
   }
 
-  /** Read a string of digits, or a number by its shortest digits. Throws RangeError for anything else. */
+  /**
+   * Read a string of digits, or a number by its shortest digits. Throws RangeError for anything else.
+   *
+   * @param {Decimal | string | number} value
+   */
   static of(value) {
     if (value instanceof Decimal) return value;
     const match = PATTERN.exec(String(value));
@@ -31,37 +41,54 @@ export class Decimal {
     return Number(this.units > 0n) - Number(this.units < 0n);
   }
 
+  /**
+   * −1, 0 or 1: less, equal or greater.
+   *
+   * @param {Decimal} other
+   */
   compare(other) {
     return this.minus(other).sign;
   }
 
+  /** @param {Decimal} other */
   plus(other) {
     const scale = Math.max(this.scale, other.scale);
     return new Decimal(this.#unitsAt(scale) + other.#unitsAt(scale), scale);
   }
 
+  /** @param {Decimal} other */
   minus(other) {
     return this.plus(new Decimal(-other.units, other.scale));
   }
 
+  /** @param {Decimal} other */
   times(other) {
     return new Decimal(this.units * other.units, this.scale + other.scale);
   }
 
-  /** The quotient, to `precision` significant digits, half to even. Throws RangeError where `other` is zero. */
+  /**
+   * The quotient, to `precision` significant digits, half to even. Throws RangeError where `other` is zero.
+   *
+   * @param {Decimal} other
+   * @param {number} precision
+   */
   over(other, precision) {
     if (other.units === 0n) throw new RangeError("division by zero");
     if (this.units === 0n) return new Decimal(0n, 0);
     const negative = this.units < 0n !== other.units < 0n;
     const dividend = abs(this.units);
     const divisor = abs(other.units);
-    let shift = precision - (length(dividend) - length(divisor));
+    let shift = precision - (width(dividend) - width(divisor));
     if (shifted(dividend, shift) / shifted(divisor, -shift) >= power(precision)) shift -= 1;
     const units = halfEven(shifted(dividend, shift), shifted(divisor, -shift));
     return new Decimal(negative ? -units : units, this.scale - other.scale + shift);
   }
 
-  /** The number with at most this many decimals, half to even. */
+  /**
+   * The number with at most this many decimals, half to even.
+   *
+   * @param {number} decimals
+   */
   rounded(decimals) {
     if (this.scale <= decimals) return this;
     const units = halfEven(abs(this.units), power(this.scale - decimals));
@@ -76,6 +103,7 @@ export class Decimal {
     return (this.units < 0n ? "-" : "") + whole + (fraction && `.${fraction}`);
   }
 
+  /** @param {number} scale */
   #unitsAt(scale) {
     return shifted(this.units, scale - this.scale);
   }
@@ -84,16 +112,31 @@ export class Decimal {
 export const ZERO = Decimal.of("0");
 export const HUNDRED = Decimal.of("100");
 
+/** @param {bigint} units */
 const abs = (units) => (units < 0n ? -units : units);
-const length = (units) => String(units).length;
+/** @param {bigint} units */
+const width = (units) => String(units).length;
+/**
+ * @param {bigint} units
+ * @param {number} places
+ */
 const shifted = (units, places) => (places > 0 ? units * power(places) : units);
 
-/** 10 to the `exponent`, of which the same few are asked for over and over. */
+/**
+ * 10 to the `exponent`, of which the same few are asked for over and over.
+ *
+ * @param {number} exponent
+ */
 function power(exponent) {
   return (POWERS[exponent] ??= 10n ** BigInt(exponent));
 }
 
-/** The quotient of two numbers that are not negative, to a whole number. */
+/**
+ * The quotient of two numbers that are not negative, to a whole number.
+ *
+ * @param {bigint} dividend
+ * @param {bigint} divisor
+ */
 function halfEven(dividend, divisor) {
   const quotient = dividend / divisor;
   const twice = 2n * (dividend % divisor);

@@ -1,48 +1,76 @@
 /**
- * One position in full: its figures, the price since the page was opened, its events, its transactions.
+ * One position in full: its figures, the price since the page first had it, its events, its transactions.
+ *
+ * @import { ChosenAgent } from "./agent.js"
+ * @import { Prices } from "./prices.js"
+ * @import { Session } from "./session.js"
  */
 
-import * as api from "./api.js";
-import { Cells, make } from "./cells.js";
-import * as format from "./format.js";
-import { describeAll, item } from "./history.js";
-import { area, line } from "./series.js";
 import { stopLossPrice } from "./accounting.js";
+import * as api from "./api.js";
+import { Cells } from "./cells.js";
+import { around, byId, find, make, write } from "./dom.js";
+import { describeAll } from "./feed.js";
+import * as format from "./format.js";
+import { item } from "./history.js";
+import { area, line } from "./series.js";
+import { isAborted } from "./session.js";
 
-const byId = (id) => document.getElementById(id);
+const WIDTH = 440;
+const HEIGHT = 120;
+const MARGIN = 6;
 
 export class Details {
-  #dialog = byId("details");
-  #cells = new Cells(byId("details"));
+  #dialog = byId("details", HTMLDialogElement);
+  #cells = new Cells(this.#dialog);
+  #chart = byId("price-chart", SVGElement);
+  #moveStop = byId("move-stop", HTMLButtonElement);
+  #closePosition = byId("close-position", HTMLButtonElement);
+  #session;
+  #prices;
+  /** @type {ChosenAgent | null} */
+  #agent = null;
+  /** @type {string | null} */
   #id = null;
 
-  /** @param handlers `{session, agentId(), series(token), onCopy, onMoveStop, onClose}` */
-  constructor(handlers) {
-    this.handlers = handlers;
-    this.#dialog.querySelector("[data-close]").addEventListener("click", () => this.#dialog.close());
-    this.#dialog.addEventListener("click", (event) => event.target === this.#dialog && this.#dialog.close());
+  /**
+   * @param {object} options
+   * @param {Session} options.session
+   * @param {Prices} options.prices
+   * @param {(text: string) => void} options.onCopy
+   * @param {(id: string) => void} options.onMoveStop
+   * @param {(id: string) => void} options.onClose
+   */
+  constructor({ session, prices, onCopy, onMoveStop, onClose }) {
+    this.#session = session;
+    this.#prices = prices;
+    this.#dialog.addEventListener("click", (event) => {
+      const copied = around(event, ".copy");
+      if (copied) onCopy(copied.title);
+      else if (event.target === this.#dialog || around(event, "[data-close]")) this.#dialog.close();
+    });
     this.#dialog.addEventListener("close", () => {
-      this.#id = null;
+      this.#id = this.#agent = null;
     });
-    this.#dialog.querySelector(".copy").addEventListener("click", (event) => handlers.onCopy(event.currentTarget.title));
-    byId("details-transactions").addEventListener("click", (event) => {
-      const copy = event.target.closest(".copy");
-      if (copy) handlers.onCopy(copy.title);
-    });
-    byId("move-stop").addEventListener("click", () => handlers.onMoveStop(this.#id));
-    byId("close-position").addEventListener("click", () => handlers.onClose(this.#id));
+    this.#moveStop.addEventListener("click", () => this.#id !== null && onMoveStop(this.#id));
+    this.#closePosition.addEventListener("click", () => this.#id !== null && onClose(this.#id));
   }
 
-  /** Whose details are open; null where none are. */
-  get id() {
-    return this.#id;
+  /** @param {string} id */
+  shows(id) {
+    return this.#id === id;
   }
 
-  open(position) {
-    this.#id = position.id;
+  /**
+   * @param {ChosenAgent} agent
+   * @param {string} id
+   */
+  open(agent, id) {
+    this.#agent = agent;
+    this.#id = id;
     byId("details-history").replaceChildren();
-    byId("details-history-note").textContent = "Loading…";
-    this.show(position);
+    write("details-history-note", "Loading…");
+    this.render();
     if (!this.#dialog.open) this.#dialog.showModal();
     this.loadHistory();
   }
@@ -51,10 +79,12 @@ export class Details {
     this.#dialog.close();
   }
 
-  /** Write the figures; undefined where the position is no longer held. */
-  show(position) {
+  /** Write the figures of the position that is shown, if any. */
+  render() {
+    if (this.#agent === null || this.#id === null) return;
+    const position = this.#agent.store.get(this.#id);
     const gone = position === undefined;
-    byId("move-stop").disabled = byId("close-position").disabled = gone;
+    this.#moveStop.disabled = this.#closePosition.disabled = gone;
     this.#dialog.toggleAttribute("data-gone", gone);
     if (gone) {
       this.#cells.set("chart-caption", "This position is closed.");
@@ -62,94 +92,120 @@ export class Details {
     }
     const cells = this.#cells;
     cells.set("symbol", position.tokenSymbol);
-    cells.set("address", format.shortAddress(position.tokenAddress), position.tokenAddress);
-    cells.put("address", "aria-label", `Copy ${format.shortAddress(position.tokenAddress)}, the address of ${position.tokenSymbol}`);
+    cells.address("address", position.tokenAddress, position.tokenSymbol);
     cells.pair("value", position.positionValueSol, position.positionValueUsd);
-    cells.set("profit", `${format.sol(position.profitLossSol, format.signed)} SOL`, `${position.profitLossSol} SOL`);
+    const profit = `${format.sol(position.profitLossSol, format.signed)} SOL`;
+    cells.set("profit", profit, `${position.profitLossSol} SOL`);
     cells.mark("profit", position.profitLossSol);
     cells.set("return", `(${format.percent(position.profitLossPercent, format.signed)})`);
     cells.mark("return", position.profitLossPercent);
     this.#draw(position);
-    this.#facts(position);
-    this.#transactions(position);
+    showFacts(position);
+    showTransactions(position);
   }
 
-  /** Read the position's events anew. */
+  /** Read the position's events again. */
   async loadHistory() {
-    const id = this.#id;
-    const note = byId("details-history-note");
+    const [agent, id] = [this.#agent, this.#id];
+    if (agent === null || id === null) return;
+    let note = "";
     try {
-      const events = await api.events(this.handlers.session, this.handlers.agentId(), { positionId: id });
+      const events = await api.events(this.#session, agent.id, { positionId: id, signal: agent.signal });
       if (id !== this.#id) return;
       const items = describeAll(events).reverse().map((entry) => item(entry, { withSymbol: false }));
       byId("details-history").replaceChildren(...items);
-      note.textContent = items.length ? "" : "Its events are no longer kept.";
+      if (items.length === 0) note = "Its events have been deleted.";
     } catch (error) {
-      if (id === this.#id) note.textContent = `The history cannot be read: ${error.message}`;
+      if (isAborted(error)) return;
+      note = `The history is unavailable: ${error instanceof Error ? error.message : error}`;
     }
+    if (id === this.#id) write("details-history-note", note);
   }
 
-  #draw(position) {
-    const { points } = this.handlers.series(position.tokenAddress);
-    const path = line(points, 440, 120, 6);
-    const chart = byId("price-chart");
-    chart.querySelector(".line").setAttribute("d", path);
-    chart.querySelector(".fill").setAttribute("d", area(path, 440, 120));
-    chart.dataset.direction = format.direction(points.length ? String(Math.sign(points.at(-1)[1] - points[0][1])) : null);
-    const average = Number(position.purchasePrice);
+  /** @param {Wire.LivePosition} position */
+  #draw({ tokenAddress, purchasePrice }) {
+    const series = this.#prices.series(tokenAddress);
+    const { points } = series;
+    const path = line(points, WIDTH, HEIGHT, MARGIN);
+    const trend = (series.last ?? 0) - (series.first ?? 0);
+    this.#chart.dataset.direction = format.direction(String(Math.sign(trend)));
     const values = points.map(([, value]) => value);
     const [low, high] = [Math.min(...values), Math.max(...values)];
-    const y = 120 - 6 - ((average - low) / (high - low)) * 108;
-    const inside = path && average >= low && average <= high;
-    chart.querySelector(".average").setAttribute("d", inside ? `M0 ${y.toFixed(1)}H440` : "");
-    this.#cells.set("chart-caption", path ? `${format.price(String(low))} to ${format.price(String(high))} SOL since ${format.clock(new Date(points[0][0])).slice(0, 5)}${inside ? "; dashed: the average price" : ""}` : "The line begins with the next prices.");
+    const average = Number(purchasePrice);
+    const inside = path !== "" && average >= low && average <= high;
+    const y = HEIGHT - MARGIN - ((average - low) / (high - low)) * (HEIGHT - 2 * MARGIN);
+    find(this.#chart, ".line", SVGElement).setAttribute("d", path);
+    find(this.#chart, ".fill", SVGElement).setAttribute("d", area(path, WIDTH, HEIGHT));
+    find(this.#chart, ".average", SVGElement).setAttribute("d", inside ? `M0 ${y.toFixed(1)}H${WIDTH}` : "");
+    let caption = "The line starts with the next prices.";
+    if (path !== "") {
+      const range = `${format.price(String(low))} to ${format.price(String(high))} SOL`;
+      caption = `${range} since ${format.minute(new Date(points[0][0]))}`;
+      if (inside) caption += "; dashed: the average price";
+    }
+    this.#cells.set("chart-caption", caption);
   }
+}
 
-  #facts(position) {
-    const stop = stopLossPrice(position.purchasePrice, position.currentStopLossPercentage);
-    const when = (timestamp) => (timestamp ? format.moment(timestamp) : format.UNKNOWN);
-    const facts = [
-      ["Held", `${format.amount(position.remainingAmount)} of ${format.amount(position.purchaseAmount)} bought`],
-      ["Average price", `${format.price(position.purchasePrice)} SOL`],
-      ["Price now", position.priceSource === "live" ? `${format.price(position.currentPrice)} SOL` : format.UNKNOWN],
-      ["Invested", `${format.sol(position.totalInvestedSol)} SOL`],
-      ["Realised", `${format.sol(position.realizedProfitSol, format.signed)} SOL`],
-      ["Stop loss", stop === null ? format.UNKNOWN : `${format.chosenPercent(position.currentStopLossPercentage)}, at ${format.price(stop)} SOL`],
-      ["Peak price", position.peakPrice === null ? format.UNKNOWN : `${format.price(position.peakPrice)} SOL`],
-      ["Lowest buy", position.lowestPrice === null ? format.UNKNOWN : `${format.price(position.lowestPrice)} SOL`],
-      ["Bought more", position.dcaCount ? `${position.dcaCount}×, last ${when(position.lastDcaTime)}` : format.UNKNOWN],
-      ["Profit taken", position.takeProfitLevelsHit ? `${position.takeProfitLevelsHit}×, last ${when(position.lastTakeProfitTime)}` : format.UNKNOWN],
-      ["Moon bag", position.moonBagActivated ? format.amount(position.moonBagAmount) : format.UNKNOWN],
-      ["Opened", when(position.createdAt)],
-    ];
-    const list = byId("details-facts");
-    if (list.childElementCount !== 2 * facts.length) list.replaceChildren(...facts.flatMap(() => [make("dt"), make("dd")]));
-    facts.flat().forEach((text, index) => {
-      if (list.children[index].textContent !== text) list.children[index].textContent = text;
-    });
+/** @param {Wire.LivePosition} position */
+function showFacts(position) {
+  const stop = stopLossPrice(position.purchasePrice, position.currentStopLossPercentage);
+  /** @param {Wire.Digits | null} digits */
+  const price = (digits) => (digits === null ? format.UNKNOWN : `${format.price(digits)} SOL`);
+  /**
+   * @param {number} count
+   * @param {Wire.Timestamp | null} last
+   */
+  const times = (count, last) =>
+    count ? `${count}×, last ${last ? format.moment(last) : format.UNKNOWN}` : format.UNKNOWN;
+  const facts = [
+    ["Held", `${format.amount(position.remainingAmount)} of ${format.amount(position.purchaseAmount)} bought`],
+    ["Average price", price(position.purchasePrice)],
+    ["Current price", price(position.priceSource === "live" ? position.currentPrice : null)],
+    ["Invested", `${format.sol(position.totalInvestedSol)} SOL`],
+    ["Realised", `${format.sol(position.realizedProfitSol, format.signed)} SOL`],
+    [
+      "Stop loss",
+      stop === null ? format.UNKNOWN : `${format.chosenPercent(position.currentStopLossPercentage)}, at ${price(stop)}`,
+    ],
+    ["Peak price", price(position.peakPrice)],
+    ["Lowest buy", price(position.lowestPrice)],
+    ["Bought more", times(position.dcaCount, position.lastDcaTime)],
+    ["Profit taken", times(position.takeProfitLevelsHit, position.lastTakeProfitTime)],
+    ["Moon bag", position.moonBagActivated ? format.amount(position.moonBagAmount) : format.UNKNOWN],
+    ["Opened", format.moment(position.createdAt)],
+  ];
+  const list = byId("details-facts");
+  if (list.childElementCount !== 2 * facts.length) {
+    list.replaceChildren(...facts.flatMap(() => [make("dt"), make("dd")]));
   }
+  facts.flat().forEach((text, index) => {
+    if (list.children[index].textContent !== text) list.children[index].textContent = text;
+  });
+}
 
-  #transactions(position) {
-    const list = byId("details-transactions");
-    const all = [
-      ["Purchase", position.purchaseTransactionId],
-      ...position.dcaTransactionIds.map((id) => ["Bought more", id]),
-      ...position.takeProfitTransactionIds.map((id) => ["Sale", id]),
-    ].filter(([, id]) => id);
-    const key = all.flat().join(" ");
-    if (list.dataset.key === key) return;
-    list.dataset.key = key;
-    list.replaceChildren(
-      ...(all.length ? all : [["None is known.", ""]]).map(([what, id]) => {
-        const li = make("li", "", `${what} `);
-        if (id) {
-          const copy = make("button", "copy", format.shortAddress(id));
-          Object.assign(copy, { type: "button", title: id });
-          copy.setAttribute("aria-label", `Copy ${format.shortAddress(id)}, the transaction id of: ${what.toLowerCase()}`);
-          li.append(copy);
-        }
-        return li;
-      }),
-    );
-  }
+/** @param {Wire.LivePosition} position */
+function showTransactions({ purchaseTransactionId, dcaTransactionIds, takeProfitTransactionIds }) {
+  const list = byId("details-transactions");
+  const all = [
+    { what: "Purchase", ids: purchaseTransactionId ? [purchaseTransactionId] : [] },
+    { what: "Bought more", ids: dcaTransactionIds },
+    { what: "Sale", ids: takeProfitTransactionIds },
+  ].flatMap(({ what, ids }) => ids.map((id) => ({ what, id })));
+  const key = all.map(({ what, id }) => `${what} ${id}`).join(" ");
+  if (list.dataset.key === key) return;
+  list.dataset.key = key;
+  list.replaceChildren(...(all.length ? all.map(transaction) : [make("li", "", "No transactions are known.")]));
+}
+
+/** @param {{what: string, id: string}} transaction */
+function transaction({ what, id }) {
+  const short = format.shortAddress(id);
+  const copy = make("button", "copy", short);
+  copy.type = "button";
+  copy.title = id;
+  copy.setAttribute("aria-label", `Copy ${short}, the transaction id of: ${what.toLowerCase()}`);
+  const li = make("li", "", `${what} `);
+  li.append(copy);
+  return li;
 }

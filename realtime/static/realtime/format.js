@@ -1,10 +1,12 @@
 /**
- * Numbers as people read them: never scientific, "—" for what is not known, a minus that screen readers say.
+ * Numbers as people read them: never scientific, "—" for unknown, a minus sign that screen readers say.
  *
  * Everything takes strings of digits, which Intl.NumberFormat formats exactly, and null.
+ *
+ * @typedef {Intl.NumberFormatOptions} Options
  */
 
-import { Decimal } from "./decimal.js";
+import { Decimal, ZERO } from "./decimal.js";
 
 export const UNKNOWN = "—";
 
@@ -13,20 +15,30 @@ const ONE = Decimal.of("1");
 const THOUSAND = Decimal.of("1000");
 const MILLION = Decimal.of("1000000");
 const BILLION = Decimal.of("1000000000");
+/** @type {Map<string, Intl.NumberFormat>} by options, of which there are a few dozen sets */
 const formatters = new Map();
 // Made once: toLocaleString makes one at every call, which took a fifth of a tick's time (2026-11-25).
-const CLOCK = new Intl.DateTimeFormat(LOCALE, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
-const MOMENT = new Intl.DateTimeFormat(LOCALE, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const MINUTE = /** @type {const} */ ({ hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const CLOCK = new Intl.DateTimeFormat(LOCALE, { ...MINUTE, second: "2-digit" });
+const MOMENT = new Intl.DateTimeFormat(LOCALE, { ...MINUTE, day: "numeric", month: "short" });
 
-/** Tokens held: whole tokens matter for a million, small parts for a tenth; billions are told as such. */
+/**
+ * An amount of tokens: no decimals for a million, more for smaller amounts; billions are shortened.
+ *
+ * @param {string | null} digits
+ */
 export function amount(digits) {
   return show(digits, (number) => {
     if (magnitude(number).compare(BILLION) >= 0) return { notation: "compact", maximumSignificantDigits: 5 };
-    return small(number) ? { maximumSignificantDigits: 5 } : { maximumFractionDigits: parts(number) };
+    return small(number) ? { maximumSignificantDigits: 5 } : { maximumFractionDigits: decimalsOf(number) };
   });
 }
 
-/** SOL for one token: five digits that count, however far behind the point; many zeros as their number. */
+/**
+ * SOL for one token: five significant digits, however far behind the point; many zeros as their number.
+ *
+ * @param {string | null} digits
+ */
 export function price(digits) {
   return countZeros(
     show(digits, (number) =>
@@ -35,12 +47,22 @@ export function price(digits) {
   );
 }
 
-/** A sum of SOL. */
+/**
+ * A sum of SOL.
+ *
+ * @param {string | null} digits
+ * @param {Options} [options]
+ */
 export function sol(digits, options) {
   return show(digits, (number) => ({ ...(vanishes(number, 4) ? tiny : fixed(4)), ...options }));
 }
 
-/** A sum of USD. */
+/**
+ * A sum of USD.
+ *
+ * @param {string | null} digits
+ * @param {Options} [options]
+ */
 export function usd(digits, options) {
   return show(digits, (number) => ({
     style: "currency",
@@ -50,7 +72,11 @@ export function usd(digits, options) {
   }));
 }
 
-/** A price in USD, of one token. */
+/**
+ * A price in USD, of one token.
+ *
+ * @param {string | null} digits
+ */
 export function usdPrice(digits) {
   return countZeros(
     show(digits, (number) => ({
@@ -61,37 +87,74 @@ export function usdPrice(digits) {
   );
 }
 
-/** Percent: "12.5" is 12.5 %. */
+/**
+ * Percent: "12.5" is 12.5 %.
+ *
+ * @param {string | null} digits
+ * @param {Options} [options]
+ */
 export function percent(digits, options) {
   return show(digits, () => ({ ...fixed(2), ...options }), "%");
 }
 
-/** A percentage that someone chose, without zeros that were not typed. */
+/**
+ * A percentage that someone chose, without trailing zeros.
+ *
+ * @param {string | null} digits
+ */
 export function chosenPercent(digits) {
   return show(digits, () => ({ maximumFractionDigits: 4, ...signed }), "%");
 }
 
-/** Options: a plus for gains, nothing for zero. */
+/**
+ * Options: a plus for gains, nothing for zero.
+ *
+ * @type {Options}
+ */
 export const signed = Object.freeze({ signDisplay: "exceptZero" });
 
-/** "up", "down" or "", of a change in digits. */
+/**
+ * "up", "down" or "", of a change in digits.
+ *
+ * @param {string | null} digits
+ */
 export function direction(digits) {
-  if (digits === null || digits === undefined) return "";
-  return { "-1": "down", 0: "", 1: "up" }[Decimal.of(digits).sign];
+  const { sign } = Decimal.of(digits ?? 0);
+  if (sign === 0) return "";
+  return sign > 0 ? "up" : "down";
 }
 
-/** An address as short as eyes can compare it. */
+/**
+ * An address, shortened to what eyes can compare.
+ *
+ * @param {string} address
+ */
 export function shortAddress(address) {
   return address.length > 12 ? `${address.slice(0, 4)}…${address.slice(-4)}` : address;
 }
 
-/** The time of day of an ISO timestamp, where the reader is. */
+/**
+ * The time of day of an ISO timestamp, in the reader's time zone.
+ *
+ * @param {string | Date} timestamp
+ */
 export function clock(timestamp) {
   const time = new Date(timestamp);
   return Number.isNaN(time.getTime()) ? UNKNOWN : CLOCK.format(time);
 }
 
-/** How long ago, in the largest unit that fits: "14 m", "5 h", "3 d". */
+/**
+ * The time of day without seconds.
+ *
+ * @param {string | Date} timestamp
+ */
+export const minute = (timestamp) => clock(timestamp).slice(0, 5);
+
+/**
+ * How long ago, in the largest unit that fits: "14 m", "5 h", "3 d".
+ *
+ * @param {number} milliseconds
+ */
 export function age(milliseconds) {
   const minutes = Math.floor(milliseconds / 60_000);
   if (Number.isNaN(minutes)) return UNKNOWN;
@@ -100,36 +163,67 @@ export function age(milliseconds) {
   return minutes < 48 * 60 ? `${Math.floor(minutes / 60)} h` : `${Math.floor(minutes / 1440)} d`;
 }
 
-/** Day and time of an ISO timestamp, where the reader is. */
+/**
+ * Day and time of an ISO timestamp, in the reader's time zone.
+ *
+ * @param {string} timestamp
+ */
 export function moment(timestamp) {
   const time = new Date(timestamp);
   return Number.isNaN(time.getTime()) ? UNKNOWN : MOMENT.format(time);
 }
 
-/** 0.0000001234 as 0.0₆1234: nobody counts six zeros. */
+/**
+ * 0.0000001234 as 0.0₆1234: nobody counts six zeros.
+ *
+ * @param {string} text
+ */
 function countZeros(text) {
   return text.replace(/(0\.)(0{4,})(?=[1-9])/, (_, point, zeros) => `${point}0${subscript(zeros.length)}`);
 }
 
-const subscript = (number) => [...String(number)].map((digit) => "₀₁₂₃₄₅₆₇₈₉"[digit]).join("");
+/** @param {number} number */
+const subscript = (number) => [...String(number)].map((digit) => "₀₁₂₃₄₅₆₇₈₉"[Number(digit)]).join("");
 const tiny = { maximumSignificantDigits: 2 };
+/** @param {number} decimals */
 const fixed = (decimals) => ({ minimumFractionDigits: decimals, maximumFractionDigits: decimals });
-const magnitude = (number) => (number.sign < 0 ? Decimal.of("0").minus(number) : number);
+/** @param {Decimal} number */
+const magnitude = (number) => (number.sign < 0 ? ZERO.minus(number) : number);
+/** @param {Decimal} number */
 const small = (number) => number.sign !== 0 && magnitude(number).compare(ONE) < 0;
-const parts = (number) => (magnitude(number).compare(MILLION) >= 0 ? 0 : magnitude(number).compare(THOUSAND) >= 0 ? 2 : 4);
-/** Whether the number, which is not zero, would show as zero. */
-const vanishes = (number, decimals) => number.sign !== 0 && magnitude(number).rounded(decimals).sign === 0;
 
-function show(digits, options, unit = "") {
-  if (digits === null || digits === undefined) return UNKNOWN;
-  const number = Decimal.of(digits);
-  return formatter(options(number)).format(number.toString()).replace("-", "−") + unit;
+/** @param {Decimal} number */
+function decimalsOf(number) {
+  if (magnitude(number).compare(MILLION) >= 0) return 0;
+  return magnitude(number).compare(THOUSAND) >= 0 ? 2 : 4;
 }
 
+/**
+ * Whether the number, which is not zero, would be shown as zero.
+ *
+ * @param {Decimal} number
+ * @param {number} places
+ */
+const vanishes = (number, places) => number.sign !== 0 && magnitude(number).rounded(places).sign === 0;
+
+/**
+ * @param {string | null} digits
+ * @param {(number: Decimal) => Options} options
+ */
+function show(digits, options, unit = "") {
+  if (digits === null) return UNKNOWN;
+  const number = Decimal.of(digits);
+  // Typed as a number; a string is formatted digit for digit (ECMA-402, Intl.NumberFormat v3).
+  const exact = /** @type {`${number}`} */ (number.toString());
+  return formatter(options(number)).format(exact).replace("-", "−") + unit;
+}
+
+/** @param {Options} options */
 function formatter(options) {
   const key = Object.entries(options).join();
-  if (!formatters.has(key)) {
-    formatters.set(key, new Intl.NumberFormat(LOCALE, { roundingMode: "halfEven", ...options }));
-  }
-  return formatters.get(key);
+  const known = formatters.get(key);
+  if (known) return known;
+  const made = new Intl.NumberFormat(LOCALE, { roundingMode: "halfEven", ...options });
+  formatters.set(key, made);
+  return made;
 }

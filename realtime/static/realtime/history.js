@@ -1,74 +1,35 @@
 /**
- * What happened: the feed of events, one position's history, and the positions that are closed.
+ * The cards below the table: what happened, and the positions that are closed.
+ *
+ * @import { ChosenAgent } from "./agent.js"
+ * @import { Session } from "./session.js"
  */
 
 import * as api from "./api.js";
-import { make, sol } from "./cells.js";
-import { Decimal } from "./decimal.js";
+import { sol } from "./cells.js";
+import { byId, find, make, write } from "./dom.js";
+import { FEED_LENGTH } from "./feed.js";
 import * as format from "./format.js";
+import { isAborted, RequestFailed } from "./session.js";
+import { Timers } from "./timers.js";
 
-const FEED_LENGTH = 40;
-const CLOSED_AT_FIRST = 8;
 const CLOSED_MORE = 25;
 const GATHER_MS = 150;
 
-const byId = (id) => document.getElementById(id);
-
 /**
- * What an event says, in words.
+ * An entry of a feed as a list item.
  *
- * @param before the position before it; undefined where that is not known.
- * @returns `{kind, symbol, text}`; null where nothing that a trader would see has changed.
+ * @param {import("./feed.js").Entry & {profit?: Wire.Digits | null}} entry
  */
-export function describe({ eventType, position }, before) {
-  const symbol = (position ?? before)?.tokenSymbol ?? "A position";
-  if (eventType === "position_closed") return { kind: "closed", symbol, text: "closed" };
-  const bought = ({ purchaseAmount, totalInvestedSol }) => `${format.amount(purchaseAmount)} for ${format.sol(totalInvestedSol)} SOL`;
-  if (eventType === "position_created") return { kind: "opened", symbol, text: `opened: ${bought(position)}` };
-  if (!before) return { kind: "changed", symbol, text: `changed: ${format.amount(position.remainingAmount)} held` };
-  const said = [];
-  const change = (field) => Decimal.of(position[field]).minus(Decimal.of(before[field]));
-  let kind = "changed";
-  if (change("purchaseAmount").sign > 0) {
-    kind = "bought";
-    said.push(`bought ${format.amount(String(change("purchaseAmount")))} more for ${format.sol(String(change("totalInvestedSol")))} SOL`);
-  } else if (change("remainingAmount").sign < 0) {
-    kind = "sold";
-    const sold = format.amount(String(change("remainingAmount")).slice(1));
-    said.push(`sold ${sold}: ${format.sol(String(change("realizedProfitSol")), format.signed)} SOL`);
-  }
-  if (position.moonBagActivated && !before.moonBagActivated) said.push("the rest is a moon bag");
-  if (position.currentStopLossPercentage !== before.currentStopLossPercentage) {
-    if (kind === "changed") kind = "stop";
-    const from = before.currentStopLossPercentage;
-    said.push(`stop loss ${from === null ? "" : `from ${format.chosenPercent(from)} `}to ${format.chosenPercent(position.currentStopLossPercentage)}`);
-  }
-  return said.length ? { kind, symbol, text: said.join(", ") } : null;
-}
-
-/** Events of the REST API, oldest first, as entries of a feed; what came before each is in the list itself. */
-export function describeAll(events) {
-  const last = new Map(); // id → position; null once it is closed
-  const entries = [];
-  for (const event of events) {
-    const id = event.position?.id ?? event.positionId;
-    const said = event.position || last.get(id) !== null ? describe(event, last.get(id)) : null;
-    last.set(id, event.position ?? null);
-    if (said) entries.push({ ...said, seq: event.seq, timestamp: event.timestamp, positionId: id });
-  }
-  return entries;
-}
-
-/** An entry as a list item. */
-export function item({ kind, symbol, text, timestamp, result }, { withSymbol = true } = {}) {
+export function item({ kind, symbol, text, timestamp, profit = null }, { withSymbol = true } = {}) {
   const li = make("li");
   li.dataset.kind = kind;
   const what = make("span", "what");
   if (withSymbol) what.append(make("strong", "", symbol), " ");
   what.append(text);
-  if (result) {
-    const gain = make("span", "gain", ` ${format.sol(result, format.signed)} SOL`);
-    gain.dataset.direction = format.direction(result);
+  if (profit !== null) {
+    const gain = make("span", "gain", ` ${format.sol(profit, format.signed)} SOL`);
+    gain.dataset.direction = format.direction(profit);
     what.append(gain);
   }
   const time = make("time", "muted", format.moment(timestamp));
@@ -78,133 +39,155 @@ export function item({ kind, symbol, text, timestamp, result }, { withSymbol = t
 }
 
 export class History {
-  #agentId = null;
-  #entries = new Map(); // seq → entry
-  #results = new Map(); // id of a closed position → its profit
-  #limit = CLOSED_AT_FIRST;
-  #timer = null;
+  /** @type {ChosenAgent | null} */
+  #agent = null;
+  #timers = new Timers(); // refresh
+  #session;
+  #onResults;
+  #onFailed;
 
   /**
-   * @param session asks the API.
-   * @param onResults hears what the agent has earned.
-   * @param onFailed hears of an error that only a log-in helps against.
+   * @param {object} options
+   * @param {Session} options.session
+   * @param {() => void} options.onResults is called when the agent's results are new.
+   * @param {(error: unknown) => void} options.onFailed hears of errors, one of which may need a log-in.
    */
   constructor({ session, onResults, onFailed }) {
-    Object.assign(this, { session, onResults, onFailed });
+    this.#session = session;
+    this.#onResults = onResults;
+    this.#onFailed = onFailed;
     byId("closed-more").addEventListener("click", () => {
-      this.#limit += CLOSED_MORE;
+      if (this.#agent) this.#agent.closedLimit += CLOSED_MORE;
       this.refresh();
     });
   }
 
-  clear() {
-    clearTimeout(this.#timer);
-    this.#agentId = null;
-    this.#entries.clear();
-    this.#results.clear();
-    this.#limit = CLOSED_AT_FIRST;
+  /**
+   * Show this agent's history, nothing of it yet.
+   *
+   * @param {ChosenAgent | null} agent
+   */
+  show(agent) {
+    this.#timers.cancelAll();
+    this.#agent = agent;
     byId("history").hidden = true;
     byId("feed").replaceChildren();
     byId("closed-rows").replaceChildren();
   }
 
-  /** Read what happened up to event `seq`, and what is closed. */
-  async load(agentId, seq) {
-    this.#agentId = agentId;
+  /**
+   * Read what happened up to event `seq`, and which positions are closed.
+   *
+   * @param {number} seq
+   */
+  async load(seq) {
     this.refresh();
-    await this.#ask(async () => {
-      const events = await api.events(this.session, agentId, { after: Math.max(0, seq - FEED_LENGTH), limit: FEED_LENGTH });
-      if (agentId !== this.#agentId) return;
-      for (const entry of describeAll(events)) if (!this.#entries.has(entry.seq)) this.#entries.set(entry.seq, entry);
-      this.#showFeed();
+    await this.#ask(async ({ id, signal, feed }) => {
+      const after = Math.max(0, seq - FEED_LENGTH);
+      feed.load(await api.events(this.#session, id, { after, limit: FEED_LENGTH, signal }));
+      this.#showFeed(feed);
     });
   }
 
-  /** Take in an event as it happens. */
+  /**
+   * Show an event as it happens.
+   *
+   * @param {Wire.PositionUpdateData} event
+   * @param {Wire.LivePosition | undefined} before
+   */
   add(event, before) {
-    const positionId = event.position?.id ?? event.positionId;
-    const said = event.position || before ? describe(event, before) : null; // closed before: edited since
-    if (said) {
-      this.#entries.set(event.seq, { ...said, seq: event.seq, timestamp: event.timestamp, positionId });
-      this.#showFeed();
-    }
-    if (event.eventType === "position_closed") this.refreshSoon();
+    if (!this.#agent) return;
+    const { feed } = this.#agent;
+    if (feed.add(event, before)) this.#showFeed(feed);
+    if (event.eventType === "position_closed") this.#timers.set("refresh", GATHER_MS, () => this.refresh());
   }
 
-  /** Read results and closed positions again, once for many changes. */
-  refreshSoon() {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.refresh(), GATHER_MS);
-  }
-
+  /** Read results and closed positions again. */
   async refresh() {
-    const agentId = this.#agentId;
-    if (agentId === null) return;
-    await this.#ask(async () => {
+    await this.#ask(async (agent) => {
       const [results, closed] = await Promise.all([
-        api.results(this.session, agentId).catch((error) => (error.status === 503 ? null : Promise.reject(error))),
-        api.closedPositions(this.session, agentId, { limit: this.#limit }),
+        api.results(this.#session, agent.id, agent.signal).catch(nullWhereUnavailable),
+        api.closedPositions(this.#session, agent.id, agent.closedLimit, agent.signal),
       ]);
-      if (agentId !== this.#agentId) return;
-      this.onResults(results);
+      agent.results = results;
+      agent.feed.learnProfits(closed.results);
+      this.#onResults();
       this.#showClosed(closed);
+      this.#showFeed(agent.feed);
     });
   }
 
+  /** @param {(agent: ChosenAgent) => Promise<void>} read */
   async #ask(read) {
-    const agentId = this.#agentId;
+    if (!this.#agent) return;
     const problem = byId("history-error");
     try {
-      await read();
+      await read(this.#agent);
       problem.hidden = true;
     } catch (error) {
-      if (agentId !== this.#agentId) return;
-      this.onFailed(error);
-      problem.textContent = `What is closed cannot be read: ${error.message}`;
+      if (isAborted(error)) return;
+      this.#onFailed(error);
+      problem.textContent = `The history is unavailable: ${error instanceof Error ? error.message : error}`;
       problem.hidden = false;
     }
-    byId("history").hidden = this.#agentId === null;
+    byId("history").hidden = this.#agent === null;
   }
 
-  #showFeed() {
-    const newest = [...this.#entries.values()].sort((a, b) => b.seq - a.seq).slice(0, FEED_LENGTH);
-    this.#entries = new Map(newest.map((entry) => [entry.seq, entry]));
-    byId("feed").replaceChildren(...newest.map((entry) => item({ ...entry, result: entry.kind === "closed" ? this.#results.get(entry.positionId) : undefined })));
-    byId("feed-none").hidden = newest.length > 0;
+  /** @param {import("./feed.js").Feed} feed */
+  #showFeed(feed) {
+    const entries = feed.newest();
+    byId("feed").replaceChildren(...entries.map((entry) => item(entry)));
+    byId("feed-none").hidden = entries.length > 0;
     byId("history").hidden = false;
   }
 
+  /** @param {Wire.Page<Wire.PositionOnRest>} page */
   #showClosed({ count, results }) {
-    byId("closed-count").textContent = count || "";
+    write("closed-count", count ? String(count) : "");
     byId("closed-none").hidden = count > 0;
-    byId("closed-rows").closest("table").hidden = count === 0;
+    find(byId("history"), "table").hidden = count === 0;
     byId("closed-more").hidden = results.length >= count;
     byId("closed-rows").replaceChildren(...results.map(closedRow));
-    for (const position of results) this.#results.set(position.id, position.profitLossSol);
-    this.#showFeed();
   }
 }
 
+/**
+ * The results are unknown while the cache is unavailable; closed positions are not.
+ *
+ * @param {unknown} error
+ */
+function nullWhereUnavailable(error) {
+  if (error instanceof RequestFailed && error.status === 503) return null;
+  throw error;
+}
+
+/** @param {Wire.PositionOnRest} position */
 function closedRow(position) {
   const row = make("tr");
   row.dataset.closedId = position.id;
   row.dataset.testid = "closed-position";
-  const cell = (text, title = "", direction = null) => {
+  /**
+   * @param {string} text
+   * @param {string} title
+   */
+  const cell = (text, title = "") => {
     const td = make("td");
-    const span = make("span", direction === null ? "" : "gain arrow", text);
-    if (direction !== null) span.dataset.direction = direction;
+    const span = make("span", "", text);
     span.title = title;
     td.append(span);
     row.append(td);
+    return span;
   };
   const token = make("th", "", position.tokenSymbol);
   token.scope = "row";
   token.title = position.tokenAddress;
   row.append(token);
   cell(format.sol(position.totalInvestedSol), sol(position.totalInvestedSol));
-  cell(`${format.sol(position.profitLossSol, format.signed)} SOL`, sol(position.profitLossSol), format.direction(position.profitLossSol));
+  const profit = cell(`${format.sol(position.profitLossSol, format.signed)} SOL`, sol(position.profitLossSol));
+  profit.className = "gain arrow";
+  profit.dataset.direction = format.direction(position.profitLossSol);
   cell(format.percent(position.profitLossPercent, format.signed), `${position.profitLossPercent}%`);
   cell(position.closeReason ?? format.UNKNOWN);
-  cell(format.moment(position.closedAt), position.closedAt);
+  cell(position.closedAt ? format.moment(position.closedAt) : format.UNKNOWN, position.closedAt ?? "");
   return row;
 }

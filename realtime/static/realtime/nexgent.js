@@ -1,89 +1,92 @@
 /**
- * One agent's positions, live: a connection that keeps itself up for as long as that is right.
+ * One agent's positions, live: a client that reconnects by itself for as long as that is right.
  *
  *     import { Nexgent } from "/static/realtime/nexgent.js";
  *
  *     const nexgent = new Nexgent({ token: async ({ fresh }) => accessToken(fresh) });
  *     nexgent.addEventListener("snapshot", ({ detail }) => show(detail.positions));
- *     nexgent.addEventListener("event", ({ detail }) => change(detail.eventType, detail.position ?? detail.positionId));
+ *     nexgent.addEventListener("event", ({ detail }) => change(detail.position ?? detail.positionId));
  *     nexgent.addEventListener("prices", ({ detail }) => reprice(detail.updates));
- *     nexgent.addEventListener("state", ({ detail }) => say(detail.name));
+ *     nexgent.addEventListener("state", ({ detail }) => showState(detail.name));
  *     nexgent.connect(agentId);
  *
  * Events, as CustomEvents; `detail` is the message's `data` (docs/protocol.md), money as strings of digits:
- * - `snapshot`: all positions; forget what was there before.
- * - `event`: one change, each exactly once and in order. What the network lost is asked for and comes first.
+ * - `snapshot`: all positions; discard what was there before.
+ * - `event`: one change, each exactly once and in order. Events that the network lost are requested and come first.
  * - `prices`: new prices.
- * - `problem`: the server did not understand something; the connection stays.
+ * - `problem`: the server did not understand a message; the connection stays open.
  * - `state`: `{name, …}`, also in `nexgent.state`:
- *   - `idle`: nothing is wanted.
- *   - `connecting`, `again` where the last try or connection has failed.
- *   - `live`: everything is here, and what follows comes as it happens.
+ *   - `idle`: no agent is wanted.
+ *   - `connecting`, with `again` where the last try or connection has failed.
+ *   - `live`: up to date, and changes arrive as they happen.
  *   - `waiting`, with `seconds` to the next try and the `reason` of the last failure; once a second.
- *   - `offline`: the browser has lost its network; the next try comes with the network.
- *   - `taken-over`: another window has this agent now. `connect` takes it back.
+ *   - `offline`: the browser has no network; the next try comes with the network.
+ *   - `taken-over`: another window shows this agent now. `connect` takes it back.
  *   - `unavailable` (not this user's agent any more) and `refused`, with `reason`: no further try.
- *   - `logged-out`: no token to be had without the user.
+ *   - `logged-out`: no token without the user.
  *
- * After a break it says which event it had last, and gets what it missed: no `snapshot` comes then. It never fights
- * another window, backs off with full jitter, and prolongs its token before that runs out, on the open socket.
+ * After a break it resumes at the last event that it had: no `snapshot` comes then. It never fights another window,
+ * backs off with full jitter, and renews its token on the open socket before it expires. `close` ends it; `connect`
+ * starts again.
  */
 
-import { backoff, judge } from "./close-codes.js";
+import { backoff } from "./close-codes.js";
+import { Connection } from "./connection.js";
+import { Stream } from "./stream.js";
 import { Timers } from "./timers.js";
-import { parse } from "./wire.js";
 
-const ANSWER_LIMIT_MS = 15_000; // from opening, or asking, to the answer
-const PROBE_LIMIT_MS = 5_000;
-const DEFAULT_PING_INTERVAL_MS = 30_000;
+const ANSWER_LIMIT_MS = 15_000; // from opening, or subscribing, to the stream
 const REFRESH_BEFORE_MS = 60_000;
 const REFRESH_AGAIN_MS = 5_000;
-// A connection that lasted this long counts as a success: only then does the back-off start over.
-const STABLE_AFTER_MS = 10_000;
 
 /** What `token` rejects with where only the user can help. */
 export class LoginRequired extends Error {}
 
-export class Nexgent extends EventTarget {
-  #agentId = null;
-  #seq = null; // number of the last event that was passed on
-  #awaiting = "snapshot"; // what the stream begins with: "subscribed", "snapshot"; null while it flows
-  #recovering = false; // missing events were asked for, and none has come since
-  #socket = null;
-  #served = null; // the agent that the socket serves; null until the server has authorised it
-  #closing = null; // the server's announcement of the close to come
+export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget) {
+  #agentId = ""; // "" while idle
+  #stream = new Stream();
+  /** @type {Connection | null} */
+  #connection = null;
   #attempt = 0; // failures in a row
   #renewed = false; // a new token was fetched since the last `connected`
-  #liveSince = null;
   #clock = { server: Date.now(), here: performance.now() }; // one moment on both clocks
-  #pingInterval = DEFAULT_PING_INTERVAL_MS;
   #networkLost = false;
-  #timers = new Timers(); // answer, refresh, silence, probe, retry
-  #listening = null; // an AbortController, from `connect` to `close`
-  #run = 0; // counts up with every decision; whatever was waited for in an older run is ignored
+  /** @type {AbortController | null} ends the listeners on the window; from `connect` to `close` */
+  #listening = null;
+  #timers = new Timers(); // answer, refresh, retry
+  #run = 0; // counts up with every decision; what was awaited in an older run is ignored
 
+  /** @type {Client.State} */
   state = { name: "idle" };
   /** When the last frame came, on the clock of `performance.now()`. */
   lastMessageAt = 0;
 
   /**
-   * @param token `({fresh}) => Promise<string>`: an access token, a new one where `fresh`. Asked at every try, so that
-   *   each starts with the newest. Rejects with LoginRequired where only the user can help; else it is asked again.
-   * @param url makes the socket's address of a token, an agent's id and the last event known (or null).
+   * @param {object} options
+   * @param {Client.TokenSource} options.token returns an access token, a new one where `fresh`. Called at every try,
+   *   so that each starts with the newest. Rejects with LoginRequired where only the user can help; else it is called
+   *   again.
+   * @param {(token: string, agentId: string, lastSeq: number | null) => string | URL} [options.url] makes the socket's
+   *   address; `lastSeq` is the number of the last event known.
    */
   constructor({ token, url = socketUrl }) {
     super();
-    Object.assign(this, { token, url });
+    this.token = token;
+    this.url = url;
   }
 
-  /** Show this agent: over the open socket where there is one. Also takes an agent back from another window. */
+  /**
+   * Show this agent: over the open socket where there is one. Also takes an agent back from another window.
+   *
+   * @param {string} agentId
+   */
   connect(agentId) {
-    if (agentId !== this.#agentId) this.#seq = null;
+    if (agentId !== this.#agentId) this.#stream = new Stream();
     this.#agentId = agentId;
     this.#attempt = 0;
     this.#renewed = false;
     this.#listen();
-    if (this.#served !== null && this.#socket?.readyState === WebSocket.OPEN) {
+    if (this.#connection?.isOpen && this.#connection.agentId !== null) {
       this.#enter({ name: "connecting", again: false });
       this.#subscribe();
     } else {
@@ -96,7 +99,7 @@ export class Nexgent extends EventTarget {
     return this.#clock.server + performance.now() - this.#clock.here;
   }
 
-  /** Try at once, where the next try is only due later. */
+  /** Try now, where the next try is due later. */
   retryNow() {
     if (["waiting", "offline", "refused"].includes(this.state.name)) this.#open();
   }
@@ -104,12 +107,12 @@ export class Nexgent extends EventTarget {
   /** Close, stay closed, and forget the agent. */
   close() {
     this.#stop({ name: "idle" });
-    this.#agentId = null;
+    this.#agentId = "";
     this.#listening?.abort();
     this.#listening = null;
   }
 
-  /** Hear of the network and of the window, until `close`: the page would keep a client alive that listens. */
+  /** Listen to the window until `close`: the window keeps alive whoever listens to it. */
   #listen() {
     if (this.#listening) return;
     this.#listening = new AbortController();
@@ -132,19 +135,20 @@ export class Nexgent extends EventTarget {
       return;
     }
     if (run !== this.#run) return;
-    const socket = new WebSocket(this.url(token, this.#agentId, this.#seq));
-    this.#socket = socket;
-    this.#awaiting = this.#seq === null ? "snapshot" : "subscribed";
-    const current = (handle) => (event) => socket === this.#socket && handle(event);
-    socket.onmessage = current((event) => this.#receive(event.data));
-    socket.onclose = current((event) => this.#closed(event));
+    this.#stream.restart();
+    this.#connection = new Connection(
+      this.url(token, this.#agentId, this.#stream.seq),
+      (message) => this.#receive(message),
+      (end) => this.#ended(end),
+    );
     this.#expectAnswer();
   }
 
-  /** Ask for the stream of the agent, from the last event on that is known. */
+  /** Subscribe to the agent, from the last event known. */
   #subscribe() {
-    this.#awaiting = "subscribed";
-    this.#send("subscribe", { agentId: this.#agentId, ...(this.#seq !== null && { lastSeq: this.#seq }) });
+    const { seq } = this.#stream;
+    this.#stream.resubscribe();
+    this.#connection?.send("subscribe", { agentId: this.#agentId, ...(seq !== null && { lastSeq: seq }) });
     this.#expectAnswer();
   }
 
@@ -152,101 +156,104 @@ export class Nexgent extends EventTarget {
     this.#timers.set("answer", ANSWER_LIMIT_MS, () => this.#retry("No answer"));
   }
 
-  #receive(text) {
+  /** @param {Wire.Message} message */
+  #receive(message) {
     this.lastMessageAt = performance.now();
-    this.#timers.cancel("probe");
-    let message;
-    try {
-      message = parse(text);
-    } catch {
-      this.#retry("Unreadable answer");
-      return;
+    const stream = this.#stream;
+    switch (message.type) {
+      case "connected":
+        this.#renewed = false;
+        this.#clock = { server: Date.parse(message.data.timestamp), here: performance.now() };
+        this.#refreshBefore(message.data.tokenExpiresAt);
+        break;
+      case "refreshed":
+        this.#refreshBefore(message.data.tokenExpiresAt);
+        break;
+      case "subscribed":
+        if (message.data.agentId !== this.#agentId || !stream.subscribed(message.data)) break;
+        if (this.#connection) this.#connection.agentId = this.#agentId;
+        if (stream.flows) this.#flow();
+        break;
+      case "initial_data":
+        if (!stream.snapshot(message.data)) break;
+        this.#tell("snapshot", message.data);
+        this.#flow();
+        break;
+      case "position_update":
+        this.#takeEvent(message.data);
+        break;
+      case "price_update_batch":
+        if (stream.flows) this.#tell("prices", message.data);
+        break;
+      case "error":
+        this.#takeError(message.data);
+        break;
+      default: // ping and closing are the connection's; later versions may have more
     }
-    this.#handlers[message.type]?.(message.data ?? {});
   }
 
-  #handlers = {
-    connected: (data) => {
-      this.#served = data.agentId;
-      this.#renewed = false;
-      this.#clock = { server: Date.parse(data.timestamp), here: performance.now() };
-      this.#pingInterval = data.pingInterval || DEFAULT_PING_INTERVAL_MS;
-      this.#watch();
-      this.#refreshBefore(data.tokenExpiresAt);
-    },
-    ping: () => this.#send("pong"),
-    closing: (data) => {
-      this.#closing = data;
-    },
-    refreshed: (data) => this.#refreshBefore(data.tokenExpiresAt),
-    subscribed: ({ agentId, recovered }) => {
-      if (this.#awaiting !== "subscribed" || agentId !== this.#agentId) return;
-      this.#served = agentId;
-      this.#awaiting = recovered ? null : "snapshot";
-      if (recovered) this.#flow();
-    },
-    initial_data: (data) => {
-      if (this.#awaiting === "subscribed") return; // of the agent before
-      this.#awaiting = null;
-      this.#recovering = false;
-      this.#seq = data.seq;
-      this.#tell("snapshot", data);
-      this.#flow();
-    },
-    position_update: (data) => {
-      if (this.#awaiting || data.seq <= this.#seq) return;
-      if (data.seq === this.#seq + 1) {
-        this.#recovering = false;
-        this.#seq = data.seq;
-        this.#tell("event", data);
-      } else if (this.#recovering) {
-        this.#seq = null; // asking has not helped: start over
-        this.#retry("Something was missed");
-      } else {
-        this.#recovering = true;
-        this.#subscribe();
-      }
-    },
-    price_update_batch: (data) => this.#awaiting || this.#tell("prices", data),
-    error: (data) => {
-      if (data.code === "agent_not_found" && this.#switching) {
-        this.#stop({ name: "unavailable", reason: "Agent not found" });
-      } else if (data.code === "token_refused") {
-        this.#renew("renew");
-      } else {
-        this.#tell("problem", data);
-      }
-    },
-  };
+  /** @param {Wire.PositionUpdateData} data */
+  #takeEvent(data) {
+    const place = this.#stream.event(data);
+    if (place === "next") {
+      this.#tell("event", data);
+    } else if (place === "gap") {
+      this.#subscribe();
+    } else if (place === "lost") {
+      this.#stream = new Stream();
+      this.#retry("Events were lost");
+    }
+  }
+
+  /** @param {Wire.ErrorData} data */
+  #takeError(data) {
+    if (data.code === "agent_not_found" && this.#switching) {
+      this.#stop({ name: "unavailable", reason: "Agent not found" });
+    } else if (data.code === "token_refused") {
+      this.#renew("renew");
+    } else {
+      this.#tell("problem", data);
+    }
+  }
 
   #flow() {
     this.#timers.cancel("answer");
     if (this.state.name !== "connecting") return;
-    this.#liveSince ??= performance.now();
+    this.#connection?.markLive();
     this.#enter({ name: "live" });
   }
 
-  /** Whether another agent was asked for than the socket serves. */
+  /** Whether another agent was asked for than the connection serves. */
   get #switching() {
-    return this.#served !== null && this.#served !== this.#agentId;
+    const served = this.#connection?.agentId ?? null;
+    return served !== null && served !== this.#agentId;
   }
 
-  #closed(event) {
-    const { answer, reason, retryAfter } = judge(event, this.#closing);
-    if (this.#switching && (answer === "unavailable" || answer === "taken-over")) this.#open(); // that was the agent before
-    else if (answer === "retry") this.#retry(reason, retryAfter);
-    else if (answer === "renew" || answer === "login") this.#renew(answer);
-    else this.#stop({ name: answer, reason });
+  /** @param {import("./connection.js").End} end */
+  #ended({ answer, reason, retryAfter }) {
+    if (answer === "retry") {
+      this.#retry(reason, retryAfter);
+    } else if (answer === "renew" || answer === "login") {
+      this.#renew(answer);
+    } else if (this.#switching && answer !== "refused") {
+      this.#open(); // that was the agent before
+    } else {
+      this.#stop({ name: answer, reason });
+    }
   }
 
-  /** Fetch a new token, then come back. */
+  /**
+   * Fetch a new token, then reconnect.
+   *
+   * @param {"renew" | "login"} answer
+   */
   async #renew(answer) {
     if (answer === "login" && this.#renewed) {
       this.#stop({ name: "logged-out" });
       return;
     }
     this.#renewed = true;
-    const stable = this.#stable;
+    const stable = this.#connection?.isStable ?? false;
     if (stable) this.#attempt = 0;
     const run = this.#reset();
     this.#enter({ name: "connecting", again: this.#attempt > 0 });
@@ -258,17 +265,21 @@ export class Nexgent extends EventTarget {
     }
     if (run !== this.#run) return;
     if (stable || answer === "login") this.#open();
-    else this.#retry("Token expired"); // at once, with clocks that far apart it would go round and round
+    else this.#retry("Token expired"); // backing off: at once, clocks that differ that much would make it loop
   }
 
-  /** Prolong the connection before its token runs out, by the server's clock. */
+  /**
+   * Renew the token on the open connection before it expires, by the server's clock.
+   *
+   * @param {Wire.Timestamp} expiresAt
+   */
   #refreshBefore(expiresAt) {
     const left = Date.parse(expiresAt) - this.serverNow;
     const refresh = async () => {
       const run = this.#run;
       try {
         const token = await this.token({ fresh: true });
-        if (run === this.#run) this.#send("refresh", { token });
+        if (run === this.#run) this.#connection?.send("refresh", { token });
       } catch (error) {
         if (run !== this.#run) return;
         if (error instanceof LoginRequired) this.#tokenFailed(error);
@@ -278,13 +289,15 @@ export class Nexgent extends EventTarget {
     if (left > 0) this.#timers.set("refresh", left - Math.min(REFRESH_BEFORE_MS, left / 2), refresh);
   }
 
+  /** @param {unknown} error */
   #tokenFailed(error) {
     if (error instanceof LoginRequired) this.#stop({ name: "logged-out" });
-    else this.#retry(error.message);
+    else this.#retry(error instanceof Error ? error.message : String(error));
   }
 
+  /** @param {string} reason */
   #retry(reason, retryAfter = 0) {
-    const stable = this.#stable;
+    const stable = this.#connection?.isStable ?? false;
     this.#reset();
     if (this.#networkLost) {
       this.#enter({ name: "offline" });
@@ -304,25 +317,11 @@ export class Nexgent extends EventTarget {
     count();
   }
 
-  get #stable() {
-    return this.#liveSince !== null && performance.now() - this.#liveSince > STABLE_AFTER_MS;
-  }
-
-  /** Notice a connection that died without a word: two ping intervals without a frame. */
-  #watch() {
-    const limit = 2 * this.#pingInterval;
-    const left = this.lastMessageAt + limit - performance.now();
-    if (left <= 0) this.#retry("No sign of life");
-    else this.#timers.set("silence", left, () => this.#watch());
-  }
-
-  /** Ask for a sign of life where there is reason to doubt: the network changed, or the machine slept. */
   #probe() {
-    if (this.state.name !== "live" || this.#timers.has("probe")) return;
-    this.#send("ping");
-    this.#timers.set("probe", PROBE_LIMIT_MS, () => this.#retry("No sign of life"));
+    if (this.state.name === "live") this.#connection?.probe();
   }
 
+  /** @param {boolean} lost */
   #networkChanged(lost) {
     this.#networkLost = lost;
     if (this.state.name === "live") this.#probe();
@@ -330,43 +329,50 @@ export class Nexgent extends EventTarget {
     else if (!lost && ["waiting", "offline"].includes(this.state.name)) this.#open();
   }
 
-  #send(type, data) {
-    if (this.#socket?.readyState !== WebSocket.OPEN) return;
-    this.#socket.send(JSON.stringify({ type, ...(data && { data }), timestamp: new Date().toISOString() }));
-  }
-
+  /** @param {Client.State} state */
   #stop(state) {
     this.#reset();
-    this.#seq = state.name === "taken-over" ? this.#seq : null;
+    if (state.name !== "taken-over") this.#stream = new Stream();
     this.#enter(state);
   }
 
-  /** Drop the socket, whether or not the other side still answers, and all that was waited for. */
+  /** Drop the connection, and everything that is awaited. Returns the new run. */
   #reset() {
-    const socket = this.#socket;
-    this.#socket = this.#closing = this.#liveSince = null;
-    this.#served = null;
-    this.#recovering = false;
-    socket?.close(1000);
+    this.#connection?.drop();
+    this.#connection = null;
     this.#timers.cancelAll();
     this.#run += 1;
     return this.#run;
   }
 
+  /** @param {Client.State} state */
   #enter(state) {
     this.state = state;
     this.#tell("state", state);
   }
 
+  /**
+   * @template {keyof Client.Events} K
+   * @param {K} type
+   * @param {Client.Events[K]} detail
+   */
   #tell(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }
 
-/** The socket's address on the server that this page came from. */
+/**
+ * The socket's address on the server that this page came from.
+ *
+ * @param {string} token
+ * @param {string} agentId
+ * @param {number | null} lastSeq
+ */
 export function socketUrl(token, agentId, lastSeq) {
   const url = new URL("/ws", location.href);
   url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-  url.search = new URLSearchParams({ token, agentId, ...(lastSeq !== null && { lastSeq }) });
+  url.search = String(
+    new URLSearchParams({ token, agentId, ...(lastSeq !== null && { lastSeq: String(lastSeq) }) }),
+  );
   return url;
 }

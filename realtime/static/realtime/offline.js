@@ -1,32 +1,34 @@
-/** The offline page: looks every few seconds whether the server is back, and then loads what was asked for. */
+/**
+ * The offline page: checks every few seconds whether the server is back, and then loads the page that was requested.
+ */
 
 const ALIVE = "/health/live";
-const FROM_MS = 2000; // at random up to twice that: a server that comes back does not meet everyone at once
+const FROM_MS = 2000; // at random up to twice that, so that clients do not all return at once
 
-async function look() {
+async function check() {
   try {
     const answer = await fetch(ALIVE, { cache: "no-store" });
-    if (answer.ok) goOn();
+    if (answer.ok) load();
   } catch {
     // not yet
   }
 }
 
-function goOn() {
+function load() {
   if (location.pathname === "/offline") location.replace("/");
   else location.reload(); // the address is that of the page which could not be loaded
 }
 
-function lookAgain() {
+function checkSoon() {
   setTimeout(async () => {
-    await look();
-    lookAgain();
+    await check();
+    checkSoon();
   }, FROM_MS * (1 + Math.random()));
 }
 
-document.getElementById("again").addEventListener("click", (event) => {
+document.getElementById("again")?.addEventListener("click", (event) => {
   event.preventDefault();
-  goOn();
+  load();
 });
-addEventListener("online", look);
-lookAgain();
+addEventListener("online", check);
+checkSoon();

@@ -1,6 +1,6 @@
 /**
- * When to draw: in the next animation frame, however much has changed by then. A drawing that is dear comes less often, so
- * that it never takes more than a small part of the time; a window that nobody sees is not drawn at all.
+ * When to draw: in the next animation frame, however much has changed by then. An expensive drawing comes less often,
+ * so that it never takes more than a small part of the time; a hidden window is not drawn at all.
  */
 
 // With the browser's own part (style, layout, paint), which is about as much again, under a tenth of the time.
@@ -9,17 +9,20 @@ const LONGEST_REST_MS = 250;
 const HIDDEN_MS = 1_000;
 
 export class Pace {
-  #frame = null;
-  #timer = null;
+  /** @type {number | undefined} */
+  #frame;
+  /** @type {number | undefined} */
+  #timer;
   #restUntil = 0;
 
   /**
-   * @param draw draws what has changed; returns milliseconds after which it wants to draw on, if nothing else comes, or
-   *   null.
-   * @param hidden is called instead, once a second at most, while nobody sees the window.
+   * @param {() => number | null} draw draws what has changed; returns the milliseconds after which it has more to
+   *   draw, or null.
+   * @param {() => void} hidden is called instead while the window is hidden, once a second at most.
    */
   constructor(draw, hidden) {
-    Object.assign(this, { draw, hidden });
+    this.draw = draw;
+    this.hidden = hidden;
     document.addEventListener("visibilitychange", () => {
       this.#cancel();
       this.request();
@@ -28,16 +31,17 @@ export class Pace {
 
   /** Something has changed. */
   request() {
-    if (this.#frame !== null) return;
+    if (this.#frame !== undefined) return;
     const rest = this.#restUntil - performance.now();
     if (document.hidden) this.#timer ??= setTimeout(() => this.#skip(), HIDDEN_MS);
     else if (rest > 0) this.#wait(rest);
     else this.#frame = requestAnimationFrame(() => this.#run());
   }
 
+  /** @param {number} milliseconds */
   #wait(milliseconds) {
     this.#timer ??= setTimeout(() => {
-      this.#timer = null;
+      this.#timer = undefined;
       this.request();
     }, milliseconds);
   }
@@ -52,13 +56,13 @@ export class Pace {
   }
 
   #skip() {
-    this.#timer = null;
+    this.#timer = undefined;
     this.hidden();
   }
 
   #cancel() {
-    cancelAnimationFrame(this.#frame);
+    if (this.#frame !== undefined) cancelAnimationFrame(this.#frame);
     clearTimeout(this.#timer);
-    this.#frame = this.#timer = null;
+    this.#frame = this.#timer = undefined;
   }
 }

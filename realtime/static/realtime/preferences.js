@@ -1,43 +1,56 @@
 /**
- * What this browser remembers of how its user likes the page. Nothing secret, and nothing that must be kept.
+ * What this browser stores for the page: how its user likes it, and whether a session is open. No secrets, and nothing
+ * that must not be lost.
  */
+
+import { byId } from "./dom.js";
 
 const PREFIX = "nexgent.";
 
-export function recall(name, fallback = null) {
+/** @param {string} name */
+export function recall(name, fallback = "") {
   try {
     return localStorage.getItem(PREFIX + name) ?? fallback;
   } catch {
-    return fallback; // storage is off
+    return fallback; // storage is disabled
   }
 }
 
+/**
+ * @param {string} name
+ * @param {string} value "" forgets it.
+ */
 export function remember(name, value) {
   try {
-    if (value === null || value === "") localStorage.removeItem(PREFIX + name);
+    if (value === "") localStorage.removeItem(PREFIX + name);
     else localStorage.setItem(PREFIX + name, value);
   } catch {
-    // storage is off or full: forgotten with the page
+    // storage is disabled or full
   }
 }
 
-/** Wire the choice of currency and theme, in the header. `onCurrency` hears of "sol" or "usd". */
+/**
+ * Wire the choice of currency and theme in the header.
+ *
+ * @param {() => void} onCurrency is called when the currency is set.
+ */
 export function wireHeader(onCurrency) {
+  /** @param {string} currency */
   const show = (currency) => {
     document.body.dataset.currency = currency;
-    onCurrency(currency);
+    onCurrency();
   };
-  const currency = recall("currency") === "usd" ? "usd" : "sol";
-  for (const choice of document.querySelectorAll("[name=currency]")) {
-    choice.checked = choice.value === currency;
+  const chosen = recall("currency") === "usd" ? "usd" : "sol";
+  for (const choice of byId("currency").querySelectorAll("input")) {
+    choice.checked = choice.value === chosen;
     choice.addEventListener("change", () => {
       remember("currency", choice.value);
       show(choice.value);
     });
   }
-  show(currency);
-  const theme = document.getElementById("theme");
-  theme.value = recall("theme", "");
+  show(chosen);
+  const theme = byId("theme", HTMLSelectElement);
+  theme.value = recall("theme");
   theme.addEventListener("change", () => {
     remember("theme", theme.value);
     if (theme.value) document.documentElement.dataset.theme = theme.value;

@@ -1,5 +1,8 @@
 /**
  * One position's row.
+ *
+ * @import { Wish } from "./agent.js"
+ * @import { Series } from "./series.js"
  */
 
 import { stopLossPrice } from "./accounting.js";
@@ -9,18 +12,41 @@ import { Decimal, HUNDRED } from "./decimal.js";
 import * as format from "./format.js";
 import { line } from "./series.js";
 
-const FLASHING = [["price", "currentPrice"], ["value", "positionValueSol"], ["profit", "profitLossSol"], ["amount", "remainingAmount"]];
+/** @type {[cell: string, field: "currentPrice" | "positionValueSol" | "profitLossSol" | "remainingAmount"][]} */
+const FLASHING = [
+  ["price", "currentPrice"],
+  ["value", "positionValueSol"],
+  ["profit", "profitLossSol"],
+  ["amount", "remainingAmount"],
+];
+const FIVE = Decimal.of("5");
+
+/**
+ * What a row shows besides its position.
+ *
+ * @typedef {object} Context
+ * @property {Wish | undefined} wish what the user has asked for, until it is confirmed
+ * @property {Wire.Timestamp | null} staleSince the time of the price, where it is stale
+ * @property {Series} series of the token's price
+ * @property {number} now milliseconds of the epoch
+ */
 
 export class Row {
   #cells;
+  /** @type {Wire.LivePosition | null} */
   #shown = null;
+  /** @type {Set<string>} */
   #absent = new Set();
   #opened = "";
   visible = true; // until the browser says otherwise
   dirty = true;
 
+  /**
+   * @param {HTMLTemplateElement} template
+   * @param {string} id
+   */
   constructor(template, id) {
-    this.element = template.content.firstElementChild.cloneNode(true);
+    this.element = /** @type {HTMLTableRowElement} */ (template.content.firstElementChild?.cloneNode(true));
     this.element.dataset.positionId = id;
     this.#cells = new Cells(this.element);
   }
@@ -28,20 +54,16 @@ export class Row {
   /**
    * Write the position.
    *
-   * @param context `{pending, staleSince, series, now}`: what the user has asked for and is not confirmed yet; the time
-   *   of a price that is old, or null; the session's prices; milliseconds of the epoch.
-   * @param flash whether changes may flash.
+   * @param {Wire.LivePosition} position
+   * @param {Context} context
+   * @param {boolean} flash whether changes may flash
    */
-  show(position, { pending, staleSince, series, now }, flash) {
+  show(position, { wish, staleSince, series, now }, flash) {
     const cells = this.#cells;
     const live = position.priceSource === "live";
     this.dirty = false;
-    if (this.#shown?.tokenAddress !== position.tokenAddress || this.#shown?.tokenSymbol !== position.tokenSymbol) {
-      cells.set("symbol", position.tokenSymbol, `${position.tokenSymbol}: details`);
-      cells.set("address", format.shortAddress(position.tokenAddress), position.tokenAddress);
-      cells.put("address", "aria-label", `Copy ${format.shortAddress(position.tokenAddress)}, the address of ${position.tokenSymbol}`);
-      this.#opened = `Opened ${format.moment(position.createdAt)}`;
-      cells.set("wallet", `wallet ${format.shortAddress(position.walletAddress)}`, position.walletAddress);
+    if (this.#shown?.tokenAddress !== position.tokenAddress || this.#shown.tokenSymbol !== position.tokenSymbol) {
+      this.#showToken(position);
     }
     cells.set("amount", format.amount(position.remainingAmount), position.remainingAmount);
     cells.set("average", format.price(position.purchasePrice), sol(position.purchasePrice));
@@ -50,29 +72,24 @@ export class Row {
     cells.set("price-usd", live ? format.usdPrice(position.currentPriceUsd) : format.UNKNOWN);
     this.#showPriceAge(live, staleSince, now);
     cells.pair("value", position.positionValueSol, position.positionValueUsd);
-    cells.pair("profit", position.profitLossSol, position.profitLossUsd, format.signed);
-    cells.set("return", format.percent(position.profitLossPercent, format.signed), `${position.profitLossPercent}% of all that was invested`);
-    cells.mark("return", position.profitLossPercent);
-    cells.set("change", `price ${change(position.priceChangePercent)}`, `The price against the average price: ${position.priceChangePercent}%`);
-    this.#showStop(position, pending);
+    cells.gain("profit", position.profitLossSol, position.profitLossUsd);
+    const { profitLossPercent: profit, priceChangePercent: change } = position;
+    cells.set("return", format.percent(profit, format.signed), `${profit}% of the amount invested`);
+    cells.mark("return", profit);
+    cells.set("change", `price ${shortPercent(change)}`, `Price compared to the average price: ${change}%`);
+    this.#showStop(position, wish);
     this.#showTaken(position);
     this.#none("dca", !position.dcaCount);
-    cells.set("dca", position.dcaCount ? `${position.dcaCount}×` : format.UNKNOWN, "Bought more, so many times");
+    cells.set("dca", position.dcaCount ? `${position.dcaCount}×` : format.UNKNOWN, "Number of additional purchases");
     cells.set("age", format.age(now - Date.parse(position.createdAt)), this.#opened);
     cells.put("trend", "d", line(series.points, 84, 30));
-    cells.mark("trend", series.points.length ? String(Math.sign(series.last - series.first)) : null);
-    cells.hide("pending", !pending);
-    cells.set("pending", pending?.text ?? "");
-    this.element.toggleAttribute("data-pending", Boolean(pending));
+    const trend = (series.last ?? 0) - (series.first ?? 0);
+    cells.mark("trend", String(Math.sign(trend)));
+    cells.hide("pending", !wish);
+    cells.set("pending", wish?.text ?? "");
+    this.element.toggleAttribute("data-pending", wish !== undefined);
     if (this.#shown && flash) this.#flash(this.#shown, position);
     this.#shown = position;
-  }
-
-  /** Mark what a card can leave out: there is none of it. */
-  #none(name, is) {
-    if (is === this.#absent.has(name)) return;
-    this.#absent[is ? "add" : "delete"](name);
-    this.element.dataset.none = [...this.#absent].join(" ");
   }
 
   /** Let no cell flash any more. */
@@ -80,38 +97,84 @@ export class Row {
     for (const [cell] of FLASHING) delete this.#cells.get(cell).dataset.flash;
   }
 
+  /** @param {Wire.LivePosition} position */
+  #showToken({ tokenSymbol, tokenAddress, walletAddress, createdAt }) {
+    this.#cells.set("symbol", tokenSymbol, `${tokenSymbol}: details`);
+    this.#cells.address("address", tokenAddress, tokenSymbol);
+    this.#cells.set("wallet", `wallet ${format.shortAddress(walletAddress)}`, walletAddress);
+    this.#opened = `Opened ${format.moment(createdAt)}`;
+  }
+
+  /**
+   * Mark what a card can leave out: there is none of it.
+   *
+   * @param {string} name
+   * @param {boolean} is
+   */
+  #none(name, is) {
+    if (is === this.#absent.has(name)) return;
+    if (is) this.#absent.add(name);
+    else this.#absent.delete(name);
+    this.element.dataset.none = [...this.#absent].join(" ");
+  }
+
+  /**
+   * @param {boolean} live
+   * @param {Wire.Timestamp | null} staleSince
+   * @param {number} now
+   */
   #showPriceAge(live, staleSince, now) {
-    const text = live ? staleSince && `${format.age(now - Date.parse(staleSince))} old` : "no live price";
-    this.#cells.set("no-price", text ?? "", live && staleSince ? `The price is of ${format.moment(staleSince)}` : "");
-    this.#cells.hide("no-price", !text);
-    this.element.toggleAttribute("data-stale", Boolean(text));
+    let text = live ? "" : "no live price";
+    if (live && staleSince) text = `${format.age(now - Date.parse(staleSince))} old`;
+    this.#cells.set("no-price", text, live && staleSince ? `Price as of ${format.moment(staleSince)}` : "");
+    this.#cells.hide("no-price", text === "");
+    this.element.toggleAttribute("data-stale", text !== "");
   }
 
-  #showStop(position, pending) {
-    const percentage = pending?.stopLoss ?? position.currentStopLossPercentage;
+  /**
+   * @param {Wire.LivePosition} position
+   * @param {Wish | undefined} wish
+   */
+  #showStop(position, wish) {
+    const percentage = wish?.stopLoss ?? position.currentStopLossPercentage;
     this.#none("stop", percentage === null);
-    const distance = stopDistance({ ...position, currentStopLossPercentage: percentage });
     const price = stopLossPrice(position.purchasePrice, percentage);
-    this.#cells.set("stop", percentage === null ? format.UNKNOWN : format.chosenPercent(percentage), price === null ? "" : `Sells at ${price} SOL`);
-    let text = "";
-    if (distance !== null) text = distance.sign > 0 ? `${format.percent(String(distance.rounded(2)))} away` : "reached";
-    this.#cells.set("stop-distance", text, distance === null ? "" : "How far the price may fall until then");
-    this.element.dataset.stop = distance === null ? "" : distance.sign <= 0 ? "reached" : distance.compare(FIVE) < 0 ? "near" : "";
+    this.#cells.set("stop", format.chosenPercent(percentage), price === null ? "" : `Sells at ${price} SOL`);
+    const distance = stopDistance({ ...position, currentStopLossPercentage: percentage });
+    const { dataset } = this.element;
+    if (distance === null) {
+      this.#cells.set("stop-distance", "");
+      dataset.stop = "";
+    } else {
+      const reached = distance.sign <= 0;
+      const text = reached ? "reached" : `${format.percent(String(distance.rounded(2)))} away`;
+      this.#cells.set("stop-distance", text, "How far the price can fall before it sells");
+      const near = distance.compare(FIVE) < 0 ? "near" : "";
+      dataset.stop = reached ? "reached" : near;
+    }
   }
 
-  #showTaken(position) {
-    const bought = Decimal.of(position.purchaseAmount);
-    const sold = bought.minus(Decimal.of(position.remainingAmount));
+  /** @param {Wire.LivePosition} position */
+  #showTaken({ purchaseAmount, remainingAmount, takeProfitLevelsHit: hits, moonBagActivated: moon }) {
+    const bought = Decimal.of(purchaseAmount);
+    const sold = bought.minus(Decimal.of(remainingAmount));
     const share = bought.sign ? sold.over(bought, 20).times(HUNDRED).rounded(2) : sold;
-    const hits = position.takeProfitLevelsHit;
     this.#none("taken", !hits);
-    this.#cells.set("taken", hits ? `${hits}×${position.moonBagActivated ? " moon" : ""}` : format.UNKNOWN, `Profit taken, so many times${position.moonBagActivated ? "; the rest is a moon bag" : ""}`);
+    const title = `Number of times profit was taken${moon ? "; the rest is a moon bag" : ""}`;
+    this.#cells.set("taken", hits ? `${hits}×${moon ? " moon" : ""}` : format.UNKNOWN, title);
     this.#cells.put("progress", "value", String(share));
     this.#cells.hide("progress", sold.sign <= 0);
-    this.#cells.set("sold", sold.sign > 0 ? `${format.percent(String(share.rounded(1)))} sold` : "", sold.sign > 0 ? `${sold} of ${position.purchaseAmount} sold` : "");
+    const rounded = format.percent(String(share.rounded(1)));
+    if (sold.sign > 0) this.#cells.set("sold", `${rounded} sold`, `${sold} of ${purchaseAmount} sold`);
+    else this.#cells.set("sold", "");
   }
 
-  /** Play the flash. Two names for one animation take turns: with the same name again, it would not start over. */
+  /**
+   * Play the flash. Two names for one animation take turns: with the same name again, it would not start over.
+   *
+   * @param {Wire.LivePosition} before
+   * @param {Wire.LivePosition} after
+   */
   #flash(before, after) {
     for (const [cell, field] of FLASHING) {
       const way = Decimal.of(after[field]).compare(Decimal.of(before[field]));
@@ -123,6 +186,12 @@ export class Row {
   }
 }
 
-/** Percent in as little room as it needs: hundredths of a threefold price tell nobody anything. */
-const change = (digits) => format.percent(digits, { ...format.signed, ...(Math.abs(Number(digits)) >= 100 && { minimumFractionDigits: 0, maximumFractionDigits: 0 }) });
-const FIVE = Decimal.of("5");
+/**
+ * Percent in as little room as it needs: nobody reads hundredths of a threefold price.
+ *
+ * @param {Wire.Digits} digits
+ */
+function shortPercent(digits) {
+  const whole = { minimumFractionDigits: 0, maximumFractionDigits: 0 };
+  return format.percent(digits, { ...format.signed, ...(Math.abs(Number(digits)) >= 100 && whole) });
+}

@@ -7,10 +7,16 @@ const EVERY_MS = 1_000;
 
 /** Points of one figure. It stays small: when it is full, every other point goes, and the next come half as often. */
 export class Series {
-  #points = []; // [milliseconds, value]
+  /** @type {[at: number, value: number][]} milliseconds of the epoch, and the figure */
+  #points = [];
   #every = EVERY_MS;
 
-  /** Take the figure in; returns whether the line is another one now. */
+  /**
+   * Add the figure as it was at that time; returns whether the line has changed.
+   *
+   * @param {number} at
+   * @param {number} value
+   */
   add(at, value) {
     const last = this.#points.at(-1);
     if (last && at - last[0] < this.#every) return false;
@@ -36,18 +42,34 @@ export class Series {
   }
 }
 
-/** The line through the points, as a path's `d` in a box of this size; "" where there are fewer than two. */
+/**
+ * The line through the points, as a path's `d` in a box of this size; "" where there are fewer than two.
+ *
+ * @param {[at: number, value: number][]} points
+ * @param {number} width
+ * @param {number} height
+ */
 export function line(points, width, height, margin = 1.5) {
   if (points.length < 2) return "";
   const values = points.map(([, value]) => value);
   const [low, high] = [Math.min(...values), Math.max(...values)];
-  const [from, to] = [points[0][0], points.at(-1)[0]];
-  const x = (at) => ((at - from) / (to - from || 1)) * width;
-  const y = (value) => (high === low ? height / 2 : height - margin - ((value - low) / (high - low)) * (height - 2 * margin));
-  return "M" + points.map(([at, value]) => `${x(at).toFixed(1)} ${y(value).toFixed(1)}`).join("L");
+  const [from, to] = [points[0][0], points[points.length - 1][0]];
+  const inner = height - 2 * margin;
+  const places = points.map(([at, value]) => {
+    const x = ((at - from) / (to - from || 1)) * width;
+    const y = high === low ? height / 2 : height - margin - ((value - low) / (high - low)) * inner;
+    return `${x.toFixed(1)} ${y.toFixed(1)}`;
+  });
+  return `M${places.join("L")}`;
 }
 
-/** The line, closed below: what is filled. */
+/**
+ * The line, closed below: what is filled.
+ *
+ * @param {string} path
+ * @param {number} width
+ * @param {number} height
+ */
 export function area(path, width, height) {
   return path && `${path}L${width} ${height}L0 ${height}Z`;
 }

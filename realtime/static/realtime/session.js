@@ -1,6 +1,9 @@
 /**
- * Who is logged in. The refresh token lies in a cookie that no script can read (positions/accounts/session_views.py); the access
- * token lives in memory only, and is gone with the page.
+ * Who is logged in. The refresh token is in a cookie that no script can read (positions/accounts/session_views.py);
+ * the access token is in memory only, and gone with the page.
+ *
+ * What was awaited for a user who has logged out, or in again, rejects with an AbortError (`isAborted`): nothing
+ * follows.
  */
 
 import { LoginRequired } from "./nexgent.js";
@@ -9,125 +12,186 @@ import { parse } from "./wire.js";
 
 const REQUEST_LIMIT_MS = 15_000;
 const RENEW_BEFORE_MS = 30_000;
-const OPEN = "session"; // remembered from a log-in to the log-out
+const OPEN = "session"; // stored from a log-in to the log-out
 
-/** The server refused, or could not be reached (`status` 0). The message is fit for the user. */
+/**
+ * @typedef {object} Request
+ * @property {string} [method]
+ * @property {object} [body]
+ * @property {AbortSignal} [signal]
+ */
+
+/** The server refused, or could not be reached (`status` 0). The message can be shown to the user. */
 export class RequestFailed extends Error {
+  /** @param {string} message */
   constructor(message, status = 0) {
     super(message);
     this.status = status;
   }
 }
 
+/**
+ * Whether what was awaited is no longer wanted.
+ *
+ * @param {unknown} error
+ */
+export const isAborted = (error) => error instanceof DOMException && error.name === "AbortError";
+
 export class Session {
+  /** @type {string | null} */
   #access = null;
   #renewAt = 0;
-  #renewal = null; // one at a time, shared by all who wait
-  #abort = new AbortController(); // what was asked for a user who is gone is not waited for
-  #generation = 0; // counts log-ins and log-outs: an answer of the one before is nobody's any more
+  /** @type {Promise<string> | null} one at a time, shared by all who wait */
+  #renewal = null;
+  #user = new AbortController(); // one for each log-in and log-out; ends what was awaited for the one before
 
-  /** The user's name; null where nobody is logged in, as far as this page knows. */
+  /** @type {string | null} null where nobody is logged in, as far as this page knows */
   username = null;
 
-  /** Log in. Throws RequestFailed, status 401 where name or password is wrong. */
+  /**
+   * Log in. Throws RequestFailed, with status 401 where name or password is wrong.
+   *
+   * @param {string} username
+   * @param {string} password
+   */
   async login(username, password) {
-    const generation = ++this.#generation;
-    const answer = await send("/api/session/", { method: "POST", body: { username, password } });
-    if (generation === this.#generation) this.#keep(answer);
+    const { signal } = this.#change();
+    const answer = await send("/api/session/", { method: "POST", body: { username, password }, signal });
+    this.#keep(/** @type {Wire.Session} */ (answer));
   }
 
   /**
-   * Go on with the session that this browser has. Returns whether there is one. Throws RequestFailed, and LoginRequired
-   * where it has ended without the user's logging out, also where another window, or this one before it was reloaded,
-   * was told first: the cookie goes with the answer.
+   * Resume the session that this browser has. Returns whether there is one. Throws RequestFailed, and LoginRequired
+   * where it has ended without a log-out, even where another window, or this one before it was reloaded, was told
+   * first: the answer clears the cookie.
    */
   async resume() {
-    const answer = await this.#ask();
+    const answer = await this.#ask(this.#user.signal);
     if (answer) this.#keep(answer);
     else if (recall(OPEN)) throw new LoginRequired("This session has ended.");
-    return Boolean(answer);
+    return answer !== null;
   }
 
-  /** Log out, here and on the server. Throws RequestFailed where the server does not hear of it. */
+  /** Log out, here and on the server. Throws RequestFailed where the server could not be told. */
   async logout() {
     this.forget();
-    remember(OPEN, null);
+    remember(OPEN, "");
     await send("/api/session/", { method: "DELETE" });
   }
 
-  /** Know nobody any more, without a word to the server. */
+  /** Forget the user, without telling the server. */
   forget() {
-    this.#generation += 1;
-    this.#abort.abort();
-    this.#abort = new AbortController();
+    this.#change();
     this.#access = this.#renewal = this.username = null;
   }
 
-  /** An access token that still holds for a while; a new one where `fresh`. Throws LoginRequired or RequestFailed. */
-  async token({ fresh = false } = {}) {
-    if (this.#access === null || fresh || performance.now() >= this.#renewAt) await this.#renew();
-    return this.#access;
+  /**
+   * An access token that is valid for a while; a new one where `fresh`. Throws LoginRequired or RequestFailed.
+   *
+   * @type {Client.TokenSource}
+   */
+  async token({ fresh }) {
+    if (this.#access !== null && !fresh && performance.now() < this.#renewAt) return this.#access;
+    return this.#renew();
   }
 
-  /** Ask the REST API, as this user. Throws LoginRequired or RequestFailed. */
-  async request(path, options = {}) {
+  /**
+   * Call the REST API, as this user. Throws LoginRequired or RequestFailed.
+   *
+   * @param {string} path
+   * @param {Request} [request]
+   */
+  async request(path, request = {}) {
+    const signal = AbortSignal.any([this.#user.signal, ...(request.signal ? [request.signal] : [])]);
+    /** @param {boolean} fresh */
+    const attempt = async (fresh) => {
+      const token = await this.token({ fresh });
+      signal.throwIfAborted();
+      return send(path, { ...request, token, signal });
+    };
     try {
-      return await send(path, { ...options, token: await this.token(), signal: this.#abort.signal });
+      return await attempt(false);
     } catch (error) {
-      if (error.status !== 401) throw error;
+      if (!isRefused(error)) throw error;
     }
-    const token = await this.token({ fresh: true });
     try {
-      return await send(path, { ...options, token, signal: this.#abort.signal });
+      return await attempt(true);
     } catch (error) {
-      throw error.status === 401 ? new LoginRequired(error.message) : error;
+      throw isRefused(error) ? new LoginRequired(error.message) : error;
     }
+  }
+
+  #change() {
+    this.#user.abort();
+    this.#user = new AbortController();
+    return this.#user;
   }
 
   #renew() {
-    this.#renewal ??= this.#fetchAccess().finally(() => {
-      this.#renewal = null;
+    if (this.#renewal) return this.#renewal;
+    const renewal = this.#fetchAccess().finally(() => {
+      if (this.#renewal === renewal) this.#renewal = null;
     });
-    return this.#renewal;
+    this.#renewal = renewal;
+    return renewal;
   }
 
   async #fetchAccess() {
-    const generation = this.#generation;
     if (this.username === null) throw new LoginRequired("Nobody is logged in");
-    const answer = await this.#ask();
-    // Logged out, in another window perhaps, or in as someone else.
-    if (generation !== this.#generation || answer?.username !== this.username) throw new LoginRequired("Logged out");
-    this.#keep(answer);
+    const answer = await this.#ask(this.#user.signal);
+    // Logged out in another window, perhaps, or logged in as someone else.
+    if (answer?.username !== this.username) throw new LoginRequired("Logged out");
+    return this.#keep(answer);
   }
 
-  async #ask() {
+  /** @param {AbortSignal} signal */
+  async #ask(signal) {
     try {
-      return await send("/api/session/refresh/", { method: "POST" });
+      const answer = await send("/api/session/refresh/", { method: "POST", signal });
+      return /** @type {Wire.Session | null} */ (answer);
     } catch (error) {
-      throw error.status === 401 ? new LoginRequired(error.message) : error;
+      throw isRefused(error) ? new LoginRequired(error.message) : error;
     }
   }
 
+  /** @param {Wire.Session} answer */
   #keep({ access, username }) {
     remember(OPEN, "open");
     this.username = username;
     this.#access = access;
     this.#renewAt = performance.now() + lifetime(access) - RENEW_BEFORE_MS;
+    return access;
   }
 }
 
-/** Milliseconds for which a new token holds, by its own word: no need for the two clocks to agree. */
+/**
+ * @param {unknown} error
+ * @returns {error is RequestFailed}
+ */
+const isRefused = (error) => error instanceof RequestFailed && error.status === 401;
+
+/**
+ * Milliseconds for which a new token is valid, by its own claims: no need for the two clocks to agree.
+ *
+ * @param {string} token
+ */
 function lifetime(token) {
   const payload = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
   const { exp, iat } = JSON.parse(atob(payload));
   return (exp - iat) * 1000;
 }
 
-/** Returns the answer, null where it is empty. */
-async function send(path, { method = "GET", token, body, signal } = {}) {
+/**
+ * Returns the answer, null where it is empty.
+ *
+ * @param {string} path
+ * @param {Request & {token?: string}} request
+ */
+async function send(path, { method = "GET", token, body, signal }) {
+  /** @type {Record<string, string>} */
   const headers = { Accept: "application/json" };
   if (token) headers.Authorization = `Bearer ${token}`;
-  else headers["X-CSRFToken"] = csrfToken(); // where the cookie acts
+  else headers["X-CSRFToken"] = csrfToken(); // where the cookie is the credential
   if (body) headers["Content-Type"] = "application/json";
   let response, text;
   try {
@@ -136,30 +200,37 @@ async function send(path, { method = "GET", token, body, signal } = {}) {
       headers,
       body: body && JSON.stringify(body),
       cache: "no-store",
-      keepalive: method !== "GET", // a window that is closed now has said it all the same
+      keepalive: method !== "GET", // sent even if the window is closed now
       signal: AbortSignal.any([AbortSignal.timeout(REQUEST_LIMIT_MS), ...(signal ? [signal] : [])]),
     });
     text = await response.text();
   } catch {
+    signal?.throwIfAborted();
     throw new RequestFailed("The server cannot be reached.");
   }
+  signal?.throwIfAborted();
   let answer = null;
   try {
-    answer = text && parse(text);
+    answer = text ? parse(text) : null;
   } catch {
-    if (response.ok) throw new RequestFailed("The server's answer cannot be read.", response.status);
+    if (response.ok) throw new RequestFailed("The server's answer is not valid JSON.", response.status);
   }
   if (!response.ok) {
-    throw new RequestFailed(complaint(answer) ?? `The server answers ${response.status}.`, response.status);
+    const problem = complaint(answer) ?? `The server answered with status ${response.status}.`;
+    throw new RequestFailed(problem, response.status);
   }
-  return answer || null;
+  return answer;
 }
 
 function csrfToken() {
   return /(?:^|; )csrftoken=([^;]*)/.exec(document.cookie)?.[1] ?? "";
 }
 
-/** What the API says is wrong: `{detail}`, or `{errors: {field: [sentence, …]}}`. */
+/**
+ * What the API says is wrong: `{detail}`, or `{errors: {field: [sentence, …]}}`.
+ *
+ * @param {{detail?: unknown, errors?: Record<string, string[]>} | null} answer
+ */
 function complaint(answer) {
   if (typeof answer?.detail === "string") return answer.detail;
   const sentences = Object.entries(answer?.errors ?? {}).map(([field, messages]) => `${field}: ${messages.join(" ")}`);

@@ -1,19 +1,24 @@
 /**
  * What the agent holds, by the messages so far: state before + events = a fresh snapshot.
  *
- * A tick marks what it changes; a position is valued when somebody asks, hence once a frame, however many ticks.
+ * A tick marks what it changes; a position is valued when it is read, hence once a frame, however many ticks.
+ *
+ * @import { Worth } from "./accounting.js"
  */
 
 import { inFull, readHolding, solInUsd, totals, worth } from "./accounting.js";
 import { Decimal } from "./decimal.js";
-import { Series } from "./series.js";
 
 /** One position: what the server sent, at the newest price. */
 class Entry {
-  #worth = null;
-  #full = null;
+  /** @type {Worth | null} */
+  #worth;
+  /** @type {Wire.LivePosition | null} */
+  #full;
 
+  /** @param {Wire.LivePosition} position */
   constructor(position) {
+    /** @type {Wire.LivePosition} */
     this.position = position;
     this.holding = readHolding(position);
     this.#full = position; // the server has valued it
@@ -22,15 +27,21 @@ class Entry {
     this.#worth = sentWorth(position, this.holding, this.solUsd);
   }
 
-  reprice({ price, priceUsd, solUsd, decimal }, timestamp) {
+  /**
+   * @param {Wire.PriceUpdate} update
+   * @param {Decimal} price `update.price`
+   * @param {Decimal | null} solUsd
+   * @param {Wire.Timestamp} timestamp
+   */
+  reprice(update, price, solUsd, timestamp) {
     this.position = {
       ...this.position,
-      currentPrice: price,
-      currentPriceUsd: priceUsd,
+      currentPrice: update.price,
+      currentPriceUsd: update.priceUsd,
       priceSource: "live",
       priceTimestamp: timestamp,
     };
-    this.price = decimal;
+    this.price = price;
     this.solUsd = solUsd;
     this.#worth = this.#full = null;
   }
@@ -46,60 +57,57 @@ class Entry {
 }
 
 export class Store {
-  #entries = new Map(); // id → Entry, in the server's order
-  #byToken = new Map(); // token address → ids
-  #series = new Map(); // token address → Series
+  /** @type {Map<string, Entry>} by id, in the server's order */
+  #entries = new Map();
+  /** @type {Map<string, Set<string>>} ids by token address */
+  #byToken = new Map();
+  /** @type {Set<string>} */
   #changed = new Set();
 
+  /** Whether there has been a snapshot. */
   loaded = false;
-  /** When the newest message was sent, as the server wrote it; null before the first. */
+  /** @type {Wire.Timestamp | null} when the newest message was sent; null before the first */
   updatedAt = null;
-  /** The total value in SOL. */
-  portfolio = new Series();
 
   /** The positions, valued, in the server's order. */
   *positions() {
     for (const entry of this.#entries.values()) yield entry.full;
   }
 
-  get ids() {
-    return this.#entries.keys();
-  }
-
   get size() {
     return this.#entries.size;
   }
 
-  /** The position, valued; undefined where it is not held. */
+  /**
+   * The position, valued; undefined where it is not open.
+   *
+   * @param {string} id
+   */
   get(id) {
     return this.#entries.get(id)?.full;
   }
 
-  /** How the token's price went since the page was opened. */
-  series(token) {
-    if (!this.#series.has(token)) this.#series.set(token, new Series());
-    return this.#series.get(token);
+  /** @param {string} token address */
+  holds(token) {
+    return this.#byToken.has(token);
   }
 
   totals() {
-    return totals([...this.#entries.values()].map((entry) => [entry.holding, entry.worth]));
+    return totals([...this.#entries.values()].map(({ holding, worth: each }) => [holding, each]));
   }
 
-  /** Forget everything: another agent. */
-  clear() {
-    this.replace({ positions: [], timestamp: null });
-    this.loaded = false;
-    this.portfolio = new Series();
-  }
-
-  /** The ids of positions that came, changed or went since the last call. */
+  /** The ids of positions that were added, changed or removed since the last call. */
   takeChanges() {
     const changed = this.#changed;
     this.#changed = new Set();
     return changed;
   }
 
-  /** Take in a snapshot. */
+  /**
+   * Apply a snapshot.
+   *
+   * @param {Wire.InitialDataData} data
+   */
   replace({ positions, timestamp }) {
     for (const id of [...this.#entries.keys()]) this.#remove(id);
     for (const position of positions) this.#put(position);
@@ -107,65 +115,96 @@ export class Store {
     this.loaded = true;
   }
 
-  /** Take in an event; returns what the position was before, undefined where it is new. */
-  change({ position, positionId, timestamp }) {
-    const before = this.get(position?.id ?? positionId);
-    if (position) this.#put(position);
-    else this.#remove(positionId);
-    this.updatedAt = timestamp;
+  /**
+   * Apply an event; returns the position before it, undefined where it is new.
+   *
+   * @param {Wire.PositionUpdateData} event
+   */
+  change(event) {
+    const before = this.get(idOf(event));
+    if (event.position) this.#put(event.position);
+    else this.#remove(event.positionId);
+    this.updatedAt = event.timestamp;
     return before;
   }
 
-  /** Take in new prices. */
+  /**
+   * Apply new prices.
+   *
+   * @param {Wire.PriceUpdateBatchData} data
+   */
   reprice({ updates, timestamp }) {
-    for (const { tokenAddress, price, priceUsd = null } of updates) {
-      const ids = this.#byToken.get(tokenAddress);
+    for (const update of updates) {
+      const ids = this.#byToken.get(update.tokenAddress);
       if (!ids) continue;
-      const quote = { price, priceUsd, decimal: Decimal.of(price), solUsd: solInUsd(price, priceUsd) };
+      const price = Decimal.of(update.price);
+      const solUsd = solInUsd(price, update.priceUsd);
       for (const id of ids) {
-        this.#entries.get(id).reprice(quote, timestamp);
+        this.#entries.get(id)?.reprice(update, price, solUsd, timestamp);
         this.#changed.add(id);
       }
-      this.series(tokenAddress).add(Date.parse(timestamp), Number(price));
     }
     this.updatedAt = timestamp;
   }
 
+  /** @param {Wire.LivePosition} position */
   #put(position) {
     const { id, tokenAddress } = position;
     this.#entries.set(id, new Entry(position));
-    if (!this.#byToken.has(tokenAddress)) this.#byToken.set(tokenAddress, new Set());
-    this.#byToken.get(tokenAddress).add(id);
-    if (position.priceSource === "live") {
-      this.series(tokenAddress).add(Date.parse(position.priceTimestamp), Number(position.currentPrice));
-    }
+    const ids = this.#byToken.get(tokenAddress);
+    if (ids) ids.add(id);
+    else this.#byToken.set(tokenAddress, new Set([id]));
     this.#changed.add(id);
   }
 
+  /** @param {string} id */
   #remove(id) {
     const entry = this.#entries.get(id);
+    if (!entry) return;
+    const { tokenAddress } = entry.position;
+    const ids = this.#byToken.get(tokenAddress);
+    ids?.delete(id);
+    if (ids?.size === 0) this.#byToken.delete(tokenAddress);
     this.#entries.delete(id);
-    this.#byToken.get(entry?.position.tokenAddress)?.delete(id);
     this.#changed.add(id);
   }
 }
 
-/** What `worth` would give, of the figures that the server sent. */
+/**
+ * The id of the position that an event is about.
+ *
+ * @param {Wire.PositionUpdateData | Wire.EventOnRest} event
+ */
+export const idOf = (event) => (event.position ? event.position.id : event.positionId);
+
+/**
+ * What `worth` would give, of the figures that the server sent.
+ *
+ * @param {Wire.LivePosition} position
+ * @param {import("./accounting.js").Holding} holding
+ * @param {Decimal | null} solUsd
+ * @returns {Worth}
+ */
 function sentWorth(position, { purchasePrice, remainingAmount, realizedProfitSol }, solUsd) {
-  const sent = (field) => (position[field] === null ? null : Decimal.of(position[field]));
-  const unrealized = sent("currentPrice").minus(purchasePrice).times(remainingAmount);
+  /** @param {Wire.Digits | null} digits */
+  const inUsd = (digits) => (digits === null ? null : Decimal.of(digits));
+  const unrealized = Decimal.of(position.currentPrice).minus(purchasePrice).times(remainingAmount);
   return {
     exactProfit: realizedProfitSol.plus(unrealized),
-    positionValueSol: sent("positionValueSol"),
-    positionValueUsd: sent("positionValueUsd"),
-    profitLossSol: sent("profitLossSol"),
-    profitLossUsd: sent("profitLossUsd"),
+    positionValueSol: Decimal.of(position.positionValueSol),
+    positionValueUsd: inUsd(position.positionValueUsd),
+    profitLossSol: Decimal.of(position.profitLossSol),
+    profitLossUsd: inUsd(position.profitLossUsd),
     unrealizedSol: unrealized.rounded(9),
     unrealizedUsd: solUsd && unrealized.times(solUsd).rounded(6),
   };
 }
 
-/** USD for one SOL, as the server used it for this position: at a live price by the token's own two prices. */
+/**
+ * USD for one SOL, as the server used it for this position: at a live price by the token's own two prices.
+ *
+ * @param {Wire.LivePosition} position
+ */
 function sentSolInUsd({ priceSource, currentPrice, currentPriceUsd, purchasePrice, purchasePriceUsd }) {
   if (priceSource === "live") return solInUsd(currentPrice, currentPriceUsd);
   return solInUsd(purchasePrice, purchasePriceUsd);

@@ -1,79 +1,100 @@
 /**
  * The totals, and the line of the portfolio.
+ *
+ * @import { ChosenAgent } from "./agent.js"
  */
 
 import { Cells } from "./cells.js";
 import { Decimal } from "./decimal.js";
+import { byId, find } from "./dom.js";
 import * as format from "./format.js";
 import { area, line } from "./series.js";
 
-const byId = (id) => document.getElementById(id);
+const IN_USD = "In USD at the current price of SOL";
 
 export class Summary {
-  #cells = new Cells(byId("totals"));
-  #line = byId("portfolio").querySelector(".line");
-  #fill = byId("portfolio").querySelector(".fill");
-  #results = null;
-  #solUsd = null;
+  #section = byId("totals");
+  #cells = new Cells(this.#section);
+  #chart = byId("portfolio", SVGElement);
+  #line = find(this.#chart, ".line", SVGElement);
+  #fill = find(this.#chart, ".fill", SVGElement);
 
-  /** What the agent earned with closed positions and until today, of `/api/agents/<id>/results/`; null while unknown. */
-  setResults(results) {
-    this.#results = results;
-  }
-
-  /** USD for one SOL, as digits; null where unknown. */
-  setRate(solUsd) {
-    this.#solUsd = solUsd;
-  }
-
-  show(store) {
-    byId("totals").hidden = false;
+  /**
+   * Show the totals; returns them.
+   *
+   * @param {ChosenAgent} agent
+   * @param {Wire.Digits | null} solUsd USD for one SOL
+   */
+  show(agent, solUsd) {
+    const { store, results } = agent;
+    this.#section.hidden = false;
     const cells = this.#cells;
     const sum = store.totals();
     cells.set("count", `${store.size} ${store.size === 1 ? "position" : "positions"}`);
     cells.pair("value", sum.positionValueSol, sum.positionValueUsd);
-    cells.pair("profit", sum.profitLossSol, sum.profitLossUsd, format.signed);
+    cells.gain("profit", sum.profitLossSol, sum.profitLossUsd);
     cells.set("return", format.percent(sum.profitLossPercent, format.signed), `${sum.profitLossPercent}%`);
     cells.mark("return", sum.profitLossPercent);
-    cells.pair("unrealised", sum.unrealizedSol, sum.unrealizedUsd, format.signed);
-    this.#showRealised(sum);
-    this.#showToday(sum);
-    if (store.updatedAt) this.#draw(store, Number(sum.positionValueSol));
+    cells.gain("unrealised", sum.unrealizedSol, sum.unrealizedUsd);
+    this.#showRealised(sum.realizedSol, results, solUsd);
+    this.#showToday(sum.profitLossSol, results?.today ?? null, solUsd);
+    if (store.updatedAt) this.#draw(agent, Date.parse(store.updatedAt), Number(sum.positionValueSol));
     return sum;
   }
 
   hide() {
-    byId("totals").hidden = true;
-    this.#results = null;
+    this.#section.hidden = true;
   }
 
-  #showRealised({ realizedSol }) {
-    const closed = this.#results?.closedProfitSol ?? null;
-    const all = closed === null ? null : String(Decimal.of(realizedSol).plus(Decimal.of(closed)));
-    this.#cells.pair("realised", all, this.#inUsd(all), format.signed);
-    const count = this.#results?.closedPositions;
-    this.#cells.set("realised-note", count === undefined ? "" : `incl. ${count} closed`, "In USD at the present price of SOL");
+  /**
+   * @param {Wire.Digits} realisedSol of open positions
+   * @param {Wire.ResultsOnRest | null} results
+   * @param {Wire.Digits | null} solUsd
+   */
+  #showRealised(realisedSol, results, solUsd) {
+    const all = results && String(Decimal.of(realisedSol).plus(Decimal.of(results.closedProfitSol)));
+    this.#cells.gain("realised", all, inUsd(all, solUsd));
+    this.#cells.set("realised-note", results ? `incl. ${results.closedPositions} closed` : "", IN_USD);
   }
 
-  #showToday({ profitLossSol }) {
-    const { since = null, startProfitSol: start = null, closedProfitSol: closed } = this.#results?.today ?? {};
-    const known = since !== null && start !== null;
-    const change = known ? String(Decimal.of(profitLossSol).plus(Decimal.of(closed)).minus(Decimal.of(start))) : null;
-    this.#cells.pair("today", change, this.#inUsd(change), format.signed);
-    const note = known ? `since ${format.clock(since).slice(0, 5)}` : "not known";
-    this.#cells.set("today-note", note, known ? `Since the first price of the day (UTC), ${format.moment(since)}; in USD at the present price of SOL` : "");
+  /**
+   * @param {Wire.Digits} profitLossSol of open positions
+   * @param {Wire.TodayOnRest | null} today
+   * @param {Wire.Digits | null} solUsd
+   */
+  #showToday(profitLossSol, today, solUsd) {
+    if (!today?.since || today.startProfitSol === null) {
+      this.#cells.gain("today", null, null);
+      this.#cells.set("today-note", "unknown");
+      return;
+    }
+    const { since, startProfitSol, closedProfitSol } = today;
+    const now = Decimal.of(profitLossSol).plus(Decimal.of(closedProfitSol));
+    const change = String(now.minus(Decimal.of(startProfitSol)));
+    this.#cells.gain("today", change, inUsd(change, solUsd));
+    const title = `Since the first price of the day (UTC), ${format.moment(since)}. ${IN_USD}`;
+    this.#cells.set("today-note", `since ${format.minute(since)}`, title);
   }
 
-  #inUsd(sol) {
-    return sol === null || this.#solUsd === null ? null : String(Decimal.of(sol).times(Decimal.of(this.#solUsd)).rounded(6));
-  }
-
-  #draw(store, value) {
-    if (!store.portfolio.add(Date.parse(store.updatedAt), value)) return;
-    const path = line(store.portfolio.points, 400, 84, 4);
+  /**
+   * @param {ChosenAgent} agent
+   * @param {number} at
+   * @param {number} value
+   */
+  #draw({ portfolio }, at, value) {
+    if (!portfolio.add(at, value)) return;
+    const path = line(portfolio.points, 400, 84, 4);
     this.#line.setAttribute("d", path);
     this.#fill.setAttribute("d", area(path, 400, 84));
-    const change = value - store.portfolio.first;
-    byId("portfolio").dataset.direction = format.direction(String(Math.sign(change)));
+    const change = value - (portfolio.first ?? value);
+    this.#chart.dataset.direction = format.direction(String(Math.sign(change)));
   }
+}
+
+/**
+ * @param {Wire.Digits | null} sol
+ * @param {Wire.Digits | null} solUsd
+ */
+function inUsd(sol, solUsd) {
+  return sol === null || solUsd === null ? null : String(Decimal.of(sol).times(Decimal.of(solUsd)).rounded(6));
 }

@@ -1,10 +1,14 @@
 /**
  * The table of positions: which rows there are, in which order, and which of them are written now.
  *
+ * @import { Context } from "./row.js"
+ * @import { Store } from "./store.js"
+ *
  * A frame writes the rows that can be seen, and a few of the others: what it costs does not grow with the positions.
  */
 
 import { Columns } from "./columns.js";
+import { around, byId, find } from "./dom.js";
 import { Row } from "./row.js";
 
 const UNSEEN_ROWS_A_FRAME = 8;
@@ -14,67 +18,58 @@ const BUSY_FLASHES_A_SECOND = 30;
 const LIT_MS = 500;
 
 export class PositionTable {
-  #rows = new Map(); // position id → Row
-  #table = document.getElementById("positions");
-  #body = document.getElementById("rows");
-  #template = document.getElementById("position-row");
-  #noMatch = document.getElementById("no-match");
-  #unseen = new Set(); // ids of rows that are dirty and cannot be seen
+  /** @type {Map<string, Row>} by position id */
+  #rows = new Map();
+  #table = byId("positions");
+  #body = byId("rows");
+  #template = byId("position-row", HTMLTemplateElement);
+  #noMatch = byId("no-match");
+  /** @type {Set<string>} ids of rows that are dirty and cannot be seen */
+  #unseen = new Set();
   #orderIsOld = true;
   #orderedAt = -Infinity;
   #flashes = { since: 0, count: 0 };
-  #lit = []; // [when, Row], while busy
+  /** @type {[since: number, row: Row][]} while busy */
+  #lit = [];
   #watcher = new IntersectionObserver((entries) => this.#seen(entries), { rootMargin: "200px 0px" });
   #columns;
+  #onDirty;
+  #contextOf;
+  /** @type {Store | null} */
+  #store = null;
 
   /**
-   * @param onOpen hears which position's details are wanted.
-   * @param onCopy hears which address is.
-   * @param onDirty asks for a frame.
-   * @param contextOf returns what `Row.show` wants to know besides a position.
+   * @param {object} handlers
+   * @param {(id: string) => void} handlers.onOpen hears whose details are wanted.
+   * @param {(text: string) => void} handlers.onCopy hears what is to be copied.
+   * @param {() => void} handlers.onDirty requests a frame.
+   * @param {(position: Wire.LivePosition) => Context} handlers.contextOf
    */
   constructor({ onOpen, onCopy, onDirty, contextOf }) {
-    Object.assign(this, { onDirty, contextOf });
+    this.#onDirty = onDirty;
+    this.#contextOf = contextOf;
     this.#columns = new Columns(() => {
       this.#orderIsOld = true;
       this.#orderedAt = -Infinity;
       onDirty();
     });
     this.#body.addEventListener("click", (event) => {
-      const row = event.target.closest("tr");
-      if (event.target.closest(".copy")) onCopy(event.target.closest(".copy").title);
-      else if (row && !getSelection().toString()) onOpen(row.dataset.positionId);
+      const id = around(event, "tr")?.dataset.positionId;
+      const copied = around(event, ".copy");
+      if (copied) onCopy(copied.title);
+      else if (id !== undefined && !getSelection()?.toString()) onOpen(id);
     });
     this.#body.addEventListener("keydown", (event) => this.#move(event));
-    addEventListener("beforeprint", () => this.#store && this.render(this.#store, { all: true }));
+    addEventListener("beforeprint", () => this.render({ all: true }));
   }
 
-  #store = null;
-
-  /** Show what the store holds, touching only what changed since the last call. */
-  render(store, { all = false } = {}) {
+  /**
+   * Show the positions of this store, no row yet; null shows none.
+   *
+   * @param {Store | null} store
+   */
+  show(store) {
     this.#store = store;
-    const now = performance.now();
-    for (const id of store.takeChanges()) this.#note(id, store.get(id));
-    if (this.#columns.sorted && now - this.#orderedAt > REORDER_EVERY_MS) this.#orderIsOld = true;
-    if (this.#orderIsOld) this.#arrange(store, now);
-    let unseen = all ? Infinity : UNSEEN_ROWS_A_FRAME;
-    for (const id of this.#unseen) {
-      if (unseen-- <= 0) break;
-      this.#write(id, store, false);
-    }
-    for (const [id, row] of this.#rows) if (row.dirty && (row.visible || all)) this.#write(id, store, row.visible);
-    this.#putOut(now);
-    return this.#unseen.size > 0 || this.#lit.length > 0;
-  }
-
-  /** Write these again, whether or not the store has changed; all without an argument. */
-  touch(ids = this.#rows.keys()) {
-    for (const id of ids) this.#note(id, this.#store?.get(id));
-    this.onDirty();
-  }
-
-  clear() {
     this.#watcher.disconnect();
     this.#rows.clear();
     this.#unseen.clear();
@@ -82,6 +77,39 @@ export class PositionTable {
     this.#body.replaceChildren();
   }
 
+  /** Write what has changed since the last call; returns whether there is more for the next frame. */
+  render({ all = false } = {}) {
+    const store = this.#store;
+    if (!store) return false;
+    const now = performance.now();
+    for (const id of store.takeChanges()) this.#note(id, store.get(id));
+    if (this.#columns.sorted && now - this.#orderedAt > REORDER_EVERY_MS) this.#orderIsOld = true;
+    if (this.#orderIsOld) this.#arrange(store, now);
+    let unseen = all ? Infinity : UNSEEN_ROWS_A_FRAME;
+    for (const id of this.#unseen) {
+      if (unseen <= 0) break;
+      unseen -= 1;
+      this.#write(id, store, false);
+    }
+    for (const [id, row] of this.#rows) if (row.dirty && (row.visible || all)) this.#write(id, store, row.visible);
+    this.#putOut(now);
+    return this.#unseen.size > 0 || this.#lit.length > 0;
+  }
+
+  /**
+   * Write these rows again, whether or not the store has changed; all without an argument.
+   *
+   * @param {Iterable<string>} ids
+   */
+  touch(ids = this.#rows.keys()) {
+    for (const id of ids) this.#note(id, this.#store?.get(id));
+    this.#onDirty();
+  }
+
+  /**
+   * @param {string} id
+   * @param {Wire.LivePosition | undefined} position
+   */
   #note(id, position) {
     let row = this.#rows.get(id);
     if (!position) {
@@ -102,14 +130,23 @@ export class PositionTable {
     if (!row.visible) this.#unseen.add(id);
   }
 
+  /**
+   * @param {string} id
+   * @param {Store} store
+   * @param {boolean} flash
+   */
   #write(id, store, flash) {
     this.#unseen.delete(id);
     const position = store.get(id);
     const row = this.#rows.get(id);
-    row.show(position, this.contextOf(position), flash && this.#mayFade(row));
+    if (position && row) row.show(position, this.#contextOf(position), flash && this.#mayFade(row));
   }
 
-  /** Count a flash; where there are too many, light the cells instead, and put them out after a while. */
+  /**
+   * Count a flash; where there are too many, light the cells instead, and put them out after a while.
+   *
+   * @param {Row} row
+   */
   #mayFade(row) {
     const now = performance.now();
     if (now - this.#flashes.since > 1000) {
@@ -123,20 +160,31 @@ export class PositionTable {
     return true;
   }
 
+  /** @param {number} now */
   #putOut(now) {
-    while (this.#lit.length && now - this.#lit[0][0] > LIT_MS) this.#lit.shift()[1].calm();
+    const over = this.#lit.filter(([since]) => now - since > LIT_MS);
+    for (const [, row] of over) row.calm();
+    this.#lit.splice(0, over.length); // the oldest come first
   }
 
+  /** @param {IntersectionObserverEntry[]} entries */
   #seen(entries) {
     for (const { target, isIntersecting } of entries) {
-      const row = this.#rows.get(target.dataset.positionId);
+      const id = target instanceof HTMLElement ? (target.dataset.positionId ?? "") : "";
+      const row = this.#rows.get(id);
       if (!row) continue;
       row.visible = isIntersecting;
-      if (!isIntersecting && row.dirty) this.#unseen.add(target.dataset.positionId);
+      if (!isIntersecting && row.dirty) this.#unseen.add(id);
     }
-    this.onDirty();
+    this.#onDirty();
   }
 
+  /**
+   * Filter and order the rows.
+   *
+   * @param {Store} store
+   * @param {number} now
+   */
   #arrange(store, now) {
     this.#orderIsOld = false;
     this.#orderedAt = now;
@@ -145,29 +193,38 @@ export class PositionTable {
     let matches = 0;
     for (const position of positions) {
       wallets.add(position.walletAddress);
-      const { element } = this.#rows.get(position.id);
+      const element = this.#rows.get(position.id)?.element;
+      if (!element) continue;
       element.hidden = !this.#columns.matches(position);
       matches += Number(!element.hidden);
     }
     let next = this.#body.firstElementChild;
     for (const id of this.#columns.order(positions)) {
-      const { element } = this.#rows.get(id);
+      const element = this.#rows.get(id)?.element;
+      if (!element) continue;
       if (element === next) next = next.nextElementSibling;
-      else if (element.isConnected && this.#body.moveBefore) this.#body.moveBefore(element, next); // keeps the focus
+      // Keeps the focus; browsers before Chrome 133 have no moveBefore.
+      else if (element.isConnected && "moveBefore" in this.#body) this.#body.moveBefore(element, next);
       else this.#body.insertBefore(element, next);
     }
     this.#table.classList.toggle("many-wallets", wallets.size > 1);
     this.#noMatch.hidden = matches > 0 || positions.length === 0;
   }
 
-  /** Up and down, from one row's button to the next. */
+  /**
+   * Up and down, from one row's button to the next.
+   *
+   * @param {KeyboardEvent} event
+   */
   #move(event) {
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    const row = event.target.closest("tr");
-    if (!row || (!step && !["Home", "End"].includes(event.key))) return;
+    const row = around(event, "tr");
+    if (!row) return;
+    const shown = [...this.#body.querySelectorAll("tr")].filter(({ hidden }) => !hidden);
+    const here = shown.findIndex((element) => element === row);
+    const at = new Map([["ArrowDown", here + 1], ["ArrowUp", here - 1], ["Home", 0], ["End", shown.length - 1]]);
+    const next = at.get(event.key);
+    if (next === undefined) return;
     event.preventDefault();
-    const shown = [...this.#body.children].filter((each) => !each.hidden);
-    const at = { Home: 0, End: shown.length - 1 }[event.key] ?? shown.indexOf(row) + step;
-    shown[at]?.querySelector(".open").focus();
+    if (shown[next]) find(shown[next], ".open").focus();
   }
 }

@@ -4,7 +4,7 @@
   try {
     theme = localStorage.getItem("nexgent.theme");
   } catch {
-    // storage is off: the system's theme
+    // storage is disabled: the system's theme
   }
   if (theme) document.documentElement.dataset.theme = theme;
 }

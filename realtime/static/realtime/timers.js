@@ -1,17 +1,25 @@
 /**
- * Timers with names: setting one again replaces the one that ran, and all of them end together.
+ * Timers with names: setting one replaces the one of that name, and all can be cancelled at once.
  */
 
 const LONGEST_MS = 2 ** 31 - 1; // of what setTimeout can count
 
 export class Timers {
-  #running = new Map(); // name → the browser's number
+  /** @type {Map<string, number>} the browser's number for each */
+  #running = new Map();
 
+  /** @param {string} name */
   has(name) {
     return this.#running.has(name);
   }
 
-  /** Call `act` in this many milliseconds, in place of what was to happen under this name. */
+  /**
+   * Call `act` in this many milliseconds, instead of what was due under this name.
+   *
+   * @param {string} name
+   * @param {number} milliseconds
+   * @param {() => void} act
+   */
   set(name, milliseconds, act) {
     this.cancel(name);
     const timer = setTimeout(() => {
@@ -21,6 +29,7 @@ export class Timers {
     this.#running.set(name, timer);
   }
 
+  /** @param {string} name */
   cancel(name) {
     clearTimeout(this.#running.get(name));
     this.#running.delete(name);

@@ -16,6 +16,8 @@ const EXACT = new Set([
  *
  * The third argument of a reviver holds the number's own digits (Chrome 114, Firefox 135, Safari 18.4); an older
  * browser gets the shortest digits of the double, right to 15 places.
+ *
+ * @param {string} text
  */
 export function parse(text) {
   const message = JSON.parse(text, (key, value, context) =>

@@ -44,8 +44,8 @@ def test_close_says_what_will_happen_and_nothing_happens_without_consent(
     shown.by_id("close-position").click()
     expect(shown.by_id("close-title")).to_have_text("Close BONK?")
     expect(shown.by_id("close-text")).to_have_text(
-        "All 1,000,000 BONK are sold at about 0.0₅25000 SOL, which brings about 2.5000 SOL."
-        " The position then ends with +0.5000 SOL (+25.00%)."
+        "This sells all 1,000,000 BONK at about 0.0₅25000 SOL each, for about 2.5000 SOL."
+        " The result of the position is then +0.5000 SOL (+25.00%)."
     )
     shown.by_id("close-cancel").click()
     expect(shown.by_id("close-dialog")).to_be_hidden()
@@ -56,7 +56,7 @@ def test_close_says_what_will_happen_and_nothing_happens_without_consent(
     assert bonk.status == Position.Status.OPEN
 
 
-def test_close_shows_at_once_what_is_wished_and_then_what_is_true(shown: Window, bonk: Position) -> None:
+def test_close_is_shown_as_pending_at_once_and_then_as_it_is(shown: Window, bonk: Position) -> None:
     held = hold(shown, "close")
     open_details(shown, bonk)
     shown.by_id("close-position").click()
@@ -72,12 +72,12 @@ def test_close_shows_at_once_what_is_wished_and_then_what_is_true(shown: Window,
     assert shown.sockets == 1
 
 
-def test_close_that_the_server_refuses_is_taken_back_with_its_reason(window: Window, bonk: Position) -> None:
+def test_close_that_the_server_refuses_is_reverted_with_its_reason(window: Window, bonk: Position) -> None:
     window.log_in()
     window.expect_row(bonk, value="2.0000")  # no price is known
     open_details(window, bonk)
     window.by_id("close-position").click()
-    expect(window.by_id("close-text")).to_contain_text("No price is known here")
+    expect(window.by_id("close-text")).to_contain_text("It is unknown here")
     window.by_id("close-confirm").click()
     expect(window.by_id("toast-error")).to_contain_text(
         "BONK was not closed: proceedsSol: no market price of BONK is known: proceeds are required"
@@ -86,7 +86,7 @@ def test_close_that_the_server_refuses_is_taken_back_with_its_reason(window: Win
     window.forgive_network_trouble()
 
 
-def test_close_without_an_answer_says_that_nobody_knows(shown: Window, bonk: Position) -> None:
+def test_close_without_an_answer_says_that_the_outcome_is_unknown(shown: Window, bonk: Position) -> None:
     held = hold(shown, "close")
     open_details(shown, bonk)
     shown.by_id("close-position").click()
@@ -94,10 +94,24 @@ def test_close_without_an_answer_says_that_nobody_knows(shown: Window, bonk: Pos
     expect(shown.row(bonk).get_by_test_id("pending")).to_be_visible()
     held[0].abort()
     expect(shown.by_id("toast-error")).to_contain_text(
-        "BONK was not closed, or nobody knows: The server cannot be reached. The table shows what is true"
+        "BONK was not closed, or the outcome is unknown: The server cannot be reached. The table shows the actual"
     )
     expect(shown.row(bonk).get_by_test_id("pending")).to_be_hidden()
     shown.forgive_network_trouble()
+
+
+def test_log_out_before_the_answer_leaves_nothing_of_it_on_the_page(shown: Window, bonk: Position) -> None:
+    hold(shown, "close")
+    open_details(shown, bonk)
+    shown.by_id("close-position").click()
+    shown.by_id("close-confirm").click()
+    expect(shown.row(bonk).get_by_test_id("pending")).to_be_visible()
+    shown.by_id("details-close").click()
+    with shown.page.expect_event("requestfailed", lambda request: request.url.endswith("/close/")):
+        shown.by_id("log-out").click()
+    expect(shown.by_id("login")).to_be_visible()
+    expect(shown.by_id("login-error")).to_be_hidden()
+    expect(shown.by_id("toast-error")).to_have_count(0)
 
 
 def test_stop_loss_says_what_it_does_before_it_is_moved(shown: Window, bonk: Position) -> None:
@@ -105,26 +119,26 @@ def test_stop_loss_says_what_it_does_before_it_is_moved(shown: Window, bonk: Pos
     shown.by_id("move-stop").click()
     expect(shown.by_id("stop-percentage")).to_have_value("-20")
     expect(shown.by_id("stop-text")).to_have_text(
-        "The agent sells when the price falls to 0.0₅16000 SOL, 36.00% below the price now."
+        "The agent sells when the price falls to 0.0₅16000 SOL, 36.00% below the current price."
     )
     for text, says in [
-        ("30", "The price is 0.0₅25000 SOL, at or below that already: it may sell at once."),
-        ("5,5", "The agent sells when the price falls to 0.0₅21100 SOL, 15.60% below the price now."),
+        ("30", "The price is 0.0₅25000 SOL, already at or below that: it may sell at once."),
+        ("5,5", "The agent sells when the price falls to 0.0₅21100 SOL, 15.60% below the current price."),
     ]:
         shown.by_id("stop-percentage").fill(text)
         expect(shown.by_id("stop-text")).to_contain_text(says)
         expect(shown.by_id("stop-confirm")).to_be_enabled()
     for text, problem in [
-        ("much", "Type a number, such as -20 or 5.5."),
-        ("-100.5", "From -100 to less than 100000."),
-        ("1.23456", "At most 4 decimals."),
+        ("much", "Enter a number, such as -20 or 5.5."),
+        ("-100.5", "Enter a number from -100 to less than 100000."),
+        ("1.23456", "Enter at most 4 decimals."),
     ]:
         shown.by_id("stop-percentage").fill(text)
         expect(shown.by_id("stop-error")).to_have_text(problem)
         expect(shown.by_id("stop-confirm")).to_be_disabled()
 
 
-def test_stop_loss_is_shown_as_wished_and_then_as_it_is(shown: Window, bonk: Position) -> None:
+def test_stop_loss_is_shown_as_pending_and_then_as_it_is(shown: Window, bonk: Position) -> None:
     held = hold(shown, "stop-loss")
     open_details(shown, bonk)
     shown.by_id("move-stop").click()
@@ -153,6 +167,6 @@ def test_stop_loss_of_a_position_closed_meanwhile_is_refused(shown: Window, bonk
     expect(shown.by_id("toast-error")).to_contain_text(
         f"The stop loss of BONK was not moved: position {bonk.pk} is closed"
     )
-    shown.by_id("toasts").get_by_role("button", name="Put away").click()
+    shown.by_id("toasts").get_by_role("button", name="Dismiss").click()
     expect(shown.by_id("toast-error")).to_have_count(0)
     shown.forgive_network_trouble()

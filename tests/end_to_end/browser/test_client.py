@@ -61,3 +61,29 @@ def test_class_without_a_token_says_that_the_user_must_log_in(window: Window, bo
     )
     assert state == "logged-out"
     assert window.sockets == 0
+
+
+def test_stream_passes_each_event_on_once_and_notices_what_is_missing(script_page) -> None:
+    steps = script_page.evaluate(
+        """async () => {
+            const { Stream } = await import("/static/realtime/stream.js");
+            const stream = new Stream();
+            const event = (seq) => stream.event({ seq });
+            const steps = [event(1), stream.flows];  // before the snapshot, nothing is passed on
+            stream.restart();
+            steps.push(stream.snapshot({ seq: 7 }), event(7), event(8), event(8), event(11), event(12));
+            stream.restart();
+            steps.push(stream.seq, event(9), stream.subscribed({ recovered: true }), event(9), event(10));
+            stream.resubscribe();
+            steps.push(stream.snapshot({ seq: 3 }), event(11), stream.subscribed({ recovered: false }));
+            steps.push(stream.snapshot({ seq: 3 }), event(4));
+            return steps;
+        }"""
+    )
+    assert steps == [
+        *["old", False],
+        *[True, "old", "next", "old", "gap", "lost"],
+        *[8, "old", True, "next", "next"],
+        *[False, "old", True],  # a snapshot before the answer is of the agent before
+        *[True, "next"],
+    ]

@@ -81,7 +81,7 @@ def test_log_out_that_the_server_does_not_hear_of_says_so(window: Window, bonk: 
     window.expect_state("live")
     window.page.route("**/api/session/", lambda route: route.abort())
     window.by_id("log-out").click()
-    expect(window.by_id("login-error")).to_contain_text("the server has not heard of it")
+    expect(window.by_id("login-error")).to_contain_text("the server could not be told")
     window.forgive_network_trouble()
 
 

@@ -31,7 +31,7 @@ def test_reload_without_a_server_says_so_and_goes_on_by_itself(
         window.page.emulate_media(color_scheme=theme)
         window.page.screenshot(path=SCREENSHOTS / f"offline-{theme}.png")
     # Styled, though no server gave it its style: a brand's mark and a button.
-    again = window.page.get_by_role("link", name="Try again now")
+    again = window.page.get_by_role("link", name="Retry now")
     assert again.evaluate("(link) => getComputedStyle(link).display") == "grid"
     assert window.page.locator("img").evaluate("(image) => image.naturalWidth") > 0
     own_server.start()
@@ -47,10 +47,11 @@ def test_button_tries_at_once(open_window: Callable[..., Window], own_server: Se
     own_server.stop(signal.SIGKILL)
     window.page.clock.install()  # so that only the button tries
     window.page.reload()
-    window.page.get_by_role("link", name="Try again now").click()
+    with window.page.expect_navigation():  # ended before the server is back
+        window.page.get_by_role("link", name="Retry now").click()
     expect(window.by_id("error-page")).to_contain_text("The server cannot be reached")
     own_server.start()
-    window.page.get_by_role("link", name="Try again now").click()
+    window.page.get_by_role("link", name="Retry now").click()
     expect(window.by_id("login")).to_be_visible()
     window.forgive_network_trouble()
 

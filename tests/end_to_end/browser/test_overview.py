@@ -60,7 +60,7 @@ def test_totals_tell_unrealised_realised_and_today_s_change(
 def test_today_s_change_without_a_price_of_the_day_is_unknown(window: Window, bonk: Position) -> None:
     window.log_in()
     window.expect_totals(today="—", today_usd="—", realised="0.0000", realised_usd="—")
-    expect(window.by_id("today-note")).to_have_text("not known")
+    expect(window.by_id("today-note")).to_have_text("unknown")
 
 
 def test_events_are_told_in_words_as_they_happen_and_after_a_reload(

@@ -39,7 +39,7 @@ def test_second_window_takes_over_and_the_first_stays_away(
     assert (first.sockets, second.sockets) == (1, 1)
     second.expect_state("live")
     # Only the user takes it back.
-    expect(first.by_id("notice-button")).to_have_text("Take it back")
+    expect(first.by_id("notice-button")).to_have_text("Show it here")
     first.by_id("notice-button").click()
     first.expect_state("live")
     first.expect_row(bonk, amount="500,000", value="2.0000")
@@ -97,7 +97,7 @@ def test_outage_of_the_price_server_is_shown(
     with Server("daphne", log=tmp_path / "log", REDIS_URL=nobody, DJANGO_ALLOW_ASYNC_UNSAFE="") as server:
         window = open_window(server=server).log_in()
         window.expect_state("waiting")  # closed with 1013, and coming back
-        expect(window.by_id("prices-stale")).to_have_text("Prices cannot be read right now")
+        expect(window.by_id("prices-stale")).to_have_text("Prices are unavailable")
         window.forgive_network_trouble()
 
 

@@ -1,0 +1,196 @@
+/**
+ * The figures of the agent that is shown: the only owner of what the page knows of it (agent.js), and of the parts
+ * that show it.
+ *
+ * @import { Session } from "./session.js"
+ * @import { Toasts } from "./toasts.js"
+ * @import { View } from "./view.js"
+ */
+
+import { Actions } from "./actions.js";
+import { ChosenAgent } from "./agent.js";
+import { Details } from "./details.js";
+import { History } from "./history.js";
+import { Pace } from "./pace.js";
+import { Prices } from "./prices.js";
+import { idOf } from "./store.js";
+import { Summary } from "./summary.js";
+import { PositionTable } from "./table.js";
+
+const AGES_EVERY_MS = 30_000;
+// Rows that cannot be seen are written a few with every frame; where no more come, this long after the last.
+const REST_AFTER_MS = 150;
+
+export class Board {
+  /** @type {ChosenAgent | null} */
+  #agent = null;
+  #view;
+  #now;
+  #pace = new Pace(
+    () => this.#render(),
+    () => this.#agent?.store.loaded && this.#showTitle(),
+  );
+  #summary = new Summary();
+  #prices;
+  #table;
+  #history;
+  #actions;
+  #details;
+
+  /**
+   * @param {object} options
+   * @param {Session} options.session
+   * @param {View} options.view
+   * @param {Toasts} options.toasts
+   * @param {() => number} options.now milliseconds of the epoch, by the server's clock
+   * @param {(error: unknown) => void} options.onFailed hears of failed requests, one of which may need a log-in.
+   * @param {() => void} options.onLoginRequired
+   */
+  constructor({ session, view, toasts, now, onFailed, onLoginRequired }) {
+    this.#view = view;
+    this.#now = now;
+    /** @param {string} text */
+    const onCopy = (text) => copy(text, toasts);
+    this.#prices = new Prices({
+      session,
+      isHeld: (token) => this.#agent?.store.holds(token) ?? false,
+      onStatus: (status) => {
+        view.setPrices(status);
+        this.#table.touch();
+      },
+    });
+    this.#table = new PositionTable({
+      onOpen: (id) => this.#agent?.store.get(id) && this.#details.open(this.#agent, id),
+      onCopy,
+      onDirty: () => this.draw(),
+      contextOf: (position) => this.#contextOf(position),
+    });
+    this.#history = new History({ session, onResults: () => this.draw(), onFailed });
+    this.#actions = new Actions({
+      session,
+      onWish: (id) => this.#table.touch([id]),
+      onError: (text) => toasts.complain(text),
+      onLoginRequired,
+    });
+    this.#details = new Details({
+      session,
+      prices: this.#prices,
+      onCopy,
+      onMoveStop: (id) => this.#agent && this.#actions.moveStopLoss(this.#agent, id),
+      onClose: (id) => this.#agent && this.#actions.close(this.#agent, id),
+    });
+    setInterval(() => this.#table.touch(), AGES_EVERY_MS);
+  }
+
+  /** @type {string | null} */
+  get agentId() {
+    return this.#agent?.id ?? null;
+  }
+
+  /** A user has logged in: prices are asked for from now on. */
+  start() {
+    this.#prices.start();
+  }
+
+  /** The user is gone, and everything that was shown. */
+  stop() {
+    this.#prices.stop();
+    this.#view.setPrices(null);
+    this.show(null);
+  }
+
+  /**
+   * Make this the agent that is shown; nothing of the one before is left.
+   *
+   * @param {{id: string, name: string} | null} agent
+   */
+  show(agent) {
+    this.#agent?.end();
+    this.#agent = agent && new ChosenAgent(agent.id, agent.name);
+    this.#table.show(this.#agent?.store ?? null);
+    this.#history.show(this.#agent);
+    this.#actions.cancel();
+    this.#details.close();
+    this.#summary.hide();
+    this.#view.setUpdatedAt(null);
+    this.#view.setTitle(agent?.name ?? null);
+  }
+
+  /** @param {Wire.InitialDataData} data */
+  snapshot(data) {
+    if (!this.#agent) return;
+    this.#agent.store.replace(data);
+    for (const position of data.positions) this.#prices.note(position);
+    this.#history.load(data.seq);
+    this.draw();
+  }
+
+  /** @param {Wire.PositionUpdateData} event */
+  event(event) {
+    if (!this.#agent) return;
+    const id = idOf(event);
+    this.#history.add(event, this.#agent.store.change(event));
+    if (event.position) this.#prices.note(event.position);
+    this.#actions.confirm(this.#agent, id);
+    if (this.#details.shows(id)) this.#details.loadHistory();
+    this.draw();
+  }
+
+  /** @param {Wire.PriceUpdateBatchData} data */
+  prices(data) {
+    this.#agent?.store.reprice(data);
+    this.#prices.update(data);
+    this.draw();
+  }
+
+  /** Something has changed: draw it in the next frame. */
+  draw() {
+    this.#pace.request();
+  }
+
+  /** Returns the milliseconds after which there is more to draw, for rows that cannot be seen; or null. */
+  #render() {
+    const agent = this.#agent;
+    if (!agent?.store.loaded) return null;
+    const more = this.#table.render();
+    const sum = this.#summary.show(agent, this.#prices.solUsd);
+    this.#details.render();
+    this.#view.setContent(agent.store.size ? "positions" : "empty");
+    this.#view.setUpdatedAt(agent.store.updatedAt);
+    this.#showTitle(sum);
+    return more ? REST_AFTER_MS : null;
+  }
+
+  #showTitle(sum = this.#agent?.store.totals()) {
+    const percent = this.#agent?.store.size ? sum?.profitLossPercent : null;
+    this.#view.setTitle(this.#agent?.name ?? null, percent ?? null);
+  }
+
+  /**
+   * What a row shows besides its position.
+   *
+   * @param {Wire.LivePosition} position
+   */
+  #contextOf({ id, tokenAddress }) {
+    const now = this.#now();
+    return {
+      wish: this.#agent?.wishes.get(id),
+      staleSince: this.#prices.staleSince(tokenAddress, now),
+      series: this.#prices.series(tokenAddress),
+      now,
+    };
+  }
+}
+
+/**
+ * @param {string} text
+ * @param {Toasts} toasts
+ */
+async function copy(text, toasts) {
+  try {
+    await navigator.clipboard.writeText(text);
+    toasts.say("Copied.");
+  } catch {
+    toasts.complain(`The browser does not allow the page to copy. To copy by hand: ${text}`);
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * The elements of the page's templates, and new ones.
+ */
+
+/**
+ * Return the page's element with this id. Throws where there is none, or one of another kind.
+ *
+ * @template {Element} [T=HTMLElement]
+ * @param {string} id
+ * @param {new () => T} [kind]
+ * @returns {T}
+ */
+export function byId(id, kind) {
+  return known(document.getElementById(id), kind, `#${id}`);
+}
+
+/**
+ * Return the first element within `root` that the selector finds. Throws like `byId`.
+ *
+ * @template {Element} [T=HTMLElement]
+ * @param {ParentNode} root
+ * @param {string} selector
+ * @param {new () => T} [kind]
+ * @returns {T}
+ */
+export function find(root, selector, kind) {
+  return known(root.querySelector(selector), kind, selector);
+}
+
+/**
+ * Return the element that an event happened in, or around it, that the selector finds; null where there is none.
+ *
+ * @param {Event} event
+ * @param {string} selector
+ * @returns {HTMLElement | null}
+ */
+export function around({ target }, selector) {
+  return target instanceof Element ? target.closest(selector) : null;
+}
+
+/**
+ * Make an element with a class and text.
+ *
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag
+ */
+export function make(tag, className = "", text = "") {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (text) element.textContent = text;
+  return element;
+}
+
+/**
+ * Write the text of the element with this id, only on change: a status region would say the same again.
+ *
+ * @param {string} id
+ * @param {string} text
+ */
+export function write(id, text) {
+  const element = byId(id);
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/**
+ * @template {Element} T
+ * @param {Element | null} element
+ * @param {(new () => T) | undefined} kind
+ * @param {string} name
+ */
+function known(element, kind, name) {
+  if (!isOf(element, kind)) throw new TypeError(`the page has no such ${kind?.name ?? "element"}: ${name}`);
+  return element;
+}
+
+/**
+ * @template {Element} T
+ * @param {Element | null} element
+ * @param {(new () => T) | undefined} kind
+ * @returns {element is T}
+ */
+function isOf(element, kind) {
+  return element instanceof (kind ?? HTMLElement);
+}
