@@ -5,6 +5,7 @@
     position_events    the way of an event
     price_fan_out      the way of a round of prices, from `latest_prices`
     outbox             one socket's outgoing stream: in order, within bounds
+    held_tokens        which tokens a stream holds; `token_index` finds the streams that hold one
     disconnects        which exceptions say that a client is gone
     guard              what happens to a stream when something that is done for it fails
     reconciler         what messages alone cannot guarantee, checked every few seconds

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from realtime.hub.disconnects import is_disconnect
 from realtime.hub.eager import send_eagerly
+from realtime.hub.held_tokens import HeldTokens
 from realtime.hub.token_index import TokenIndex
 from realtime.monitoring.metrics import counts
 from realtime.protocol import messages
@@ -71,10 +70,7 @@ class Outbox:
         """Number of the last event sent; None before the snapshot."""
         self.closed: Close | None = None
         """Why the server ended this stream; None while it runs."""
-        self._held: dict[str, str] = {}  # position id → token
-        self._tokens: tuple[str, ...] | None = None  # those tokens, each once; None until asked for
-        self._pick: Callable[[Mapping[str, str]], tuple[str, ...] | None] | None = None
-        self._index = index
+        self._held = HeldTokens(self, index)
         self._send = send
         self._write_now = write_now
         self._max_unsent = max_unsent
@@ -83,9 +79,8 @@ class Outbox:
         self._on_lost = on_lost
         self._on_close = on_close
         self._on_new_token = on_new_token
-        self._queue: list[
-            dict[str, Any]
-        ] = []  # not a deque: an empty one takes 0.6 kB, and nearly all are empty
+        # Not a deque: an empty one takes 0.6 kB, and nearly all are empty.
+        self._queue: list[dict[str, Any]] = []
         self._prices: dict[str, str] = {}
         self._ahead: dict[int, Event] = {}
         self._writing: asyncio.Task[None] | None = None
@@ -103,7 +98,8 @@ class Outbox:
         for text in texts:
             self.write(text)
         self.seq = seq
-        self._hold(held)
+        if not self.closed:  # by a write that was one too many
+            self._held.add(held)
         self._send_ahead()
 
     def hold_back(self) -> None:
@@ -111,7 +107,7 @@ class Outbox:
         self.seq = None
         self._ahead.clear()
         self._prices.clear()
-        self._release_all()
+        self._held.clear()
 
     def event(self, event: Event) -> None:
         """Send an event in its turn. One that was sent already is dropped; one that is early waits for its turn."""
@@ -152,8 +148,17 @@ class Outbox:
             if seq == self.seq + 1:
                 self.seq = seq
                 self.write(event.text)
-                if event.token != self._held.get(event.position_id):
+                if event.token != self._held.of(event.position_id):
                     self._exchange(event.position_id, event.token)
+
+    def _exchange(self, position_id: str, token: str | None) -> None:
+        """Let the position hold another token than before, or none; a token new to this stream has its price sent."""
+        self._held.discard(position_id)
+        if token is not None and not self.closed:
+            is_new = token not in self._held.each()
+            self._held.add([(token, position_id)])
+            if is_new:
+                self._on_new_token(self, [token])
 
     # Prices
 
@@ -165,74 +170,19 @@ class Outbox:
         if self.seq is None:
             return  # what the stream starts with has the newest
         if self._writing:
-            newest = {token: fragments[token] for token in self._held_tokens() if token in fragments}
+            newest = {token: fragments[token] for token in self._held.each() if token in fragments}
             counts.conflated_prices += len(newest.keys() & self._prices.keys())
             self._prices.update(newest)
-        elif held := (nearly_all and self._all_held(fragments)) or self._those_held(fragments):
+        elif held := (nearly_all and self._held.pick_all(fragments)) or self._held.pick(fragments):
             counts.price_batches += 1
             text = messages.price_batch(held, at)
             if not self._write_now(text):  # as `_transmit` does: a thousand times a round
                 self._put({"type": "websocket.send", "text": text})
 
-    def _those_held(self, fragments: Mapping[str, str]) -> Sequence[str]:
-        return list(filter(None, map(fragments.get, self._held_tokens())))
-
-    def _all_held(self, fragments: Mapping[str, str]) -> Sequence[str] | None:
-        """Return the fragments of all tokens that are held; None if one is missing.
-
-        Takes a third of the time of looking up each, which was a tenth of a message's cost (10 tokens).
-        """
-        if self._pick is None:
-            tokens = self._held_tokens()
-            self._pick = itemgetter(*tokens) if len(tokens) > 1 else lambda _: None
-        try:
-            return self._pick(fragments)
-        except KeyError:
-            return None
-
-    def _held_tokens(self) -> tuple[str, ...]:
-        if self._tokens is None:
-            self._tokens = tuple(dict.fromkeys(self._held.values()))
-        return self._tokens
-
     def _flush_prices(self) -> None:
         if self._prices and not self._writing:
             waiting, self._prices = self._prices, {}
             self.prices(waiting, messages.now())
-
-    # Holdings
-
-    def _hold(self, held: Iterable[tuple[str, str]]) -> None:
-        if self.closed:
-            return
-        for token, position_id in held:
-            # Interned: thousands of streams hold the same few tokens. A copy for each would cost memory, and CPU cache
-            # in every round.
-            self._held[position_id] = token = sys.intern(token)
-            self._index.add(token, self)
-        self._tokens = self._pick = None
-
-    def _exchange(self, position_id: str, token: str | None) -> None:
-        """Let the position hold another token than before, or none; a token new to this stream has its price sent."""
-        self._release(position_id)
-        if token is not None:
-            is_new = token not in self._held_tokens()
-            self._hold([(token, position_id)])
-            if is_new:
-                self._on_new_token(self, [token])
-
-    def _release(self, position_id: str) -> None:
-        """Forget a position. Its token stays while a position in another wallet holds it, too."""
-        token = self._held.pop(position_id, None)
-        if token is not None and token not in self._held.values():
-            self._index.discard(token, self)
-            self._tokens = self._pick = None
-
-    def _release_all(self) -> None:
-        for token in set(self._held.values()):
-            self._index.discard(token, self)
-        self._held.clear()
-        self._tokens = self._pick = None
 
     # The wire
 
@@ -277,7 +227,7 @@ class Outbox:
     def _end(self, close: Close) -> None:
         if self.closed is None:
             self.closed = close
-            self._release_all()
+            self._held.clear()
             self._prices.clear()
             self._ahead.clear()
             self._on_close(self)
