@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast coverage soak bench check check-pythons audit lock clean
+.PHONY: help setup run test test-fast coverage soak bench check check-page check-pythons audit lock clean
 
 # The supported versions, newest first, and how one is found: in the path, where a shim of pyenv may answer "command not
 # found" (so each is tried), or among pyenv's own. `make PYTHON=/path/to/python3.12 setup` names another.
@@ -14,6 +14,8 @@ PYTHON ?= $(shell $(call find-python,3 $(PYTHONS)))
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PAGE := tools/page
+PAGE_INSTALLED := $(PAGE)/node_modules/.installed
 COMPILE := uv pip compile --universal --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command "make lock"
 
@@ -49,7 +51,7 @@ soak: $(INSTALLED) ## Inject every fault while clients watch, for a quarter of a
 bench: $(INSTALLED) ## Measure the cost, compared with bare servers and the tutorial way (docs/performance.md; ARGS="fan-out --quick")
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-check: $(INSTALLED) ## Lint, types, missing migrations, deployment settings, the lock
+check: $(INSTALLED) check-page ## Lint, types, missing migrations, deployment settings, the lock
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -62,6 +64,20 @@ check: $(INSTALLED) ## Lint, types, missing migrations, deployment settings, the
 	@$(BIN)/python deploy/audit_lock.py --lock deploy/requirements.lock
 	@if grep -nE '://|(^|[[:space:]])--(extra-)?index-url|(^|[[:space:]])--(find-links|trusted-host)| @ ' requirements.lock deploy/requirements.lock; then \
 		echo 'a lock must name no address: run `make lock`.' >&2; exit 1; fi
+	@if grep -n '"resolved":' $(PAGE)/package-lock.json tests/realtime/asyncapi/package-lock.json; then \
+		echo 'a lock must name no address: npm install --omit-lockfile-registry-resolved' >&2; exit 1; fi
+
+# Left out where there is no node; with CI=true, that is a failure. Nothing of npm's is shipped.
+ifeq ($(and $(shell command -v node),$(shell command -v npm)),)
+check-page:
+	@echo 'NO NODE: the JavaScript of the page was not checked. Install node and npm.'; [ "$$CI" != true ]
+else
+check-page: $(PAGE_INSTALLED) ## Lint and types of the JavaScript (part of check, where node and npm are)
+	$(PAGE)/node_modules/.bin/eslint --config $(PAGE)/eslint.config.js \
+		realtime/static positions/static templates $(PAGE) tests/realtime/asyncapi
+	$(PAGE)/node_modules/.bin/tsc --project $(PAGE)
+	$(PAGE)/node_modules/.bin/tsc --project $(PAGE)/tsconfig.worker.json
+endif
 
 check-pythons: ## Run check and test-fast on every installed Python that is supported
 	@for version in $(PYTHONS); do \
@@ -81,13 +97,17 @@ lock: ## Update the versions in requirements.lock (needs uv)
 	$(COMPILE) pyproject.toml --constraint requirements.lock -o deploy/requirements.lock
 
 clean: ## Remove .venv and caches; data in var/ stays
-	rm -rf .venv .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .mypy_cache .ruff_cache .hypothesis $(PAGE)/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp: installed again only when the lock changes.
 $(INSTALLED): requirements.lock | $(BIN)/python
 	@echo 'Installing into $(VENV), which takes about half a minute …'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+$(PAGE_INSTALLED): $(PAGE)/package.json $(PAGE)/package-lock.json
+	@npm ci --prefix $(PAGE) --ignore-scripts --no-audit --no-fund --prefer-offline --fetch-retries=5 --loglevel=error
 	@touch $@
 
 $(BIN)/python:
