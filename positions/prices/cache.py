@@ -1,7 +1,7 @@
-"""The newest price of every token, in Redis or Valkey, for all processes: written by the feed, read by everyone.
+"""The newest price of every token, in Redis or Valkey, for all processes: written by the feed, read by all others.
 
-A price stays until a newer one replaces it, with the time it was fetched: a stale price with its age is worth more
-than none. A day after the last one, it goes.
+A price is kept until a newer one replaces it, with the time it was fetched: a stale price with its age is worth more
+than none. It expires a day after it was written.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ FEED_KEY = f"{KEY_PREFIX}feed"
 
 
 class FeedStatus(msgspec.Struct, kw_only=True, rename="camel"):
-    """How the price feed does, as its last round left it."""
+    """The price feed's status after its last round."""
 
     source: str
     simulated: bool
     sol_usd: Decimal | None = None
     """USD for one SOL; None where unknown."""
     updated_at: datetime
-    """When the last round ended, whatever came of it."""
+    """When the last round ended, successful or not."""
     interval_seconds: float
     tokens: int = 0
     """How many tokens were asked for."""
@@ -37,7 +37,7 @@ class FeedStatus(msgspec.Struct, kw_only=True, rename="camel"):
     errors: list[str] = []
 
     def is_stale(self, now: datetime) -> bool:
-        """Whether rounds have stopped coming: none for ten intervals, and ten seconds at least."""
+        """Whether there was no round for ten intervals, and for ten seconds at least."""
         return (now - self.updated_at).total_seconds() > max(10.0, 10 * self.interval_seconds)
 
 
@@ -65,7 +65,7 @@ async def aget_prices(token_addresses: Collection[str]) -> Prices:
 
 
 def get_feed_status() -> FeedStatus | None:
-    """Return how the feed does; None where none has run for a day. Raises valkey.Unavailable."""
+    """Return the feed's status; None where no feed has run for a day. Raises valkey.Unavailable."""
     value = cast("bytes | None", client().get(FEED_KEY))
     return _decode_status(value) if value else None
 
@@ -88,7 +88,7 @@ async def put_prices(quotes: Iterable[Quote], status: FeedStatus | None = None) 
 
 
 async def put_openings(quotes: Collection[Quote]) -> None:
-    """Keep the first price that each of these tokens has on a day (UTC): what was kept already stays.
+    """Store the first price that each of these tokens has on a day (UTC); one that is stored already is kept.
 
     One pipeline. Raises valkey.Unavailable.
     """

@@ -1,7 +1,6 @@
-"""The poll loop: one process asks one source, round after round, and tells everyone what changed.
+"""The poll loop: one process polls one source, round after round, and publishes what changed.
 
-Nothing that goes wrong ends it: an error is part of the round's result. Prices once known stay known, with
-their age.
+No error ends it: errors are part of a round's result. Known prices are kept, with their age.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from positions.prices.quotes import WRAPPED_SOL, Prices, PriceSource, Quote, Sou
 from positions.valkey import Unavailable
 
 DEADLINE_SECONDS = 15.0
-"""For the source, beyond its own time-outs: whatever it does, the loop goes on."""
+"""For the source, beyond its own time-outs: the loop goes on in any case."""
 DATABASE_DEADLINE_SECONDS = 5.0
 PUBLISH_DEADLINE_SECONDS = 5.0
 LONGEST_BACKOFF_SECONDS = 30.0
@@ -36,31 +35,30 @@ Publish = Callable[[list[Quote]], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """What became of one round."""
+    """The result of one round."""
 
     tokens: int
-    """How many different tokens are held."""
+    """How many different tokens open positions hold."""
     priced: int = 0
     """How many of them the source priced in this round."""
     changed: int = 0
     """How many quotes were published: new ones, and all after an outage."""
     errors: tuple[str, ...] = ()
-    """Each a sentence fit for a terminal."""
+    """Each a sentence for a terminal."""
     notes: tuple[str, ...] = ()
     source_errors: int = 0
-    """How many of the errors are the source's."""
+    """How many of the errors come from the source."""
     seconds: float = 0.0
     """How long the round took."""
     oldest_age_seconds: float | None = None
-    """The age of the oldest price among the tokens held; None where none has one."""
+    """The age of the oldest price of a held token; None where none has a price."""
 
 
 class PriceFeed:
-    """Rounds of: who holds what → ask the source → write the cache → publish what changed.
+    """Rounds of: read the held tokens → poll the source → write the cache → publish what changed.
 
-    Rounds begin every `interval_seconds`, one after the other: a slow one makes the next one late, never
-    doubled, and those that were missed are not made up for. A source that fails altogether is asked less and
-    less often.
+    Rounds start every `interval_seconds`, one at a time: a slow one delays the next, and missed rounds are not caught
+    up. While a source fails completely, the interval grows (`_backoff`).
     """
 
     def __init__(
@@ -83,8 +81,8 @@ class PriceFeed:
         self._clock = clock
         self._held: frozenset[Token] = frozenset()
         self._latest: dict[str, Quote] = {}
-        self._published: dict[str, Quote] = {}  # what everyone was told; empty after an outage
-        self._opened: dict[str, date] = {}  # the day whose first price of a token is kept
+        self._published: dict[str, Quote] = {}  # what was sent; empty after an outage
+        self._opened: dict[str, date] = {}  # by token, the day whose first price is stored
         self._cache_behind = False
         self._sol_usd: Decimal | None = None
         self._failures = 0
@@ -92,8 +90,8 @@ class PriceFeed:
     async def run(self, rounds: int | None = None) -> None:
         """Run that many rounds; for ever without a number.
 
-        Safe to cancel: at worst a round is cached and not published; whoever runs the feed next publishes it
-        whole.
+        Safe to cancel: at worst a round is cached and not published; the next process that runs the feed publishes
+        all of it.
         """
         done = 0
         begin = self._clock()
@@ -108,7 +106,7 @@ class PriceFeed:
             await self._sleep(begin - now)
 
     async def round(self) -> Round:
-        """Run one round. Raises nothing that the database, the source, the cache or the channel layer do."""
+        """Run one round. Errors of the database, the source, the cache and the channel layer are in its result."""
         started = self._clock()
         errors: list[str] = []
         await self._look_up_held(errors)
@@ -138,7 +136,7 @@ class PriceFeed:
             priced=priced,
             errors=list(errors),
         )
-        # The cache first: whoever connects in between reads the new price there, and is told it once more.
+        # The cache first: a client that connects in between reads the new price there, and gets it again.
         await self._write(prices, status, errors)
         published = await self._tell(changed, errors)
         ages = [
@@ -160,11 +158,11 @@ class PriceFeed:
             async with asyncio.timeout(DATABASE_DEADLINE_SECONDS):
                 self._held = await _held_tokens()
         except (DatabaseError, TimeoutError) as error:
-            # Those of the last round still have owners who watch them.
+            # The tokens of the last round are priced.
             errors.append(_sentence("The held tokens cannot be read from the database", error))
 
     async def _ask(self, errors: list[str]) -> Prices:
-        # Wrapped SOL is always asked for: its price in USD is that of all sums.
+        # Always with wrapped SOL: all sums in USD need its price.
         tokens = self._held
         if all(token.address != WRAPPED_SOL for token in tokens):
             tokens |= {Token(WRAPPED_SOL, "SOL")}
@@ -215,14 +213,13 @@ class PriceFeed:
             self._outage()
             errors.append(_sentence("The prices cannot be sent to the servers", error))
             return False
-        # After an outage of the cache alone, everyone is told once more: who connected meanwhile read old
-        # prices.
+        # After an outage of the cache alone, all prices are sent again: clients that connected meanwhile read old ones.
         if not self._cache_behind:
             self._published.update((quote.token_address, quote) for quote in changed)
         return True
 
     def _outage(self) -> None:
-        """Whoever missed this round, or lost what it had, gets everything in the next good one."""
+        """Make the next successful round write and send every price."""
         self._cache_behind = True
         self._published.clear()
 
@@ -244,7 +241,7 @@ def _sentence(what: str, error: BaseException) -> str:
 @sync_to_async
 def _held_tokens() -> frozenset[Token]:
     """Return the tokens of all open positions. One statement; a token held under two names comes twice."""
-    close_old_connections()  # Django does so around requests; here is none, and the server may have restarted
+    close_old_connections()  # as Django does around requests; the server may have restarted
     try:
         rows = Position.objects.open().order_by().values_list("token_address", "token_symbol").distinct()
         return frozenset(Token(address, symbol) for address, symbol in rows)

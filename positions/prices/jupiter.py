@@ -1,7 +1,7 @@
 """Jupiter's price API: the last swap of each token over all Solana exchanges, outliers removed. Needs a key.
 
-`GET /price/v3?ids=<up to 50 addresses>` answers `{mint: {"usdPrice": …}}`, without the tokens that it has no
-reliable price of. https://dev.jup.ag/docs/price/v3
+`GET /price/v3?ids=<up to 50 addresses>` answers `{mint: {"usdPrice": …}}`, without tokens that have no reliable
+price. https://dev.jup.ag/docs/price/v3
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ class JupiterSource:
         if not key:
             raise SourceError("Jupiter needs an API key, free at portal.jup.ag: set NEXGENT_JUPITER_API_KEY.")
         if not (key.isascii() and key.isprintable()):
-            raise SourceError("NEXGENT_JUPITER_API_KEY has a sign in it that no HTTP header can hold.")
+            raise SourceError(
+                "NEXGENT_JUPITER_API_KEY has a character that is not allowed in an HTTP header."
+            )
         self._api = JsonApi(
             name="Jupiter",
             base_url=setting("JUPITER_URL"),

@@ -1,6 +1,6 @@
-"""Who runs the feed: a lease in Redis or Valkey. Of several broadcasters one works and the others stand by.
+"""A lease in Redis or Valkey: of several broadcasters, one runs the feed and the others stand by.
 
-Two at once would ask the API twice, and send every price twice, perhaps from different sources.
+Two at once would poll the API twice and send every price twice, perhaps from different sources.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from positions.valkey import KEY_PREFIX, Unavailable, async_client
 
 LEASE_KEY = f"{KEY_PREFIX}feed:lease"
 LEASE_SECONDS = 10.0
-"""How long after a killed holder's last renewal another one takes over."""
+"""How long after the last renewal of a killed holder another process takes over."""
 
 # Both compare and act in one step: between a GET and a SET, the lease could change hands.
 _RENEW = "return redis.call('get', KEYS[1]) == ARGV[1] and redis.call('pexpire', KEYS[1], ARGV[2]) or 0"
@@ -26,7 +26,7 @@ _RELEASE = "return redis.call('get', KEYS[1]) == ARGV[1] and redis.call('del', K
 class FeedLease:
     """The right to run the feed, held by one process at most, renewed every third of `lease_seconds`.
 
-    While the server is away nobody can take it, and its holder goes on: its rounds say what is wrong.
+    While Redis or Valkey is unavailable, the holder goes on (its rounds report the error), and no other can take it.
     """
 
     def __init__(self, *, lease_seconds: float = LEASE_SECONDS) -> None:
@@ -36,7 +36,7 @@ class FeedLease:
     async def run_while_held(
         self, work: Callable[[], Awaitable[None]], *, on_standby: Callable[[str], None]
     ) -> None:
-        """Wait for the lease, then run `work` until it ends. Where the lease is lost, cancel it, wait anew.
+        """Wait for the lease, then run `work` until it ends. If the lease is lost, cancel it and wait again.
 
         `on_standby` gets one sentence when a wait begins, and another one when its reason changes.
         """
@@ -82,7 +82,7 @@ class FeedLease:
         return f"Prices are being broadcast already, by process {pid} on {host}. Standing by."
 
     async def _keep(self) -> None:
-        """Renew the lease until somebody else has it."""
+        """Renew the lease until another process has it."""
         while True:
             await asyncio.sleep(self._seconds / 3)
             try:
@@ -98,4 +98,4 @@ class FeedLease:
         try:
             await async_client().eval(_RELEASE, 1, LEASE_KEY, self.owner)
         except Unavailable:
-            return  # it runs out by itself
+            return  # it expires

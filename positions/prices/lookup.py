@@ -1,6 +1,6 @@
-"""Prices that the cache misses, asked of the source by the process that needs them, once for all who wait.
+"""Prices that the cache misses, fetched from the source by the process that needs them, once for all waiters.
 
-A token is missing from the moment it is first held until the feed's next round; without a feed, for longer.
+A token is missing from its first purchase until the feed's next round; without a feed, for longer.
 """
 
 from __future__ import annotations
@@ -20,21 +20,20 @@ logger = logging.getLogger(__name__)
 
 DEADLINE_SECONDS = 2.0
 GATHER_SECONDS = 0.02
-"""How long a question waits for others to join it: a storm of connects asks in few batches."""
+"""How long a request waits for others to join it: many connects at once ask in few batches."""
 NEGATIVE_SECONDS = 5.0
-"""How long a token that had no price is not asked for again."""
-# The feed has most of what an API allows an address to ask.
+"""How long a token without a price is not asked for again."""
+# The feed uses most of an API's rate limit.
 DEXSCREENER_PER_MINUTE = 60
 JUPITER_PER_MINUTE = 10
 
 
 async def fill_misses(token_addresses: Collection[str]) -> Mapping[str, Quote]:
-    """Return what the feed's source says of these tokens now, and write it to the cache.
+    """Fetch the prices of these tokens from the feed's source, and write them to the cache.
 
-    Only a source that is asked over HTTP can be asked from here: with simulated or replayed prices, or
-    without a feed, nothing is found. Takes two seconds at most, whatever the source does. Never raises for
-    it: what could not be had is missing, and not asked for again for five seconds. Safe to cancel: others may
-    wait for the same answer.
+    Only HTTP sources can be asked from here: with simulated or replayed prices, or without a feed, nothing is found.
+    Takes two seconds at most and does not raise for a failing source: prices that could not be fetched are missing,
+    and not asked for again for five seconds. Safe to cancel: others may wait for the same answer.
     """
     loop = asyncio.get_running_loop()
     lookup = _lookups.get(loop)
@@ -51,7 +50,7 @@ async def close_lookup() -> None:
 
 
 class _Lookup:
-    """One event loop's questions: each token is asked for once, however many wait for it."""
+    """One event loop's requests: each token is asked for once, however many wait for it."""
 
     def __init__(self) -> None:
         self._source: PriceSource | None = None
@@ -73,8 +72,7 @@ class _Lookup:
         tasks = {self._waiting[address] for address in wanted}
         if not tasks:
             return {}
-        # Unlike gather, wait leaves the tasks alone when this waiter is cancelled; each ends by itself, in
-        # time.
+        # Unlike gather, wait does not cancel the tasks with this waiter; each ends by its deadline.
         done, _ = await asyncio.wait(tasks)
         found = {address: quote for task in done for address, quote in task.result().items()}
         return {address: found[address] for address in wanted & found.keys()}
@@ -136,7 +134,7 @@ class _Lookup:
         return self._source
 
     def _trouble(self, why: str) -> None:
-        """Log once what goes wrong, not with every socket that connects."""
+        """Log an error once, not with every socket that connects."""
         if not self._in_trouble:
             self._in_trouble = True
             logger.warning("prices that the cache misses cannot be looked up: %s", why)

@@ -1,4 +1,4 @@
-"""Price sources that other code brings: named in settings, checked here, and kept from harming the feed.
+"""Price sources of other apps: named in settings, checked here, and isolated from the feed.
 
 Such a class has one method, `async fetch(tokens) -> Prices`, and is made without arguments. It may have `simulated` and
 `async aclose()`, as `PriceSource` says.
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class PluggedSource:
-    """Makes a whole PriceSource of such a class. Whatever it raises is a SourceError, what is no price is left out."""
+    """Makes a PriceSource of such a class: its exceptions become SourceErrors, invalid prices are dropped."""
 
     def __init__(self, name: str, source: Any) -> None:
         self.name = name
@@ -34,7 +34,7 @@ class PluggedSource:
         except SourceError:
             raise
         except Exception as error:
-            if not self._failing:  # its author wants the traceback, once
+            if not self._failing:  # one traceback, for its author
                 logger.exception("price source %s failed", self.name)
             self._failing = True
             raise SourceError(f"{self.name} failed: {type(error).__name__}: {error}") from error
@@ -52,7 +52,7 @@ def names() -> tuple[str, ...]:
 
 
 def plugged_source(name: str) -> PluggedSource:
-    """Return the source that settings know by this name. Raises SourceError, which says what is wrong with it."""
+    """Return the source that settings give this name. Raises SourceError, which says what is wrong with it."""
     problem, source_class = find(settings.PRICES["SOURCES"][name])
     if source_class is None:
         raise SourceError(f"The price source {name!r} cannot be loaded: {problem}.")
@@ -65,10 +65,10 @@ def plugged_source(name: str) -> PluggedSource:
 
 
 def find(path: str) -> tuple[str, Any]:
-    """Return the class at a dotted path; where there is none that can be a source, what is wrong and None."""
+    """Return the class at a dotted path; where it cannot be a source, a sentence and None."""
     try:
         found = import_string(path)
-    except Exception as error:  # noqa: BLE001  whatever its module does when it is imported
+    except Exception as error:  # noqa: BLE001  importing its module may raise anything
         return str(error) or type(error).__name__, None
     if not inspect.isclass(found):
         return f"{path} is not a class", None

@@ -1,4 +1,4 @@
-"""What a price is: the types that sources, feed and cache share."""
+"""The types that sources, feed and cache share."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ __all__ = [
 
 
 class Token(NamedTuple):
-    """A token that somebody holds, as its position names it."""
+    """A held token, as its position names it."""
 
     address: str
-    """Its mint, in its own case."""
+    """Its mint, case-sensitive."""
     symbol: str = ""
-    """What its holder calls it: neither unique nor checked. Only `replay` looks at it."""
+    """As its position names it: neither unique nor checked. Only `replay` uses it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """What a source answered: one round. Tokens that it does not know are missing, never zero."""
+    """A source's answer: one round. Unknown tokens are missing, never zero."""
 
     quotes: Mapping[str, Quote]
     sol_usd: Decimal | None = None
     errors: list[str] = field(default_factory=list)
-    """What went wrong with a part of it, each a sentence fit for a terminal."""
+    """Partial failures, each a sentence for a terminal."""
     notes: list[str] = field(default_factory=list)
-    """What is worth saying once and is no error, likewise."""
+    """Messages to show once that are no errors, likewise."""
 
 
 class PriceSource(Protocol):
@@ -46,23 +46,23 @@ class PriceSource(Protocol):
     """Whether the prices are made up; the page says so."""
 
     async def fetch(self, tokens: Collection[Token]) -> Prices:
-        """Return prices of these tokens; raises SourceError where all of it fails, a part is in `errors`.
+        """Return prices of these tokens. Raises SourceError on complete failure; partial failures are in `errors`.
 
-        Safe to cancel. Addresses are taken and given back in their own case. Wrapped SOL costs 1 SOL.
+        Safe to cancel. Addresses are case-sensitive. Wrapped SOL costs 1 SOL.
         """
 
     async def aclose(self) -> None:
-        """Give back what the source holds open."""
+        """Release connections and other resources."""
 
 
 class SourceError(Exception):
-    """A source that gave no prices at all. The message is fit for a terminal."""
+    """A source returned no prices at all. The message can be shown on a terminal."""
 
 
 def usable(price: Decimal | None) -> Decimal | None:
-    """Return the price rounded to what a column and a client can hold, or None where it is no price.
+    """Return the price rounded to the digits of its column, or None where it is invalid.
 
-    NaN, infinities, zero, negative numbers and those that round to zero are no prices.
+    NaN, infinities, zero, negative numbers and those that round to zero are invalid.
     """
     if price is None or not price.is_finite() or not 0 < price < AMOUNT_LIMIT:
         return None
@@ -73,7 +73,7 @@ def usable(price: Decimal | None) -> Decimal | None:
 def quotes_in_sol(
     prices: Mapping[str, Decimal], *, sol_usd: Decimal | None, as_of: datetime
 ) -> dict[str, Quote]:
-    """Return the quotes of one round from prices in SOL. What is no price is left out; wrapped SOL costs 1.
+    """Return the quotes of one round from prices in SOL. Invalid prices are dropped; wrapped SOL costs 1.
 
     `price_usd` is always price · sol_usd, rounded to 18 decimals: a client that divides gets the same SOL in
     USD from each of them.

@@ -1,7 +1,6 @@
 """Prices from a CSV file, played back step by step: `time,token,price[,price_usd]`.
 
-The file is read whole at the start and checked then, so that a mistake in line 9,000 is found before the
-first round.
+The whole file is read and checked at the start, so that a mistake in line 9,000 is found before the first round.
 """
 
 from __future__ import annotations
@@ -35,10 +34,10 @@ class ReplaySource:
     """Each round plays `speed` steps, a step being all rows of one moment; the first round plays the first.
 
     A row's token is an address or a symbol, in its exact case; an address comes before a symbol, and a symbol
-    serves every token that is held under it. A token without a row in a step keeps the last one's price.
+    prices every held token of that name. A token without a row in a step keeps its last price.
     After the last step prices stay, with a note once; with `loop`, the file begins again.
 
-    `as_of` is the time of the round, not the file's: a trader reads from it whether the feed is alive. USD
+    `as_of` is the time of the round, not the file's: it tells whether the feed is alive. USD
     comes from the column `price_usd`; a row without it is priced with SOL in USD as the step's row of SOL has
     it (an address or the symbol SOL), else as its first row with both prices; without any, USD is unknown.
     """

@@ -1,4 +1,4 @@
-"""What a feed says of itself: a line that is rewritten in place on a terminal, log lines elsewhere."""
+"""The feed's output: a line that is rewritten in place on a terminal, log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ CLEAR_LINE = "\r\x1b[K"
 class FeedReport:
     """Lines about rounds, through `write`, which takes text with its line ends.
 
-    On a terminal every round rewrites the last line. Elsewhere a round is worth a line when it is the first
-    one, when errors begin or end, and once a minute; with `every_round`, each is. Errors and notes have lines
-    of their own on both, errors when they begin.
+    On a terminal every round rewrites the last line. Elsewhere there is a line for the first round, when errors begin
+    or end, and once a minute; with `every_round`, for each. Errors and notes have lines of their own on both, errors
+    when they begin.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class FeedReport:
         self._terminal = terminal
         self._every_round = every_round
         self._clock = clock
-        self._live = ""  # the line that stands on the terminal's last row, not ended yet
+        self._live = ""  # the terminal's last line, still without its end
         self._said_at: float | None = None  # when the last line about a round was written
         self._failing = 0  # rounds with errors, one after the other
 
@@ -45,7 +45,7 @@ class FeedReport:
             self._write(f"{_now()} {sentence}\n")
 
     def end(self) -> None:
-        """Leave the live line as it is, and end it: whatever is written next begins a line of its own."""
+        """End the live line: what is written next starts a new one."""
         if self._live:
             self._live = ""
             self._write("\n")

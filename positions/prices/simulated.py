@@ -1,4 +1,4 @@
-"""Made-up prices: a seeded random walk for demos and tests. Never mistaken for a market: `simulated` is true.
+"""Simulated prices: a seeded random walk for demos and tests, marked with `simulated`.
 
 Prices are a mean-reverting walk of the logarithm, so that they neither reach zero nor run away when a demo is
 left on for weeks. Quiet markets pause for rounds at a time; now and then one jumps.
@@ -18,7 +18,7 @@ from decimal import Context, Decimal
 from positions.prices.quotes import WRAPPED_SOL, Prices, Token, quotes_in_sol
 
 STEP_SECONDS = 1.5
-"""What one round is taken to last, whatever the interval: the same seed gives the same rounds."""
+"""The assumed length of a round, independent of the interval: the same seed gives the same rounds."""
 REVERSION_SECONDS = 86_400.0
 """How long a walk remembers where it was: after this, a distance from the start has shrunk to 37 %."""
 JUMP_PROBABILITY = 0.004
@@ -59,7 +59,7 @@ MARKETS = {
 START_PRICES: dict[str, Decimal] = {address: market.start for address, market in MARKETS.items()} | {
     WRAPPED_SOL: Decimal(1)
 }
-"""In SOL, by mint: where the walks of the tokens that the demo holds begin."""
+"""In SOL, by mint: the start of the walk of each token in the demo."""
 SOL_IN_USD = Market(Decimal("187.42"), 0.04, 1.0)
 
 

@@ -15,9 +15,9 @@ from positions.prices.simulated import SimulatedSource
 
 AUTO = "auto"
 NAMES = ("dexscreener", "jupiter", "replay", "simulated")
-"""Those that come with this; settings may name more."""
+"""The built-in ones; settings may name more."""
 OVER_HTTP = frozenset({"dexscreener", "jupiter"})
-"""Those that any process may ask; the others live in the one that runs the feed."""
+"""Those that any process may ask; the others exist only in the process that runs the feed."""
 
 
 def names() -> tuple[str, ...]:
@@ -51,8 +51,7 @@ def make_source(
 async def resolve_auto(deadline_seconds: float = 3.0) -> tuple[str, str]:
     """Return the name of the source to take, and why, as a sentence: DexScreener where it answers in time.
 
-    Asked once, at the start: prices that turn from simulated to real in mid-session would be a market move
-    that nobody made.
+    Decided once, at the start: a change from simulated to real prices would look like a market move.
     """
     source = DexScreenerSource()
     started = time.monotonic()

@@ -114,6 +114,7 @@ def test_source_without_api_key_is_refused_naming_the_variable(settings):
 def test_source_with_api_key_that_no_header_can_hold_is_refused(settings):
     settings.PRICES = settings.PRICES | {"JUPITER_API_KEY": "ключ"}
     with pytest.raises(
-        SourceError, match=r"^NEXGENT_JUPITER_API_KEY has a sign in it that no HTTP header can hold\.$"
+        SourceError,
+        match=r"^NEXGENT_JUPITER_API_KEY has a character that is not allowed in an HTTP header\.$",
     ):
         JupiterSource()
