@@ -20,7 +20,18 @@ from tests.live import ROOT
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
 SETTINGS = (ROOT / "docs/settings.md").read_text()
 COMMANDS = (ROOT / "docs/commands.md").read_text()
-FOLDERS = ["nexgent", "positions", "realtime", "templates", "deploy", "tests", "testbed", "benchmarks"]
+FOLDERS = [
+    "nexgent",
+    "positions",
+    "realtime",
+    "templates",
+    "deploy",
+    "tests",
+    "testbed",
+    "benchmarks",
+    "tools",
+]
+FILE_NAMES = {path.name for folder in FOLDERS for path in (ROOT / folder).rglob("*.*")} | {"manage.py"}
 PAGES = sorted(path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 
@@ -141,9 +152,8 @@ def test_files_that_a_page_names_exist(page: Path):
     # An example stands for the file that whoever runs this makes of it.
     known = {name for name in named if (ROOT / name).exists() or (ROOT / f"{name}.example").exists()}
     assert set(named) - known == set()
-    names = {path.name for folder in FOLDERS for path in (ROOT / folder).rglob("*.*")}
     alone = re.findall(r"`(\w[\w-]*\.(?:py|js|cjs|css|html))`", text)
-    assert set(alone) - names - {path.name for path in ROOT.glob("*.py")} == set()
+    assert set(alone) - FILE_NAMES == set()
 
 
 def test_every_page_is_in_the_index():
