@@ -144,7 +144,7 @@ def database(env: Environment, *, data_dir: Path) -> dict[str, Any]:
         "max_size": env.number("NEXGENT_DATABASE_POOL_MAX", 12),
         # How long a caller waits for a connection when all are taken or the server is unavailable.
         "timeout": env.number("NEXGENT_DATABASE_POOL_TIMEOUT_SECONDS", 5.0),
-        # The pool waits twice as long after each failed connection, then gives up, and begins anew with the next
+        # The pool waits twice as long after each failed connection, then gives up, and starts again with the next
         # caller. Its default gives up after 300 s: back after an outage of 17 s, the server stayed unused for 11 s
         # more (psycopg-pool 3.3, measured 2026-11-23; with this, 0.6 s).
         "reconnect_timeout": RECONNECT_SECONDS,
@@ -224,7 +224,7 @@ def secret_key(env: Environment, *, debug: bool, data_dir: Path) -> str:
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            # Two processes may start at once: the key appears whole, and the first one stays.
+            # Two processes may start at once: the file appears complete, and the first one is kept.
             descriptor, draft = tempfile.mkstemp(dir=data_dir)  # readable by its owner only
             os.write(descriptor, secrets.token_urlsafe(64).encode())
             os.close(descriptor)
