@@ -48,9 +48,12 @@ return claim
 # stored claim is higher; stores the others.
 _RENEW = """
 local overruled = {}
+local stored = redis.call('MGET', unpack(KEYS))
 for number, key in ipairs(KEYS) do
   local claim = ARGV[number + 1]
-  if tonumber(redis.call('GET', key) or '0') > tonumber(claim) then
+  if stored[number] == claim then
+    redis.call('PEXPIRE', key, ARGV[1])
+  elseif tonumber(stored[number] or '0') > tonumber(claim) then
     overruled[#overruled + 1] = number
   else
     redis.call('SET', key, claim, 'PX', ARGV[1])
