@@ -3,6 +3,7 @@
 Imported by Django, and by `realtime.admin`, which adds what sockets do.
 """
 
+from positions.admin import events  # noqa: F401  registers its page
 from positions.admin.pages import AgentAdmin
 
 __all__ = ["AgentAdmin"]

@@ -1,4 +1,4 @@
-"""The admin's pages: agents, wallets, positions with their values, and the log of events.
+"""The admin's pages of agents, wallets and positions, with what they are worth.
 
 All writes go through the models: a change made here becomes an event like any other. `realtime.admin`
 adds to AgentAdmin whether a socket is connected.
@@ -6,7 +6,6 @@ adds to AgentAdmin whether a socket is connected.
 
 from __future__ import annotations
 
-import json
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,7 +16,6 @@ from django.db.models.functions import Coalesce
 from django.forms import BaseInlineFormSet, ModelForm
 from django.http import HttpRequest, StreamingHttpResponse
 from django.template.response import TemplateResponse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from positions.accounts.admin_login import AdminLoginForm
@@ -25,19 +23,18 @@ from positions.admin.closing import close_with_reason
 from positions.admin.export import Columns, as_csv
 from positions.admin.links import AgentFilter, to_list, to_page
 from positions.admin.values import UNKNOWN, VALUE_COLUMNS, ValueColumns, value_rows
-from positions.models import Agent, Position, PositionEvent, Wallet
+from positions.models import Agent, Position, Wallet
 
 if TYPE_CHECKING:
     AgentModelAdmin = admin.ModelAdmin[Agent]
     WalletModelAdmin = admin.ModelAdmin[Wallet]
     PositionModelAdmin = admin.ModelAdmin[Position]
-    EventModelAdmin = admin.ModelAdmin[PositionEvent]
     WalletTabularInline = admin.TabularInline[Wallet, Agent]
     PositionTabularInline = admin.TabularInline[Position, Agent]
     PositionInlineFormSet = BaseInlineFormSet[Position, Agent, ModelForm[Position]]
     PositionForm = ModelForm[Position]
 else:
-    AgentModelAdmin = WalletModelAdmin = PositionModelAdmin = EventModelAdmin = admin.ModelAdmin
+    AgentModelAdmin = WalletModelAdmin = PositionModelAdmin = admin.ModelAdmin
     WalletTabularInline = PositionTabularInline = admin.TabularInline
     PositionInlineFormSet = BaseInlineFormSet
     PositionForm = ModelForm
@@ -48,10 +45,6 @@ POSITION_COLUMNS: Columns = [
     ("owner", lambda position: position.agent.owner.get_username()),
     ("agent", attrgetter("agent.name")),
     *((field.attname, attrgetter(field.attname)) for field in Position._meta.concrete_fields),
-]
-EVENT_COLUMNS: Columns = [
-    *((name, attrgetter(name)) for name in ("created_at", "agent_id", "seq", "event_type", "position_id")),
-    ("position", lambda event: event.position and json.dumps(event.position)),
 ]
 NO_PRICES = "The price cache cannot be reached: values are at the purchase price."
 
@@ -216,70 +209,3 @@ class PositionAdmin(ValueColumns, PositionModelAdmin):
     @admin.action(description="Export selected positions as CSV", permissions=["view"])
     def export_selected(self, request: HttpRequest, queryset: QuerySet[Position]) -> StreamingHttpResponse:
         return as_csv(queryset.select_related("agent__owner"), POSITION_COLUMNS, name="positions")
-
-
-class EventChangeList(ChangeList):
-    def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        # Not by a join: it would drop the events of deleted agents.
-        rows: Any = self.result_list
-        names = dict(Agent.objects.filter(pk__in={row.agent_id for row in rows}).values_list("pk", "name"))
-        for row in rows:
-            row.agent_known_as = names.get(row.agent_id)
-
-
-@admin.register(PositionEvent)
-class PositionEventAdmin(EventModelAdmin):
-    """Read-only: these rows are what clients were sent."""
-
-    list_display = ("created_at", "agent_name", "seq", "event_type", "position_link")
-    list_filter = ("event_type", AgentFilter)
-    search_fields = ("position_id",)
-    actions = ("export_selected",)
-    ordering = ("-created_at", "-seq")
-    show_full_result_count = False
-    fields = readonly_fields = (
-        "agent_name",
-        "agent_id",
-        "seq",
-        "event_type",
-        "position_link",
-        "data",
-        "created_at",
-    )
-
-    @admin.display(description="agent")
-    def agent_name(self, event: PositionEvent) -> SafeString | str:
-        if not hasattr(event, "agent_known_as"):
-            name = Agent.objects.filter(pk=event.agent_id).values_list("name", flat=True).first()
-        else:
-            name = event.agent_known_as
-        return to_page("agent", event.agent_id, name) if name else UNKNOWN
-
-    @admin.display(description="position")
-    def position_link(self, event: PositionEvent) -> SafeString:
-        return to_page("position", event.position_id, event.position_id)
-
-    @admin.display(description="position after the change")
-    def data(self, event: PositionEvent) -> str:
-        if event.position is None:
-            return UNKNOWN
-        return format_html("<pre>{}</pre>", json.dumps(event.position, indent=2))
-
-    @admin.action(description="Export selected events as CSV", permissions=["view"])
-    def export_selected(
-        self, request: HttpRequest, queryset: QuerySet[PositionEvent]
-    ) -> StreamingHttpResponse:
-        return as_csv(queryset, EVENT_COLUMNS, name="events")
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return EventChangeList
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: PositionEvent | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: PositionEvent | None = None) -> bool:
-        return False
