@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
-from positions.admin.values import signed, value_rows
+from positions.admin.values import signed
 from positions.books.accounting import digits
 from positions.errors import PositionsError, PriceUnknown
 from positions.models import Position
@@ -39,12 +39,11 @@ def close_with_reason(
     if form.is_valid():
         _close(model_admin, request, positions, form.cleaned_data["reason"])
         return None
-    value_rows(positions)
     context = {
         **model_admin.admin_site.each_context(request),
         "title": "Close at the market price?",
         "opts": model_admin.opts,
-        "positions": positions,
+        "rows": [(position, digits(position.remaining_amount)) for position in positions],
         "form": form,
         "action_checkbox_name": helpers.ACTION_CHECKBOX_NAME,
         "media": model_admin.media,

@@ -152,7 +152,9 @@ class TakeProfitBody(Body):
 
 
 class StopLossBody(Body):
-    percentage = Number(allow_null=True, help_text="Of the average cost; null removes the stop loss.")
+    percentage = Number(
+        allow_null=True, help_text="In percent of the average cost; null removes the stop loss."
+    )
     peak_price = Number(required=False, allow_null=True)
 
 

@@ -88,7 +88,7 @@ class PricesOnRest(Struct, rename="camel", kw_only=True):
 
 
 class TodayOnRest(Struct, rename="camel", kw_only=True):
-    """Today's change = what the open positions have earned now + `closedProfitSol` - `startProfitSol`."""
+    """Today's change = the profit of the open positions now + `closedProfitSol` - `startProfitSol`."""
 
     since: Timestamp | None
     """When the day began: the first price of the day (UTC). Without one, today's change is not known."""

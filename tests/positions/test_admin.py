@@ -534,7 +534,9 @@ def test_close_selected_asks_for_a_reason_first(admin, two):
     data = {"action": "close_selected", "_selected_action": [str(position.pk) for position in two]}
     page = admin.post(listing("position"), data)
     assert "Close at the market price?" in text(page)
-    assert all(f"{position} {position.agent}" in text(page) for position in two)
+    amounts = [format(position.remaining_amount.normalize(), "f") for position in two]  # no exponent
+    for position, amount in zip(two, amounts, strict=True):
+        assert f"{position} {position.agent} {amount}" in text(page)
     assert Position.objects.open().count() == 2
     refused = close(admin, *two, reason=" ")
     assert "This field is required." in text(refused)
