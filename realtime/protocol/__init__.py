@@ -1,4 +1,4 @@
-"""What is said: messages and requests of the socket, and the envelopes in which processes tell each other.
+"""The messages: of the socket, in both directions, and the envelopes between processes.
 
-Pure: no I/O, and nothing of the other wings. Everyone may import it.
+Pure: no I/O, and imports no other wing. Everyone may import it.
 """

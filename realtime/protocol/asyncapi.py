@@ -1,6 +1,6 @@
-"""What the socket says of itself: AsyncAPI 3.0, at /api/asyncapi.yaml. Nothing here changes what it does.
+"""Generates the socket's description, AsyncAPI 3.0, for /api/asyncapi.yaml. Changes no behaviour.
 
-Every payload is described by the type that the server encodes it with (protocol.py) or checks it by (requests.py).
+Every payload is described by the type with which the server encodes (messages.py) or validates it (requests.py).
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ VERSION = "1"
 REF = "#/components/schemas/{name}"
 DESCRIPTION = " ".join(
     [
-        "One socket serves one agent. Text frames, UTF-8 JSON. A client ignores types and fields that it does not",
-        "know. Prices and amounts are JSON numbers with exactly the digits that the database holds, up to 30: read",
-        "them as decimals. Times are ISO 8601, UTC, with milliseconds. What is promised, and what a client does about",
-        "it: docs/protocol.md.",
+        "One connection serves one agent. Text frames, UTF-8 JSON. A client ignores unknown types and fields.",
+        "Prices and amounts are JSON numbers with exactly the digits stored in the database, up to 30: parse",
+        "them as decimals. Times are ISO 8601, UTC, with milliseconds. Guarantees and rules for clients:",
+        "docs/protocol.md.",
     ]
 )
 CHANNEL = {"$ref": "#/channels/agent"}
-# What answers a request, by its type. An `error` may stand in for any.
+# The answer to each request, by its type. Any may be an `error` instead.
 ANSWERS = {"ping": ["pong"], "subscribe": ["subscribed"], "refresh": ["refreshed"]}
 
 
@@ -68,9 +68,9 @@ def asyncapi(scheme: str = "ws", host: str = "127.0.0.1:4000") -> dict[str, Any]
 
 @functools.cache
 def schemas() -> dict[str, Any]:
-    """Return the schema of each type, by its name. Draft 7, as AsyncAPI has it where nothing else is said."""
+    """Return the schema of each type, by its name. Draft 7, AsyncAPI's default."""
     _, components = msgspec.json.schema_components([*MESSAGES, *REQUESTS.values()], ref_template=REF)
-    # What the type cannot say: which of its two optional fields comes with which event.
+    # What the type cannot express: which of its two optional fields comes with which event.
     kind = components["PositionUpdateData"]["properties"]["eventType"]["enum"]
     components["PositionUpdateData"]["oneOf"] = [
         {
@@ -128,7 +128,7 @@ def _operations(sent: list[str]) -> dict[str, Any]:
         "watch": {
             "action": "send",
             "channel": CHANNEL,
-            "summary": "What the server says: what is held, every change of it, new prices.",
+            "summary": "The server's messages: a snapshot of positions, every change of them, new prices.",
             "messages": named(sent),
         }
     }
@@ -156,7 +156,7 @@ QUERY = {
         "lastSeq": {
             "type": "integer",
             "minimum": 0,
-            "description": "The last event that the client has: what it missed follows.",
+            "description": "The last event that the client received: the missed ones follow.",
         },
     },
 }
@@ -164,7 +164,7 @@ SECURITY: dict[str, Any] = {
     "query": {"type": "httpApiKey", "in": "query", "name": "token"},
     "header": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
 }
-# AsyncAPI has no place for them.
+# AsyncAPI cannot express closes.
 CLOSES = [
     {"code": each.value.code, "reason": each.value.reason, "reconnect": each.value.reconnect}
     for each in CloseReason

@@ -1,7 +1,7 @@
-"""What the server says, typed and pure: messages, close codes, error codes, group names. No Django, no I/O.
+"""The server's messages, typed and pure: messages, close codes, error codes, group names. No Django, no I/O.
 
-Fields are camelCase on the wire and snake_case here. What clients say is in requests.py. asyncapi.py
-describes both from these very types.
+Fields are camelCase on the wire and snake_case here. The clients' messages are in requests.py. asyncapi.py
+generates the description of both from these types.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PRICES_GROUP = "prices"
 
 
 def agent_group(agent_id: UUID | str) -> str:
-    """Return the channel-layer group that hears of this agent's positions."""
+    """Return the channel-layer group for this agent's messages."""
     return f"agent.{agent_id}"
 
 
@@ -30,11 +30,11 @@ class Close(NamedTuple):
     code: int
     reason: str
     reconnect: bool
-    """Whether a client may come back by itself."""
+    """Whether a client may reconnect by itself."""
 
 
 class CloseReason(Enum):
-    """Why the server closes a socket: code and reason as they stand on the wire."""
+    """Why the server closes a socket: code and reason as sent on the wire."""
 
     REPLACED = Close(1000, "New connection established", reconnect=False)
     TIMEOUT = Close(1000, "Connection timeout", reconnect=True)
@@ -50,7 +50,7 @@ class CloseReason(Enum):
 
 
 class ErrorCode(Enum):
-    """What `error` messages say, by code."""
+    """The codes of `error` messages."""
 
     AUTHENTICATION_FAILED = "authentication_failed"
     AGENT_NOT_FOUND = "agent_not_found"
@@ -91,7 +91,7 @@ class InitialDataData(Struct, rename="camel"):
 
 
 class InitialData(Struct, tag_field="type", tag="initial_data"):
-    """The whole truth up to event `seq`."""
+    """A snapshot of all open positions, as of event `seq`."""
 
     data: InitialDataData
 
@@ -122,7 +122,7 @@ class PriceUpdateBatchData(Struct, rename="camel"):
 
 
 class PriceUpdateBatch(Struct, tag_field="type", tag="price_update_batch"):
-    """New prices of tokens that the agent holds, and the price of a token that the event before it brought."""
+    """New prices of tokens that the agent holds, or the price of a token that the preceding event introduced."""
 
     data: PriceUpdateBatchData  # written by `price_batch`, from fragments, never through this type
 
@@ -146,7 +146,7 @@ class SubscribedData(Struct, rename="camel"):
 
 
 class Subscribed(Struct, tag_field="type", tag="subscribed"):
-    """Answers `subscribe`, and a connect with `lastSeq`: what follows goes on after it, or begins anew."""
+    """Answers `subscribe`, and a connect with `lastSeq`: missed events follow, or a new snapshot."""
 
     data: SubscribedData
 
@@ -156,7 +156,7 @@ class RefreshedData(Struct, rename="camel"):
 
 
 class Refreshed(Struct, tag_field="type", tag="refreshed"):
-    """The connection lasts as long as the new token."""
+    """The connection stays open until the new token expires."""
 
     data: RefreshedData
 
@@ -165,7 +165,7 @@ class ClosingData(Struct, rename="camel"):
     code: Annotated[int, Meta(extra_json_schema={"enum": sorted({each.value.code for each in CloseReason})})]
     reason: Annotated[str, Meta(extra_json_schema={"enum": [each.value.reason for each in CloseReason]})]
     reconnect: bool
-    retry_after: Annotated[int, Meta(description="Milliseconds to wait before coming back.")]
+    retry_after: Annotated[int, Meta(description="Milliseconds to wait before reconnecting.")]
 
 
 class Closing(Struct, tag_field="type", tag="closing"):
@@ -180,7 +180,7 @@ class ErrorData(Struct):
 
 
 class Error(Struct, tag_field="type", tag="error"):
-    """Something was wrong. The socket stays open unless `closing` follows."""
+    """A request or the connection failed. The socket stays open unless `closing` follows."""
 
     data: ErrorData
 
@@ -202,7 +202,7 @@ _encoder = msgspec.json.Encoder()
 
 
 def encode(message: Struct) -> str:
-    """Return the message as the text of a frame."""
+    """Return the message as a text frame."""
     return _encoder.encode(message).decode()
 
 
@@ -216,7 +216,7 @@ def now() -> str:
 
 
 def closing(close: Close, *, retry_after_seconds: float) -> str:
-    """Return the message that announces a close. A client that may return is told when, each at another moment."""
+    """Return the message that announces a close. Clients that may reconnect get a random delay, to spread them out."""
     wait = round(1000 * retry_after_seconds * random.uniform(0.5, 1.5)) if close.reconnect else 0  # noqa: S311
     return encode(Closing(ClosingData(close.code, close.reason, close.reconnect, wait)))
 
@@ -226,10 +226,10 @@ def error(code: ErrorCode, message: str) -> str:
 
 
 def too_big(limit_bytes: int) -> str:
-    """Return what a client is told whose message is too long."""
+    """Return the error text for a message that is too long."""
     return f"a message may have at most {limit_bytes} bytes"
 
 
 def price_batch(fragments: Iterable[str], at: str) -> str:
-    """Return a `price_update_batch` made of encoded fragments, of the moment `at`."""
+    """Return a `price_update_batch` of encoded fragments, with the timestamp `at`."""
     return f'{{"type":"price_update_batch","data":{{"updates":[{",".join(fragments)}],"timestamp":"{at}"}}}}'

@@ -1,4 +1,4 @@
-"""What clients say: checked here, so that a consumer only ever sees well-formed requests. Pure."""
+"""The clients' messages: validated here, so that a consumer sees only well-formed requests. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from realtime.protocol.messages import ErrorCode
 
 
 class Malformed(Exception):
-    """A frame that is no request. The message is fit for the client."""
+    """A frame that is not a valid request. The message can be sent to the client."""
 
     def __init__(self, code: ErrorCode, message: str) -> None:
         super().__init__(message)
@@ -24,32 +24,32 @@ class Malformed(Exception):
 
 
 class PingRequest(Struct):
-    """Wants a `pong`."""
+    """Answered with `pong`."""
 
     timestamp: Timestamp | UnsetType = UNSET
 
 
 class PongRequest(Struct):
-    """The client is alive, as every frame says."""
+    """Keeps the connection alive, as any frame does."""
 
     timestamp: Timestamp | UnsetType = UNSET
 
 
 class SubscribeRequest(Struct, rename="camel"):
-    """The same agent again, or another one of the same user."""
+    """Subscribes to the same agent again, or to another one of the same user."""
 
     agent_id: str
     last_seq: Annotated[int, Meta(ge=0)] | None = None
-    """The last event that the client has: what it missed follows."""
+    """The last event that the client received: the missed ones follow."""
 
 
 class RefreshRequest(Struct):
-    """A new access token of the same user prolongs the connection."""
+    """A new access token of the same user extends the connection."""
 
     token: str
 
 
-# What a client may send, by `type`. A request's fields stand in `data`, or beside `type`; pings' beside it only.
+# What a client may send, by `type`. A request's fields are in `data` or beside `type`; those of pings only beside it.
 REQUESTS: dict[str, type[Struct]] = {
     "ping": PingRequest,
     "pong": PongRequest,
@@ -67,7 +67,7 @@ R = TypeVar("R", bound=Struct)
 
 
 def parse(text: str) -> PingRequest | PongRequest | SubscribeRequest | RefreshRequest:
-    """Return what the client asks for. Raises Malformed, which says what is wrong with the frame."""
+    """Return the client's request. Raises Malformed, which says what is wrong with the frame."""
     try:
         message = msgspec.json.decode(text)
     except msgspec.DecodeError as problem:
