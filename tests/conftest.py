@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from positions.models import Agent, Position, Wallet
 from positions.prices.quotes import Quote
 from positions.services import open_position
 from testbed.backends import Valkey
-from tests.live import Server
+from tests.live import Server, StartServer
 
 BONK = "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263"
 WIF = "EKpQGSJtjMFqKZ9KQanSqYXRcF8fBopzLHYxdM65zcjm"
@@ -109,19 +110,33 @@ def own_valkey(settings, tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def daphne_server(django_db_setup, tmp_path_factory) -> Iterator[Server]:
-    with Server("daphne", log=tmp_path_factory.mktemp("daphne") / "log") as server:
-        yield server
+def shared_server(django_db_setup, tmp_path_factory) -> Iterator[StartServer]:
+    """Return a server of this kind with these settings, the same for all tests: none may end it."""
+    running: dict[tuple[str, frozenset[tuple[str, str]]], Server] = {}
+    with ExitStack() as stack:
+
+        def start(kind: str, **environment: str) -> Server:
+            key = kind, frozenset(environment.items())
+            if key not in running:
+                server = Server(kind, log=tmp_path_factory.mktemp(kind) / "log", **environment)
+                running[key] = stack.enter_context(server)
+            return running[key]
+
+        yield start
 
 
 @pytest.fixture(scope="session")
-def uvicorn_server(django_db_setup, tmp_path_factory) -> Iterator[Server]:
-    with Server("uvicorn", log=tmp_path_factory.mktemp("uvicorn") / "log") as server:
-        yield server
+def daphne_server(shared_server: StartServer) -> Server:
+    return shared_server("daphne")
+
+
+@pytest.fixture(scope="session")
+def uvicorn_server(shared_server: StartServer) -> Server:
+    return shared_server("uvicorn")
 
 
 @pytest.fixture(params=["daphne", "uvicorn"])
 def server(request: pytest.FixtureRequest, transactional_db) -> Server:
     """Each of the two servers in turn, on the tests' database."""
-    running: Server = request.getfixturevalue(f"{request.param}_server")
+    running: Server = request.getfixturevalue("shared_server")(request.param)
     return running

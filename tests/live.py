@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from django.conf import settings
@@ -94,6 +94,12 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+
+class StartServer(Protocol):
+    """The fixture `shared_server`."""
+
+    def __call__(self, kind: str, **environment: str) -> Server: ...
 
 
 def access_token(user: Any, **claims: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +15,7 @@ from positions.models import Agent, Mode, Position, Wallet
 from positions.prices.cache import put_prices
 from realtime.publish.broadcast import broadcast_prices
 from tests.conftest import BONK, fresh_token, quote
-from tests.live import Client, Server, access_token, client, watching
+from tests.live import Client, Server, StartServer, access_token, client, watching
 
 in_thread = sync_to_async
 
@@ -170,9 +169,8 @@ async def test_events_that_are_replayed_are_followed_by_the_prices_of_what_they_
 
 
 @pytest.fixture(params=["daphne", "uvicorn"])
-def reconciling_server(request, transactional_db, tmp_path) -> Iterator[Server]:
-    with Server(request.param, log=tmp_path / "log", NEXGENT_RECONCILE_SECONDS="0.2") as running:
-        yield running
+def reconciling_server(request, transactional_db, shared_server: StartServer) -> Server:
+    return shared_server(request.param, NEXGENT_RECONCILE_SECONDS="0.2")
 
 
 async def test_events_that_fill_a_gap_are_each_followed_by_the_price_of_what_they_brought(

@@ -19,7 +19,7 @@ from positions.prices.cache import put_prices
 from realtime.hub.ownership import owner_key
 from realtime.publish.broadcast import broadcast_prices
 from tests.conftest import BONK, fresh_token, quote
-from tests.live import PATIENCE_SECONDS, Server, access_token, client, refresh_token, watching
+from tests.live import PATIENCE_SECONDS, Server, StartServer, access_token, client, refresh_token, watching
 
 in_thread = sync_to_async
 # Agents that are fought over at once; `make soak` takes more.
@@ -46,9 +46,8 @@ def resuming(server: Server, user: User, agent: Agent, last_seq: object):
 
 
 @pytest.fixture(params=["daphne", "uvicorn"])
-def reconciliation_server(request, transactional_db, tmp_path):
-    with Server(request.param, log=tmp_path / "log", **SOON) as running:
-        yield running
+def reconciliation_server(request, transactional_db, shared_server: StartServer) -> Server:
+    return shared_server(request.param, **SOON)
 
 
 # lastSeq in the query

@@ -21,7 +21,7 @@ from positions.prices.cache import put_prices
 from realtime.hub.database import in_database_thread
 from realtime.publish.broadcast import broadcast_prices
 from tests.conftest import BONK, JUP, WIF, fresh_token, quote
-from tests.live import Server, access_token, client, refresh_token, watching
+from tests.live import Server, StartServer, access_token, client, refresh_token, watching
 
 in_thread = sync_to_async
 
@@ -531,14 +531,12 @@ async def test_sockets_of_different_agents_live_side_by_side(server, alice, bob,
 
 
 @pytest.fixture(params=["daphne", "uvicorn"])
-def impatient_server(request, transactional_db, tmp_path):
-    with Server(
+def impatient_server(request, transactional_db, shared_server: StartServer) -> Server:
+    return shared_server(
         request.param,
-        log=tmp_path / "log",
         NEXGENT_PING_INTERVAL_SECONDS="0.25",
         NEXGENT_DEAD_AFTER_SECONDS="2.5",  # long enough for a client that answers on a busy machine
-    ) as running:
-        yield running
+    )
 
 
 async def test_silent_client_is_pinged_then_closed_with_connection_timeout(impatient_server, alice, agent):

@@ -6,7 +6,6 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -26,7 +25,7 @@ from realtime.hub.token_index import TokenIndex
 from realtime.protocol.envelopes import access_message, event_message
 from realtime.protocol.messages import agent_group
 from tests.conftest import WIF
-from tests.live import Client, Server, access_token, client, watching
+from tests.live import Client, Server, StartServer, access_token, client, watching
 from tests.realtime.conftest import closed_connections  # noqa: F401  a fixture of every test
 from tests.realtime.test_resume import move, move_unheard
 from tests.reliability.locks import (
@@ -58,11 +57,9 @@ async def beta(alice) -> Agent:
 
 
 @pytest.fixture(params=["daphne", "uvicorn"])
-async def patient_server(request, transactional_db, tmp_path) -> AsyncIterator[Server]:
+def patient_server(request, transactional_db, shared_server: StartServer) -> Server:
     """A server whose reconciler does nothing while a test lasts."""
-    environment = {"NEXGENT_RECONCILE_SECONDS": "600", "NEXGENT_CLOSE_SECONDS": "1"}
-    with Server(request.param, log=tmp_path / "log", **environment) as running:
-        yield running
+    return shared_server(request.param, NEXGENT_RECONCILE_SECONDS="600", NEXGENT_CLOSE_SECONDS="1")
 
 
 async def send(agent: Agent, message: dict[str, Any]) -> None:

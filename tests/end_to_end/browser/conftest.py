@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -195,6 +196,18 @@ def own_server(request: pytest.FixtureRequest, transactional_db: None, tmp_path:
         getattr(request, "param", "daphne"), log=tmp_path / "log", DJANGO_ALLOW_ASYNC_UNSAFE=""
     ) as server:
         yield server
+
+
+@pytest.fixture
+def start_server(transactional_db: None, tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start a daphne of this test's alone with these settings; it ends after the windows that show it."""
+    with ExitStack() as stack:
+
+        def start(**environment: str) -> Server:
+            server = Server("daphne", log=tmp_path / "log", DJANGO_ALLOW_ASYNC_UNSAFE="", **environment)
+            return stack.enter_context(server)
+
+        yield start
 
 
 @pytest.fixture

@@ -90,65 +90,59 @@ def test_network_that_goes_and_comes_back_is_live_again(
 
 
 def test_outage_of_the_price_server_is_shown(
-    open_window: Callable[..., Window], bonk: Position, tmp_path, transactional_db
+    open_window: Callable[..., Window], bonk: Position, tmp_path, start_server: Callable[..., Server]
 ) -> None:
     """A server that never finds its Valkey."""
     nobody = f"unix://{tmp_path}/nobody.sock"
-    with Server("daphne", log=tmp_path / "log", REDIS_URL=nobody, DJANGO_ALLOW_ASYNC_UNSAFE="") as server:
-        window = open_window(server=server).log_in()
-        window.expect_state("waiting")  # closed with 1013, and coming back
-        expect(window.by_id("prices-stale")).to_have_text("Prices are unavailable")
-        window.forgive_network_trouble()
+    server = start_server(REDIS_URL=nobody)
+    window = open_window(server=server).log_in()
+    window.expect_state("waiting")  # closed with 1013, and coming back
+    expect(window.by_id("prices-stale")).to_have_text("Prices are unavailable")
+    window.forgive_network_trouble()
 
 
 def test_token_is_prolonged_on_the_open_socket_before_it_expires(
-    open_window: Callable[..., Window], bonk: Position, tmp_path, transactional_db
+    open_window: Callable[..., Window], bonk: Position, start_server: Callable[..., Server]
 ) -> None:
     """Access tokens of this server hold for three seconds, and the page outlives two of them."""
-    log = tmp_path / "log"
-    with Server(
-        "daphne", log=log, NEXGENT_ACCESS_TOKEN_MINUTES="0.05", DJANGO_ALLOW_ASYNC_UNSAFE=""
-    ) as server:
-        window = open_window(server=server).log_in()
-        window.expect_state("live")
-        for _ in range(3):
-            with window.socket.expect_event(
-                "framereceived", lambda text: json.loads(text)["type"] == "refreshed"
-            ):
-                pass
-        services.take_profit(position_id=bonk.pk, tokens=Decimal(1), proceeds_sol=Decimal(1))
-        window.expect_row(bonk, amount="999,999")
-        assert window.sockets == 1
+    server = start_server(NEXGENT_ACCESS_TOKEN_MINUTES="0.05")
+    window = open_window(server=server).log_in()
+    window.expect_state("live")
+    for _ in range(3):
+        with window.socket.expect_event(
+            "framereceived", lambda text: json.loads(text)["type"] == "refreshed"
+        ):
+            pass
+    services.take_profit(position_id=bonk.pk, tokens=Decimal(1), proceeds_sol=Decimal(1))
+    window.expect_row(bonk, amount="999,999")
+    assert window.sockets == 1
 
 
 def test_token_that_has_expired_is_renewed_without_the_user(
-    open_window: Callable[..., Window], bonk: Position, tmp_path, transactional_db
+    open_window: Callable[..., Window], bonk: Position, start_server: Callable[..., Server]
 ) -> None:
     """What would have prolonged it never reaches the server: the socket ends, and the page comes back."""
-    log = tmp_path / "log"
-    with Server(
-        "daphne", log=log, NEXGENT_ACCESS_TOKEN_MINUTES="0.03", DJANGO_ALLOW_ASYNC_UNSAFE=""
-    ) as server:
-        window = open_window(server=server)
-        sockets = 0
+    server = start_server(NEXGENT_ACCESS_TOKEN_MINUTES="0.03")
+    window = open_window(server=server)
+    sockets = 0
 
-        def lose_refreshes(page: WebSocketRoute) -> None:
-            nonlocal sockets
-            sockets += 1
-            connection = page.connect_to_server()
-            page.on_message(lambda text: None if '"refresh"' in str(text) else connection.send(text))
+    def lose_refreshes(page: WebSocketRoute) -> None:
+        nonlocal sockets
+        sockets += 1
+        connection = page.connect_to_server()
+        page.on_message(lambda text: None if '"refresh"' in str(text) else connection.send(text))
 
-        window.page.route_web_socket("**/ws?*", lose_refreshes)
-        window.log_in()
-        window.expect_state("live")
-        for tokens_left in ("999,999", "999,998"):
-            before = sockets
-            expect(window.by_id("connection")).not_to_have_attribute("data-state", "live")
-            services.take_profit(position_id=bonk.pk, tokens=Decimal(1), proceeds_sol=Decimal(1))
-            window.expect_row(bonk, amount=tokens_left)
-            assert sockets > before
-        assert window.page.get_by_test_id("login").is_hidden()
-        window.forgive_network_trouble()
+    window.page.route_web_socket("**/ws?*", lose_refreshes)
+    window.log_in()
+    window.expect_state("live")
+    for tokens_left in ("999,999", "999,998"):
+        before = sockets
+        expect(window.by_id("connection")).not_to_have_attribute("data-state", "live")
+        services.take_profit(position_id=bonk.pk, tokens=Decimal(1), proceeds_sol=Decimal(1))
+        window.expect_row(bonk, amount=tokens_left)
+        assert sockets > before
+    assert window.page.get_by_test_id("login").is_hidden()
+    window.forgive_network_trouble()
 
 
 @pytest.mark.parametrize(
