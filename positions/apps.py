@@ -8,10 +8,14 @@ class PositionsConfig(AppConfig):
     def ready(self) -> None:
         from django.contrib.auth import get_user_model
 
-        from positions import checks  # noqa: F401  registers them
+        from positions import (
+            checks,  # noqa: F401  registers them
+            versions,
+        )
         from positions.accounts import stored_tokens  # noqa: F401  connects its receiver
         from positions.models import Agent, Position, Wallet, recording
 
+        versions.require_checked("Django", "drf-spectacular")
         recording.connect(
             Position,
             cascades={Position: "positions", Wallet: "wallets", Agent: "pk", get_user_model(): "owner"},

@@ -13,9 +13,9 @@ PATIENCE_SECONDS = float(os.environ.get("NEXGENT_TEST_PATIENCE", "20"))
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def command(kind: str, port: int) -> list[str]:
+def command(kind: str, port: int, application: str = "nexgent.asgi:application") -> list[str]:
     """Return the command line that serves this project, as the README gives it."""
-    python, application = sys.executable, "nexgent.asgi:application"
+    python = sys.executable
     return {
         "daphne": [python, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), application],
         "uvicorn": [python, "-m", "uvicorn", "--ws", "websockets-sansio", "--port", str(port), application],

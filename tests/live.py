@@ -38,9 +38,17 @@ class Server:
     """A process of daphne, uvicorn or `runserver` that serves this project on the tests' database."""
 
     def __init__(
-        self, kind: str, *, log: Path, port: int | str = 0, root: Path | str = ROOT, **environment: str
+        self,
+        kind: str,
+        *,
+        log: Path,
+        port: int | str = 0,
+        root: Path | str = ROOT,
+        application: str = "nexgent.asgi:application",
+        **environment: str,
     ) -> None:
         self.kind = kind
+        self.application = application
         self.root = root
         self.port = int(port) or free_port()
         self.log = log
@@ -58,7 +66,11 @@ class Server:
     def start(self) -> Self:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command(self.kind, self.port), env=self.environment, cwd=self.root, stdout=log, stderr=log
+                command(self.kind, self.port, self.application),
+                env=self.environment,
+                cwd=self.root,
+                stdout=log,
+                stderr=log,
             )
         deadline = time.monotonic() + 2 * PATIENCE_SECONDS
         while time.monotonic() < deadline:

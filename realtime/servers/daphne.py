@@ -1,5 +1,5 @@
 """What daphne 4.2.3 lacks: close codes and reasons on the wire, a `send` that waits for a slow client, a cheap write,
-and an end of connections that is neither too soon nor never.
+and bounded waits at the end of a connection.
 
 Closing: daphne hands it to autobahn's `sendClose`, which raises on any code but 1000 and 3000–4999, and drops the
 reason (daphne #374, autobahn-python #1642, both open). autobahn's `sendCloseFrame`, one level below, takes every code
@@ -12,30 +12,31 @@ send waits in between, as uvicorn's does.
 Writing: autobahn builds a frame in some 30 steps, and Twisted asks the event loop to tell when the socket is
 writable, which it nearly always is: two system calls and a turn of the loop besides the one that sends.
 `write_text_now` builds the frame by hand and sends it; what the kernel does not take goes Twisted's way. It is for
-realtime/socket/connection.py, and there only with versions whose ways it was checked against.
+realtime/socket/connection.py, and only used with the versions that it was checked with.
 
-Ending: autobahn answers what it does not understand, or finds too long, by dropping the connection, so that clients
-see 1006; it gives a client one second to take a close; and a client that sends one but reads nothing stays for ever.
+Ending: autobahn answers an invalid or too long message by dropping the connection, so that clients see 1006; it gives
+a client one second to answer a close; and a client that sends a close but reads nothing stays connected forever.
 
-pyproject.toml holds daphne below 4.3: look here again before that changes.
+Private parts: docs/private-parts.md. With a daphne other than 4.2 the project does not start.
 """
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
-import twisted
-from daphne import __version__ as daphne_version
 from daphne import server, ws_protocol
 from django.conf import settings
 from twisted.internet.tcp import Connection
 
+from positions.versions import is_checked
 from realtime.hub.outbox import WriteNow
 from realtime.protocol.messages import CloseReason
 from realtime.servers.frames import text_frame
+from realtime.socket.connection import EXTENSION
 
-KNOWN_VERSIONS = daphne_version.startswith("4.2.") and twisted.__version__.startswith("26.")
+KNOWN_VERSIONS = is_checked("daphne", "Twisted", "autobahn")
 """Whether `write_text_now` was checked against these: it looks at buffers that Twisted has for itself."""
 
 
@@ -82,13 +83,17 @@ class WebSocketProtocol(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
     def dropConnection(self, abort: bool = False) -> None:  # noqa: N802
         super().dropConnection(abort)
         if self.backpressure is not None:
-            self.backpressure.stopProducing()  # autobahn has taken its place
+            self.backpressure.stopProducing()  # autobahn has registered itself instead
         if not abort:  # Twisted first waits until the client has taken what is in the buffer
             loop = asyncio.get_running_loop()
             loop.call_later(settings.REALTIME["CLOSE_SECONDS"], self.transport.abortConnection)
 
+    def owns(self, send: Any) -> bool:
+        """Return whether this is the `send` that daphne made for this connection."""
+        return isinstance(send, partial) and send.args == (self,)
+
     def text_writer(self) -> WriteNow | None:
-        """Return `write_text_now` where it can be had: not over TLS. (daphne negotiates no compression.)"""
+        """Return `write_text_now`; None over TLS. (daphne negotiates no compression.)"""
         is_plain = KNOWN_VERSIONS and isinstance(self.transport, Connection) and not self.transport.TLS
         return self.write_text_now if is_plain else None
 
@@ -137,7 +142,17 @@ async def _handle_reply_once_writable(self: Any, protocol: Any, message: dict[st
     await _handle_reply(self, protocol, message)
 
 
+_create_application = server.Server.create_application
+
+
+def _create_application_that_knows_its_protocol(self: Any, protocol: Any, scope: dict[str, Any]) -> Any:
+    if isinstance(protocol, WebSocketProtocol):
+        scope["extensions"] = {EXTENSION: protocol}
+    return _create_application(self, protocol, scope)
+
+
 def install() -> None:
-    """Make every daphne of this process so, however it is started."""
+    """Change every daphne of this process, however it is started."""
+    server.Server.create_application = _create_application_that_knows_its_protocol
     ws_protocol.WebSocketFactory.protocol = WebSocketProtocol
     server.Server.handle_reply = _handle_reply_once_writable

@@ -1,13 +1,13 @@
-"""A server that ends says goodbye: an ASGI wrapper that closes every socket before its server does.
+"""Graceful shutdown: an ASGI wrapper that closes every socket before its server stops.
 
 Left alone, daphne drops its sockets (clients see 1006, and no consumer's `disconnect` runs), and uvicorn closes them
 with 1012. This wrapper sees the signal first. It tells each client (`closing`, then close 1000 `Server shutdown`),
 waits for the answers, hands each consumer its `websocket.disconnect`, closes the hub, and only then lets the server's
-own handler run; `/health/ready` says no meanwhile. (Draining when the server cancels its applications is too late:
+own handler run; `/health/ready` answers 503 meanwhile. (Doing so when the server cancels its applications is too late:
 daphne 4.2.3 skips that where an HTTP request was answered within the last second, `kill_all_applications` raising
 KeyError.)
 
-Signals can be caught in the main thread only: under `runserver` with its reloader there is no goodbye.
+Signals can be caught in the main thread only: under `runserver` with its reloader the sockets are dropped.
 """
 
 from __future__ import annotations
@@ -17,36 +17,23 @@ import contextlib
 import logging
 import signal
 import threading
-from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import Any
 
-from django.conf import settings
-
 from realtime.hub.hub import close_hub
-from realtime.socket.connection import (
-    ANSWER_SECONDS,
-    Connection,
-    Receive,
-    Scope,
-    Send,
-    keep_unsent_small,
-    let_go,
-)
+from realtime.socket.connection import Application, Connection, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
-
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 DRAIN_SECONDS = 5.0
 """How long all of that may take."""
 HUB_SECONDS = 2.0
-"""How long the hub may take to give its claims back."""
+"""How long the hub may take to release its claims."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class GracefulShutdown:
-    """Wraps the outermost application of a process; as many as there are share nothing."""
+    """Wraps a process's application. Of several, each closes its own sockets."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
@@ -57,7 +44,7 @@ class GracefulShutdown:
 
     @property
     def is_draining(self) -> bool:
-        """Whether this process has begun to end, and takes no new sockets."""
+        """Whether this process shuts down, and refuses new sockets."""
         return self._draining is not None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,18 +53,15 @@ class GracefulShutdown:
         if scope["type"] != "websocket":
             await self._application({**scope, "is_draining": self.is_draining}, receive, send)
             return
-        socket = Connection(receive, send)
+        socket = Connection(scope, receive, send)
         if self.is_draining:
             await socket.refuse()
             return
         self._sockets.add(socket)
-        keep_unsent_small(send)
         try:
-            await self._application({**scope, "connection": socket}, socket.receive, socket.send)
+            await socket.serve(self._application, scope)
         finally:
             self._sockets.discard(socket)
-            socket.end()
-            let_go(send, seconds=ANSWER_SECONDS if self.is_draining else settings.REALTIME["CLOSE_SECONDS"])
 
     def _chain_handlers(self) -> None:
         if self._server_handlers or threading.current_thread() is not threading.main_thread():
@@ -100,8 +84,8 @@ class GracefulShutdown:
     async def _drain(self, signum: int) -> None:
         if self._sockets:
             logger.info("closing %d sockets", len(self._sockets))
-            goodbyes = [asyncio.ensure_future(socket.say_goodbye()) for socket in self._sockets]
-            await asyncio.wait(goodbyes, timeout=DRAIN_SECONDS)
+            closing = [asyncio.ensure_future(socket.shut_down()) for socket in self._sockets]
+            await asyncio.wait(closing, timeout=DRAIN_SECONDS)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(close_hub(), HUB_SECONDS)
         self._drained = True

@@ -1,11 +1,14 @@
-"""What uvicorn 0.54 lacks: this project's goodbye to a client whose message is too long, and a cheap write.
+"""What uvicorn 0.54 lacks: this project's close of a client whose message is too long, a cheap write, and a way from
+the application to its connection.
 
-Its WebSocket protocol (websockets-sansio) would take 16 MiB before the application sees a byte, and refuse what is
-longer in words of its own. Up to here, the consumer says it; above, the message is never in memory as a whole.
+Its WebSocket protocol (websockets-sansio) would read 16 MiB before the application sees a byte, and refuse what is
+longer with a reason of its own. Up to the bound here, the consumer refuses a long message; above it, this module does,
+and the message is never in memory as a whole.
 
 Its way from a text to the transport costs about as much again as the system call at the end of it.
-`write_text_now` builds the frame by hand. It is for realtime/socket/connection.py, and there only with versions
-whose ways it was checked against.
+`write_text_now` builds the frame by hand. It is for realtime/socket/connection.py.
+
+Private parts: docs/private-parts.md. With other versions of uvicorn or websockets nothing of this is installed.
 """
 
 from __future__ import annotations
@@ -17,17 +20,19 @@ from typing import Any
 from django.conf import settings
 from websockets.server import ServerProtocol
 
+from positions.versions import is_checked
 from realtime.hub.outbox import WriteNow
 from realtime.protocol import messages
 from realtime.protocol.messages import CloseReason, ErrorCode
 from realtime.servers.frames import text_frame
+from realtime.socket.connection import EXTENSION
 
 BAD_TEXT = "Invalid UTF-8 sequence received from client."  # uvicorn's words
 
 
-class GoodbyeProtocol(ServerProtocol):
+class BoundedProtocol(ServerProtocol):
     def __init__(self, **options: Any) -> None:
-        # Above the bound: uvicorn resets the connection here, which may overtake the goodbye. The consumer waits.
+        # Above the bound: uvicorn resets the connection here, which may overtake the close. The consumer waits.
         super().__init__(**{**options, "max_size": 4 * settings.REALTIME["MAX_MESSAGE_BYTES"]})
 
     def fail(self, code: int, reason: str = "") -> None:
@@ -42,11 +47,20 @@ class GoodbyeProtocol(ServerProtocol):
         super().fail(code, reason)
 
 
-class DirectWrites:
+class ProtocolMethods:
     """What uvicorn's protocol gets besides its own methods; `self` is that protocol."""
 
+    async def run_asgi(self: Any) -> None:
+        """Run the application, which finds the protocol in its scope."""
+        self.scope["extensions"][EXTENSION] = self
+        await _run_asgi(self)
+
+    def owns(self: Any, send: Any) -> bool:
+        """Return whether this is this connection's own `send`."""
+        return getattr(send, "__self__", None) is self
+
     def text_writer(self: Any) -> WriteNow | None:
-        """Return `write_text_now`, unless this client has what it is sent compressed."""
+        """Return `write_text_now`; None if this client has its messages compressed."""
         return None if self.conn.extensions else self.write_text_now
 
     def write_text_now(self: Any, text: str) -> bool:
@@ -62,7 +76,7 @@ class DirectWrites:
 
 
 class BadTextInOneLine(logging.Filter):
-    """Leaves out the traceback of what is a client's fault."""
+    """Logs invalid UTF-8, which is the client's fault, without a traceback."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.msg == BAD_TEXT:
@@ -71,15 +85,22 @@ class BadTextInOneLine(logging.Filter):
         return True
 
 
-def install() -> None:
-    """Make the uvicorn of this process so, if it is one."""
-    if "uvicorn" in sys.modules:
-        import uvicorn
-        from uvicorn.protocols.websockets import websockets_sansio_impl
+_run_asgi: Any = None  # uvicorn's own
 
-        logging.getLogger("uvicorn.error").addFilter(BadTextInOneLine())
-        websockets_sansio_impl.ServerProtocol = GoodbyeProtocol  # type: ignore[attr-defined]
-        if uvicorn.__version__.startswith("0.54."):
-            uvicorn_protocol: Any = websockets_sansio_impl.WebSocketsSansIOProtocol
-            uvicorn_protocol.text_writer = DirectWrites.text_writer
-            uvicorn_protocol.write_text_now = DirectWrites.write_text_now
+
+def install() -> None:
+    """Change the uvicorn of this process, if it is one."""
+    global _run_asgi
+    if "uvicorn" not in sys.modules:
+        return
+    logging.getLogger("uvicorn.error").addFilter(BadTextInOneLine())
+    if not is_checked("uvicorn", "websockets"):
+        return
+    from uvicorn.protocols.websockets import websockets_sansio_impl
+
+    websockets_sansio_impl.ServerProtocol = BoundedProtocol  # type: ignore[attr-defined]
+    protocol: Any = websockets_sansio_impl.WebSocketsSansIOProtocol
+    if _run_asgi is None:
+        _run_asgi = protocol.run_asgi
+    for name in ("run_asgi", "owns", "text_writer", "write_text_now"):
+        setattr(protocol, name, getattr(ProtocolMethods, name))

@@ -28,10 +28,10 @@ HANDSHAKE_SECONDS = 3.0
 
 
 class Credential(NamedTuple):
-    """What a token says, and the database of it."""
+    """What a token says, and what the database says about it."""
 
     user: AbstractBaseUser | AnonymousUser | None
-    """Anonymous where the token does not hold; None where nobody could look."""
+    """Anonymous if the token is invalid or expired; None if the database could not be asked."""
     expires_at: datetime | None = None
     session_id: UUID | None = None
     """The browser session whose log-out ends the token; None for a bot's."""
@@ -42,8 +42,8 @@ class TokenAuthMiddleware(BaseMiddleware):  # type: ignore[misc]
     browser session that it belongs to into `scope["session_id"]`.
 
     The token is `?token=…`, or `Authorization: Bearer …`. Only access tokens count. Whatever is wrong with it, the
-    user is anonymous: the consumer answers, since a browser cannot read a refused handshake. One query, none for a
-    token that does not hold. A database that is away leaves the user None.
+    user is anonymous: the consumer answers, since a browser cannot read a refused handshake. One query, none for an
+    invalid or expired token. The user is None while the database is unavailable.
     """
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
@@ -85,8 +85,15 @@ def query(scope: Mapping[str, Any]) -> dict[str, str]:
         return {}
 
 
+def credential_of(scope: Mapping[str, Any]) -> Credential:
+    """Return what TokenAuthMiddleware has put into the scope; an anonymous user's where it is not mounted."""
+    if "token_expires_at" not in scope:  # another middleware's user has shown no token
+        return Credential(AnonymousUser())
+    return Credential(scope.get("user"), scope["token_expires_at"], scope.get("session_id"))
+
+
 async def authenticate(token: str | None) -> Credential:
-    """Return the token's user, expiry and session; an anonymous user where the token does not hold. One query."""
+    """Return the token's user, expiry and session; an anonymous user if it is invalid or expired. One query."""
     if token is None:
         return Credential(AnonymousUser())
     try:

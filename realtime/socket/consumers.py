@@ -19,6 +19,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 
 from positions.books.snapshots import timestamp
+from realtime.hub.disconnects import is_disconnect
 from realtime.hub.guard import DATABASE_UNAVAILABLE, Refused, guarded
 from realtime.hub.hub import Hub, get_hub
 from realtime.hub.outbox import Outbox
@@ -45,7 +46,8 @@ from realtime.protocol.requests import (
     parse_agent_id,
     parse_last_seq,
 )
-from realtime.socket.authentication import authenticate, query
+from realtime.socket.authentication import authenticate, credential_of, query
+from realtime.socket.connection import Connection
 from realtime.socket.stream_start import AGENT_NOT_FOUND, StreamStart
 
 logger = logging.getLogger(__name__)
@@ -80,6 +82,9 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         """Serve a connection: Channels' own way, without a task that waits for each message, since there is only one
         source of them: an idle socket takes 33.1 kB of memory instead of 36.7 (`make bench`, memory; uvicorn).
         """
+        if "connection" not in scope:  # mounted without GracefulShutdown
+            await Connection(scope, receive, send).serve(self, scope)
+            return
         self.scope, self.base_send = scope, send
         self.hub = get_hub()
         self.outbox = self._new_outbox()
@@ -106,8 +111,10 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         log_lines.connection_id.set(self.connection_id)
         try:
             await self.accept()
-        except OSError:  # the client is gone already; its disconnect follows
-            self.outbox.abandon()
+        except Exception as error:
+            if not is_disconnect(error):
+                raise
+            self.outbox.abandon()  # its disconnect follows
             return
         await self._authorise()
         self._start_timers()
@@ -116,19 +123,19 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _authorise(self) -> None:
         """Raise Refused where the connection may not be served, or there is no room for it."""
-        user = self.scope["user"]
+        user, expires_at, _ = credential_of(self.scope)
         if not self.hub.admit(self.outbox):
             raise Refused(CloseReason.TRY_LATER, ErrorCode.TRY_LATER, "the server is at capacity")
         if user is None:
             raise Refused(CloseReason.TRY_LATER, ErrorCode.TRY_LATER, DATABASE_UNAVAILABLE)
-        if not user.is_authenticated:
+        if expires_at is None or not user.is_authenticated:
             raise Refused(
                 CloseReason.AUTHENTICATION_FAILED, ErrorCode.AUTHENTICATION_FAILED, NOT_AUTHENTICATED
             )
         agent_id = parse_agent_id(self.outbox.agent_id)
         if agent_id is None or not await may_watch(user.pk, agent_id):
             raise Refused(CloseReason.AGENT_NOT_FOUND, ErrorCode.AGENT_NOT_FOUND, AGENT_NOT_FOUND)
-        self.token_expires_at = self.scope["token_expires_at"]
+        self.token_expires_at = expires_at
 
     def _greet(self) -> None:
         logger.info(
@@ -153,11 +160,12 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             return None
 
     def _new_outbox(self) -> Outbox:
+        credential = credential_of(self.scope)
         agent_id = parse_agent_id(query(self.scope).get("agentId"))
         outbox = Outbox(
             self.base_send,
             self.scope["connection"].write_now,
-            user_id=getattr(self.scope["user"], "pk", None),
+            user_id=getattr(credential.user, "pk", None),
             agent_id=str(agent_id or ""),
             index=self.hub.index,
             max_unsent=settings.REALTIME["MAX_UNSENT_EVENTS"],
@@ -167,7 +175,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             on_close=self._leave,
             on_new_token=self.hub.fan_out.send_newest,
         )
-        outbox.session_id = self.scope["session_id"]
+        outbox.session_id = credential.session_id
         return outbox
 
     def _lost(self, outbox: Outbox) -> None:

