@@ -30,14 +30,13 @@
  * starts again.
  */
 
-import { backoff } from "./close-codes.js";
 import { Connection } from "./connection.js";
+import { Retry } from "./retry.js";
 import { Stream } from "./stream.js";
 import { Timers } from "./timers.js";
+import { TokenRefresh } from "./token-refresh.js";
 
 const ANSWER_LIMIT_MS = 15_000; // from opening, or subscribing, to the stream
-const REFRESH_BEFORE_MS = 60_000;
-const REFRESH_AGAIN_MS = 5_000;
 
 /** What `token` rejects with where only the user can help. */
 export class LoginRequired extends Error {}
@@ -47,13 +46,22 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
   #stream = new Stream();
   /** @type {Connection | null} */
   #connection = null;
-  #attempt = 0; // failures in a row
+  #retries = new Retry(
+    (seconds, reason) => this.#enter({ name: "waiting", seconds, reason }),
+    () => this.#open(),
+  );
+  #refresh = new TokenRefresh({
+    fetchToken: () => this.token({ fresh: true }),
+    onToken: (token) => this.#connection?.send("refresh", { token }),
+    isFatal: (error) => error instanceof LoginRequired,
+    onFatal: (error) => this.#tokenFailed(error),
+  });
   #renewed = false; // a new token was fetched since the last `connected`
   #clock = { server: Date.now(), here: performance.now() }; // one moment on both clocks
   #networkLost = false;
   /** @type {AbortController | null} ends the listeners on the window; from `connect` to `close` */
   #listening = null;
-  #timers = new Timers(); // answer, refresh, retry
+  #timers = new Timers(); // answer
   #run = 0; // counts up with every decision; what was awaited in an older run is ignored
 
   /** @type {Client.State} */
@@ -83,7 +91,7 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
   connect(agentId) {
     if (agentId !== this.#agentId) this.#stream = new Stream();
     this.#agentId = agentId;
-    this.#attempt = 0;
+    this.#retries.forgive();
     this.#renewed = false;
     this.#listen();
     if (this.#connection?.isOpen && this.#connection.agentId !== null) {
@@ -126,7 +134,7 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
 
   async #open() {
     const run = this.#reset();
-    this.#enter({ name: "connecting", again: this.#attempt > 0 });
+    this.#enter({ name: "connecting", again: this.#retries.isAfterFailure });
     let token;
     try {
       token = await this.token({ fresh: false });
@@ -164,10 +172,10 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
       case "connected":
         this.#renewed = false;
         this.#clock = { server: Date.parse(message.data.timestamp), here: performance.now() };
-        this.#refreshBefore(message.data.tokenExpiresAt);
+        this.#refresh.schedule(Date.parse(message.data.tokenExpiresAt) - this.serverNow);
         break;
       case "refreshed":
-        this.#refreshBefore(message.data.tokenExpiresAt);
+        this.#refresh.schedule(Date.parse(message.data.tokenExpiresAt) - this.serverNow);
         break;
       case "subscribed":
         if (message.data.agentId !== this.#agentId || !stream.subscribed(message.data)) break;
@@ -254,9 +262,9 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
     }
     this.#renewed = true;
     const stable = this.#connection?.isStable ?? false;
-    if (stable) this.#attempt = 0;
+    if (stable) this.#retries.forgive();
     const run = this.#reset();
-    this.#enter({ name: "connecting", again: this.#attempt > 0 });
+    this.#enter({ name: "connecting", again: this.#retries.isAfterFailure });
     try {
       await this.token({ fresh: true });
     } catch (error) {
@@ -268,27 +276,6 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
     else this.#retry("Token expired"); // backing off: at once, clocks that differ that much would make it loop
   }
 
-  /**
-   * Renew the token on the open connection before it expires, by the server's clock.
-   *
-   * @param {Wire.Timestamp} expiresAt
-   */
-  #refreshBefore(expiresAt) {
-    const left = Date.parse(expiresAt) - this.serverNow;
-    const refresh = async () => {
-      const run = this.#run;
-      try {
-        const token = await this.token({ fresh: true });
-        if (run === this.#run) this.#connection?.send("refresh", { token });
-      } catch (error) {
-        if (run !== this.#run) return;
-        if (error instanceof LoginRequired) this.#tokenFailed(error);
-        else this.#timers.set("refresh", REFRESH_AGAIN_MS, refresh);
-      }
-    };
-    if (left > 0) this.#timers.set("refresh", left - Math.min(REFRESH_BEFORE_MS, left / 2), refresh);
-  }
-
   /** @param {unknown} error */
   #tokenFailed(error) {
     if (error instanceof LoginRequired) this.#stop({ name: "logged-out" });
@@ -297,24 +284,14 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
 
   /** @param {string} reason */
   #retry(reason, retryAfter = 0) {
-    const stable = this.#connection?.isStable ?? false;
+    const stable = this.#connection?.isStable;
     this.#reset();
     if (this.#networkLost) {
       this.#enter({ name: "offline" });
       return;
     }
-    this.#attempt = stable ? 1 : this.#attempt + 1;
-    const due = performance.now() + backoff(this.#attempt - 1, retryAfter);
-    const count = () => {
-      const left = due - performance.now();
-      if (left <= 0) {
-        this.#open();
-        return;
-      }
-      this.#enter({ name: "waiting", seconds: Math.ceil(left / 1000), reason });
-      this.#timers.set("retry", left % 1000 || 1000, count);
-    };
-    count();
+    if (stable) this.#retries.forgive();
+    this.#retries.wait(reason, retryAfter);
   }
 
   #probe() {
@@ -341,6 +318,8 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
     this.#connection?.drop();
     this.#connection = null;
     this.#timers.cancelAll();
+    this.#refresh.cancel();
+    this.#retries.cancel();
     this.#run += 1;
     return this.#run;
   }
