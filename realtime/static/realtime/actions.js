@@ -2,7 +2,7 @@
  * What the user does to a position: close it, move its stop loss. Confirmed first, shown as pending at once, and
  * reverted with the reason where the server refuses. The actual state comes over the socket.
  *
- * @import { ChosenAgent, Wish } from "./agent.js"
+ * @import { ChosenAgent, PendingAction } from "./agent.js"
  * @import { Session } from "./session.js"
  */
 
@@ -26,20 +26,20 @@ export class Actions {
   /** @type {Wire.LivePosition | null} whose stop loss is asked for */
   #asked = null;
   #session;
-  #onWish;
+  #onPending;
   #onError;
   #onLoginRequired;
 
   /**
    * @param {object} options
    * @param {Session} options.session
-   * @param {(id: string) => void} options.onWish hears whose wish is new or gone.
+   * @param {(id: string) => void} options.onPending is called with a position whose pending action is new or done.
    * @param {(text: string) => void} options.onError
    * @param {() => void} options.onLoginRequired
    */
-  constructor({ session, onWish, onError, onLoginRequired }) {
+  constructor({ session, onPending, onError, onLoginRequired }) {
     this.#session = session;
-    this.#onWish = onWish;
+    this.#onPending = onPending;
     this.#onError = onError;
     this.#onLoginRequired = onLoginRequired;
     // No submit button: Enter in the field would press the first of them.
@@ -53,16 +53,16 @@ export class Actions {
   }
 
   /**
-   * The position has changed, or is gone (undefined): settle the wish if this confirms it.
+   * The position has changed, or is closed: its pending action is done if this confirms it.
    *
    * @param {ChosenAgent} agent
    * @param {string} id
    */
   confirm(agent, id) {
-    const wish = agent.wishes.get(id);
-    if (!wish) return;
+    const pending = agent.pending.get(id);
+    if (!pending) return;
     const position = agent.store.get(id);
-    if (!position || same(wish.stopLoss, position.currentStopLossPercentage)) this.#settle(agent, id);
+    if (!position || same(pending.stopLoss, position.currentStopLossPercentage)) this.#settle(agent, id);
   }
 
   /**
@@ -94,28 +94,27 @@ export class Actions {
     if ((await ask(this.#stopDialog)) !== "confirm") return;
     const { digits } = readPercentage(this.#percentage.value);
     if (digits === undefined) return;
-    const wish = { text: "Moving stop loss…", stopLoss: digits };
+    const pending = { text: "Moving stop loss…", stopLoss: digits };
     const request = () => api.moveStopLoss(this.#session, id, digits);
-    await this.#do(agent, id, wish, request, `The stop loss of ${position.tokenSymbol} was not moved`);
+    await this.#do(agent, id, pending, request, `The stop loss of ${position.tokenSymbol} was not moved`);
   }
 
   /**
    * @param {ChosenAgent} agent
    * @param {string} id
-   * @param {Wish} wish
+   * @param {PendingAction} pending
    * @param {() => Promise<unknown>} request
    * @param {string} failure
    */
-  async #do(agent, id, wish, request, failure) {
-    if (agent.wishes.has(id)) return;
-    agent.wishes.set(id, wish);
-    this.#onWish(id);
-    const settle = () => agent.wishes.get(id) === wish && this.#settle(agent, id);
+  async #do(agent, id, pending, request, failure) {
+    if (agent.pending.has(id)) return;
+    agent.pending.set(id, pending);
+    this.#onPending(id);
+    const settle = () => agent.pending.get(id) === pending && this.#settle(agent, id);
     try {
       await request();
       // The event is on its way, or was here before the answer.
-      const timer = setTimeout(settle, CONFIRMED_WITHIN_MS);
-      agent.signal.addEventListener("abort", () => clearTimeout(timer));
+      if (!agent.signal.aborted) agent.timers.set(id, CONFIRMED_WITHIN_MS, settle);
     } catch (error) {
       settle();
       if (error instanceof LoginRequired) this.#onLoginRequired();
@@ -128,8 +127,9 @@ export class Actions {
    * @param {string} id
    */
   #settle(agent, id) {
-    agent.wishes.delete(id);
-    this.#onWish(id);
+    agent.timers.cancel(id);
+    agent.pending.delete(id);
+    this.#onPending(id);
   }
 
   #showStop() {
@@ -202,11 +202,11 @@ function ask(dialog) {
 }
 
 /**
- * @param {Wire.Digits | undefined} wished
+ * @param {Wire.Digits | undefined} requested
  * @param {Wire.Digits | null} actual
  */
-const same = (wished, actual) =>
-  wished !== undefined && actual !== null && Decimal.of(wished).compare(Decimal.of(actual)) === 0;
+const same = (requested, actual) =>
+  requested !== undefined && actual !== null && Decimal.of(requested).compare(Decimal.of(actual)) === 0;
 
 /**
  * @param {string} failure

@@ -6,13 +6,14 @@
 import { Feed } from "./feed.js";
 import { Series } from "./series.js";
 import { Store } from "./store.js";
+import { Timers } from "./timers.js";
 
 const CLOSED_AT_FIRST = 8;
 
 /**
- * What the user has asked for and no event has confirmed yet.
+ * What the user has requested and no event has confirmed yet.
  *
- * @typedef {{text: string, stopLoss?: Wire.Digits}} Wish
+ * @typedef {{text: string, stopLoss?: Wire.Digits}} PendingAction
  */
 
 export class ChosenAgent {
@@ -24,8 +25,10 @@ export class ChosenAgent {
   portfolio = new Series();
   /** @type {Wire.ResultsOnRest | null} null while unknown */
   results = null;
-  /** @type {Map<string, Wish>} by position id */
-  wishes = new Map();
+  /** @type {Map<string, PendingAction>} by position id */
+  pending = new Map();
+  /** One for each pending action that the server has accepted, by position id. */
+  timers = new Timers();
   /** How many closed positions are listed. */
   closedLimit = CLOSED_AT_FIRST;
 
@@ -45,5 +48,6 @@ export class ChosenAgent {
 
   end() {
     this.#ended.abort();
+    this.timers.cancelAll();
   }
 }

@@ -43,7 +43,7 @@ export class Board {
    * @param {View} options.view
    * @param {Toasts} options.toasts
    * @param {() => number} options.now milliseconds of the epoch, by the server's clock
-   * @param {(error: unknown) => void} options.onFailed hears of failed requests, one of which may need a log-in.
+   * @param {(error: unknown) => void} options.onFailed is called with the error of a failed request.
    * @param {() => void} options.onLoginRequired
    */
   constructor({ session, view, toasts, now, onFailed, onLoginRequired }) {
@@ -68,7 +68,7 @@ export class Board {
     this.#history = new History({ session, onResults: () => this.draw(), onFailed });
     this.#actions = new Actions({
       session,
-      onWish: (id) => this.#table.touch([id]),
+      onPending: (id) => this.#table.touch([id]),
       onError: (text) => toasts.complain(text),
       onLoginRequired,
     });
@@ -92,7 +92,7 @@ export class Board {
     this.#prices.start();
   }
 
-  /** The user is gone, and everything that was shown. */
+  /** The user has logged out: show nothing. */
   stop() {
     this.#prices.stop();
     this.#view.setPrices(null);
@@ -174,7 +174,7 @@ export class Board {
   #contextOf({ id, tokenAddress }) {
     const now = this.#now();
     return {
-      wish: this.#agent?.wishes.get(id),
+      pending: this.#agent?.pending.get(id),
       staleSince: this.#prices.staleSince(tokenAddress, now),
       series: this.#prices.series(tokenAddress),
       now,

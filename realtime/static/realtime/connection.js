@@ -35,7 +35,7 @@ export class Connection {
   /**
    * @param {string | URL} address
    * @param {(message: Wire.Message) => void} onMessage
-   * @param {(end: End) => void} onEnd hears how it ended, except by `drop`.
+   * @param {(end: End) => void} onEnd is called when it has ended, except by `drop`.
    */
   constructor(address, onMessage, onEnd) {
     this.#onMessage = onMessage;

@@ -174,7 +174,7 @@ export function moment(timestamp) {
 }
 
 /**
- * 0.0000001234 as 0.0₆1234: nobody counts six zeros.
+ * 0.0000001234 as 0.0₆1234: long runs of zeros are unreadable.
  *
  * @param {string} text
  */

@@ -50,7 +50,7 @@ export class History {
    * @param {object} options
    * @param {Session} options.session
    * @param {() => void} options.onResults is called when the agent's results are new.
-   * @param {(error: unknown) => void} options.onFailed hears of errors, one of which may need a log-in.
+   * @param {(error: unknown) => void} options.onFailed is called with the error of a failed request.
    */
   constructor({ session, onResults, onFailed }) {
     this.#session = session;

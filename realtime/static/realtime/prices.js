@@ -38,7 +38,7 @@ export class Prices {
    * @param {object} options
    * @param {Session} options.session
    * @param {(token: string) => boolean} options.isHeld whether the page shows a position of this token.
-   * @param {(status: Wire.PricesOnRest | "unreadable") => void} options.onStatus hears every answer.
+   * @param {(status: Wire.PricesOnRest | "unreadable") => void} options.onStatus is called with every answer.
    */
   constructor({ session, isHeld, onStatus }) {
     this.#session = session;

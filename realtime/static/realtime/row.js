@@ -1,7 +1,7 @@
 /**
  * One position's row.
  *
- * @import { Wish } from "./agent.js"
+ * @import { PendingAction } from "./agent.js"
  * @import { Series } from "./series.js"
  */
 
@@ -25,7 +25,7 @@ const FIVE = Decimal.of("5");
  * What a row shows besides its position.
  *
  * @typedef {object} Context
- * @property {Wish | undefined} wish what the user has asked for, until it is confirmed
+ * @property {PendingAction | undefined} pending what the user has requested, until it is confirmed
  * @property {Wire.Timestamp | null} staleSince the time of the price, where it is stale
  * @property {Series} series of the token's price
  * @property {number} now milliseconds of the epoch
@@ -58,7 +58,7 @@ export class Row {
    * @param {Context} context
    * @param {boolean} flash whether changes may flash
    */
-  show(position, { wish, staleSince, series, now }, flash) {
+  show(position, { pending, staleSince, series, now }, flash) {
     const cells = this.#cells;
     const live = position.priceSource === "live";
     this.dirty = false;
@@ -77,7 +77,7 @@ export class Row {
     cells.set("return", format.percent(profit, format.signed), `${profit}% of the amount invested`);
     cells.mark("return", profit);
     cells.set("change", `price ${shortPercent(change)}`, `Price compared to the average price: ${change}%`);
-    this.#showStop(position, wish);
+    this.#showStop(position, pending);
     this.#showTaken(position);
     this.#none("dca", !position.dcaCount);
     cells.set("dca", position.dcaCount ? `${position.dcaCount}×` : format.UNKNOWN, "Number of additional purchases");
@@ -85,9 +85,9 @@ export class Row {
     cells.put("trend", "d", line(series.points, 84, 30));
     const trend = (series.last ?? 0) - (series.first ?? 0);
     cells.mark("trend", String(Math.sign(trend)));
-    cells.hide("pending", !wish);
-    cells.set("pending", wish?.text ?? "");
-    this.element.toggleAttribute("data-pending", wish !== undefined);
+    cells.hide("pending", !pending);
+    cells.set("pending", pending?.text ?? "");
+    this.element.toggleAttribute("data-pending", pending !== undefined);
     if (this.#shown && flash) this.#flash(this.#shown, position);
     this.#shown = position;
   }
@@ -133,10 +133,10 @@ export class Row {
 
   /**
    * @param {Wire.LivePosition} position
-   * @param {Wish | undefined} wish
+   * @param {PendingAction | undefined} pending
    */
-  #showStop(position, wish) {
-    const percentage = wish?.stopLoss ?? position.currentStopLossPercentage;
+  #showStop(position, pending) {
+    const percentage = pending?.stopLoss ?? position.currentStopLossPercentage;
     this.#none("stop", percentage === null);
     const price = stopLossPrice(position.purchasePrice, percentage);
     this.#cells.set("stop", format.chosenPercent(percentage), price === null ? "" : `Sells at ${price} SOL`);
@@ -187,7 +187,7 @@ export class Row {
 }
 
 /**
- * Percent in as little room as it needs: nobody reads hundredths of a threefold price.
+ * Percent without decimals from 100% on: they no longer matter there.
  *
  * @param {Wire.Digits} digits
  */

@@ -13,7 +13,7 @@ import { Row } from "./row.js";
 
 const UNSEEN_ROWS_A_FRAME = 8;
 const REORDER_EVERY_MS = 2_000;
-// More flashes than this in a second are a flicker that nobody reads: then cells are lit, and not faded.
+// More flashes than this in a second are an unreadable flicker: then cells are lit, and not faded.
 const BUSY_FLASHES_A_SECOND = 30;
 const LIT_MS = 500;
 
@@ -40,8 +40,8 @@ export class PositionTable {
 
   /**
    * @param {object} handlers
-   * @param {(id: string) => void} handlers.onOpen hears whose details are wanted.
-   * @param {(text: string) => void} handlers.onCopy hears what is to be copied.
+   * @param {(id: string) => void} handlers.onOpen is called with the position to open.
+   * @param {(text: string) => void} handlers.onCopy
    * @param {() => void} handlers.onDirty requests a frame.
    * @param {(position: Wire.LivePosition) => Context} handlers.contextOf
    */
