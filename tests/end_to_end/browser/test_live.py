@@ -96,3 +96,29 @@ def test_prices_without_a_feed_are_marked_as_stale(window: Window, bonk: Positio
     window.log_in()
     expect(window.by_id("prices-stale")).to_have_text("No prices yet")
     expect(window.by_id("price-source")).to_be_hidden()
+
+
+def test_price_of_a_token_that_is_no_longer_held_is_forgotten(window: Window, bonk: Position) -> None:
+    window.log_in()
+    window.expect_state("live")
+    known = window.page.evaluate(
+        """async () => {
+            const { Prices } = await import("/static/realtime/prices.js");
+            const { Session } = await import("/static/realtime/session.js");
+            const session = new Session();
+            await session.resume();
+            const timestamp = "2026-01-31T12:00:00.000Z";
+            const anHourLater = Date.parse(timestamp) + 3_600_000;
+            return new Promise((tell) => {
+                const prices = new Prices({
+                    session,
+                    isHeld: (token) => token === "held",
+                    onStatus: () => tell(["held", "sold"].map((token) => prices.staleSince(token, anHourLater))),
+                });
+                prices.start();
+                const updates = ["held", "sold"].map((tokenAddress) => ({ tokenAddress, price: "1", priceUsd: null }));
+                prices.update({ updates, timestamp });
+            });
+        }"""
+    )
+    assert known == ["2026-01-31T12:00:00.000Z", None]
