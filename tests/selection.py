@@ -15,25 +15,32 @@ from tests.servers import POSTGRESQL
 HERE = Path(__file__).parent
 FAULTS = HERE / "reliability"
 BROWSER = HERE / "end_to_end" / "browser"
+REALTIME = HERE / "realtime"
 LONGEST_FIRST = (
     FAULTS / "test_faults.py",
     HERE / "end_to_end" / "test_up.py",
     BROWSER / "test_reconnect.py",
-    HERE / "realtime" / "test_resume.py",
+    REALTIME / "test_resume.py",
     FAULTS,
     HERE / "deployment",
     HERE / "end_to_end",
     HERE / "test_benchmarks.py",
-    HERE / "realtime",
+    REALTIME,
 )
 """A worker takes one file after the other: what takes long, and mostly waits, is not to be what the others wait for."""
 WHOLE_STACK = (HERE / "end_to_end", HERE / "deployment", HERE / "test_benchmarks.py")
 
 
+WIRE = REALTIME / "test_socket.py"
+"""Where daphne and uvicorn differ: close codes, frames, pings, shutdown. On PostgreSQL it runs on both."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not POSTGRESQL:
-        _keep_to_sqlite(config, items)
+    left_out = [item for item in items if _is_left_out(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
     for item in items:
         if FAULTS in item.path.parents:
             item.add_marker("fault")
@@ -49,16 +56,22 @@ def _place(path: Path) -> int:
     return next(places, len(LONGEST_FIRST))
 
 
-def _keep_to_sqlite(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs PostgreSQL, and uvicorn: `make run`, which uses SQLite, starts daphne."""
-    kept: list[pytest.Item] = []
-    left_out: list[pytest.Item] = []
-    for item in items:
-        call = getattr(item, "callspec", None)
-        uvicorn = call is not None and "uvicorn" in call.params.values()
-        (left_out if uvicorn or item.get_closest_marker("postgresql") else kept).append(item)
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = kept
+def _is_left_out(item: pytest.Item) -> bool:
+    """Return whether a test runs with the other database.
+
+    `make run` uses SQLite and daphne, so on SQLite there is no uvicorn. The tests of `realtime` run on both databases:
+    each of them on daphne there and on uvicorn here.
+    """
+    if not POSTGRESQL:
+        return _has_parameter(item, "uvicorn") or item.get_closest_marker("postgresql") is not None
+    if REALTIME not in item.path.parents or item.path == WIRE or item.get_closest_marker("postgresql"):
+        return False
+    return _has_parameter(item, "daphne")
+
+
+def _has_parameter(item: pytest.Item, value: str) -> bool:
+    call = getattr(item, "callspec", None)
+    return call is not None and value in call.params.values()
 
 
 def _starts_processes(item: pytest.Item) -> bool:
