@@ -37,9 +37,7 @@ def hold(window: Window, path: str) -> list[Route]:
     return held
 
 
-def test_close_says_what_will_happen_and_nothing_happens_without_consent(
-    shown: Window, bonk: Position
-) -> None:
+def test_close_says_what_it_does_and_does_nothing_unconfirmed(shown: Window, bonk: Position) -> None:
     open_details(shown, bonk)
     shown.by_id("close-position").click()
     expect(shown.by_id("close-title")).to_have_text("Close BONK?")

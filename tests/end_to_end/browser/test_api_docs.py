@@ -15,7 +15,7 @@ from tests.end_to_end.browser.windows import Window
 from tests.live import Server, access_token
 
 
-def test_docs_page_shows_every_operation_and_loads_nothing_from_elsewhere(window: Window) -> None:
+def test_docs_page_shows_every_operation_and_loads_nothing_from_other_origins(window: Window) -> None:
     asked: set[str] = set()
     window.page.on("request", lambda request: asked.add(urlsplit(request.url).netloc))
     window.page.goto(f"{window.url}/api/docs/")

@@ -23,7 +23,7 @@ START = """async ([token, agentId]) => {
 HEARD = "(count) => window.heard.length >= count && window.heard"
 
 
-def test_class_tells_a_page_all_that_happens(window: Window, bonk: Position, feed: Backstage) -> None:
+def test_client_passes_on_everything_that_happens(window: Window, bonk: Position, feed: Backstage) -> None:
     page = window.page
     page.goto(window.url)
     page.evaluate(START, [access_token(bonk.agent.owner), str(bonk.agent_id)])
@@ -46,7 +46,7 @@ def test_class_tells_a_page_all_that_happens(window: Window, bonk: Position, fee
     assert page.evaluate("() => window.nexgent.state.name") == "idle"
 
 
-def test_class_without_a_token_says_that_the_user_must_log_in(window: Window, bonk: Position) -> None:
+def test_client_without_a_token_requires_a_log_in(window: Window, bonk: Position) -> None:
     window.page.goto(window.url)
     state = window.page.evaluate(
         """async (agentId) => {

@@ -42,7 +42,7 @@ def test_open_adds_a_row_and_close_removes_it(window: Window, wallet: Wallet, bo
     assert window.sockets == 1
 
 
-def test_agent_that_holds_nothing_fills_at_the_first_purchase(window: Window, wallet: Wallet) -> None:
+def test_agent_without_positions_shows_its_first_purchase(window: Window, wallet: Wallet) -> None:
     window.log_in()
     expect(window.by_id("empty")).to_contain_text("No open positions")
     jup = buy(wallet, "JUP", tokens="10", spent_sol="1")

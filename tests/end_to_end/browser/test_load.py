@@ -52,7 +52,7 @@ def test_frame_writes_the_rows_that_are_seen_whatever_the_number_of_positions(
     assert len(window.page.query_selector_all("#rows tr")) == MANY
 
 
-def test_changes_that_come_before_a_frame_are_one_drawing(script_page) -> None:
+def test_changes_before_a_frame_are_drawn_once(script_page) -> None:
     drawings = script_page.evaluate(
         """async () => {
             const { Pace } = await import("/static/realtime/pace.js");

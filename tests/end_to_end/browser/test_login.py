@@ -76,7 +76,7 @@ def test_log_out_ends_the_other_tabs_of_the_session(window: Window, bonk: Positi
     assert tab.errors == []
 
 
-def test_log_out_that_the_server_does_not_hear_of_says_so(window: Window, bonk: Position) -> None:
+def test_log_out_that_does_not_reach_the_server_says_so(window: Window, bonk: Position) -> None:
     window.log_in()
     window.expect_state("live")
     window.page.route("**/api/session/", lambda route: route.abort())
@@ -98,7 +98,7 @@ def test_session_that_ended_on_the_server_asks_to_log_in_again(
 
 
 def test_session_that_ended_says_so_after_a_reload_too(window: Window, bonk: Position, alice: User) -> None:
-    """The page that hears of it first takes the cookie along: the one after it is told of no session at all."""
+    """The answer that tells the first page clears the cookie: to the second, the server says there is no session."""
     window.log_in()
     window.expect_state("live")
     alice.is_active = False

@@ -57,7 +57,7 @@ def hang_up(code: int, reason: str, *, after: str) -> Deliver:
 
 @pytest.fixture
 def impatient_server(transactional_db: None, tmp_path: Path) -> Iterator[Server]:
-    """Pings twice a second, and gives up on a client that is silent for one and a half."""
+    """Pings twice a second, and closes a client that is silent for one and a half seconds."""
     with Server(
         "daphne",
         log=tmp_path / "log",
@@ -68,7 +68,7 @@ def impatient_server(transactional_db: None, tmp_path: Path) -> Iterator[Server]
         yield server
 
 
-def test_lost_event_is_noticed_by_its_number_and_made_up_for(window: Window, bonk: Position) -> None:
+def test_lost_event_is_detected_by_its_number_and_recovered(window: Window, bonk: Position) -> None:
     lost: list[str] = []
 
     def lose_the_first_event(page: WebSocketRoute, text: str) -> None:
@@ -152,7 +152,7 @@ def test_pings_are_answered_so_that_the_server_keeps_the_socket(
     assert window.sockets == 1
 
 
-def test_silence_is_noticed_by_the_page_itself(
+def test_silent_connection_is_detected_by_the_page(
     open_window: Callable[..., Window], bonk: Position, impatient_server: Server
 ) -> None:
     """Nothing comes after the snapshot, not even a close."""
@@ -174,7 +174,7 @@ def test_silence_is_noticed_by_the_page_itself(
     ("code", "reason"),
     [(1011, "Internal server error"), (1013, "Try again later"), (1000, "Connection timeout")],
 )
-def test_close_that_allows_it_is_followed_by_another_try(
+def test_close_that_allows_it_is_followed_by_a_reconnect(
     window: Window, bonk: Position, code: int, reason: str
 ) -> None:
     network = Network(

@@ -17,7 +17,7 @@ from tests.live import Server
 WORKER_IS_READY = "navigator.serviceWorker.ready.then((registration) => registration.active !== null)"
 
 
-def test_reload_without_a_server_says_so_and_goes_on_by_itself(
+def test_reload_without_a_server_says_so_and_recovers_by_itself(
     open_window: Callable[..., Window], bonk: Position, own_server: Server
 ) -> None:
     window = open_window(server=own_server).log_in()
@@ -40,7 +40,7 @@ def test_reload_without_a_server_says_so_and_goes_on_by_itself(
     window.forgive_network_trouble()
 
 
-def test_button_tries_at_once(open_window: Callable[..., Window], own_server: Server) -> None:
+def test_button_retries_at_once(open_window: Callable[..., Window], own_server: Server) -> None:
     window = open_window(server=own_server)
     window.page.goto(window.url)
     assert window.page.evaluate(WORKER_IS_READY)
@@ -57,7 +57,7 @@ def test_button_tries_at_once(open_window: Callable[..., Window], own_server: Se
 
 
 class BadGateway(BaseHTTPRequestHandler):
-    """What nginx says for a server that is not there."""
+    """What nginx answers for a server that cannot be reached."""
 
     def do_GET(self) -> None:
         self.send_response(502)

@@ -36,7 +36,7 @@ def expect_symbols(window: Window, expected: list[str]) -> None:
     )
 
 
-def test_totals_tell_unrealised_realised_and_today_s_change(
+def test_totals_show_unrealised_realised_and_today_s_change(
     window: Window, bonk: Position, wallet: Wallet, feed: Backstage
 ) -> None:
     closed = buy(wallet, "OLD", tokens="10", spent_sol="1")
@@ -63,7 +63,7 @@ def test_today_s_change_without_a_price_of_the_day_is_unknown(window: Window, bo
     expect(window.by_id("today-note")).to_have_text("unknown")
 
 
-def test_events_are_told_in_words_as_they_happen_and_after_a_reload(
+def test_events_are_described_as_they_happen_and_after_a_reload(
     window: Window, bonk: Position, wallet: Wallet
 ) -> None:
     window.log_in()
@@ -156,7 +156,7 @@ def test_part_that_was_sold_and_profit_taken_are_shown(window: Window, bonk: Pos
     window.expect_row(bonk, amount="750,000", sold="25.00% sold", taken="1× moon", age="now")
 
 
-def test_price_that_nobody_renews_is_shown_as_old(window: Window, bonk: Position, feed: Backstage) -> None:
+def test_price_without_updates_is_shown_as_stale(window: Window, bonk: Position, feed: Backstage) -> None:
     old = datetime.now(UTC) - timedelta(minutes=3, seconds=20)
     feed.run(put_prices([Quote(bonk.token_address, Decimal("0.000003"), Decimal("0.0006"), old)]))
     window.log_in()
@@ -199,7 +199,7 @@ def test_filter_leaves_what_matches(window: Window, three: list[Position]) -> No
     expect_symbols(window, ["JUP"])
 
 
-def test_arrow_keys_go_from_row_to_row(window: Window, three: list[Position]) -> None:
+def test_arrow_keys_move_from_row_to_row(window: Window, three: list[Position]) -> None:
     window.log_in()
     expect_symbols(window, ["BONK", "WIF", "JUP"])
     window.row(three[0]).get_by_test_id("symbol").focus()

@@ -23,7 +23,7 @@ def test_page_works_from_collected_files(
     assert {"nexgent.js", "accounting.js", "store.js"} <= set(loaded)
 
 
-def test_page_lets_nothing_in_from_elsewhere(production: Server) -> None:
+def test_page_loads_nothing_from_other_origins(production: Server) -> None:
     with urllib.request.urlopen(production.url, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310
         policy, html = answer.headers["Content-Security-Policy"], answer.read().decode()
     assert policy == (

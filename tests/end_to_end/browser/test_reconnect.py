@@ -17,7 +17,7 @@ from tests.end_to_end.browser.windows import Window
 from tests.live import Server
 
 
-def test_second_window_takes_over_and_the_first_stays_away(
+def test_second_window_takes_over_and_the_first_does_not_reconnect(
     open_window: Callable[..., Window], bonk: Position, feed: Backstage
 ) -> None:
     first, second = open_window().log_in(), open_window()
@@ -53,7 +53,7 @@ def test_second_window_takes_over_and_the_first_stays_away(
     [("daphne", signal.SIGTERM), ("daphne", signal.SIGKILL), ("uvicorn", signal.SIGTERM)],
     indirect=["own_server"],
 )
-def test_server_that_ends_and_comes_back_is_live_again(
+def test_page_is_live_again_after_the_server_restarts(
     open_window: Callable[..., Window], bonk: Position, own_server: Server, end: signal.Signals
 ) -> None:
     window = open_window(server=own_server).log_in()
@@ -72,7 +72,7 @@ def test_server_that_ends_and_comes_back_is_live_again(
     window.forgive_network_trouble()
 
 
-def test_network_that_goes_and_comes_back_is_live_again(
+def test_page_is_live_again_after_a_network_outage(
     open_window: Callable[..., Window], bonk: Position, own_server: Server
 ) -> None:
     window = open_window(server=own_server).log_in()
@@ -101,10 +101,10 @@ def test_outage_of_the_price_server_is_shown(
     window.forgive_network_trouble()
 
 
-def test_token_is_prolonged_on_the_open_socket_before_it_expires(
+def test_token_is_refreshed_on_the_open_socket_before_it_expires(
     open_window: Callable[..., Window], bonk: Position, start_server: Callable[..., Server]
 ) -> None:
-    """Access tokens of this server hold for three seconds, and the page outlives two of them."""
+    """Access tokens of this server are valid for three seconds, and the page outlives two of them."""
     server = start_server(NEXGENT_ACCESS_TOKEN_MINUTES="0.05")
     window = open_window(server=server).log_in()
     window.expect_state("live")
@@ -121,7 +121,7 @@ def test_token_is_prolonged_on_the_open_socket_before_it_expires(
 def test_token_that_has_expired_is_renewed_without_the_user(
     open_window: Callable[..., Window], bonk: Position, start_server: Callable[..., Server]
 ) -> None:
-    """What would have prolonged it never reaches the server: the socket ends, and the page comes back."""
+    """The refresh never reaches the server: the socket is closed, and the page reconnects."""
     server = start_server(NEXGENT_ACCESS_TOKEN_MINUTES="0.03")
     window = open_window(server=server)
     sockets = 0

@@ -88,7 +88,7 @@ def start(page: Page, agent: Agent) -> None:
     page.wait_for_function(IN_STATE, arg="live", polling=20)
 
 
-def test_answer_that_came_is_no_longer_waited_for_when_another_agent_is_chosen(
+def test_choosing_another_agent_starts_the_wait_for_an_answer_over(
     page: Page, gate: Gate, bonk: Position, alice: User
 ) -> None:
     other = Agent.objects.create(owner=alice, name="beta")
@@ -103,7 +103,7 @@ def test_answer_that_came_is_no_longer_waited_for_when_another_agent_is_chosen(
     assert gate.sockets == 1
 
 
-def test_answer_to_the_newest_question_that_does_not_come_is_a_failure(
+def test_missing_answer_to_the_latest_request_is_a_failure(
     page: Page, gate: Gate, bonk: Position, alice: User
 ) -> None:
     other = Agent.objects.create(owner=alice, name="beta")
@@ -117,7 +117,7 @@ def test_answer_to_the_newest_question_that_does_not_come_is_a_failure(
     assert page.evaluate("states[3]") == "waiting"
 
 
-def test_token_is_prolonged_once_however_often_its_expiry_is_told(
+def test_token_is_refreshed_once_however_often_its_expiry_is_announced(
     page: Page, gate: Gate, bonk: Position
 ) -> None:
     def say_twice_that_the_token_expires_in_ten_seconds(message: dict) -> list[dict]:
