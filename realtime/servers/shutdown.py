@@ -17,13 +17,16 @@ import contextlib
 import logging
 import signal
 import threading
+from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import Any
 
 from realtime.hub.hub import close_hub
-from realtime.socket.connection import Application, Connection, Receive, Scope, Send
+from realtime.socket.connection import Connection, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
+
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 DRAIN_SECONDS = 5.0
 """How long all of that may take."""
@@ -59,7 +62,8 @@ class GracefulShutdown:
             return
         self._sockets.add(socket)
         try:
-            await socket.serve(self._application, scope)
+            with socket:
+                await self._application({**scope, "connection": socket}, socket.receive, socket.send)
         finally:
             self._sockets.discard(socket)
 

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from django.conf import settings
 
@@ -26,7 +26,6 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 EXTENSION = "nexgent.protocol"
 ANSWER_SECONDS = 3.0
@@ -69,7 +68,7 @@ class Connection:
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Taken out: the protocol has the scope, and would be left to the garbage collector.
+        # Taken out: the protocol refers to the scope, and would be left to the garbage collector.
         self._protocol: ServerProtocol | None = (scope.get("extensions") or {}).pop(EXTENSION, None)
         self.write_now = _direct_write(self._protocol, send)
         """Sends a text past ASGI; returns False where that cannot be now. No send of the application may be pending."""
@@ -85,16 +84,17 @@ class Connection:
         self._answered: asyncio.Event | None = None
         self._ended: asyncio.Event | None = None
 
-    async def serve(self, application: Application, scope: Scope) -> None:
-        """Run the application on this connection; then end it, whether or not the client reads."""
+    def __enter__(self) -> Self:
+        """Serve the application in a `with`: a coroutine around it would cost each idle socket half a kilobyte."""
         self._keep_unsent_small()
-        try:
-            await application({**scope, "connection": self}, self.receive, self.send)
-        finally:
-            self._has_ended = True
-            if self._ended is not None:
-                self._ended.set()
-            self._let_go(ANSWER_SECONDS if self.is_leaving() else settings.REALTIME["CLOSE_SECONDS"])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the connection, whether or not the client reads."""
+        self._has_ended = True
+        if self._ended is not None:
+            self._ended.set()
+        self._let_go(ANSWER_SECONDS if self.is_leaving() else settings.REALTIME["CLOSE_SECONDS"])
 
     # ASGI
 
