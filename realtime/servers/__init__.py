@@ -1,1 +1,1 @@
-"""What daphne and uvicorn lack, and the graceful shutdown of both. Nobody but the ASGI application imports it."""
+"""What daphne and uvicorn lack, and their graceful shutdown. Imported by the ASGI application and by `apps`."""

@@ -54,7 +54,7 @@ class Backpressure:
         self.writable.set()
 
     def stopProducing(self) -> None:  # noqa: N802
-        self.writable.set()  # the connection is gone: whoever waits need not
+        self.writable.set()  # the connection is gone: stop waiting
 
 
 class WebSocketProtocol(ws_protocol.WebSocketProtocol):  # type: ignore[misc]

@@ -1,1 +1,1 @@
-"""One socket's life: routed, authenticated, accepted, begun, served, closed. Imports `hub`; imported by `servers`."""
+"""One socket, from handshake to close: routing, authentication, stream start. Imports `hub`; imported by `servers`."""

@@ -28,7 +28,7 @@ HANDSHAKE_SECONDS = 3.0
 
 
 class Credential(NamedTuple):
-    """What a token says, and what the database says about it."""
+    """A token's user, expiry and browser session."""
 
     user: AbstractBaseUser | AnonymousUser | None
     """Anonymous if the token is invalid or expired; None if the database could not be asked."""
@@ -52,7 +52,9 @@ class TokenAuthMiddleware(BaseMiddleware):  # type: ignore[misc]
                 authenticate(_token(scope)), HANDSHAKE_SECONDS
             )
         except (*Unavailable, TimeoutError) as error:
-            logger.warning("a socket's user cannot be looked up: %s", str(error) or type(error).__name__)
+            logger.warning(
+                "the user of a new socket could not be looked up: %s", str(error) or type(error).__name__
+            )
             user, expires_at, session_id = Credential(None)
         scope = {**scope, "user": user, "token_expires_at": expires_at, "session_id": session_id}
         # Not the parent's way, which copies the scope once more, for as long as the socket lasts.
@@ -77,7 +79,7 @@ class SentOriginValidator(OriginValidator):  # type: ignore[misc]
 
 
 def query(scope: Mapping[str, Any]) -> dict[str, str]:
-    """Return the socket's query parameters, the last of each name; none where there are more than anyone needs."""
+    """Return the socket's query parameters, the last of each name; none if there are more than 20."""
     text = scope["query_string"].decode("ascii", errors="replace")
     try:
         return {name: values[-1] for name, values in parse_qs(text, max_num_fields=20).items()}
@@ -101,7 +103,7 @@ async def authenticate(token: str | None) -> Credential:
         user_id = claims[api_settings.USER_ID_CLAIM]
         expires_at = datetime.fromtimestamp(claims["exp"], tz=UTC)
         session_id = session_of(claims)
-    except (TokenError, KeyError, ValueError, OverflowError, OSError):  # the last two: past all calendars
+    except (TokenError, KeyError, ValueError, OverflowError, OSError):  # the last two: a date out of range
         return Credential(AnonymousUser())
     user = await in_database_thread(find_user)(user_id, session_id)
     return Credential(user, expires_at, session_id) if user else Credential(AnonymousUser())

@@ -1,8 +1,8 @@
-"""One socket between server and application, and what ASGI has no message for: the connection behind a `send`.
+"""One socket between server and application, and what ASGI has no message for: access to the connection itself.
 
 realtime/servers/ puts the server's own protocol object into the scope, as the extension EXTENSION. If it is not there
-(another server, or a version that was not checked: docs/private-parts.md), a client that does not read is given up by
-time alone, and one warning per process says so.
+(another server, or a version that was not checked: docs/private-parts.md), a client that does not read is dropped
+after a time-out only, and one warning per process says so.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ EXTENSION = "nexgent.protocol"
 ANSWER_SECONDS = 3.0
 """How long a client has to answer the close of a process that shuts down."""
 UNSENT_BYTES = 16 * 1024
-"""What the kernel takes for a connection ahead of what it may send now."""
+"""How much unsent data the kernel buffers for a connection."""
 UNKNOWN_SERVER = (
-    "this server, or its version, is not one that the sockets were checked with: a client that does not read is given "
-    "up by time alone, its connection is left to the server, and every message takes the way through ASGI. "
-    "Checked versions: docs/private-parts.md"
+    "this server, or its version, is not one that the sockets were checked with: a client that does not read is "
+    "dropped after a time-out only, closing its connection is left to the server, and every message goes through "
+    "ASGI. Checked versions: docs/private-parts.md"
 )
 WRAPPED_SEND = (
-    "something (%s) wraps ASGI's send outside GracefulShutdown: every message takes the way through ASGI, which costs "
+    "something (%s) wraps ASGI's send outside GracefulShutdown: every message goes through ASGI, which costs "
     "several times as much. Wrap the application inside GracefulShutdown instead: docs/private-parts.md"
 )
 _warned: set[str] = set()
@@ -59,7 +59,7 @@ class ServerProtocol(Protocol):
 class Connection:
     """One socket between server and application, which finds it as `scope["connection"]`.
 
-    When the process shuts down, it closes the socket and hides that from the application until the client has answered.
+    When the process shuts down, it closes the socket, and tells the application once the client has answered.
     """
 
     __slots__ = (
@@ -143,9 +143,9 @@ class Connection:
         return connection is None or connection.fileno() == -1
 
     def cut_off(self) -> None:
-        """End a connection whose client does not read, not even its close; what waits in its buffer is dropped.
+        """Abort a connection whose client does not read even its close; its buffer is dropped.
 
-        Without the server's protocol, the application is told of a disconnect, which gives up its pending sends.
+        Without the server's protocol, the application gets a disconnect, and cancels its pending sends.
         """
         transport = self._transport()
         if transport is None:
@@ -157,18 +157,18 @@ class Connection:
             abort()
 
     def _let_go(self, seconds: float) -> None:
-        """Cut the connection off, unless its client takes what waits in that time. (uvicorn waits without a limit.)"""
+        """Abort the connection if its client has not read the buffer in that time. (uvicorn would wait forever.)"""
         size = getattr(self._transport(), "get_write_buffer_size", None)
         if size is not None and size() > 0:
             asyncio.get_running_loop().call_later(seconds, self.cut_off)
 
     def _keep_unsent_small(self) -> None:
-        """Let the kernel take no more of a stream than a client is about to receive.
+        """Keep the kernel's buffer of unsent data small.
 
-        Otherwise it takes megabytes (Linux: `net.ipv4.tcp_wmem`, 4 MiB; 2.6 MB measured on loopback, 2026-11) before a
-        server notices that nobody reads: memory of the machine for each such client, and prices long past that it must
-        read through before the newest. What is on its way is not limited, so neither is the throughput (tcp(7),
-        TCP_NOTSENT_LOWAT; Linux and macOS).
+        By default it buffers megabytes (Linux: `net.ipv4.tcp_wmem`, 4 MiB; 2.6 MB measured on loopback, 2026-11) before
+        a server notices that a client does not read: memory for each such client, and stale prices that it must read
+        before the newest. Data in flight is not limited, so throughput is not either (tcp(7), TCP_NOTSENT_LOWAT; Linux
+        and macOS).
         """
         connection = _socket(self._transport())
         option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
@@ -189,7 +189,7 @@ class Connection:
         if self._has_ended:
             return
         self._answered, self._ended = asyncio.Event(), asyncio.Event()
-        if self._disconnected:  # the client was faster
+        if self._disconnected:  # the client left first
             await self._ended.wait()
             return
         if self._receiver is not None:
@@ -197,7 +197,7 @@ class Connection:
         try:
             await asyncio.wait_for(self._close(), ANSWER_SECONDS)
         except (TimeoutError, OSError):
-            # Gone already, or not reading: uvicorn would wait for it without a limit.
+            # Disconnected already, or not reading: uvicorn would wait forever.
             self.cut_off()
         finally:
             self._answered.set()

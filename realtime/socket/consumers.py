@@ -1,7 +1,7 @@
-"""One socket as an ASGI application: frames in, timers, the end. What starts its stream: stream_start.py.
+"""One socket as an ASGI application: frames in, timers, close. What starts its stream: stream_start.py.
 
-A Channels consumer without a channel of its own: the process's hub hears the channel layer for all sockets, so that
-an idle socket costs no task and no subscription, and a price batch is decoded once a process.
+A Channels consumer without a channel of its own: the process's hub listens to the channel layer for all sockets, so
+that an idle socket costs no task and no subscription, and a price batch is decoded once per process.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ TOKEN_REFUSED = "the token is malformed, expired, not an access token, or belong
 
 
 class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
-    """Serves one agent's positions to one client, as docs/protocol.md says."""
+    """Serves one agent's positions to one client, as specified in docs/protocol.md."""
 
-    channel_layer_alias = None  # the hub listens
+    channel_layer_alias = None  # the hub listens instead
 
     hub: Hub
     outbox: Outbox
@@ -79,8 +79,8 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         )
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        """Serve a connection: Channels' own way, without a task that waits for each message, since there is only one
-        source of them: an idle socket takes 33.1 kB of memory instead of 36.7 (`make bench`, memory; uvicorn).
+        """Serve a connection as Channels does, but without a task that waits for messages, since they have only one
+        source here: an idle socket takes 33.1 kB of memory instead of 36.7 (`make bench`, memory; uvicorn).
         """
         if "connection" not in scope:  # mounted without GracefulShutdown
             with Connection(scope, receive, send) as connection:
@@ -98,7 +98,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         # Channels closes old database connections before every message, on the process's one shared thread: 115 to
-        # 250 µs (channels 4.3.2, 2 cores). Ours are asked for, and closed, on threads of their own.
+        # 250 µs (channels 4.3.2, 2 cores). Here queries have threads of their own, which close them (hub/database.py).
         handler = getattr(self, get_handler_name(message))
         if message["type"] == "websocket.disconnect":
             await handler(message)  # raises StopConsumer
@@ -123,7 +123,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         await self.stream.connect(self._last_seq())
 
     async def _authorise(self) -> None:
-        """Raise Refused where the connection may not be served, or there is no room for it."""
+        """Raise Refused if the client may not watch the agent, or the server is at capacity."""
         user, expires_at, _ = credential_of(self.scope)
         if not self.hub.admit(self.outbox):
             raise Refused(CloseReason.TRY_LATER, ErrorCode.TRY_LATER, "the server is at capacity")
@@ -140,7 +140,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     def _greet(self) -> None:
         logger.info(
-            "a socket has begun",
+            "socket opened",
             extra={"agent_id": self.outbox.agent_id, "user_id": str(self.outbox.user_id)},
         )
         data = ConnectedData(
@@ -153,7 +153,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self._write(Connected(data))
 
     def _last_seq(self) -> int | None:
-        """Return the query's `lastSeq`; None, after an error to the client, where it is not a number."""
+        """Return the query's `lastSeq`; None, after an `error` to the client, if it is not a number."""
         try:
             return parse_last_seq(query(self.scope).get("lastSeq"))
         except Malformed as problem:
@@ -199,7 +199,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self._answer(text_data)
 
     async def websocket_too_big(self, message: dict[str, Any]) -> None:
-        """Refuse a message that is too long; daphne says so without handing it over (realtime/servers/daphne.py)."""
+        """Refuse a message that is too long; daphne sends this in its place (realtime/servers/daphne.py)."""
         limit: int = settings.REALTIME["MAX_MESSAGE_BYTES"]
         self.outbox.refuse(CloseReason.TOO_BIG, ErrorCode.TOO_BIG, messages.too_big(limit))
 
@@ -219,7 +219,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self._refresh(request)
 
     async def _refresh(self, request: RefreshRequest) -> None:
-        """Let the connection last as long as a new token of the same user."""
+        """Extend the connection to the expiry of a new token of the same user."""
         user, expires_at, session_id = await authenticate(request.token)
         if self.outbox.closed:  # while the database was asked
             return
@@ -258,7 +258,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     def _expire(self) -> None:
         self.outbox.refuse(CloseReason.TOKEN_EXPIRED, ErrorCode.TOKEN_EXPIRED, "the access token has expired")
 
-    # The end
+    # Close
 
     async def disconnect(self, code: int) -> None:
         ended_by_us = (
@@ -266,7 +266,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         )
         ended_with, reason = counts.close(ended_by_us, code)
         logger.info(
-            "a socket has ended",
+            "socket closed",
             extra={
                 "agent_id": self.outbox.agent_id,
                 "code": ended_with,
@@ -280,7 +280,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self._cancel_timers()
 
     def _leave(self, outbox: Outbox) -> None:
-        """Stop the timers, leave the hub; a client that does not take its close in time is cut off."""
+        """Stop the timers, leave the hub, and cut the client off if it does not read its close in time."""
         self._cancel_timers()
         self.hub.leave(outbox)
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""Which socket leads where: `/ws`, and nothing else."""
+"""Routes `/ws` to the consumer, and refuses every other path."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from realtime.socket.authentication import SentOriginValidator, TokenAuthMiddlew
 from realtime.socket.consumers import PositionConsumer
 
 
-class NoSuchSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
+class UnknownPath(AsyncWebsocketConsumer):  # type: ignore[misc]
     """Refuses the handshake: without it, Channels raises, and the client gets a 500."""
 
     channel_layer_alias = None
@@ -26,7 +26,7 @@ def websocket_application() -> Any:
         URLRouter(
             [
                 re_path(r"^ws/?$", TokenAuthMiddleware(PositionConsumer.as_asgi())),
-                re_path(r"", NoSuchSocket.as_asgi()),
+                re_path(r"", UnknownPath.as_asgi()),
             ]
         )
     )

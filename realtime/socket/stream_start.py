@@ -78,17 +78,17 @@ class StreamStart:
     async def start_over(self) -> None:
         """Start again with a snapshot, after events were lost."""
         async with self._turn:
-            if self._outbox.seq is None:  # else a `subscribe` that was ahead of this one has started it
+            if self._outbox.seq is None:  # else a `subscribe` in between has already started it
                 await self._start(None, acknowledge=False)
 
     # The one order
 
     async def _start(self, last_seq: int | None, *, acknowledge: bool) -> None:
-        """Join, read, follow. In this order nothing falls between: an event that comes after the read has been
-        delivered to the outbox since before it, where it waits for the snapshot.
+        """Join, read, follow. In this order no event is lost: from the join on, events arrive in the outbox, which
+        holds them until the snapshot has been sent.
 
         With `last_seq` the stream goes on after that event, if all events since are stored; else it starts with a
-        snapshot. With `acknowledge`, a `subscribed` comes first and says which of the two it is.
+        snapshot. With `acknowledge`, a `subscribed` comes first and tells the client which of the two follows.
         Two queries at most, one MGET. Safe to cancel.
         """
         outbox = self._outbox
@@ -117,7 +117,7 @@ class StreamStart:
             ) from error
 
     async def _read(self, last_seq: int | None) -> tuple[Holdings, list[EventMessage] | None]:
-        """Return what is held, and the events after `last_seq`: None where the client needs a snapshot instead."""
+        """Return the open positions, and the events after `last_seq`: None if the client needs a snapshot instead."""
         outbox = self._outbox
         held = await holdings(outbox.agent_id, outbox.user_id, outbox.session_id)
         if held is None:
@@ -136,9 +136,9 @@ class StreamStart:
         *,
         acknowledge: bool,
     ) -> None:
-        """Send what was read, and from here on what comes.
+        """Send what was read, and from here on every event and price.
 
-        Awaits nothing: a price that came during the read is in hub.prices, and a later one finds the index filled.
+        Awaits nothing: a price that arrived during the read is in hub.prices, and a later one finds the index filled.
         """
         outbox, hub = self._outbox, self._hub
         if last_seq is not None:
@@ -165,7 +165,7 @@ class StreamStart:
 
 
 async def _missed(agent_id: str, seq: int, last_seq: int | None) -> list[EventMessage] | None:
-    """Return the events after `last_seq` up to `seq`; None where not all are stored, or too many to replay."""
+    """Return the events after `last_seq` up to `seq`; None if some are no longer stored, or there are too many."""
     if last_seq is None or not 0 <= seq - last_seq <= settings.REALTIME["MAX_REPLAYED_EVENTS"]:
         return None
     if seq == last_seq:

@@ -144,17 +144,17 @@ async def test_socket_is_a_line_when_it_begins_and_one_when_it_ends(
             await refused.closed()
 
         async def all_ended() -> bool:
-            return server.log.read_text().count("a socket has ended") == 4
+            return server.log.read_text().count("socket closed") == 4
 
         await eventually(all_ended, "all four sockets have their line")
     text = server.log.read_text()
-    lines = [json.loads(line) for line in text.splitlines() if "a socket has" in line]
+    lines = [json.loads(line) for line in text.splitlines() if '"socket ' in line]
     ours = [line for line in lines if line.get("connection_id") == connected["connectionId"]]
-    assert [line["message"] for line in ours] == ["a socket has begun", "a socket has ended"]
+    assert [line["message"] for line in ours] == ["socket opened", "socket closed"]
     assert ours[0]["user_id"] == str(alice.pk)
     assert ours[0]["agent_id"] == ours[1]["agent_id"] == str(agent.pk)
     assert (ours[1]["code"], ours[1]["reason"]) == (1000, "New connection established")
-    assert [line["message"] for line in lines].count("a socket has begun") == 3
+    assert [line["message"] for line in lines].count("socket opened") == 3
     ends = sorted((line["code"], line["reason"]) for line in lines if "code" in line)
     assert ends[-1] == (1008, "Authentication failed")
     assert token.split(".")[1] not in text
@@ -167,9 +167,7 @@ async def test_sockets_that_a_shutdown_ends_say_so(transactional_db, tmp_path, a
             server.process.terminate()
             await socket.closed()
         assert server.stop() in {0, -15}
-    (line,) = [
-        json.loads(line) for line in server.log.read_text().splitlines() if "a socket has ended" in line
-    ]
+    (line,) = [json.loads(line) for line in server.log.read_text().splitlines() if "socket closed" in line]
     assert (line["code"], line["reason"]) == (1000, "Server shutdown")
 
 

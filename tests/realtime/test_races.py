@@ -1,4 +1,4 @@
-"""Race conditions: each was a defect once, found by reading."""
+"""Races: each was a defect once, found by reading."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def beta(alice):
 
 
 @pytest.mark.postgresql
-async def test_healing_that_ends_after_a_move_brings_nothing_of_the_old_agent(
+async def test_catching_up_that_ends_after_a_move_sends_nothing_of_the_old_agent(
     server, alice, agent, position, beta
 ):
     locked, release = threading.Event(), threading.Event()
@@ -116,7 +116,7 @@ async def test_message_that_cannot_be_unpacked_loses_none_of_those_behind_it(ser
         assert [(await socket.expect("position_update"))["data"]["seq"] for _ in range(2)] == [2, 3]
 
 
-async def test_claim_counter_that_went_back_does_not_lock_the_newest_out(server, alice, agent, position):
+async def test_ownership_counter_that_was_reset_does_not_lock_the_newest_out(server, alice, agent, position):
     async with watching(server, alice, agent) as first:
         await valkey.async_client().set("nexgent:claims", 1)
         async with watching(server, alice, agent) as second:
@@ -139,7 +139,7 @@ async def test_connect_while_the_database_is_unavailable_is_told_to_try_later(ki
     assert messages[0]["data"]["message"] == "positions are unavailable right now"
 
 
-async def test_origin_that_is_no_address_is_refused(server, alice, agent):
+async def test_malformed_origin_is_refused(server, alice, agent):
     logged = len(server.log.read_text())
     with pytest.raises(InvalidStatus) as refused:
         async with client(server, token=access_token(alice), agent=agent, origin="http://[bad"):

@@ -42,9 +42,7 @@ async def test_connect_with_token_and_agent_gets_connected_then_initial_data(ser
         assert [held["id"] for held in initial["positions"]] == [str(position.pk)]
 
 
-async def test_initial_data_of_a_token_without_a_price_stands_on_the_purchase_price(
-    server, alice, agent, wallet
-):
+async def test_initial_data_of_a_token_without_a_price_uses_the_purchase_price(server, alice, agent, wallet):
     await in_thread(services.open_position)(
         wallet=wallet,
         token_address=fresh_token(),
@@ -94,7 +92,7 @@ async def test_initial_data_leaves_closed_positions_out(server, alice, agent, po
     "token",
     ["", "nonsense", "a.b.c", "refresh", "expired", "inactive", "nobody", "several users"],
 )
-async def test_connect_with_a_token_that_does_not_hold_closes_with_authentication_failed(
+async def test_connect_with_an_invalid_or_expired_token_closes_with_authentication_failed(
     server, alice, agent, token
 ):
     tokens = {
@@ -121,7 +119,7 @@ async def test_connect_with_a_token_that_does_not_hold_closes_with_authenticatio
 
 
 @pytest.mark.parametrize("which", ["missing", "malformed", "unknown", "someone else's"])
-async def test_connect_to_an_agent_that_is_not_yours_gets_one_answer_for_all(
+async def test_connect_to_an_agent_of_another_user_is_answered_like_an_unknown_one(
     server, alice, bob, agent, which
 ):
     names = {"malformed": "1234", "unknown": str(uuid.uuid4()), "someone else's": str(agent.pk)}
@@ -138,7 +136,7 @@ async def test_connect_to_an_agent_that_is_not_yours_gets_one_answer_for_all(
     assert messages[1]["data"]["reconnect"] is False
 
 
-async def test_connect_elsewhere_than_ws_is_refused(server, alice):
+async def test_connect_to_another_path_is_refused(server, alice):
     with pytest.raises(InvalidStatus) as refused:
         await connect(server.ws_url + "/other")
     assert refused.value.response.status_code == 403
@@ -287,7 +285,7 @@ async def test_deleted_agent_closes_its_positions_then_its_socket(server, alice,
 
 
 @pytest.mark.parametrize("change", ["deactivated user", "handed-over agent"])
-async def test_socket_of_a_user_who_may_not_watch_any_more_ends(server, alice, bob, agent, change):
+async def test_socket_of_a_user_who_lost_access_is_closed(server, alice, bob, agent, change):
     async with watching(server, alice, agent) as socket:
         if change == "deactivated user":
             alice.is_active = False
@@ -352,7 +350,7 @@ async def test_prices_of_a_token_bought_and_sold_while_connected_start_and_stop(
     assert [update["tokenAddress"] for update in batch["data"]["updates"]] == [BONK]
 
 
-async def test_price_batch_with_useless_entries_delivers_the_others(server, alice, agent, position):
+async def test_price_batch_with_invalid_entries_delivers_the_others(server, alice, agent, position):
     from channels.layers import get_channel_layer
 
     updates = [
@@ -370,7 +368,7 @@ async def test_price_batch_with_useless_entries_delivers_the_others(server, alic
     assert batch["data"]["updates"] == [{"tokenAddress": BONK, "price": 0.25, "priceUsd": None}]
 
 
-async def test_unknown_layer_messages_harm_nobody(server, alice, agent, position):
+async def test_unknown_layer_messages_are_ignored(server, alice, agent, position):
     from channels.layers import get_channel_layer
 
     layer = get_channel_layer()
@@ -406,7 +404,7 @@ async def test_unknown_layer_messages_harm_nobody(server, alice, agent, position
         (b"\x00\x01", "binary_frame", "messages must be text frames"),
     ],
 )
-async def test_malformed_message_gets_an_error_and_the_socket_lives(
+async def test_malformed_message_gets_an_error_and_the_socket_stays_open(
     server, alice, agent, text, code, message
 ):
     async with watching(server, alice, agent) as socket:
@@ -567,7 +565,7 @@ async def test_socket_ends_when_its_token_expires(server, alice, agent):
 
 @pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_server_that_ends_says_goodbye_to_every_socket(
+async def test_server_that_shuts_down_closes_every_socket(
     kind, number, transactional_db, tmp_path, alice, agent, position
 ):
     others = [await Agent.objects.acreate(owner=alice, name=f"agent {n}") for n in range(5)]
@@ -600,7 +598,7 @@ async def test_runserver_puts_close_codes_and_reasons_on_the_wire(transactional_
             assert await ended == 0, server.log.read_text()
 
 
-async def test_full_server_turns_newcomers_away_with_1013(transactional_db, tmp_path, alice, agent):
+async def test_server_at_capacity_refuses_connects_with_1013(transactional_db, tmp_path, alice, agent):
     other = await Agent.objects.acreate(owner=alice, name="beta")
     with Server("daphne", log=tmp_path / "log", NEXGENT_MAX_SOCKETS="1") as server:
         async with (

@@ -1,4 +1,4 @@
-"""A slow database: a table is locked until the test releases it."""
+"""A slow database: a table stays locked until a test releases it."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ async def test_message_in_many_fragments_is_counted_as_a_whole(server, alice, ag
         sending.exception()
 
 
-async def test_message_of_the_longest_size_is_taken(server, alice, agent):
+async def test_message_of_the_maximum_size_is_accepted(server, alice, agent):
     async with watching(server, alice, agent) as socket:
         await socket.connection.send('{"type":"ping"' + " " * (16 * KIB - 15) + "}")
         await socket.expect("pong")
@@ -79,7 +79,7 @@ async def test_snapshot_of_more_than_a_mebibyte_arrives(server, alice):
 
 
 @pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
-async def test_connects_above_the_rate_are_turned_away_with_1013(kind, transactional_db, tmp_path, alice):
+async def test_connects_above_the_rate_are_refused_with_1013(kind, transactional_db, tmp_path, alice):
     agents = await fleet(alice, size=5, tokens=[])
     with Server(
         kind, log=tmp_path / "log", NEXGENT_CONNECT_BURST="3", NEXGENT_CONNECTS_PER_SECOND="0.001"
@@ -100,7 +100,7 @@ async def test_connects_above_the_rate_are_turned_away_with_1013(kind, transacti
 
 @pytest.mark.postgresql
 @pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
-async def test_storm_of_connects_waits_its_turn_at_the_database(kind, transactional_db, tmp_path, alice):
+async def test_burst_of_connects_queues_for_the_database(kind, transactional_db, tmp_path, alice):
     agents = await fleet(alice, size=60, tokens=addresses(5))
     separator = "&" if "?" in database_url() else "?"
     with Server(
@@ -143,7 +143,9 @@ async def _count_connections(name: str, counts: list[int], done: asyncio.Event) 
 
 
 @pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
-async def test_resume_over_more_events_than_are_replayed_starts_anew(kind, transactional_db, tmp_path, alice):
+async def test_resume_over_more_events_than_are_replayed_gets_a_snapshot(
+    kind, transactional_db, tmp_path, alice
+):
     (agent,) = await fleet(alice, size=1, tokens=addresses(1))
     for number in range(10):
         await change(agent, number)

@@ -474,7 +474,7 @@ STAGES = ("connected", "half a handshake", "handshake", "accepted", "served", "h
 
 
 def _raw(world: World, stage: str, garbage: bytes, *, reset: bool) -> None:
-    """Come as far as `stage`, send the garbage, and go: with a goodbye, or with a reset."""
+    """Come as far as `stage`, send the garbage, and leave: with a close, or with a reset."""
     belongings, port = world.belongings, world.server.port
     handshake = HANDSHAKE.format(
         token=belongings.tokens["good"], agent=belongings.agents["own"], port=port

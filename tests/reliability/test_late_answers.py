@@ -146,7 +146,7 @@ async def test_socket_that_was_closed_while_it_moved_takes_nothing_from_the_one_
             assert (await socket.until("closing"))["data"]["reason"] == "Token expired"
 
         async def has_ended() -> bool:
-            return "a socket has ended" in log.read_text()
+            return "socket closed" in log.read_text()
 
         await eventually(has_ended, "the server has cut it off")
         socket.abandon()

@@ -36,7 +36,7 @@ async def stopped(server: Server) -> int:
 
 
 @pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
-async def test_server_that_ends_under_load_says_goodbye_to_all_its_sockets(
+async def test_server_that_shuts_down_under_load_closes_all_its_sockets(
     kind, transactional_db, tmp_path, alice
 ):
     tokens = addresses(3)

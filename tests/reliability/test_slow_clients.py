@@ -192,7 +192,7 @@ async def test_client_that_never_reads_again_is_cut_off_and_leaves_nothing_behin
             pass
 
 
-async def test_client_that_does_not_take_a_close_that_was_sent_is_cut_off(curt_server, slow_client, alice):
+async def test_client_that_does_not_read_its_close_is_cut_off(curt_server, slow_client, alice):
     """Its snapshot fits into the server's buffer, so that nothing waits; then a newer socket takes its place."""
     (agent,) = await fleet(alice, size=1, tokens=addresses(50))
     await slow_client(curt_server, alice, agent, until=None)
@@ -206,7 +206,7 @@ async def test_client_that_does_not_take_a_close_that_was_sent_is_cut_off(curt_s
 
 
 @pytest.mark.parametrize("reads", [True, False])
-async def test_client_that_leaves_with_a_full_buffer_is_let_go(curt_server, slow_client, alice, reads):
+async def test_client_that_closes_with_a_full_buffer_is_released(curt_server, slow_client, alice, reads):
     tokens = addresses(TOKENS)
     agent, other = await fleet(alice, size=2, tokens=tokens)
     async with watching(curt_server, alice, other) as fast:

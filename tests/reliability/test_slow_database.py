@@ -27,7 +27,7 @@ async def closed_connections() -> AsyncIterator[None]:
     await sync_to_async(connections.close_all)()
 
 
-async def test_socket_that_comes_meanwhile_is_accepted_and_told_to_try_again(server, alice, agent):
+async def test_socket_that_connects_meanwhile_is_accepted_and_told_to_try_again(server, alice, agent):
     """daphne drops a connection whose handshake takes 5 s: to a browser, a network error."""
     token = access_token(alice)
     with locked(USERS):
@@ -38,7 +38,7 @@ async def test_socket_that_comes_meanwhile_is_accepted_and_told_to_try_again(ser
     await until_waiting(0)
 
 
-async def test_socket_gone_before_it_has_joined_replaces_nobody(server, alice, agent, position):
+async def test_socket_that_disconnects_before_it_has_joined_replaces_no_other(server, alice, agent, position):
     token = access_token(alice)
     async with watching(server, alice, agent) as live:
         with locked(USERS):

@@ -77,7 +77,7 @@ async def test_client_that_does_not_read_is_given_up_under_a_server_that_is_not_
                 # Megabytes: here the kernel takes what it likes.
                 await flood(fast, tokens)
                 await change(agent, next(numbers))
-                return server.log.read_text().count("a socket has ended") == 1
+                return server.log.read_text().count("socket closed") == 1
 
             await eventually(given_up, "the slow client is given up")
             slow.abandon()
