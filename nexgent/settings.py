@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,7 @@ PRICES: dict[str, Any] = {
     "JUPITER_URL": env.text("NEXGENT_JUPITER_URL", "https://api.jup.ag"),
     "JUPITER_API_KEY": env.text("NEXGENT_JUPITER_API_KEY"),
     "REQUEST_TIMEOUT_SECONDS": env.number("NEXGENT_PRICE_TIMEOUT_SECONDS", 3.0),
+    "POOL_FLOOR_USD": Decimal(env.number("NEXGENT_POOL_FLOOR_USD", 1_000, minimum=0)),
 }
 
 # Web

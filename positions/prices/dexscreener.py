@@ -1,48 +1,53 @@
 """DexScreener: what the decentralised exchanges of Solana trade at. Needs no key.
 
-`GET /tokens/v1/solana/<up to 30 addresses>` answers with an array of pairs: in practice the best one of each
-token; several are coped with. https://docs.dexscreener.com/api/reference
+- `GET /tokens/v1/solana/<up to 30 addresses>`: pools of these tokens, often only the best of each.
+- `GET /token-pairs/v1/solana/<address>`: all pools of one token.
+
+Both allow 300 requests a minute. https://docs.dexscreener.com/api/reference
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
 from positions.prices.http import JsonApi, decimal, in_batches, mints, setting
-from positions.prices.quotes import WRAPPED_SOL, Prices, SourceError, Token, quotes_in_sol, usable
-from positions.prices.rate_limit import Sleep
+from positions.prices.jupiter import JupiterSource
+from positions.prices.markets import Choice, Pool, choose, sol_in_usd
+from positions.prices.quotes import WRAPPED_SOL, Prices, SourceError, Token, quotes_in_sol
+from positions.prices.rate_limit import RateLimit, RateLimitError, Sleep
+from positions.prices.sol_price import SolPrice
 
 ADDRESSES_PER_REQUEST = 30
 REQUESTS_PER_MINUTE = 300
+SURVEYS_PER_MINUTE = 120
+"""Of these, how many may ask for all pools of one token."""
+SURVEY_SECONDS = 60.0
+"""How often all pools of a token are asked for, where the limit allows it; while its market is in doubt, each round."""
+SURVEY_GOOD_FOR_SECONDS = 180.0
+"""How long a pool that only a survey told of counts."""
+ZERO = Decimal(0)
+SMALLEST, LARGEST = Decimal("1e-30"), Decimal("1e30")
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """One market of one token."""
+@dataclass(slots=True)
+class _Known:
+    """What surveys have told of one token."""
 
-    base: str
-    quote: str
-    price: Decimal
-    """One base in quotes."""
-    price_usd: Decimal | None
-    """One base in USD."""
-    liquidity_usd: Decimal
+    pools: dict[str, tuple[Pool, float]] = field(default_factory=dict)
+    """By address, and when it was told."""
+    surveyed_at: float | None = None
 
 
 class DexScreenerSource:
-    """The price of a token is that of its most liquid pair with wrapped SOL.
-
-    A token without one, but with another pair, is priced through USD: its most liquid pair's price in USD,
-    divided by SOL in USD; where that is unknown, it is missing. SOL in USD is that of wrapped SOL's own most
-    liquid pair (its price in USD has more digits than any quotient), else what the most liquid pair with
-    wrapped SOL implies.
-    """
+    """The price of a token is that of the market where most of it can be traded (`positions.prices.markets`)."""
 
     name = "dexscreener"
     simulated = False
@@ -54,78 +59,181 @@ class DexScreenerSource:
             per_minute=per_minute,
             sleep=sleep,
         )
+        self._surveys = RateLimit(max(1, per_minute * SURVEYS_PER_MINUTE // REQUESTS_PER_MINUTE), sleep=sleep)
+        self._known: dict[str, _Known] = {}
+        self._sol = SolPrice(_jupiter_opinion if setting("JUPITER_API_KEY") else None)
 
     async def fetch(self, tokens: Collection[Token]) -> Prices:
-        """Ask once for every 30 tokens, wrapped SOL among them. Tokens without a market are missing."""
-        answers, errors = await in_batches(mints(tokens), ADDRESSES_PER_REQUEST, self._pairs)
-        by_token: dict[str, list[Pair]] = {}
-        for pair in (pair for answer in answers for pair in answer):
-            by_token.setdefault(pair.base, []).append(pair)
-        sol_usd = _sol_usd(by_token)
+        """Ask once for every 30 tokens, wrapped SOL among them, then for all pools of those whose market is in doubt.
+
+        Tokens without a market are missing.
+        """
+        asked = mints(tokens)
+        answers, errors = await in_batches(asked, ADDRESSES_PER_REQUEST, self._pools)
+        answered = [address for batch, _ in answers for address in batch]
+        by_token = _by_token(pool for _, pools in answers for pool in pools)
+        for address in self._known.keys() - set(asked):
+            del self._known[address]
+        await self._survey(self._in_doubt(answered, by_token))
+        pools = {address: self._all_pools(address, by_token) for address in asked}
+        sol_usd = await self._sol.settle(sol_in_usd(pools[WRAPPED_SOL]))
         prices = {}
-        for address in {token.address for token in tokens}:
-            price = Decimal(1) if address == WRAPPED_SOL else _price(by_token.get(address, []), sol_usd)
-            if price is not None:
-                prices[address] = price
+        for address in {token.address for token in tokens} & pools.keys():
+            best = _choice(address, pools[address], sol_usd).best
+            if address == WRAPPED_SOL:
+                prices[address] = Decimal(1)
+            elif best is not None:
+                prices[address] = best.price
         return Prices(quotes_in_sol(prices, sol_usd=sol_usd, as_of=datetime.now(UTC)), sol_usd, errors)
+
+    async def explain(self, address: str) -> tuple[Choice, list[Pool], Decimal | None]:
+        """Return which market makes this token's price, all its pools, and SOL in USD. Raises SourceError."""
+        pools = await self.all_pools_of(address)
+        sol_usd = sol_in_usd(pools if address == WRAPPED_SOL else await self.all_pools_of(WRAPPED_SOL))
+        return _choice(address, pools, sol_usd), pools, sol_usd
+
+    async def all_pools_of(self, address: str) -> list[Pool]:
+        """Return all pools of one token. Raises SourceError."""
+        return _parsed(await self._api.get(f"/token-pairs/v1/solana/{quote(address, safe='')}"))
 
     async def aclose(self) -> None:
         await self._api.aclose()
 
-    async def _pairs(self, addresses: Sequence[str]) -> list[Pair]:
+    async def _pools(self, addresses: Sequence[str]) -> tuple[Sequence[str], list[Pool]]:
         path = ",".join(quote(address, safe="") for address in addresses)
-        answer = await self._api.get(f"/tokens/v1/solana/{path}")
-        if not isinstance(answer, list):
-            raise SourceError("DexScreener's answer is not the documented list of pairs.")
-        pairs = [pair for pair in map(_pair, answer) if pair is not None]
-        if answer and not pairs:
-            raise SourceError("DexScreener's answer is a list, but not one entry is a pair with a price.")
-        return pairs
+        return addresses, _parsed(await self._api.get(f"/tokens/v1/solana/{path}"))
+
+    def _in_doubt(self, addresses: Iterable[str], by_token: Mapping[str, list[Pool]]) -> list[str]:
+        """Return the tokens to survey: those whose market is in doubt, then those whose turn it is."""
+        now = time.monotonic()
+        sol_usd = sol_in_usd(self._all_pools(WRAPPED_SOL, by_token))
+        doubtful, due = [], []
+        for address in addresses:
+            known = self._known.setdefault(address, _Known())
+            pools = by_token.get(address, [])
+            if not self._is_plain(address, pools, sol_usd) and (
+                known.surveyed_at is None or pools or known.pools
+            ):
+                doubtful.append((known.surveyed_at or 0.0, address))
+            elif known.surveyed_at is None:
+                known.surveyed_at = now  # a plain market: its first turn comes in a while
+            elif now - known.surveyed_at > SURVEY_SECONDS:
+                due.append((known.surveyed_at, address))
+        return [address for _, address in sorted(doubtful) + sorted(due)]
+
+    def _is_plain(self, address: str, pools: list[Pool], sol_usd: Decimal | None) -> bool:
+        """Return whether these pools alone leave no doubt about the token's market."""
+        if address == WRAPPED_SOL:
+            return sol_usd is not None
+        choice = _choice(address, pools, sol_usd)
+        return choice.best is not None and choice.best.is_known and not choice.is_thin
+
+    async def _survey(self, addresses: Sequence[str]) -> None:
+        """Ask for all pools of as many of these as the limit allows at once. What fails is asked for again."""
+        allowed = []
+        for address in addresses:
+            try:
+                await self._surveys.acquire(0)
+            except RateLimitError:
+                break
+            allowed.append(address)
+        for address, outcome in zip(
+            allowed,
+            await asyncio.gather(*map(self.all_pools_of, allowed), return_exceptions=True),
+            strict=True,
+        ):
+            now = time.monotonic()
+            if isinstance(outcome, SourceError):
+                continue
+            if isinstance(outcome, BaseException):
+                raise outcome
+            self._known[address] = _Known({pool.address: (pool, now) for pool in outcome}, now)
+
+    def _all_pools(self, address: str, by_token: Mapping[str, list[Pool]]) -> list[Pool]:
+        """Return the token's pools of this round, and those that only a survey has told of lately."""
+        oldest = time.monotonic() - SURVEY_GOOD_FOR_SECONDS
+        known = self._known.get(address, _Known()).pools.items()
+        pools = {key: pool for key, (pool, at) in known if at > oldest}
+        pools |= {pool.address: pool for pool in by_token.get(address, [])}
+        return list(pools.values())
 
 
-def _pair(item: Any) -> Pair | None:
-    """Return the pair that one entry of the answer describes, or None where it describes none."""
+async def _jupiter_opinion() -> Decimal | None:
+    async with aclosing(JupiterSource()) as jupiter:
+        try:
+            return (await jupiter.fetch([Token(WRAPPED_SOL)])).sol_usd
+        except SourceError:
+            return None
+
+
+def _choice(address: str, pools: Iterable[Pool], sol_usd: Decimal | None) -> Choice:
+    return choose(address, pools, sol_usd=sol_usd, floor_usd=setting("POOL_FLOOR_USD"))
+
+
+def _by_token(pools: Iterable[Pool]) -> dict[str, list[Pool]]:
+    """Sort pools by the tokens on either side."""
+    found: dict[str, list[Pool]] = {}
+    for pool in pools:
+        found.setdefault(pool.base, []).append(pool)
+        found.setdefault(pool.quote, []).append(pool)
+    return found
+
+
+def _parsed(answer: Any) -> list[Pool]:
+    if not isinstance(answer, list):
+        raise SourceError("DexScreener's answer is not the documented list of pairs.")
+    pools = [pool for pool in map(_pool, answer) if pool is not None]
+    if answer and not pools:
+        raise SourceError("DexScreener's answer is a list, but not one entry is a pair with a price.")
+    return pools
+
+
+def _pool(item: Any) -> Pool | None:
+    """Return the pool that one entry of the answer describes, or None where it describes none."""
     try:
         base, quoted = item["baseToken"]["address"], item["quoteToken"]["address"]
-        price = usable(decimal(item["priceNative"]))
-        price_usd = usable(decimal(item.get("priceUsd")))
-        liquidity = item.get("liquidity") or {}
-        liquidity_usd = decimal(liquidity.get("usd"))
+        price = _positive(item["priceNative"])
+        liquidity = item.get("liquidity")
+        reserves = liquidity or {}
+        pool = Pool(
+            address=str(item.get("pairAddress") or f"{base}/{quoted}"),
+            exchange=str(item.get("dexId") or ""),
+            base=base,
+            quote=quoted,
+            price=price or ZERO,
+            base_usd=_positive(item.get("priceUsd")),
+            liquidity_usd=None if liquidity is None else _amount(reserves.get("usd")) or ZERO,
+            base_reserve=_amount(reserves.get("base")),
+            quote_reserve=_amount(reserves.get("quote")),
+            traded_usd=_traded(item.get("volume") or {}, item.get("txns") or {}),
+        )
     except (KeyError, TypeError, AttributeError):
         return None
-    if price is None or not isinstance(base, str) or not isinstance(quoted, str):
+    is_sound = price is not None and isinstance(base, str) and isinstance(quoted, str)
+    return pool if is_sound else None
+
+
+def _traded(volume: Mapping[str, Any], trades: Mapping[str, Any]) -> Decimal:
+    """Return what a pool trades in a day, in USD: no more than its last hours say, so that an ended curve fades.
+
+    Where no volume is told, each trade of the day counts as a dollar.
+    """
+    spans = {"h24": 1, "h6": 4, "h1": 24}
+    told = [amount * spans[name] for name in spans if (amount := _amount(volume.get(name))) is not None]
+    if told:
+        return min(told)
+    day = trades.get("h24") or {}
+    return (_amount(day.get("buys")) or ZERO) + (_amount(day.get("sells")) or ZERO)
+
+
+def _positive(value: object) -> Decimal | None:
+    number = _amount(value)
+    return number or None
+
+
+def _amount(value: object) -> Decimal | None:
+    """Return a number that an API sent; None for anything else, and for what no amount or price can be."""
+    number = decimal(value)
+    if number is None or not number.is_finite() or not (number == 0 or SMALLEST <= number <= LARGEST):
         return None
-    if liquidity_usd is None or not liquidity_usd.is_finite():
-        liquidity_usd = Decimal(0)
-    return Pair(base, quoted, price, price_usd, liquidity_usd)
-
-
-def _most_liquid(pairs: Iterable[Pair]) -> Pair | None:
-    return max(pairs, key=lambda pair: pair.liquidity_usd, default=None)
-
-
-def _sol_usd(by_token: dict[str, list[Pair]]) -> Decimal | None:
-    own = _most_liquid(pair for pair in by_token.get(WRAPPED_SOL, []) if pair.price_usd is not None)
-    if own is not None:
-        return own.price_usd
-    quoted = _most_liquid(
-        pair
-        for pairs in by_token.values()
-        for pair in pairs
-        if pair.quote == WRAPPED_SOL and pair.price_usd is not None
-    )
-    if quoted is None or quoted.price_usd is None:
-        return None
-    with localcontext(prec=50):
-        return usable(quoted.price_usd / quoted.price)
-
-
-def _price(pairs: list[Pair], sol_usd: Decimal | None) -> Decimal | None:
-    in_sol = _most_liquid(pair for pair in pairs if pair.quote == WRAPPED_SOL)
-    if in_sol is not None:
-        return in_sol.price
-    other = _most_liquid(pair for pair in pairs if pair.price_usd is not None)
-    if other is None or other.price_usd is None or sol_usd is None:
-        return None
-    with localcontext(prec=50):
-        return other.price_usd / sol_usd
+    return number

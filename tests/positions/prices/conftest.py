@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
+from decimal import Decimal
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -20,6 +21,8 @@ def api(settings) -> Iterator[PriceApi]:
             "JUPITER_URL": running.url,
             "JUPITER_API_KEY": "a-secret-key",
             "REQUEST_TIMEOUT_SECONDS": 5.0,
+            "SOURCES": {},
+            "POOL_FLOOR_USD": Decimal(1000),
         }
         yield running
 

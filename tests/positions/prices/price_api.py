@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -117,7 +118,7 @@ def pair(
         "chainId": "solana",
         "dexId": "raydium",
         "url": "https://dexscreener.com/solana/3legaqekuktwbjtxhrg1l1spg7zzbsohvmctmbhffqtq",
-        "pairAddress": "3LEgaqekukTWbjTxHRg1L1spg7zZBSohvmctmbhfFQtq",
+        "pairAddress": sha256(repr((base, quote, price_native, liquidity_usd)).encode()).hexdigest()[:44],
         "baseToken": {"address": base, "name": "Hiero Terminal", "symbol": "HTERM"},
         "quoteToken": {"address": quote, "name": "Wrapped SOL", "symbol": "SOL"},
         "priceNative": price_native,
@@ -135,11 +136,17 @@ SOL_PAIR = pair(WRAPPED_SOL, "120.7831", "120.78", quote=USDC, liquidity_usd=306
 
 
 def dexscreener(*pairs: dict[str, Any]) -> Callable[[Request], Answer]:
-    """Answer each request with those of these pairs, and of SOL's own, whose token it asks for."""
+    """Answer each request with those of these pairs, and of SOL's own, with a token that it asks for on either side."""
 
     def respond(request: Request) -> Answer:
         return Answer(
-            [entry for entry in (SOL_PAIR, *pairs) if entry["baseToken"]["address"] in request.addresses]
+            [
+                entry
+                for entry in (SOL_PAIR, *pairs)
+                if entry["baseToken"]["address"] in request.addresses
+                or entry["quoteToken"]["address"]
+                in {*request.addresses} - {WRAPPED_SOL}  # nearly all pools' quote
+            ]
         )
 
     return respond

@@ -12,7 +12,7 @@ from positions.prices.dexscreener import DexScreenerSource
 from positions.prices.quotes import WRAPPED_SOL, Prices, SourceError, Token
 from tests.conftest import BONK, JUP, WIF
 from tests.live import PATIENCE_SECONDS
-from tests.positions.prices.price_api import SOL_PAIR, USDC, Answer, dexscreener, pair
+from tests.positions.prices.price_api import SOL_PAIR, USDC, Answer, dexscreener, jupiter, pair
 
 HTERM = "BDW8YHasD3NSDjSHU9Xy6KXtshGayMGQfj5bJpLcpump"
 
@@ -23,7 +23,9 @@ def mint(number: int) -> str:
 
 
 @pytest.fixture
-def fetch(api, sleep):
+def fetch(api, sleep, settings):
+    settings.PRICES = {**settings.PRICES, "JUPITER_API_KEY": ""}  # nobody else to ask
+
     async def ask(*addresses: str) -> Prices:
         async with aclosing(DexScreenerSource(sleep=sleep)) as source:
             return await source.fetch([Token(address) for address in addresses])
@@ -47,23 +49,28 @@ async def test_fetch_wrapped_sol_costs_one_sol(api, fetch):
     assert (quote.price, quote.price_usd) == (1, Decimal("120.78"))
 
 
-async def test_fetch_several_pairs_takes_the_most_liquid_one_in_sol(api, fetch):
+async def test_fetch_several_pools_takes_the_deepest_whatever_it_is_quoted_in(api, fetch):
+    in_sol = pair(BONK, "0.0000003", "0.00003623", liquidity_usd=500.5)
     api.respond = dexscreener(
-        pair(BONK, "0.0000002", "9", liquidity_usd=None),
-        pair(BONK, "0.0000003", "9", liquidity_usd=500.5),
-        pair(BONK, "0.0000001", "9", liquidity_usd="77"),
-        pair(BONK, "0.00002", "0.00002", quote=USDC, liquidity_usd=10**9),
+        pair(BONK, "0.0000002", "0.0000241", liquidity_usd=0),
+        in_sol,
+        pair(BONK, "0.00002", "0.00002", quote=USDC, liquidity_usd=2000),
     )
+    assert (await fetch(BONK)).quotes[BONK].price == round(Decimal("0.00002") / Decimal("120.78"), 18)
+    in_sol["liquidity"]["usd"] = 2001
     assert (await fetch(BONK)).quotes[BONK].price == Decimal("0.0000003")
 
 
-async def test_fetch_pair_without_liquidity_counts_as_zero(api, fetch):
-    without = pair(BONK, "0.5", "1")
-    del without["liquidity"]
-    api.respond = dexscreener(without, pair(BONK, "0.25", "1", liquidity_usd=1))
-    assert (await fetch(BONK)).quotes[BONK].price == Decimal("0.25")
-    api.respond = dexscreener(without)
-    assert (await fetch(BONK)).quotes[BONK].price == Decimal("0.5")
+async def test_fetch_launch_curve_that_names_no_liquidity_is_ranked_by_what_it_trades(api, fetch):
+    curve = pair(BONK, "0.0000001773", "0.00001479")
+    del curve["liquidity"]
+    curve["volume"] = {"h24": 38315.56, "h6": 38315.56, "h1": 22906.36}
+    dust = pair(BONK, "0.01900", "1.9", liquidity_usd=0.16)
+    api.respond = dexscreener(dust, curve)
+    assert (await fetch(BONK)).quotes[BONK].price == Decimal("0.0000001773")
+    api.respond = dexscreener(pair(BONK, "0.00000018", "0.0000217", liquidity_usd=12_000), curve)
+    curve["volume"] = {"h24": 380_315.56, "h6": 38315.56, "h1": 0}  # its tokens have moved to a pool
+    assert (await fetch(BONK)).quotes[BONK].price == Decimal("0.00000018")
 
 
 async def test_fetch_pair_in_another_token_is_priced_through_usd(api, fetch):
@@ -80,16 +87,52 @@ async def test_fetch_pair_in_another_token_without_sol_in_usd_is_missing(api, fe
     assert prices.sol_usd is None
 
 
-async def test_fetch_without_sols_own_pair_takes_sol_in_usd_from_the_most_liquid_pair(api, fetch):
-    api.respond = lambda _: Answer([pair(BONK, "0.5", "50", liquidity_usd=1), pair(WIF, "0.25", "30")])
+async def test_fetch_sol_in_usd_is_never_that_of_an_unknown_token_s_pair(api, fetch):
+    bait = pair(WRAPPED_SOL, "50", "1500", quote=BONK, liquidity_usd=10**9)
+    api.respond = lambda _: Answer([bait, pair(WIF, "0.25", "300", liquidity_usd=10**9)])
+    prices = await fetch(WIF)
+    assert prices.sol_usd is None
+    assert {address: quote.price_usd for address, quote in prices.quotes.items()} == {WIF: None}
+    api.respond = dexscreener(bait, pair(WIF, "0.25", "30"))
+    assert (await fetch(WIF)).sol_usd == Decimal("120.78")
+
+
+async def test_fetch_sol_in_usd_that_another_source_contradicts_is_that_source_s(api, sleep):
+    dex, jup = dexscreener(pair(WIF, "0.25", "30")), jupiter({WRAPPED_SOL: 150})
+    api.respond = lambda request: (jup if request.path.startswith("/price/v3") else dex)(request)
+    async with aclosing(DexScreenerSource(sleep=sleep)) as source:
+        prices = await source.fetch([Token(WIF)])
+    assert prices.sol_usd == 150
+    assert prices.quotes[WIF].price_usd == Decimal("37.5")
+
+
+async def test_fetch_sol_may_be_the_quote_of_its_dollar_pool(api, fetch):
+    api.respond = lambda _: Answer([pair(USDC, "0.008", "1", quote=WRAPPED_SOL, liquidity_usd=10**6)])
+    assert (await fetch(WRAPPED_SOL)).sol_usd == 125
+
+
+async def test_fetch_token_as_the_quote_of_a_pair_is_priced_by_the_inverse(api, fetch):
+    api.respond = dexscreener(pair(WRAPPED_SOL, "50", "120.78", quote=BONK))
+    assert (await fetch(BONK)).quotes[BONK].price == Decimal("0.02")
+
+
+async def test_fetch_asks_for_all_pools_of_a_token_whose_market_is_in_doubt(api, fetch):
+    thin, deep = pair(BONK, "9.9", "1195", liquidity_usd=40), pair(BONK, "0.5", "60", liquidity_usd=50_000)
+    some, all_ = dexscreener(thin, pair(WIF, "0.25", "30")), dexscreener(thin, deep)
+    api.respond = lambda request: (all_ if "/token-pairs/" in request.path else some)(request)
     prices = await fetch(BONK, WIF)
-    assert prices.sol_usd == 120
-    assert {address: quote.price_usd for address, quote in prices.quotes.items()} == {BONK: 60, WIF: 30}
+    assert (prices.quotes[BONK].price, prices.quotes[WIF].price) == (Decimal("0.5"), Decimal("0.25"))
+    assert [request.path for request in api.requests[1:]] == [f"/token-pairs/v1/solana/{BONK}"]
 
 
-async def test_fetch_token_as_the_quote_of_a_pair_is_no_price(api, fetch):
-    api.respond = lambda _: Answer([SOL_PAIR, pair(JUP, "7", "1", quote=BONK)])
-    assert BONK not in (await fetch(BONK)).quotes
+async def test_fetch_keeps_a_pool_that_only_a_survey_told_of_and_its_limit(api, sleep):
+    thin, deep = pair(BONK, "9.9", "1195", liquidity_usd=40), pair(BONK, "0.5", "60", liquidity_usd=50_000)
+    some, all_ = dexscreener(thin), dexscreener(thin, deep)
+    api.respond = lambda request: (all_ if "/token-pairs/" in request.path else some)(request)
+    async with aclosing(DexScreenerSource(per_minute=25, sleep=sleep)) as source:
+        for _ in range(3):
+            assert (await source.fetch([Token(BONK)])).quotes[BONK].price == Decimal("0.5")
+    assert sum("/token-pairs/" in request.path for request in api.requests) == 1
 
 
 async def test_fetch_address_in_another_case_misses(api, fetch):

@@ -1,0 +1,190 @@
+"""Which market makes a token's price: the one where most can be traded. Pure: takes pools, asks nobody.
+
+A pool is looked at from the token's side, whichever side of the pair that is, and pools are compared by their depth in
+USD, whatever the other side is. What a pool claims is believed only as far as the other side bears it out:
+
+- Depth is at most twice what lies on the other side: a heap of the token itself at a made-up price is no depth.
+- The other side counts when it is SOL or a known dollar coin. A pool against any other token decides only where no pool
+  against those is above the floor, or where it agrees with the deepest of them: anyone can make a token, give it a
+  price, and pair it.
+- A launch curve names no liquidity: it is ranked by what it has traded lately, in USD a day.
+- A pool below the floor decides only where there is nothing else, and its price is not to be relied on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+
+from positions.books.quotes import WRAPPED_SOL
+from positions.prices.quotes import usable
+
+# Circle, Tether, PayPal.
+DOLLARS = frozenset(
+    {
+        "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v",
+        "Es9vMFrzaCERmJfrF4H2FYD4KCoNkY11McCe8BenwNYB",
+        "2b1kV6DkPAnxd5ixfnxCpjxmKwqjjaYmCZfHsFu24GXo",
+    }
+)
+AGREEMENT = Decimal("1.5")
+"""How far a pool against an unknown token may be from the deepest known one, as a factor."""
+ZERO, ONE, TWO = Decimal(0), Decimal(1), Decimal(2)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """One market, as its exchange tells it."""
+
+    address: str
+    exchange: str
+    base: str
+    quote: str
+    price: Decimal
+    """One base in quotes, positive."""
+    base_usd: Decimal | None
+    """One base in USD, as the source works it out; None where it does not."""
+    liquidity_usd: Decimal | None
+    """None for a launch curve, which names none."""
+    base_reserve: Decimal | None
+    quote_reserve: Decimal | None
+    traded_usd: Decimal
+    """What it trades in a day, by what it has traded lately."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A pool from one token's side."""
+
+    pool: Pool
+    other: str
+    """The token on the other side."""
+    price: Decimal
+    """One token in SOL."""
+    depth_usd: Decimal
+    pool_tokens: Decimal | None
+    pool_sol: Decimal | None
+    """What lies in it: tokens, and the other side in SOL; None where it does not say."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the other side is SOL or a dollar coin."""
+        return self.other == WRAPPED_SOL or self.other in DOLLARS
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a token's pools come to."""
+
+    best: Candidate | None
+    is_thin: bool
+    """Whether the best there is lies below the floor."""
+    reasons: dict[str, str]
+    """Why each pool was chosen or not, by its address, in a few words."""
+
+
+def sol_in_usd(pools: Iterable[Pool]) -> Decimal | None:
+    """Return USD for one SOL: of the deepest pool of wrapped SOL and a dollar coin; None without one."""
+    deepest, found = ZERO, None
+    for pool in pools:
+        if pool.base == WRAPPED_SOL and pool.quote in DOLLARS:
+            usd = pool.base_usd or pool.price
+        elif pool.quote == WRAPPED_SOL and pool.base in DOLLARS:
+            usd = _divide(pool.base_usd or ONE, pool.price)
+        else:
+            continue
+        depth = pool.liquidity_usd or ZERO
+        if usable(usd) is not None and (found is None or depth > deepest):
+            deepest, found = depth, usable(usd)
+    return found
+
+
+def choose(token: str, pools: Iterable[Pool], *, sol_usd: Decimal | None, floor_usd: Decimal) -> Choice:
+    """Return the market that makes the token's price, and why each of its pools does or does not."""
+    reasons: dict[str, str] = {}
+    candidates = []
+    for pool in pools:
+        candidate = _seen_from(token, pool, sol_usd)
+        if candidate is None:
+            reasons[pool.address] = "no price in SOL"
+        else:
+            candidates.append(candidate)
+    candidates.sort(key=lambda each: (each.depth_usd, each.pool.traded_usd), reverse=True)
+    good = [each for each in candidates if each.depth_usd >= floor_usd]
+    deepest_known = next((each for each in good if each.is_known), None)
+    best = None
+    for candidate in good or candidates:
+        if best is None and (candidate.is_known or _agrees(candidate, deepest_known)):
+            best = candidate
+            reasons[candidate.pool.address] = (
+                "the deepest" if good else "below the floor, and nothing else is there"
+            )
+        elif best is None:
+            reasons[candidate.pool.address] = "far from the deepest pool against SOL or dollars"
+        else:
+            reasons[candidate.pool.address] = "less deep"
+    for candidate in candidates:
+        reasons.setdefault(candidate.pool.address, "below the floor")
+    return Choice(best, is_thin=not good, reasons=reasons)
+
+
+def exit_value_sol(amount: Decimal, *, pool_tokens: Decimal, pool_sol: Decimal) -> Decimal:
+    """Return what selling the amount into the pool brings, in SOL: constant product, before fees."""
+    with localcontext(prec=50):
+        whole = pool_tokens + amount
+        return pool_sol * amount / whole if whole else ZERO
+
+
+def _seen_from(token: str, pool: Pool, sol_usd: Decimal | None) -> Candidate | None:
+    """Return the pool from the token's side; None where that gives no price in SOL."""
+    if token == pool.base:
+        other, price, own_reserve, other_reserve = (
+            pool.quote,
+            pool.price,
+            pool.base_reserve,
+            pool.quote_reserve,
+        )
+    elif token == pool.quote:
+        other, own_reserve, other_reserve = pool.base, pool.quote_reserve, pool.base_reserve
+        price = _divide(ONE, pool.price)
+    else:
+        return None
+    other_sol = _other_in_sol(pool, other, sol_usd)
+    if other_sol is None:
+        return None
+    with localcontext(prec=50):
+        in_sol = usable(price * other_sol)
+        pool_sol = None if other_reserve is None else other_reserve * other_sol
+        depth = pool.traded_usd if pool.liquidity_usd is None else pool.liquidity_usd
+        if pool_sol is not None and sol_usd is not None and pool.liquidity_usd is not None:
+            depth = min(depth, TWO * pool_sol * sol_usd)
+    return None if in_sol is None else Candidate(pool, other, in_sol, depth, own_reserve, pool_sol)
+
+
+def _other_in_sol(pool: Pool, other: str, sol_usd: Decimal | None) -> Decimal | None:
+    """Return what one of the other side is worth in SOL, as this pool has it."""
+    if other == WRAPPED_SOL:
+        return ONE
+    if sol_usd is None:
+        return None
+    if pool.base_usd is not None:
+        # What the source says of the base, in USD, is worked out through the pool's own price.
+        other_usd = pool.base_usd if other == pool.base else _divide(pool.base_usd, pool.price)
+    elif other in DOLLARS:
+        other_usd = ONE
+    else:
+        return None
+    return _divide(other_usd, sol_usd)
+
+
+def _agrees(candidate: Candidate, known: Candidate | None) -> bool:
+    if known is None:
+        return True
+    with localcontext(prec=50):
+        return known.price / AGREEMENT <= candidate.price <= known.price * AGREEMENT
+
+
+def _divide(one: Decimal, by: Decimal) -> Decimal:
+    with localcontext(prec=50):
+        return one / by
