@@ -1,4 +1,4 @@
-"""The versions of other libraries whose private parts were checked: docs/private-parts.md says what is used where."""
+"""The versions of other libraries whose private APIs were checked: docs/private-apis.md says what is used where."""
 
 from __future__ import annotations
 
@@ -34,6 +34,6 @@ def require_checked(*packages: str) -> None:
 def unchecked(package: str) -> str:
     """Return the sentence that says which version is installed, and which was checked."""
     return (
-        f"{package} {version(package)} is installed; this project uses private parts of it that were checked with "
-        f"{CHECKED[package]}x only (docs/private-parts.md)"
+        f"{package} {version(package)} is installed; this project uses private APIs of it that were checked with "
+        f"{CHECKED[package]}x only (docs/private-apis.md)"
     )

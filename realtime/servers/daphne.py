@@ -17,7 +17,7 @@ realtime/socket/connection.py, and only used with the versions that it was check
 Ending: autobahn answers an invalid or too long message by dropping the connection, so that clients see 1006; it gives
 a client one second to answer a close; and a client that sends a close but reads nothing stays connected forever.
 
-Private parts: docs/private-parts.md. With a daphne other than 4.2 the project does not start.
+Private APIs: docs/private-apis.md. With a daphne other than 4.2 the project does not start.
 """
 
 from __future__ import annotations

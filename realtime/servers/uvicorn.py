@@ -8,7 +8,7 @@ and the message is never in memory as a whole.
 Its way from a text to the transport costs about as much again as the system call at the end of it.
 `write_text_now` builds the frame by hand. It is for realtime/socket/connection.py.
 
-Private parts: docs/private-parts.md. With other versions of uvicorn or websockets nothing of this is installed.
+Private APIs: docs/private-apis.md. With other versions of uvicorn or websockets nothing of this is installed.
 """
 
 from __future__ import annotations

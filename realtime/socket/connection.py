@@ -1,7 +1,7 @@
 """One socket between server and application, and what ASGI has no message for: access to the connection itself.
 
 realtime/servers/ puts the server's own protocol object into the scope, as the extension EXTENSION. If it is not there
-(another server, or a version that was not checked: docs/private-parts.md), a client that does not read is dropped
+(another server, or a version that was not checked: docs/private-apis.md), a client that does not read is dropped
 after a time-out only, and one warning per process says so.
 """
 
@@ -35,11 +35,11 @@ UNSENT_BYTES = 16 * 1024
 UNKNOWN_SERVER = (
     "this server, or its version, is not one that the sockets were checked with: a client that does not read is "
     "dropped after a time-out only, closing its connection is left to the server, and every message goes through "
-    "ASGI. Checked versions: docs/private-parts.md"
+    "ASGI. Checked versions: docs/private-apis.md"
 )
 WRAPPED_SEND = (
     "something (%s) wraps ASGI's send outside GracefulShutdown: every message goes through ASGI, which costs "
-    "several times as much. Wrap the application inside GracefulShutdown instead: docs/private-parts.md"
+    "several times as much. Wrap the application inside GracefulShutdown instead: docs/private-apis.md"
 )
 _warned: set[str] = set()
 

@@ -1,4 +1,4 @@
-"""What happens with other versions of the libraries whose private parts are used: docs/private-parts.md."""
+"""What happens with other versions of the libraries whose private APIs are used: docs/private-apis.md."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def test_bounds_allow_the_checked_versions_and_no_others(package):
 
 @pytest.mark.parametrize("package", CHECKED)
 def test_page_names_the_checked_version(package):
-    rows = (ROOT / "docs/private-parts.md").read_text().splitlines()
+    rows = (ROOT / "docs/private-apis.md").read_text().splitlines()
     named = f"| {package} {CHECKED[package].rstrip('.')} |"
-    assert any(row.startswith(named) for row in rows), f"docs/private-parts.md has no row {named}"
+    assert any(row.startswith(named) for row in rows), f"docs/private-apis.md has no row {named}"
 
 
 @pytest.mark.parametrize("package", ["daphne", "Django", "drf-spectacular"])
@@ -73,8 +73,8 @@ def test_start_with_another_version_is_refused_in_one_sentence(pretended, packag
         outcome.stderr.strip()
         .splitlines()[-1]
         .endswith(
-            f"{package} {OTHER} is installed; this project uses private parts of it that were checked with "
-            f"{CHECKED[package]}x only (docs/private-parts.md)"
+            f"{package} {OTHER} is installed; this project uses private APIs of it that were checked with "
+            f"{CHECKED[package]}x only (docs/private-apis.md)"
         )
     )
 
