@@ -99,7 +99,7 @@ class Side:
                     return
             if server.poll() is not None or time.monotonic() > deadline:
                 raise ChildError(f"{self.row.name} did not start: {log.read_text()[-2000:]}")
-            time.sleep(0.05)  # between two looks at a condition
+            time.sleep(0.05)  # between two checks of a condition
 
     def connect(self, sockets: int, *, first: int = 0, at_once: int = AT_ONCE, slow: int = 0) -> list[Any]:
         """Open sockets first … first + `sockets` of each process; return what each generator says of it."""

@@ -54,7 +54,7 @@ class Rig:
 
 
 class Valkey:
-    """Keeps what it is told on disk, as a server in production does, so that it can come back with it or without."""
+    """Persists its data, as a server in production does, so that it can be restarted with or without it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -79,23 +79,23 @@ class Valkey:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not self._answers():
             assert time.monotonic() < deadline, "Valkey does not start"
-            time.sleep(0.02)  # between two looks at a condition
+            time.sleep(0.02)  # between two checks of a condition
 
     def stop(self) -> None:
-        """End it; what it was told stays on disk."""
+        """End it; its data stays on disk."""
         self._end(signal.SIGTERM)
 
     def lose_everything(self) -> None:
-        """Kill it and throw away what it kept."""
+        """Kill it and delete its data."""
         self._end(signal.SIGKILL)
         shutil.rmtree(self.folder)
 
     def hang(self) -> None:
-        """Let it take connections and requests, and answer none."""
+        """Suspend it: it accepts connections and requests, and answers none."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
@@ -121,7 +121,7 @@ class Valkey:
 
 
 class PostgreSQL:
-    """A cluster of its own. Commits survive a crash of the server, as in production; a crash of the machine, not."""
+    """Commits survive a crash of the server, as in production; a crash of the machine, not."""
 
     def __init__(self, folder: Path) -> None:
         with warnings.catch_warnings():
@@ -161,7 +161,7 @@ class PostgreSQL:
         self._server.ensure_postgres_running()
 
     def stop(self) -> None:
-        """Break all connections and end it, as an administrator does."""
+        """Close all connections and end it, as an administrator does."""
         self._control("stop", "-m", "fast")
 
     def crash(self) -> None:
@@ -169,10 +169,10 @@ class PostgreSQL:
         self._control("stop", "-m", "immediate")
 
     def hang(self) -> None:
-        """Let it take connections and requests, and answer none."""
+        """Suspend it: it accepts connections and requests, and answers none."""
         self._signal(signal.SIGSTOP)
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:

@@ -24,12 +24,14 @@ def check_from_client(message: Any) -> None:
 
 def _check(message: Any, validators: dict[str, Draft7Validator], who: str) -> None:
     kind = message.get("type") if isinstance(message, dict) else None
-    assert kind in validators, f"{who} says what /api/asyncapi.yaml does not know: {message!r:.500}"
+    assert kind in validators, (
+        f"{who} sent a message that /api/asyncapi.yaml does not describe: {message!r:.500}"
+    )
     errors = [
         f"{'.'.join(map(str, each.instance_path)) or kind}: {each.message:.300}"
         for each in validators[kind].iter_errors(message)
     ]
-    assert not errors, f"{who} says {kind} otherwise than /api/asyncapi.yaml: {'; '.join(errors)}"
+    assert not errors, f"{who} sent a {kind} unlike /api/asyncapi.yaml: {'; '.join(errors)}"
 
 
 def _closed(schema: Any) -> Any:

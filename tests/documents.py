@@ -69,7 +69,7 @@ class Program:
             line = await asyncio.wait_for(self.process.stdout.readline(), 2 * PATIENCE_SECONDS)
         except TimeoutError:
             line = b""
-        assert line, "it wrote no more than:\n" + "\n".join(self.lines)
+        assert line, "it wrote only:\n" + "\n".join(self.lines)
         self.lines.append(line.decode().rstrip())
         return self.lines[-1]
 

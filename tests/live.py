@@ -80,7 +80,7 @@ class Server:
                 urllib.request.urlopen(f"{self.url}/health/live", timeout=PATIENCE_SECONDS).close()  # noqa: S310
                 return self
             except urllib.error.URLError:
-                time.sleep(0.05)  # between two looks at a condition, not instead of one
+                time.sleep(0.05)  # between two checks of a condition, not instead of one
         raise AssertionError(f"{self.kind} did not start:\n{self.log.read_text()}")
 
     def stop(self, number: int = signal.SIGTERM) -> int:
@@ -129,7 +129,7 @@ def refresh_token(user: Any) -> str:
 
 
 class Client:
-    """One WebSocket client. Every wait is bounded, and says what came instead.
+    """One WebSocket client. Every wait is bounded, and a failure shows what came instead.
 
     What it receives and sends must be as /api/asyncapi.yaml says. `connection.send` sends what no client should.
     """
@@ -153,7 +153,7 @@ class Client:
         return message
 
     async def until(self, kind: str) -> dict[str, Any]:
-        """Return the next message of this type, passing over others."""
+        """Return the next message of this type, skipping others."""
         while True:
             message = await self.receive()
             if message["type"] == kind:

@@ -146,7 +146,7 @@ def wait_until_someone_listens(agent: Agent) -> None:
     deadline = time.monotonic() + 2 * PATIENCE_SECONDS
     while not valkey.client().pubsub_channels(f"*agent.{agent.pk}*"):
         assert time.monotonic() < deadline
-        time.sleep(0.05)  # between two looks at a condition, not instead of one
+        time.sleep(0.05)  # between two checks of a condition, not instead of one
 
 
 async def test_app_hears_what_the_sockets_are_told(desk: Desk, agent: Agent, position: Position):

@@ -102,7 +102,7 @@ def test_lock_ends_with_its_time(alice, settings):
     deadline = time.monotonic() + PATIENCE_SECONDS
     while log_in(GOOD).status_code != 200:
         assert time.monotonic() < deadline
-        time.sleep(0.02)  # between two looks at a condition
+        time.sleep(0.02)  # between two checks of a condition
 
 
 def test_admin_login_shares_the_counts_and_says_why(alice):

@@ -177,9 +177,9 @@ class Cluster(Rig):
 
     def new_log_lines(self) -> str:
         """Return what the servers and the broadcaster have logged since the last call."""
-        said = []
+        new = []
         for path in sorted(self.folder.glob("*.log")):
             text = path.read_text(errors="replace")
-            said.append(text[self._logs_read.get(path, 0) :])
+            new.append(text[self._logs_read.get(path, 0) :])
             self._logs_read[path] = len(text)
-        return "".join(said)
+        return "".join(new)

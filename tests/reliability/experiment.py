@@ -171,14 +171,14 @@ class Experiment:
         asked = len(api.requests)
         await self.until(lambda: len(api.requests) > asked, "a question to the price API")
 
-    async def ready(self, **amiss: str) -> None:
-        """Wait until every server that runs says that this, and nothing else, is amiss, with the right status."""
-        wanted = (503 if amiss else 200, amiss)
+    async def ready(self, **failing: str) -> None:
+        """Wait until every running server reports these failing checks, and no others, with the right status."""
+        wanted = (503 if failing else 200, failing)
         deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
         for server in self.cluster.running():
-            while (said := await asyncio.to_thread(_amiss, server)) != wanted:
+            while (reported := await asyncio.to_thread(_failing, server)) != wanted:
                 assert asyncio.get_running_loop().time() < deadline, (
-                    f"{server.kind} says {said}, not {wanted}"
+                    f"{server.kind} reports {reported}, not {wanted}"
                 )
                 await asyncio.sleep(POLL_SECONDS)
 
@@ -235,7 +235,7 @@ class Experiment:
         return account
 
 
-def _amiss(server: Server) -> tuple[int, dict[str, str]]:
+def _failing(server: Server) -> tuple[int, dict[str, str]]:
     """Return the status of /health/ready, and which of its checks are not ok."""
     try:
         answer = urllib.request.urlopen(f"{server.url}/health/ready", timeout=PATIENCE_SECONDS)  # noqa: S310

@@ -27,7 +27,7 @@ NO_PRICES = (float("nan"), "NaN", "-0.5", -0.5, "0", 0, "1e400", None)
 async def valkey_stopped(experiment: Experiment) -> None:
     valkey = experiment.cluster.valkey
     await asyncio.to_thread(valkey.stop)
-    await _nobody_waits_for_valkey(experiment)
+    await _writers_do_not_wait(experiment)
     await asyncio.to_thread(valkey.start)
     await experiment.ready()
 
@@ -37,9 +37,9 @@ async def valkey_hung(experiment: Experiment) -> None:
     valkey = experiment.cluster.valkey
     valkey.hang()
     try:
-        await _nobody_waits_for_valkey(experiment)
+        await _writers_do_not_wait(experiment)
     finally:
-        valkey.go_on()
+        valkey.resume()
     await experiment.ready()
 
 
@@ -167,8 +167,8 @@ async def disk_full(experiment: Experiment) -> None:
     trader.tell(do="limit_size", more_pages=None)
 
 
-async def _nobody_waits_for_valkey(experiment: Experiment) -> None:
-    """Writers go on; readiness says what is wrong; who comes meanwhile is turned away, and comes back."""
+async def _writers_do_not_wait(experiment: Experiment) -> None:
+    """Writers go on, readiness names Valkey, and clients that connect meanwhile are refused and try again."""
     experiment.latecomers()
     await asyncio.gather(
         asyncio.sleep(experiment.outage_seconds),

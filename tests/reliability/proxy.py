@@ -93,7 +93,7 @@ class Proxy:
                 return self
             except URLError:
                 assert time.monotonic() < deadline, "nginx does not answer"
-                time.sleep(0.02)  # between two looks at a condition
+                time.sleep(0.02)  # between two checks of a condition
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()

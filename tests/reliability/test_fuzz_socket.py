@@ -115,7 +115,7 @@ class World:
         self.runner.close()
         deadline = time.monotonic() + PATIENCE_SECONDS
         while (left := self._left()) and time.monotonic() < deadline:
-            time.sleep(0.05)  # between two looks at a condition
+            time.sleep(0.05)  # between two checks of a condition
         assert not left
 
     def _left(self) -> list[str]:

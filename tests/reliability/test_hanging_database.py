@@ -79,7 +79,7 @@ async def test_prices_and_claims_are_reconciled_while_the_database_hangs(cluster
             async with connect(other) as late:
                 assert (await late.closed())[:2] == (1013, "Try again later")
         finally:
-            postgresql.go_on()
+            postgresql.resume()
 
         async def is_ready() -> bool:
             return await asyncio.to_thread(not_ok, server) == {}

@@ -40,7 +40,7 @@ POSITIONS_PER_AGENT = 3
 
 
 class ChangedMindError(Exception):
-    """Rolls a transaction back: nobody may ever hear of it."""
+    """Rolls a transaction back, whose events must never be sent."""
 
 
 class Trader:

@@ -92,7 +92,7 @@ class Watcher:
             how = f"{end.rcvd.code} {end.rcvd.reason}" if end.rcvd else "cut off"
             (self.closes if self.connected.is_set() else self.refusals)[how] += 1
             if how == "1000 New connection established":
-                self.violations.append("replaced by a socket that nobody opened")
+                self.violations.append("replaced, though no other socket was opened")
         except InvalidMessage:
             self.refusals["cut off"] += 1
         except InvalidHandshake as error:
