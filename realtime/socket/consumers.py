@@ -95,6 +95,9 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 await self.dispatch(await receive())
         except StopConsumer:
             return
+        except asyncio.CancelledError:  # by daphne, where a query keeps it 10 s longer than its client
+            await self.disconnect(1006)
+            raise
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         # Channels closes old database connections before every message, on the process's one shared thread: 115 to

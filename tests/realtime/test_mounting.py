@@ -17,7 +17,8 @@ from django.db import connections
 
 from positions import services
 from realtime.hub.database import in_database_thread
-from realtime.hub.hub import close_hub
+from realtime.hub.hub import Hub, close_hub, get_hub
+from realtime.monitoring.metrics import counts
 from realtime.socket.consumers import PositionConsumer
 from realtime.socket.routing import websocket_application
 from tests.contract import check_from_server
@@ -48,6 +49,11 @@ async def received(communicator: WebsocketCommunicator) -> dict[str, Any]:
     return message
 
 
+def sockets(hub: Hub) -> float:
+    hub.reporter.snapshot()
+    return counts.gauges["nexgent_sockets"]
+
+
 async def test_communicator_of_channels_drives_the_whole_conversation(hub, alice, agent, position):
     communicator = WebsocketCommunicator(
         websocket_application(), f"/ws?token={access_token(alice)}&agentId={agent.pk}"
@@ -71,6 +77,20 @@ async def test_communicator_sees_the_close_of_a_refused_socket(hub, alice, agent
     close = await communicator.receive_output(PATIENCE_SECONDS)
     assert close == {"type": "websocket.close", "code": 1008, "reason": "Authentication failed"}
     await communicator.disconnect(timeout=PATIENCE_SECONDS)
+
+
+async def test_connection_that_its_server_cancels_is_forgotten(hub, alice, agent):
+    """As daphne cancels a consumer that has not ended 10 s after its client, which a slow query may cause."""
+    communicator = WebsocketCommunicator(
+        websocket_application(), f"/ws?token={access_token(alice)}&agentId={agent.pk}"
+    )
+    await communicator.connect(PATIENCE_SECONDS)
+    assert [(await received(communicator))["type"] for _ in range(2)] == ["connected", "initial_data"]
+    serving = get_hub()
+    assert (sockets(serving), list(serving.sockets)) == (1, [str(agent.pk)])
+    communicator.future.cancel()
+    await asyncio.wait({communicator.future})
+    assert (sockets(serving), list(serving.sockets)) == (0, [])
 
 
 @pytest.mark.parametrize("has_user", [False, True])
