@@ -72,8 +72,10 @@ class LatestPrices:
         """Return the cached prices of these tokens. One MGET. Raises valkey.Unavailable."""
         if not tokens:
             return ()
+        as_of = self._as_of(WRAPPED_SOL)
         cached = await aget_prices(tokens)
-        self.sol_usd = cached.sol_usd  # also None: without a recent price it is unknown
+        if self._as_of(WRAPPED_SOL) == as_of:  # else a batch has brought it meanwhile
+            self.sol_usd = cached.sol_usd  # also None: without a recent price it is unknown
         return cached.quotes.values()
 
     def is_news(self, quote: Quote) -> bool:

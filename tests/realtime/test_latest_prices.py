@@ -74,3 +74,12 @@ def test_price_of_sol_in_a_batch_prices_what_has_no_quote():
     assert book.sol_usd == Decimal("150.5")
     hear(book, quote(WRAPPED_SOL, "1", None))
     assert book.sol_usd is None
+
+
+async def test_read_keeps_the_price_of_sol_that_a_batch_brought_meanwhile():
+    prices = LatestPrices()
+    reading = asyncio.create_task(prices.read([BONK]))  # the cache has no price of SOL
+    await asyncio.sleep(0)  # it has asked, and its answer cannot be here yet
+    hear(prices, quote(WRAPPED_SOL, "1", "150"))
+    await reading
+    assert prices.sol_usd == Decimal(150)
