@@ -13,7 +13,6 @@ from uuid import UUID
 import django_filters
 from django.db.models import F, QuerySet
 from rest_framework.exceptions import ValidationError
-from rest_framework.pagination import LimitOffsetPagination
 from rest_framework.request import Request
 
 from positions.models import Position, Wallet
@@ -22,7 +21,7 @@ DEFAULT_LIMIT = 100
 MAX_LIMIT = 500
 MAX_TOKENS = 200  # in one request for prices
 LARGEST = 2**63 - 1  # of a bigint
-PAGE_PARAMETERS = {"limit", "offset"}
+PAGE_PARAMETERS = {"limit", "offset", "cursor"}
 
 
 def check_parameters(request: Request, *, once: Collection[str], often: Collection[str] = ()) -> None:
@@ -61,21 +60,6 @@ def position_of(request: Request) -> UUID | None:
         return UUID(text)
     except ValueError:
         raise ValidationError({"position": ["Enter a valid UUID."]}) from None
-
-
-class Pages(LimitOffsetPagination):
-    """`{count, next, previous, results}`, by `limit` and `offset`. One COUNT more than the rows."""
-
-    def get_limit(self, request: Request) -> int:
-        return limit_of(request)
-
-    def get_offset(self, request: Request) -> int:
-        return whole_number(request, "offset", default=0, minimum=0, maximum=LARGEST)
-
-    def get_paginated_response_schema(self, schema: Any) -> dict[str, Any]:
-        link = {"type": ["string", "null"], "format": "uri"}  # REST framework's own says it in OpenAPI 3.0
-        properties = {"count": {"type": "integer"}, "next": link, "previous": link, "results": schema}
-        return {"type": "object", "required": list(properties), "properties": properties}
 
 
 class WalletFilter(django_filters.FilterSet):  # type: ignore[misc]

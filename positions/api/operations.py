@@ -12,6 +12,7 @@ from rest_framework.serializers import BaseSerializer
 
 from positions.api import schema, serializers, wire
 from positions.api.filters import DEFAULT_LIMIT, LARGEST, MAX_LIMIT, MAX_TOKENS
+from positions.api.pages import LONGEST_CURSOR
 from positions.api.serializers import Body
 from positions.models import Position
 
@@ -85,7 +86,11 @@ def _text(longest: int) -> dict[str, Any]:
 
 
 LIMIT = _whole("limit", "Maximum number of results.", minimum=1, maximum=MAX_LIMIT, default=DEFAULT_LIMIT)
-PAGE = (LIMIT, _whole("offset", "How many results to skip.", minimum=0, maximum=LARGEST, default=0))
+PAGE = (
+    LIMIT,
+    _query("cursor", _text(LONGEST_CURSOR), "Where `next` or `previous` of another page continues."),
+    _whole("offset", "How many results to skip, without a cursor.", minimum=0, maximum=LARGEST, default=0),
+)
 AGENT = _query("agent", UUID, "Only of this agent.")
 BY_UUID = (OpenApiParameter("id", UUID, OpenApiParameter.PATH),)
 FILTERS = (
@@ -101,7 +106,12 @@ FILTERS = (
         enum=["createdAt", "-createdAt", "closedAt", "-closedAt"],
     ),
 )
-AFTER = _whole("after", "Only events after this `seq`.", minimum=0, maximum=LARGEST, default=0)
+AFTER = _whole("after", "Only events after this `seq`, oldest first.", minimum=0, maximum=LARGEST, default=0)
+BEFORE = _query(
+    "before",
+    {"type": "integer", "minimum": 1, "maximum": LARGEST},
+    "Only events before this `seq`, newest first, instead of `after`.",
+)
 POSITION = _query("position", UUID, "Only of this position.")
 TOKENS = _query(
     "token",
@@ -128,7 +138,7 @@ agents = extend_schema_view(
     events=operation(
         "List the events of an agent's positions",
         schema.EventPage,
-        parameters=(*BY_UUID, AFTER, LIMIT, POSITION),
+        parameters=(*BY_UUID, AFTER, BEFORE, LIMIT, POSITION),
         refuses=(400, 404),
     ),
     results=operation(

@@ -28,7 +28,6 @@ from positions.api.errors import Conflict, PricesUnavailable
 from positions.api.filters import (
     LARGEST,
     MAX_TOKENS,
-    Pages,
     PositionFilter,
     WalletFilter,
     check_parameters,
@@ -37,6 +36,7 @@ from positions.api.filters import (
     position_of,
     whole_number,
 )
+from positions.api.pages import Pages
 from positions.api.wire import (
     agent_on_rest,
     event_on_rest,
@@ -47,7 +47,7 @@ from positions.api.wire import (
 )
 from positions.history.results import results
 from positions.models import Agent, Position, Wallet, base58
-from positions.models.recording import missed
+from positions.models.recording import latest, missed
 from positions.prices.cache import get_feed_status, get_prices
 from positions.valkey import Unavailable
 
@@ -112,19 +112,27 @@ class AgentViewSet(OwnedViewSet[Agent]):
 
     @action(detail=True, methods=["get"])
     def events(self, request: Request, pk: str) -> Response:
-        """Return the events after number `after`, oldest first; `lastSeq` is the next call's `after`."""
+        """Return the events after number `after`, oldest first, or before number `before`, newest first.
+
+        `lastSeq`, the number of the last one, is the next call's `after` or `before`.
+        """
         agent = self.get_object()
-        check_parameters(request, once={"after", "limit", "position"})
-        after = whole_number(request, "after", default=0, minimum=0, maximum=LARGEST)
-        limit = limit_of(request)
-        position = position_of(request)
-        events = list(missed(agent.pk, after=after, limit=limit + 1, position_id=position))
-        page = events[:limit]
+        check_parameters(request, once={"after", "before", "limit", "position"})
+        if {"after", "before"} <= request.query_params.keys():
+            raise ValidationError({"before": ["Give either after or before."]})
+        limit, position = limit_of(request), position_of(request)
+        if "before" in request.query_params:
+            edge = whole_number(request, "before", default=LARGEST, minimum=1, maximum=LARGEST)
+            found = list(latest(agent.pk, before=edge, limit=limit + 1, position_id=position))
+        else:
+            edge = whole_number(request, "after", default=0, minimum=0, maximum=LARGEST)
+            found = list(missed(agent.pk, after=edge, limit=limit + 1, position_id=position))
+        page = found[:limit]
         return Response(
             {
                 "events": [event_on_rest(event) for event in page],
-                "lastSeq": page[-1].seq if page else after,
-                "more": len(events) > limit,
+                "lastSeq": page[-1].seq if page else edge,
+                "more": len(found) > limit,
             }
         )
 

@@ -202,5 +202,16 @@ def missed(
     agent_id: UUID, *, after: int, limit: int, position_id: UUID | None = None
 ) -> Iterable[PositionEvent]:
     """Return the agent's events after number `after`, in order, at most `limit`; those of one position only."""
-    events = PositionEvent.objects.filter(agent_id=agent_id, seq__gt=after).order_by("seq")
-    return (events if position_id is None else events.filter(position_id=position_id))[:limit]
+    return _events(agent_id, position_id).filter(seq__gt=after).order_by("seq")[:limit]
+
+
+def latest(
+    agent_id: UUID, *, before: int, limit: int, position_id: UUID | None = None
+) -> Iterable[PositionEvent]:
+    """Return the agent's events before number `before`, newest first, at most `limit`; those of one position only."""
+    return _events(agent_id, position_id).filter(seq__lt=before).order_by("-seq")[:limit]
+
+
+def _events(agent_id: UUID, position_id: UUID | None) -> QuerySet[PositionEvent]:
+    events = PositionEvent.objects.filter(agent_id=agent_id)
+    return events if position_id is None else events.filter(position_id=position_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth.models import User
 
 from positions.books.snapshots import timestamp
 from positions.models import Agent, Position, PositionEvent
@@ -171,6 +172,35 @@ def test_events_come_in_pages_oldest_first(alices: Api, position: Position, agen
         "lastSeq": 5,
         "more": False,
     }
+
+
+def test_events_come_newest_first_before_a_number(alices: Api, position: Position, agent: Agent):
+    for percentage in range(4):
+        alices.post(f"positions/{position.pk}/stop-loss/", {"percentage": percentage})
+    first = alices.get(f"agents/{agent.pk}/events/?before={2**63 - 1}&limit=2").data
+    assert [event["seq"] for event in first["events"]] == [5, 4]
+    assert (first["lastSeq"], first["more"]) == (4, True)
+    rest = alices.get(f"agents/{agent.pk}/events/?before=4&limit=3&position={position.pk}").data
+    assert [event["seq"] for event in rest["events"]] == [3, 2, 1]
+    assert (rest["lastSeq"], rest["more"]) == (1, False)
+    assert alices.get(f"agents/{agent.pk}/events/?before=1").data == {
+        "events": [],
+        "lastSeq": 1,
+        "more": False,
+    }
+    refusal = alices.get(f"agents/{agent.pk}/events/?before=3&after=1").refusal
+    assert refusal == (400, {"errors": {"before": ["Give either after or before."]}})
+
+
+def test_agents_come_in_pages_by_name(alices: Api, alice: User):
+    for name in ("delta", "bravo", "charlie", "bravo"):
+        Agent.objects.create(owner=alice, name=name)
+    names, link = [], "agents/?limit=2"
+    while link:
+        page = alices.get(link.removeprefix("http://testserver/api/")).data
+        names += [result["name"] for result in page["results"]]
+        link = page["next"]
+    assert names == ["bravo", "bravo", "charlie", "delta"]
 
 
 @pytest.mark.parametrize("after", ["-1", "x", "1.5", "", "1_0", "9223372036854775808", "٣", "9" * 5000])

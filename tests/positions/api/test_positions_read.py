@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -179,18 +180,94 @@ def test_positions_of_a_bad_query_are_refused_by_parameter(
     assert alices.get(f"positions/?{query}").refusal == (400, {"errors": errors})
 
 
+def follow(api: Api, link: str) -> dict[str, Any]:
+    """Return the page that a link of another page leads to."""
+    data: dict[str, Any] = api.get(link.removeprefix("http://testserver/api/")).data
+    return data
+
+
 def test_positions_come_in_pages(alices: Api, three: list[Position]):
     first = alices.get("positions/?status=all&limit=2").data
     assert first["count"] == 3
     assert [result["tokenSymbol"] for result in first["results"]] == ["BONK", "WIF"]
     assert first["previous"] is None
-    assert first["next"] == "http://testserver/api/positions/?limit=2&offset=2&status=all"
-    last = alices.get(first["next"].removeprefix("http://testserver/api/")).data
+    last = follow(alices, first["next"])
     assert [result["tokenSymbol"] for result in last["results"]] == ["JUP"]
-    assert last["previous"] == "http://testserver/api/positions/?limit=2&status=all"
     assert last["next"] is None
+    again = follow(alices, last["previous"])
+    assert (again["results"], again["previous"]) == (first["results"], None)
+    assert follow(alices, again["next"])["results"] == last["results"]
+    skipped = alices.get("positions/?status=all&limit=1&offset=1").data
+    assert [result["tokenSymbol"] for result in skipped["results"]] == ["WIF"]
+    assert follow(alices, skipped["next"])["results"] == last["results"]
     largest = alices.get(f"positions/?offset={2**63 - 1}").data
     assert (largest["count"], largest["results"]) == (2, [])
+
+
+def test_pages_miss_nothing_of_a_list_that_is_written_to(alices: Api, wallet: Wallet):
+    """A bot that closes its open positions page by page, while it opens others, closes all that it had."""
+    for number in range(1, 8):
+        open_token(wallet, f"Token{number}")
+    had = {position["id"] for position in alices.get("positions/").data["results"]}
+    seen, page = [], alices.get("positions/?limit=2").data
+    while page:
+        for position in page["results"]:
+            seen.append(position["id"])
+            alices.post(f"positions/{position['id']}/close/", {"proceedsSol": "1"})
+        if len(seen) < 5:
+            open_token(wallet, f"Late{len(seen)}")
+        page = follow(alices, page["next"]) if page["next"] else None
+    assert had <= set(seen)
+    assert len(seen) == len(set(seen))
+
+
+def open_token(wallet: Wallet, name: str, **options: Any) -> Position:
+    return open_position(
+        wallet=wallet,
+        token_address=name.replace("0", "z"),
+        token_symbol=name,
+        tokens=Decimal(1),
+        spent_sol=Decimal(1),
+        **options,
+    )
+
+
+@pytest.mark.parametrize("ordering", ["createdAt", "-createdAt", "closedAt", "-closedAt"])
+def test_pages_in_either_direction_hold_every_position_once(alices: Api, wallet: Wallet, ordering: str):
+    """Also those made at the same moment, and, by closing time, those that are open still."""
+    for number in range(1, 8):
+        position = open_token(
+            wallet, f"Token{number}", opened_at=datetime(2026, 1, 1 + number % 2, tzinfo=UTC)
+        )
+        if number % 3 == 0:
+            close_position(position_id=position.pk, proceeds_sol=Decimal(1))
+    query = f"positions/?status=all&ordering={ordering}"
+    whole = alices.get(query).data["results"]
+    page = alices.get(f"{query}&limit=2").data
+    forward = [page]
+    while forward[-1]["next"]:
+        forward.append(follow(alices, forward[-1]["next"]))
+    assert [row for page in forward for row in page["results"]] == whole
+    backward = [forward[-1]]
+    while backward[0]["previous"]:
+        backward.insert(0, follow(alices, backward[0]["previous"]))
+    assert [row for page in backward for row in page["results"]] == whole
+
+
+@pytest.mark.parametrize(
+    "cursor", ["x", "", "%00", "é", "W10", "A" * 501, "bnVsbA", "W1siaWQiXSxbIngiXSxmYWxzZV0", "MQ"]
+)
+def test_cursor_that_is_none_is_refused(alices: Api, three: list[Position], cursor: str):
+    refusal = alices.get(f"positions/?cursor={cursor}").refusal
+    assert refusal == (400, {"errors": {"cursor": ["This is not a cursor of this list."]}})
+
+
+def test_cursor_of_another_order_and_one_with_an_offset_are_refused(alices: Api, three: list[Position]):
+    link = alices.get("positions/?status=all&limit=1").data["next"].removeprefix("http://testserver/api/")
+    refusal = alices.get(f"{link}&ordering=closedAt").refusal
+    assert refusal == (400, {"errors": {"cursor": ["This is not a cursor of this list."]}})
+    refusal = alices.get(f"{link}&offset=1").refusal
+    assert refusal == (400, {"errors": {"offset": ["Give either a cursor or an offset."]}})
 
 
 def test_positions_made_at_the_same_moment_keep_an_order_over_pages(alices: Api, wallet: Wallet):
