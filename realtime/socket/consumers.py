@@ -1,4 +1,4 @@
-"""One socket as an ASGI application: frames in, timers, close. What starts its stream: stream_start.py.
+"""One socket as an ASGI application: authorise, answer requests, close. What starts its stream: stream_start.py.
 
 A Channels consumer without a channel of its own: the process's hub listens to the channel layer for all sockets, so
 that an idle socket costs no task and no subscription, and a price batch is decoded once per process.
@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 import uuid
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from channels.consumer import get_handler_name
@@ -49,6 +49,7 @@ from realtime.protocol.requests import (
 from realtime.socket.authentication import authenticate, credential_of, query
 from realtime.socket.connection import Connection
 from realtime.socket.stream_start import AGENT_NOT_FOUND, StreamStart
+from realtime.socket.timers import Timers
 
 logger = logging.getLogger(__name__)
 
@@ -64,11 +65,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     hub: Hub
     outbox: Outbox
     stream: StreamStart
-    token_expires_at: datetime
-    _last_heard: float
-    _ping: asyncio.TimerHandle | None = None
-    _expiry: asyncio.TimerHandle | None = None
-    _patience: asyncio.TimerHandle | None = None
+    timers: Timers
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,6 +86,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self.scope, self.base_send = scope, send
         self.hub = get_hub()
         self.outbox = self._new_outbox()
+        self.timers = Timers(self.outbox)
         self.stream = StreamStart(self.hub, self.outbox, scope["connection"])
         try:
             while True:
@@ -120,13 +118,13 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 raise
             self.outbox.abandon()  # its disconnect follows
             return
-        await self._authorise()
-        self._start_timers()
-        self._greet()
+        expires_at = await self._authorise()
+        self.timers.start(expires_at)
+        self._greet(expires_at)
         await self.stream.connect(self._last_seq())
 
-    async def _authorise(self) -> None:
-        """Raise Refused if the client may not watch the agent, or the server is at capacity."""
+    async def _authorise(self) -> datetime:
+        """Return when the token expires. Raises Refused if the client may not watch the agent."""
         user, expires_at, _ = credential_of(self.scope)
         if not self.hub.admit(self.outbox):
             raise Refused(CloseReason.TRY_LATER, ErrorCode.TRY_LATER, "the server is at capacity")
@@ -139,9 +137,9 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         agent_id = parse_agent_id(self.outbox.agent_id)
         if agent_id is None or not await may_watch(user.pk, agent_id):
             raise Refused(CloseReason.AGENT_NOT_FOUND, ErrorCode.AGENT_NOT_FOUND, AGENT_NOT_FOUND)
-        self.token_expires_at = expires_at
+        return expires_at
 
-    def _greet(self) -> None:
+    def _greet(self, expires_at: datetime) -> None:
         logger.info(
             "socket opened",
             extra={"agent_id": self.outbox.agent_id, "user_id": str(self.outbox.user_id)},
@@ -151,7 +149,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             timestamp=messages.now(),
             connection_id=self.connection_id,
             ping_interval=round(1000 * settings.REALTIME["PING_INTERVAL_SECONDS"]),
-            token_expires_at=timestamp(self.token_expires_at),
+            token_expires_at=timestamp(expires_at),
         )
         self._write(Connected(data))
 
@@ -190,7 +188,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if self.outbox.closed:
             return
-        self._last_heard = time.monotonic()
+        self.timers.note_message()
         size_bytes = len(text_data.encode() if text_data is not None else bytes_data or b"")
         if size_bytes > settings.REALTIME["MAX_MESSAGE_BYTES"]:
             await self.websocket_too_big({})
@@ -229,37 +227,9 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         if expires_at is None or user is None or user.pk != self.outbox.user_id:
             self.outbox.write(messages.error(ErrorCode.TOKEN_REFUSED, TOKEN_REFUSED))
             return
-        self.token_expires_at = expires_at
         self.outbox.session_id = session_id
-        self._await_expiry()
+        self.timers.expire_at(expires_at)
         self._write(Refreshed(RefreshedData(timestamp(expires_at))))
-
-    # Timers
-
-    def _start_timers(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._last_heard = time.monotonic()
-        self._ping = loop.call_later(settings.REALTIME["PING_INTERVAL_SECONDS"], self._check_alive)
-        self._await_expiry()
-
-    def _await_expiry(self) -> None:
-        if self._expiry is not None:
-            self._expiry.cancel()
-        remaining = (self.token_expires_at - datetime.now(UTC)).total_seconds()
-        self._expiry = asyncio.get_running_loop().call_later(max(0.0, remaining), self._expire)
-
-    def _check_alive(self) -> None:
-        interval: float = settings.REALTIME["PING_INTERVAL_SECONDS"]
-        silent_seconds = time.monotonic() - self._last_heard
-        if silent_seconds >= settings.REALTIME["DEAD_AFTER_SECONDS"]:
-            self.outbox.close(CloseReason.TIMEOUT)
-            return
-        wait = min(interval, max(0.01, settings.REALTIME["DEAD_AFTER_SECONDS"] - silent_seconds))
-        self._ping = asyncio.get_running_loop().call_later(wait, self._check_alive)
-        self._write(messages.Ping(messages.now()))
-
-    def _expire(self) -> None:
-        self.outbox.refuse(CloseReason.TOKEN_EXPIRED, ErrorCode.TOKEN_EXPIRED, "the access token has expired")
 
     # Close
 
@@ -280,19 +250,12 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self.outbox.abandon()
         self.hub.leave(self.outbox)
         self.hub.dismiss(self.outbox)
-        self._cancel_timers()
+        self.timers.cancel()
 
     def _leave(self, outbox: Outbox) -> None:
         """Stop the timers, leave the hub, and cut the client off if it does not read its close in time."""
-        self._cancel_timers()
+        self.timers.start_closing(self.scope["connection"].cut_off)
         self.hub.leave(outbox)
-        loop = asyncio.get_running_loop()
-        self._patience = loop.call_later(settings.REALTIME["CLOSE_SECONDS"], self.scope["connection"].cut_off)
-
-    def _cancel_timers(self) -> None:
-        for timer in (self._ping, self._expiry, self._patience):
-            if timer is not None:
-                timer.cancel()
 
     def _write(self, message: Any) -> None:
         self.outbox.write(messages.encode(message))
