@@ -8,6 +8,7 @@ import atexit
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -20,7 +21,8 @@ def make(prefix: str, *, proxies: bool = False) -> Path:
 
     `proxies`: whether to keep the machine's, for those that load something from elsewhere.
 
-    A kill, or a terminal that closes, runs the clean-up, too: without it the servers would stay.
+    SIGTERM and a terminal that closes run the clean-up, too; after a `kill -9` testbed/reaper.py does it. Without it
+    the servers would stay.
     """
     # Short: a Unix socket's path must fit into 100 bytes.
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp"))
@@ -28,6 +30,7 @@ def make(prefix: str, *, proxies: bool = False) -> Path:
     folder.chmod(0o755)
     # Registered first, so it runs last: PostgreSQL's own clean-up needs the folder.
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _reapers.append(_reaper(folder))
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda signum, frame: sys.exit(128 + signum))
     # A shell lets what it starts in the background ignore this one; so would the servers that are started from here.
@@ -38,3 +41,17 @@ def make(prefix: str, *, proxies: bool = False) -> Path:
     for name in ("XDG_RUNTIME_DIR", "DATABASE_URL", "REDIS_URL", *(() if proxies else PROXIES)):
         os.environ.pop(name, None)
     return folder
+
+
+_reapers: list[subprocess.Popen[bytes]] = []
+"""Kept, since each ends the folder's processes when its standard input is closed."""
+
+
+def _reaper(folder: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "testbed.reaper", str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        cwd=Path(__file__).resolve().parent.parent,
+        start_new_session=True,  # Ctrl-C is not for it
+    )

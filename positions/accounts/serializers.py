@@ -15,6 +15,8 @@ from rest_framework_simplejwt.serializers import (
 )
 from rest_framework_simplejwt.tokens import RefreshToken
 
+from positions.api.serializers import Text
+
 
 class TokenBody(TokenObtainPairSerializer):
     """simplejwt's own, but spaces at the ends of a password are kept: they are part of it."""
@@ -49,4 +51,4 @@ class RefreshBody(TokenRefreshSerializer):
 
 
 class RevokeBody(serializers.Serializer[Any]):
-    refresh = serializers.CharField()
+    refresh = Text()

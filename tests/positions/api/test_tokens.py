@@ -124,6 +124,13 @@ def test_refresh_of_an_inactive_user_is_refused(nobodys: Api, alice: User):
     assert answer.refusal == (401, {"detail": "No active account found for the given token."})
 
 
+def test_revoke_of_what_is_no_string_is_refused(nobodys: Api, db):
+    assert nobodys.post("token/revoke/", {"refresh": 4}).refusal == (
+        400,
+        {"refresh": ["Not a valid string."]},
+    )
+
+
 def test_refresh_of_a_deleted_user_is_refused(nobodys: Api, alice: User):
     token = RefreshToken.for_user(alice)
     alice.delete()
