@@ -81,7 +81,8 @@ class Pages(BasePagination):
         if cursor is not None:
             queryset = queryset.filter(_beyond(keys, cursor))
         order = [key.reversed_order() if backward else key.order() for key in keys]
-        rows = list(queryset.order_by(*order)[offset : offset + limit + 1] if offset <= self._count else ())
+        # An empty page costs the COUNT alone.
+        rows = list(queryset.order_by(*order)[offset : offset + limit + 1]) if offset < self._count else []
         has_more, rows = len(rows) > limit, rows[:limit]
         if backward:
             rows.reverse()

@@ -114,6 +114,8 @@ class RawClient:
                     messages.append(json.loads(frame.payload))
                 elif frame.opcode == CLOSE:
                     close = frame.close
+                    if self._sending:  # a frame cannot go into another, and of two that wait asyncio wakes the last
+                        await asyncio.wait(self._sending)
                     with contextlib.suppress(ConnectionError):
                         await self.send(CLOSE, frame.payload)
         except Gone:
