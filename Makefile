@@ -33,13 +33,13 @@ PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-
 # Containers like to set it. Every process that the tests start would then compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-test: $(INSTALLED) ## Run every test on PostgreSQL, then on SQLite what `make run` uses there
-	$(PYTEST)
-	NEXGENT_TEST_DATABASE=sqlite $(PYTEST) tests/positions tests/realtime
+test: $(INSTALLED) ## Run every test on PostgreSQL, then on SQLite what `make run` uses there (COVERAGE=1: see coverage)
+	$(PYTEST) $(if $(COVERAGE),--cov --cov-report= --cov-fail-under=0)
+	NEXGENT_TEST_DATABASE=sqlite $(PYTEST) tests/positions tests/realtime \
+		$(if $(COVERAGE),--cov --cov-append --cov-report=term:skip-covered)
 
-coverage: $(INSTALLED) ## Run the tests of `make test`, and report which lines and branches they do not reach
-	$(PYTEST) --cov --cov-report= --cov-fail-under=0
-	NEXGENT_TEST_DATABASE=sqlite $(PYTEST) tests/positions tests/realtime --cov --cov-append --cov-report=term:skip-covered
+coverage: ## Run them, and report which lines and branches they do not reach
+	@$(MAKE) --no-print-directory test COVERAGE=1
 
 test-fast: $(INSTALLED) ## Run the tests that need no server process: for the inner loop
 	$(PYTEST) -m fast
