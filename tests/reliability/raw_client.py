@@ -114,7 +114,9 @@ class RawClient:
                     messages.append(json.loads(frame.payload))
                 elif frame.opcode == CLOSE:
                     close = frame.close
-                    if self._sending:  # a frame cannot go into another, and of two that wait asyncio wakes the last
+                    if (
+                        self._sending
+                    ):  # no frame goes into another; and asyncio wakes only the last of two senders
                         await asyncio.wait(self._sending)
                     with contextlib.suppress(ConnectionError):
                         await self.send(CLOSE, frame.payload)
