@@ -114,9 +114,8 @@ class RawClient:
                     messages.append(json.loads(frame.payload))
                 elif frame.opcode == CLOSE:
                     close = frame.close
-                    if (
-                        self._sending
-                    ):  # no frame goes into another; and asyncio wakes only the last of two senders
+                    # No frame goes into another; and of two senders asyncio wakes only the last.
+                    if self._sending:
                         await asyncio.wait(self._sending)
                     with contextlib.suppress(ConnectionError):
                         await self.send(CLOSE, frame.payload)
