@@ -163,7 +163,7 @@ def test_ended_session_is_forgotten_when_its_tokens_have_run_out(page: Browser, 
 
 def test_session_costs_a_request_no_query_more(page: Browser, alice: User, django_assert_num_queries):
     for token in (page.log_in(), access_token(alice)):
-        with django_assert_num_queries(3):  # the user, a COUNT of agents, and a page of them
+        with django_assert_num_queries(2):  # the user, and a COUNT of agents
             assert agents(token) == 200
 
 
