@@ -97,7 +97,7 @@ class Attempts:
 
     def __init__(self) -> None:
         self._here = _Here()
-        self._is_away = False
+        self._is_unavailable = False
         self._ask_again_at = 0.0
 
     def take(self, limits: Mapping[str, int], *, window_seconds: float) -> float:
@@ -118,11 +118,11 @@ class Attempts:
         try:
             answer = cast("int | None", valkey.client().eval(script, len(keys), *keys, *arguments))
         except valkey.Unavailable as error:
-            if not self._is_away:  # once an outage, not once a login
+            if not self._is_unavailable:  # once an outage, not once a login
                 logger.warning("attempts to log in are counted by each process for itself: %s", error)
-            self._is_away, self._ask_again_at = True, time.monotonic() + RETRY_SECONDS
+            self._is_unavailable, self._ask_again_at = True, time.monotonic() + RETRY_SECONDS
             return None
-        self._is_away = False
+        self._is_unavailable = False
         return answer or 0
 
 

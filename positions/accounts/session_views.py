@@ -97,9 +97,10 @@ def check_csrf(request: Request) -> None:
         raise AssertionError
 
     check = CSRFCheck(not_reached)
-    # Of Django's own request: the parsers of REST framework are not asked for a form's field.
-    check.process_request(request._request)
-    reason = check.process_view(request._request, not_reached, (), {})
+    # Of Django's own request (docs/private-apis.md): REST framework's would parse the body for a form's field.
+    django_request = getattr(request, "_request", request)
+    check.process_request(django_request)
+    reason = check.process_view(django_request, not_reached, (), {})
     if reason:
         raise PermissionDenied(f"{reason} Load the page again.")
 

@@ -6,6 +6,7 @@ Two at once would poll the API twice and send every price twice, perhaps from di
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import socket
@@ -13,6 +14,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from positions.valkey import KEY_PREFIX, Unavailable, async_client
+
+logger = logging.getLogger(__name__)
 
 LEASE_KEY = f"{KEY_PREFIX}feed:lease"
 LEASE_SECONDS = 10.0
@@ -49,8 +52,10 @@ class FeedLease:
             finally:
                 for task in (working, keeping):
                     task.cancel()
-                await asyncio.gather(working, keeping, return_exceptions=True)
+                await asyncio.wait({working, keeping})
                 await self._release()
+            if not keeping.cancelled() and keeping.exception() is not None:
+                logger.error("the lease could not be kept", exc_info=keeping.exception())
             if not working.cancelled():
                 return working.result()
 

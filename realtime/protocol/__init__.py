@@ -1,4 +1,4 @@
 """The messages: of the socket, in both directions, and the envelopes between processes.
 
-Pure: no I/O, and imports no other wing. Everyone may import it.
+No I/O, and imports no other wing; `envelopes` packs the event rows of `positions`. Everyone may import it.
 """

@@ -18,6 +18,7 @@ from uuid import UUID
 
 from channels.layers import get_channel_layer
 
+from positions import valkey
 from positions.models import PositionEvent
 from positions.prices.quotes import Quote
 from realtime.monitoring.metrics import counts
@@ -135,8 +136,10 @@ class _Publisher:
             sending, what = await self._queue.get()
             try:
                 await asyncio.wait_for(sending, SEND_TIMEOUT_SECONDS)
-            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  the write has long succeeded
-                if not unsent:  # once an outage, not once a write
+            except (Exception, asyncio.CancelledError) as error:  # the write has long succeeded
+                if not isinstance(error, valkey.Unavailable):  # no outage: a fault of ours
+                    logger.exception("%s not sent, left to reconciliation", what)
+                elif not unsent:  # once an outage, not once a write
                     logger.warning(
                         "%s not sent, left to reconciliation: %s", what, str(error) or type(error).__name__
                     )

@@ -70,7 +70,7 @@ class WebSocketProtocol(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
         self.transport.registerProducer(self.backpressure, streaming=True)
         self.failByDrop = False
         self.closeHandshakeTimeout = settings.REALTIME["CLOSE_SECONDS"]
-        # These hold for what is sent, too: a snapshot over daphne's 1 MiB would not be, without a word.
+        # These hold for what is sent, too: a snapshot over daphne's 1 MiB would be dropped, unlogged.
         self.maxFramePayloadSize = self.maxMessagePayloadSize = 0
 
     def onMessageFrameBegin(self, length: int) -> None:  # noqa: N802

@@ -119,7 +119,12 @@ class StreamStart:
     async def _read(self, last_seq: int | None) -> tuple[Holdings, list[EventMessage] | None]:
         """Return the open positions, and the events after `last_seq`: None if the client needs a snapshot instead."""
         outbox = self._outbox
-        held = await holdings(outbox.agent_id, outbox.user_id, outbox.session_id)
+        session_id = outbox.session_id
+        held = await holdings(outbox.agent_id, outbox.user_id, session_id)
+        while held is None and outbox.session_id != session_id:
+            # A `refresh` has brought a token of another session meanwhile: the answer is of the one before.
+            session_id = outbox.session_id
+            held = await holdings(outbox.agent_id, outbox.user_id, session_id)
         if held is None:
             raise Refused(CloseReason.AGENT_NOT_FOUND, ErrorCode.AGENT_NOT_FOUND, AGENT_NOT_FOUND)
         missed = await _missed(outbox.agent_id, held.seq, last_seq)

@@ -172,6 +172,28 @@ async def test_stream_that_was_to_start_over_and_has_moved_begins_once(
         await is_streaming(socket, beta, seq=2)
 
 
+async def test_stream_that_starts_over_goes_on_after_a_token_of_another_session_came_meanwhile(
+    patient_server, alice, agent, position
+):
+    """What was read is of the session that has ended since."""
+    session = EndedSession(pk=uuid.uuid4(), user=alice, expires_at=timezone.now() + timedelta(days=1))
+    async with client(patient_server, token=access_token(alice, sid=str(session.pk)), agent=agent) as socket:
+        await socket.until("initial_data")
+        await in_thread(move_unheard)(position, 1, 2)
+        ahead = event_message(await PositionEvent.objects.aget(agent=agent, seq=3))
+        await PositionEvent.objects.filter(agent=agent, seq=2).adelete()
+        with locked(AGENTS) as database:
+            await send(agent, ahead)  # a gap that nothing fills
+            await until_waiting(1, AGENTS)
+            database.execute(
+                f"INSERT INTO {ENDED_SESSIONS} (id, user_id, ended_at, expires_at) VALUES (%s, %s, now(), now())",  # noqa: S608
+                [session.pk, alice.pk],
+            )
+            await socket.send(type="refresh", data={"token": access_token(alice)})
+            await socket.expect("refreshed")
+        assert (await socket.expect("initial_data"))["data"]["seq"] == 3
+
+
 async def test_gap_of_the_new_agent_is_filled_while_that_of_the_old_one_is_still_read(
     patient_server, alice, agent, position, beta
 ):
