@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.contrib.auth.models import User
 from django.db import connection
@@ -89,6 +90,15 @@ def django_db_setup(running_postgresql: None, django_db_setup: None) -> None:
 def _delete_all(style: object, tables: Iterable[str], **options: object) -> list[str]:
     # In any order: foreign keys are looked at when the transaction ends.
     return [f"DELETE FROM {connection.ops.quote_name(table)}" for table in tables]  # noqa: S608
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_static_files() -> None:
+    """Serve none to Django's test client: each would look through every app's files first, most of what a test costs.
+
+    Server processes serve them, and tests in a browser load them from there.
+    """
+    settings.SERVESTATIC_USE_FINDERS = settings.SERVESTATIC_USE_STATIC_ROOT = False
 
 
 @pytest.fixture(autouse=True)
