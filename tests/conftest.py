@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
@@ -20,6 +19,7 @@ from positions.models import Agent, Position, Wallet
 from positions.prices.quotes import Quote
 from positions.services import open_position
 from testbed.backends import Valkey
+from tests.hashing import CheapPBKDF2
 from tests.live import Server, StartServer
 
 BONK = "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263"
@@ -28,9 +28,8 @@ JUP = "JUPyiwrYJFskUPiHa7hkeR8VUtAeFoSYbKedZNsDvCN"
 
 
 def person(name: str) -> User:
-    """Make a user whose password is `NAME-has-a-password`, hashed cheaply: the default takes a third of a second."""
-    hashed = PBKDF2PasswordHasher().encode(f"{name}-has-a-password", "salt", iterations=1)
-    return User.objects.create(username=name, password=hashed)
+    """Make a user whose password is `NAME-has-a-password`."""
+    return User.objects.create(username=name, password=CheapPBKDF2().encode(f"{name}-has-a-password", "salt"))
 
 
 @pytest.fixture
@@ -90,6 +89,12 @@ def django_db_setup(running_postgresql: None, django_db_setup: None) -> None:
 def _delete_all(style: object, tables: Iterable[str], **options: object) -> list[str]:
     # In any order: foreign keys are looked at when the transaction ends.
     return [f"DELETE FROM {connection.ops.quote_name(table)}" for table in tables]  # noqa: S608
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_passwords() -> None:
+    """In this process, as in the servers: tests/settings.py."""
+    settings.PASSWORD_HASHERS = ["tests.hashing.CheapPBKDF2"]
 
 
 @pytest.fixture(scope="session", autouse=True)

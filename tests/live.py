@@ -57,7 +57,7 @@ class Server:
         self.environment = {
             **os.environ,
             "DATABASE_URL": database_url(),
-            "DJANGO_SETTINGS_MODULE": "nexgent.settings",
+            "DJANGO_SETTINGS_MODULE": "tests.settings" if root == ROOT else "nexgent.settings",
             "PYTHONUNBUFFERED": "1",
             **environment,
         }

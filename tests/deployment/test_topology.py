@@ -136,7 +136,7 @@ class Topology:
         return (self.folder / f"{service}.log").read_text()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def topology() -> Iterator[Topology]:
     with ExitStack() as stack:
         # Short: a Unix socket's path must fit into 100 bytes; and PostgreSQL's own user must get in.
@@ -144,6 +144,26 @@ def topology() -> Iterator[Topology]:
         folder.chmod(0o755)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         yield Topology(folder, stack)
+
+
+def test_role_of_the_servers_can_change_no_table_and_reads_those_of_later_migrations(topology: Topology):
+    owner: Any = topology.environments["migrate"]["DATABASE_URL"]
+    with psycopg.connect(owner, autocommit=True) as migrating:
+        migrating.execute(
+            "CREATE TABLE of_a_later_release (id bigint GENERATED ALWAYS AS IDENTITY, name text)"
+        )
+    with psycopg.connect(topology.app_url, autocommit=True) as serving:
+        for statement in (
+            "CREATE TABLE mine (id int)",
+            "ALTER TABLE positions_position ADD COLUMN mine int",
+            "DROP TABLE positions_positionevent",
+            "TRUNCATE positions_positionevent",
+            "CREATE ROLE somebody",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                serving.execute(statement)
+        serving.execute("INSERT INTO of_a_later_release (name) VALUES ('x')")
+        assert serving.execute("SELECT count(*) FROM of_a_later_release").fetchone() == (1,)
 
 
 async def test_topology_of_compose_serves_traders_over_tls_and_ends_in_order(topology: Topology):
@@ -221,23 +241,3 @@ def _logs_are_json_and_name_no_token(topology: Topology, *tokens: str) -> None:
     for token in (*tokens, *SECRETS.values(), PASSWORD):
         assert token.split(".")[-1] not in logs
         assert token.split(".")[1 if "." in token else 0] not in logs
-
-
-def test_role_of_the_servers_can_change_no_table_and_reads_those_of_later_migrations(topology: Topology):
-    owner: Any = topology.environments["migrate"]["DATABASE_URL"]
-    with psycopg.connect(owner, autocommit=True) as migrating:
-        migrating.execute(
-            "CREATE TABLE of_a_later_release (id bigint GENERATED ALWAYS AS IDENTITY, name text)"
-        )
-    with psycopg.connect(topology.app_url, autocommit=True) as serving:
-        for statement in (
-            "CREATE TABLE mine (id int)",
-            "ALTER TABLE positions_position ADD COLUMN mine int",
-            "DROP TABLE positions_positionevent",
-            "TRUNCATE positions_positionevent",
-            "CREATE ROLE somebody",
-        ):
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                serving.execute(statement)
-        serving.execute("INSERT INTO of_a_later_release (name) VALUES ('x')")
-        assert serving.execute("SELECT count(*) FROM of_a_later_release").fetchone() == (1,)

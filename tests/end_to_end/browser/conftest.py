@@ -210,23 +210,29 @@ def start_server(transactional_db: None, tmp_path: Path) -> Iterator[Callable[..
         yield start
 
 
-@pytest.fixture
-def production(transactional_db: None, tmp_path: Path) -> Iterator[Server]:
-    """A server without debug mode, on collected files."""
-    environment = {
-        "NEXGENT_DEBUG": "false",
-        "NEXGENT_SECRET_KEY": "not-a-secret-" * 5,
-        "NEXGENT_ALLOWED_HOSTS": "127.0.0.1",
-        "NEXGENT_SSL_REDIRECT": "false",
-        "NEXGENT_STATIC_DIR": str(tmp_path / "static"),
-        "DJANGO_ALLOW_ASYNC_UNSAFE": "",
-    }
+PRODUCTION = {
+    "NEXGENT_DEBUG": "false",
+    "NEXGENT_SECRET_KEY": "not-a-secret-" * 5,
+    "NEXGENT_ALLOWED_HOSTS": "127.0.0.1",
+    "NEXGENT_SSL_REDIRECT": "false",
+}
+
+
+@pytest.fixture(scope="package")
+def collected_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `collectstatic` makes of the static files."""
+    folder = tmp_path_factory.mktemp("static")
     subprocess.run(
         [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"],
         cwd=ROOT,
-        env={**os.environ, **environment},
+        env={**os.environ, **PRODUCTION, "NEXGENT_STATIC_DIR": str(folder)},
         check=True,
         timeout=6 * PATIENCE_SECONDS,
     )
-    with Server("daphne", log=tmp_path / "log", port=0, **environment) as server:
-        yield server
+    return folder
+
+
+@pytest.fixture
+def production(start_server: Callable[..., Server], collected_files: Path) -> Server:
+    """A server without debug mode, on collected files."""
+    return start_server(**PRODUCTION, NEXGENT_STATIC_DIR=str(collected_files))
