@@ -1,4 +1,4 @@
-"""Adds what `positions`, whose admin it is, does not know: sockets, and figures on the start page."""
+"""Extends the admin of `positions` with what only this package knows: sockets, and figures on the start page."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class ConnectedAgentAdmin(AgentAdmin):
         for agent in agents:
             if agent.pk in connected:
                 self.log_change(request, agent, "Disconnected its socket.")
-        said = f"{len(connected)} of {len(agents)} agents had a socket, which will reconnect."
-        self.message_user(request, said, messages.SUCCESS if connected else messages.WARNING)
+        text = f"{len(connected)} of {len(agents)} agents had a socket, which will reconnect."
+        self.message_user(request, text, messages.SUCCESS if connected else messages.WARNING)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return ConnectedChangeList

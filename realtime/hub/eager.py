@@ -1,4 +1,4 @@
-"""Starts a coroutine at once, in a task of its own, without waiting for the event loop's next turn."""
+"""Starts a coroutine immediately, in a task of its own, instead of in the event loop's next iteration."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ else:
     ) -> asyncio.Task[None] | None:
         """Do what `eager_start` does, with what asyncio documents for other implementations of tasks ("Extending").
 
-        The task takes its own first step in the loop's next turn, and finds it made. That costs 4 µs a send, where
-        `eager_start` costs 1 (CPython 3.11.7 and 3.13.0, 2026-11).
+        The task takes its first step in the loop's next iteration, and finds it already made. That costs 4 µs a send,
+        where `eager_start` costs 1 (CPython 3.11.7 and 3.13.0, 2026-11).
         """
         begun = _Begun(coroutine)
         context = copy_context()
@@ -65,7 +65,7 @@ else:
 
 
 class _Begun(Coroutine[Any, Any, None]):
-    """A coroutine whose first step is made before its task makes it."""
+    """A coroutine whose first step has been made before its task makes it."""
 
     __slots__ = ("_coroutine", "has_ended", "waiting_for")
 

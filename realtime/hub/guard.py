@@ -1,4 +1,4 @@
-"""What happens to a stream when something that is done for it fails: one guard for every way into it."""
+"""Closes a stream when work for it fails. All work on a stream runs under this guard."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DATABASE_UNAVAILABLE = "positions are unavailable right now"
 
 
 class Refused(Exception):
-    """The stream cannot start, or go on: the reason for its close, and what the client is told."""
+    """The stream cannot start or continue: the reason for its close, and the error sent to the client."""
 
     def __init__(self, reason: CloseReason, code: ErrorCode, message: str) -> None:
         super().__init__(message)
@@ -25,7 +25,7 @@ class Refused(Exception):
 
 
 async def guarded(outbox: Outbox, work: Awaitable[None]) -> None:
-    """Await what is done for a stream; close the stream if that fails.
+    """Await work for a stream; close the stream if it fails.
 
     A refusal closes with its own reason, an unavailable database with 1013, and everything else, which is logged with
     a traceback, with 1011. Safe to cancel.

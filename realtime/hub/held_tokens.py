@@ -1,4 +1,4 @@
-"""The tokens that one stream's positions hold, and what of a round of prices concerns them."""
+"""The tokens that one stream's positions hold, and their prices in a round."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from realtime.hub.token_index import Stream, TokenIndex
 
 
 class HeldTokens(Generic[Stream]):
-    """Of `stream`, which `index` has under each of them."""
+    """The tokens of `stream`; `index`, which finds the streams of a token, is kept up to date with them."""
 
     __slots__ = ("_by_position", "_index", "_pick", "_stream", "_tokens")
 
@@ -38,7 +38,7 @@ class HeldTokens(Generic[Stream]):
     def pick_all(self, fragments: Mapping[str, str]) -> Sequence[str] | None:
         """Return the fragments of all tokens that are held; None if one is missing.
 
-        Takes a third of the time of looking up each, which was a tenth of a message's cost (10 tokens).
+        Takes a third of the time of one look-up each, which was a tenth of a message's cost (10 tokens).
         """
         if self._pick is None:
             tokens = self.each()
@@ -58,7 +58,7 @@ class HeldTokens(Generic[Stream]):
         self._tokens = self._pick = None
 
     def discard(self, position_id: str) -> None:
-        """Forget a position. Its token stays while a position in another wallet holds it, too."""
+        """Forget a position. Its token stays while a position in another wallet also holds it."""
         token = self._by_position.pop(position_id, None)
         if token is not None and token not in self._by_position.values():
             self._index.discard(token, self._stream)

@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 
 class Hub:
-    """The sockets of this process, and all that works for them."""
+    """The sockets of this process, and everything that serves them."""
 
     def __init__(self) -> None:
         self.id = uuid.uuid4().hex
@@ -87,16 +87,16 @@ class Hub:
             self.tasks.keep_running(name, run, grace_seconds=self._reconciler.lasts_seconds)
 
     async def close(self) -> None:
-        """End, once the sockets are gone: release their claims, and leave the list of who is connected.
+        """End, once the sockets are gone: release their claims, and remove this process from the presence list.
 
-        Without it, other processes find out when this one's entries expire. Safe to cancel.
+        Otherwise other processes see these entries until they expire. Safe to cancel.
         """
         await self.tasks.stop(self.tasks.checks().keys() - {"listener"})
         try:
             await self._presence.leave()
             await self.reporter.leave()
         except valkey.Unavailable as error:
-            logger.warning("this process could not be removed from the list of who is connected: %s", error)
+            logger.warning("this process could not be removed from the presence list: %s", error)
         await self.tasks.spawned()
         await self.tasks.stop(["listener"])
 
@@ -108,10 +108,10 @@ class Hub:
         counts.gauges["nexgent_outbox_messages"] = sum(count or 0 for count in waiting)
         counts.gauges["nexgent_outbox_deepest"] = max((count or 0 for count in waiting), default=0)
 
-    # Coming and going
+    # Joining and leaving
 
     def admit(self, outbox: Outbox) -> bool:
-        """Count a new connection; return False at capacity, or where too many come at once."""
+        """Count a new connection; return False at capacity, or if too many connect at once."""
         if len(self._open) >= settings.REALTIME["MAX_SOCKETS"] or not self._arrivals.take(time.monotonic()):
             return False
         self._open.add(outbox)
@@ -122,10 +122,10 @@ class Hub:
         self._open.discard(outbox)
 
     async def join(self, outbox: Outbox) -> None:
-        """Make this the agent's socket, over all processes, and let its events wait in `outbox` from now on.
+        """Make this the agent's socket, across all processes; from now on its events collect in `outbox`.
 
-        Returns once the channel layer demonstrably delivers the agent's messages here: a snapshot read after that
-        misses nothing. Raises NotJoined, or what the channel layer raises, when it does not. An older socket of the
+        Returns once the channel layer is known to deliver the agent's messages here: a snapshot read after that
+        misses nothing. Raises NotJoined, or what the channel layer raises, if it does not. An older socket of the
         agent is closed, here at once and elsewhere when the claim arrives. Safe to cancel; `leave` undoes all of it.
         """
         agent_id = outbox.agent_id
@@ -189,8 +189,8 @@ class Hub:
     async def _check_access(self, outbox: Outbox) -> None:
         """End a socket if its user may not watch the agent any more.
 
-        An answer counts for what was asked: not for a socket that has moved to another agent since, whose start reads
-        its rights, nor for one that has a token of another session by now, for which it is asked again.
+        The answer is for the agent and the session that were asked about. A socket that has switched to another agent
+        meanwhile is left alone, since its start checks access; for one with a token of another session it asks again.
         """
         agent_id, claim = UUID(outbox.agent_id), outbox.claim
         while self.serves(outbox) and outbox.claim == claim:
@@ -203,16 +203,16 @@ class Hub:
 
     async def _socket_claimed(self, message: Mapping[str, Any]) -> None:
         claimed = msgspec.convert(message, ClaimMessage)
-        self.ownership.heard(claimed)
+        self.ownership.received(claimed)
         outbox = self.sockets.get(claimed.agent_id)
         if outbox is not None and outbox.claim < claimed.claim:
             outbox.close(CloseReason.REPLACED)
         elif outbox is not None and outbox.claim > claimed.claim:
-            # It joined before it could hear of ours.
+            # It joined before our claim reached it.
             self.spawn(self._announce(claimed.agent_id, outbox.claim))
 
     async def _announce(self, agent_id: str, claim: int) -> None:
-        with contextlib.suppress(*valkey.Unavailable):  # the reconciler checks it, too
+        with contextlib.suppress(*valkey.Unavailable):  # the reconciler checks it as well
             await self.ownership.announce(agent_id, claim)
 
 

@@ -18,15 +18,15 @@ LONG_AGO = datetime.min.replace(tzinfo=UTC)
 class LatestPrices:
     """Filled by every price batch, and from the cache and the source for tokens that are new here.
 
-    An older price never replaces a newer one, whichever way each came. Prices are kept encoded, as clients are sent
-    them: far more are sent than read.
+    An older price never replaces a newer one, wherever they came from. Prices are stored as they are sent to clients:
+    far more are sent than read.
     """
 
     def __init__(self) -> None:
         self.sol_usd: Decimal | None = None
         """USD per SOL, for positions without a quote of their own; None where unknown."""
         self.version = 0
-        """Changes with each change of a price."""
+        """Higher after each change of a price."""
         self._known: dict[str, tuple[str, str, datetime]] = {}  # token → its fragment, its digits, as of when
         self._newest = LONG_AGO
 
@@ -59,8 +59,8 @@ class LatestPrices:
     async def read(self, tokens: Collection[str], *, ask_source: bool = False) -> dict[str, str]:
         """Read these tokens from the cache; return the fragments of those whose price was not known.
 
-        One MGET. With `ask_source`, tokens that are not in the cache are asked of the source, which may take seconds.
-        Raises valkey.Unavailable. Safe to cancel.
+        One MGET. With `ask_source`, tokens that are not in the cache are requested from the source, which may take
+        seconds. Raises valkey.Unavailable. Safe to cancel.
         """
         news = self.learn(await self.cached(tokens))
         missing = [token for token in tokens if token not in self._known]
@@ -86,7 +86,7 @@ class LatestPrices:
     def learn(self, quotes: Iterable[Quote]) -> dict[str, str]:
         """Keep what is newer than what is known; return the fragments of those whose price was not known.
 
-        What counts is what is known now, not when the cache was read: a batch that came meanwhile has been sent.
+        Compared with what is known now, not when the cache was read: a batch that came meanwhile has been sent.
         """
         news = {}
         for quote in quotes:

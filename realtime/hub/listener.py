@@ -16,7 +16,7 @@ from realtime.protocol.envelopes import unreadable
 
 logger = logging.getLogger(__name__)
 
-# How long a socket that joins waits until the process receives at all.
+# How long a joining socket waits for the process to receive messages.
 READY_SECONDS = 3.0
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -24,7 +24,7 @@ Handler = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
 class Listener:
-    """Passes each message to the handler of its type. `groups` names those that a new connection must join again."""
+    """Passes each message to the handler of its type. `groups` returns the groups to join after a reconnect."""
 
     def __init__(self, handlers: Mapping[str, Handler], *, groups: Callable[[], Iterable[str]]) -> None:
         self._handlers = handlers
@@ -65,7 +65,7 @@ class Listener:
                     health.fails()
                     wait = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
                     failures += 1
-                    logger.warning("the channel layer is unavailable (%s); trying again in %s s", error, wait)
+                    logger.warning("the channel layer is unavailable (%s); retrying in %s s", error, wait)
                     await asyncio.sleep(wait)
         finally:
             self._is_ready.clear()
@@ -77,7 +77,7 @@ class Listener:
             except valkey.Unavailable:
                 raise
             except Exception:
-                # One message that cannot be decoded. The layer has taken it off its queue.
+                # One message that cannot be decoded. The layer has removed it from its queue.
                 counts.channel_layer_errors["receive"] += 1
                 logger.exception("a message from the channel layer could not be decoded")
                 await asyncio.sleep(0)

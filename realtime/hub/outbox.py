@@ -88,9 +88,9 @@ class Outbox:
     # Events
 
     def start(self, texts: Iterable[str], seq: int, held: Iterable[tuple[str, str]]) -> None:
-        """Send what the stream starts with, then the events after number `seq` that have come meanwhile.
+        """Send `texts`, then the events after number `seq` that have arrived meanwhile.
 
-        `texts`: the snapshot that is true up to `seq`, or nothing for a client that has the events up to there.
+        `texts`: the snapshot as of `seq`, or nothing for a client that has the events up to there.
         `held`: the token and the id of each position that the agent holds.
         """
         if self.closed:
@@ -98,7 +98,7 @@ class Outbox:
         for text in texts:
             self.write(text)
         self.seq = seq
-        if not self.closed:  # by a write that was one too many
+        if not self.closed:  # by a write that exceeded `max_unsent`
             self._held.add(held)
         self._send_ahead()
 
@@ -110,7 +110,7 @@ class Outbox:
         self._held.clear()
 
     def event(self, event: Event) -> None:
-        """Send an event in its turn. One that was sent already is dropped; one that is early waits for its turn."""
+        """Send an event in order. One that was sent already is dropped; one that is early waits for those before it."""
         if self.closed or (self.seq is not None and event.seq <= self.seq):
             return
         self._ahead[event.seq] = event
@@ -136,10 +136,10 @@ class Outbox:
         return self.seq is not None and bool(self._ahead)
 
     def _send_ahead(self) -> None:
-        """Send the events that wait, as far as their numbers follow the last one sent."""
+        """Send the waiting events whose numbers directly follow the last one sent."""
         assert self.seq is not None  # noqa: S101  callers have a snapshot
         for seq in sorted(self._ahead):
-            if self.closed:  # by a write that was one too many
+            if self.closed:  # by a write that exceeded `max_unsent`
                 return
             if seq > self.seq + 1:
                 self._on_gap(self)
@@ -152,7 +152,7 @@ class Outbox:
                     self._exchange(event.position_id, event.token)
 
     def _exchange(self, position_id: str, token: str | None) -> None:
-        """Let the position hold another token than before, or none; a token new to this stream has its price sent."""
+        """Note that the position now holds this token, or none; send the price of a token new to this stream."""
         self._held.discard(position_id)
         if token is not None and not self.closed:
             is_new = token not in self._held.each()
@@ -168,7 +168,7 @@ class Outbox:
         `nearly_all`: a hint that `fragments` has nearly every token, so that it pays not to look up each.
         """
         if self.seq is None:
-            return  # what the stream starts with has the newest
+            return  # the snapshot will have the newest
         if self._writing:
             newest = {token: fragments[token] for token in self._held.each() if token in fragments}
             counts.conflated_prices += len(newest.keys() & self._prices.keys())
@@ -176,7 +176,7 @@ class Outbox:
         elif held := (nearly_all and self._held.pick_all(fragments)) or self._held.pick(fragments):
             counts.price_batches += 1
             text = messages.price_batch(held, at)
-            if not self._write_now(text):  # as `_transmit` does: a thousand times a round
+            if not self._write_now(text):  # as in `_transmit`, inlined: it runs a thousand times a round
                 self._put({"type": "websocket.send", "text": text})
 
     def _flush_prices(self) -> None:
@@ -204,7 +204,7 @@ class Outbox:
     def close(self, reason: CloseReason) -> None:
         """Announce the close and close, after what is queued. Later calls of any kind do nothing.
 
-        A client that is too slow for its events loses those in the queue: it resumes, or starts with a new snapshot.
+        A client that is too slow for its events is not sent those in the queue: it resumes, or gets a new snapshot.
         """
         if self.closed:
             return

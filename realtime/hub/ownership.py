@@ -1,8 +1,8 @@
-"""One socket per agent, over all processes: the newest claim wins.
+"""One socket per agent, across all processes: the newest claim wins.
 
 Every socket that joins takes a claim, a number higher than all before it. Redis or Valkey keeps the highest claim of
 each agent, and every new one is announced to the agent's group. A socket ends when it learns of a higher claim, from
-the group or by reconciliation. So every race leaves exactly one, also when messages were lost or the server restarted
+the group or by reconciliation. So exactly one survives every race, even if messages were lost or the server restarted
 empty.
 
 A process renews its claims with every reconciliation; those of a process that was killed expire.
@@ -34,8 +34,8 @@ WAIT_SECONDS = 1.0
 TRIES = 3
 AGENTS_PER_CALL = 1000
 
-# Higher than every claim before it, also where the server has lost its counter, or restarted with an old one: claims
-# are never below the clock (µs). Written as text, since Lua would write such numbers with an exponent.
+# Higher than every claim before it, even if the server has lost its counter or restarted with an old one: claims are
+# never below the clock (µs). Written as text, since Lua would write such numbers with an exponent.
 _TAKE = """
 local counter = tonumber(redis.call('GET', KEYS[1]) or '0')
 local owner = tonumber(redis.call('GET', KEYS[2]) or '0')
@@ -86,23 +86,23 @@ class Ownership:
         await get_channel_layer().group_send(agent_group(agent_id), claim_message(agent_id, claim))
 
     async def confirm(self, agent_id: str, claim: int) -> None:
-        """Announce a claim and wait until the group brings it back here: from then on, its messages arrive.
+        """Announce a claim and wait until it comes back through the group: from then on, the group's messages arrive.
 
-        (The Pub/Sub layer's `group_add` returns when the command is written, not when the server has taken it.)
-        Raises NotJoined when it does not come back. Safe to cancel.
+        (The Pub/Sub layer's `group_add` returns when the command is written, not when the server has executed it.)
+        Raises NotJoined if it does not come back. Safe to cancel.
         """
-        heard = self._waiting.setdefault((agent_id, claim), asyncio.Event())
+        received = self._waiting.setdefault((agent_id, claim), asyncio.Event())
         try:
             for _ in range(TRIES):
                 await self.announce(agent_id, claim)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(heard.wait(), WAIT_SECONDS)
+                    await asyncio.wait_for(received.wait(), WAIT_SECONDS)
                     return
         finally:
             del self._waiting[agent_id, claim]
         raise NotJoined(f"the channel layer does not deliver the messages of agent {agent_id}")
 
-    def heard(self, message: ClaimMessage) -> None:
+    def received(self, message: ClaimMessage) -> None:
         """Note that a claim has come back through the group."""
         waiting = self._waiting.get((message.agent_id, message.claim))
         if waiting is not None:
@@ -123,7 +123,7 @@ class Ownership:
         return agents
 
     async def release(self, agent_id: str, claim: int) -> None:
-        """Forget a claim, unless a higher one has taken its place. Raises valkey.Unavailable."""
+        """Forget a claim, unless a higher one has replaced it. Raises valkey.Unavailable."""
         await valkey.async_client().eval(_RELEASE, 1, owner_key(agent_id), str(claim))
 
 

@@ -1,6 +1,6 @@
-"""From an event's message, or its row, to its agent's stream: at the newest price, and in order.
+"""Sends each event, from its message or its row, to its agent's stream: in order, valued at the newest price.
 
-The channel layer may lose messages; a stream that is behind is caught up from the rows.
+The channel layer may lose messages; the events that a stream misses are read from the database.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from realtime.protocol.messages import PositionUpdate, PositionUpdateData
 logger = logging.getLogger(__name__)
 
 READ_SECONDS = 10.0
-"""For one query of missed events; the reconciler sees what is left."""
+"""For one query of missed events; the reconciler finds what is left."""
 
 
 class PositionEvents:
@@ -49,7 +49,7 @@ class PositionEvents:
         """Those that are being caught up, and with which agent: a stream may move meanwhile."""
 
     async def receive(self, message: Mapping[str, Any]) -> None:
-        """Handle a `position.event`: send it in its turn to the agent's socket, if that is here."""
+        """Handle a `position.event`: send it in order to the agent's socket, if that is here."""
         event = read_event(message)
         outbox = self._sockets.get(event.agent_id)
         if outbox is not None:
@@ -58,8 +58,8 @@ class PositionEvents:
     async def _deliver(self, outbox: Outbox, event: EventMessage) -> None:
         token = event.position["token_address"] if event.position else None
         if token is not None and not self._index.holders([token]):
-            # Its price may have moved unheard: only held tokens are reconciled. The source is not asked: that may take
-            # seconds, and every other message waits behind this one.
+            # The price known here may be old: only prices of held tokens are kept up to date. The source is not asked:
+            # that may take seconds, and every other message waits behind this one.
             await self._fan_out.learn([token], ask_source=False)
         if outbox.agent_id == event.agent_id:  # else it has moved to another agent meanwhile
             outbox.event(self.as_sent(event))
@@ -100,7 +100,7 @@ class PositionEvents:
                 async with asyncio.timeout(READ_SECONDS):
                     events = await missed_events(agent_id, after=after)
                 if outbox.agent_id != agent_id or not events:
-                    return  # moved; or what came ahead has a number that was never given
+                    return  # moved; or what came ahead has a number that was never assigned
                 if events[0].seq > after + 1 and outbox.seq == after:
                     outbox.lost()  # pruned: only a new snapshot helps
                     return
@@ -110,6 +110,6 @@ class PositionEvents:
                     await self._deliver(outbox, event)
         except (TimeoutError, *database.Unavailable) as error:
             why = str(error) or f"no answer within {READ_SECONDS:g} s"
-            logger.warning("agent %s: missed events could not be read, and are read again: %s", agent_id, why)
+            logger.warning("agent %s: missed events could not be read; retrying: %s", agent_id, why)
         finally:
             self._behind.discard((outbox, agent_id))

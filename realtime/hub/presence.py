@@ -1,8 +1,7 @@
-"""Who is connected, over all processes: written to Redis or Valkey by each hub, read by health checks and the admin.
+"""Who is connected, across all processes: written to Redis or Valkey by each hub, read by health checks and the admin.
 
-Each hub has a set of its agents, and a place in the list of hubs with the time at which that expires. Both are written
-anew every NEXGENT_PRESENCE_SECONDS and expire after three times that: an entry of a process that died is stale for no
-longer.
+Each hub has a set of its agents, and an entry in the list of hubs with its time of expiry. Both are rewritten every
+NEXGENT_PRESENCE_SECONDS and expire after three times that, so an entry of a process that died is stale for no longer.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ class Presence:
         self._changed.set()
 
     async def run(self, health: Health) -> None:
-        """Write changes soon after they happen, and everything at the interval that the settings give."""
+        """Write changes soon after they happen, and everything at the interval in the settings."""
         interval_seconds: float = settings.REALTIME["PRESENCE_SECONDS"]
         failing, everything_due = False, 0.0
         while True:
@@ -62,7 +61,7 @@ class Presence:
                 health.works(for_seconds=3 * interval_seconds)
             except valkey.Unavailable as error:
                 if not failing:
-                    logger.warning("who is connected cannot be written: %s", error)
+                    logger.warning("presence cannot be written: %s", error)
                 failing, everything_due = True, 0.0
                 await asyncio.sleep(GATHER_SECONDS)
             with contextlib.suppress(TimeoutError):

@@ -1,4 +1,4 @@
-"""One batch of prices to many sockets: each token encoded once, one message a socket."""
+"""Sends a batch of prices to many sockets: each token is encoded once, each socket gets one message."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SOCKETS_PER_TURN = 200
 # An answer is decoded in one go, about 3 µs a token.
 TOKENS_PER_READ = 1000
 GRACE_SECONDS = 1.0
-"""How long a batch may be on its way."""
+"""How long a batch may take to arrive."""
 
 
 class PriceFanOut:
@@ -43,8 +43,8 @@ class PriceFanOut:
     async def learn(self, tokens: Collection[str], *, ask_source: bool) -> None:
         """Read the prices of these tokens, from the cache, and with `ask_source` from the source where it has none.
 
-        Raises nothing for want of prices: the purchase price stands in. A price that is news is sent to every socket
-        that holds the token: once it is known here, no later round would send it.
+        A missing price is not an error: the purchase price is shown instead. A new price is sent to every socket that
+        holds the token: once it is known here, no later round would send it.
         """
         try:
             await self._send(await self._latest.read(tokens, ask_source=ask_source))
@@ -57,24 +57,24 @@ class PriceFanOut:
     async def refresh(self) -> None:
         """Read the prices of all tokens held here, and send what no batch has brought: one MGET for a thousand.
 
-        The feed writes the cache before it sends: batches that are on their way get time to arrive, once for all
-        tokens. Raises valkey.Unavailable. Safe to cancel.
+        The feed writes the cache before it sends: batches in transit get time to arrive, once for all tokens.
+        Raises valkey.Unavailable. Safe to cancel.
         """
         tokens = self._index.tokens()
-        unheard: list[list[Quote]] = []
+        missed: list[list[Quote]] = []
         for begin in range(0, len(tokens), TOKENS_PER_READ):
-            unheard.append([])
+            missed.append([])
             same: list[Quote] = []
             for quote in await self._latest.cached(tokens[begin : begin + TOKENS_PER_READ]):
-                (unheard[-1] if self._latest.is_news(quote) else same).append(quote)
+                (missed[-1] if self._latest.is_news(quote) else same).append(quote)
             self._latest.learn(same)
-        if any(unheard):
+        if any(missed):
             await asyncio.sleep(GRACE_SECONDS)
-            # Once they are known here, no later round would send them: to the end, also when this is cancelled.
-            await asyncio.shield(self._send_unheard(unheard))
+            # Once they are known here, no later round would send them: so all are sent, even if this is cancelled.
+            await asyncio.shield(self._send_missed(missed))
 
-    async def _send_unheard(self, unheard: Iterable[Iterable[Quote]]) -> None:
-        for quotes in unheard:
+    async def _send_missed(self, missed: Iterable[Iterable[Quote]]) -> None:
+        for quotes in missed:
             await self._send(self._latest.learn(quotes))
 
     def send_newest(self, outbox: Outbox, tokens: Iterable[str]) -> None:

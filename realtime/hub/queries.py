@@ -31,8 +31,8 @@ class Holdings(NamedTuple):
     """Snapshots of the open positions."""
 
 
-class Standing(NamedTuple):
-    """An agent as the database has it now."""
+class AgentState(NamedTuple):
+    """An agent as it is now in the database."""
 
     seq: int
     """Number of its last event."""
@@ -61,10 +61,10 @@ def ended_sessions(session_ids: Sequence[UUID]) -> set[UUID]:
 
 @in_database_thread
 def holdings(agent_id: str, user_id: Any, session_id: UUID | None = None) -> Holdings | None:
-    """Return the agent's open positions and event number, of one moment; None where `may_watch` says no.
+    """Return the agent's open positions and event number, read at one moment; None if the user may not watch it.
 
-    One statement, an outer join: it sees one state of the database at every isolation level, where two statements
-    could have a commit between them.
+    One statement, an outer join: it sees one state of the database at every isolation level; between two statements
+    there could be a commit.
     """
     columns = [F(f"held__{column}") for column in _COLUMNS]
     rows = list(
@@ -88,9 +88,9 @@ def missed_events(agent_id: str, *, after: int, limit: int = EVENTS_PER_READ) ->
 
 
 @in_database_thread
-def standings(agent_ids: Collection[str]) -> dict[str, Standing | None]:
-    """Return how each of these agents stands; None for one that is gone."""
-    known: dict[str, Standing | None] = dict.fromkeys(agent_ids)
+def agent_states(agent_ids: Collection[str]) -> dict[str, AgentState | None]:
+    """Return the state of each of these agents; None for one that has been deleted."""
+    known: dict[str, AgentState | None] = dict.fromkeys(agent_ids)
     wanted: Any = list(agent_ids)
     if connection.vendor == "postgresql":
         # One parameter: a thousand of them cost Django and the driver three times as much.
@@ -99,5 +99,5 @@ def standings(agent_ids: Collection[str]) -> dict[str, Standing | None]:
     for agent_id, seq, owner_id, is_active in rows.values_list(
         "pk", "event_seq", "owner_id", "owner__is_active"
     ):
-        known[str(agent_id)] = Standing(seq, owner_id if is_active else None)
+        known[str(agent_id)] = AgentState(seq, owner_id if is_active else None)
     return known

@@ -1,9 +1,9 @@
-"""What messages alone cannot guarantee, checked every few seconds for all sockets of a process.
+"""Checks every few seconds, for all sockets of a process, what messages alone cannot guarantee.
 
 Events that the channel layer lost are read from the database, sockets whose user may no longer watch are closed,
-prices that were missed are read from the cache, and of two sockets of one agent the older one ends. Each of these steps
-costs one query or call for all sockets together, and has a task and a deadline of its own: a database that hangs
-delays none of those that do not need it.
+prices that were missed are read from the cache, and of two sockets of one agent the older one is closed. Each of these
+steps costs one query or call for all sockets together, and has its own task and deadline: a database that hangs does
+not delay the steps that do not need it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from realtime.hub.outbox import Outbox
 from realtime.hub.ownership import Ownership
 from realtime.hub.position_events import PositionEvents
 from realtime.hub.price_fan_out import PriceFanOut
-from realtime.hub.queries import ended_sessions, standings
+from realtime.hub.queries import agent_states, ended_sessions
 from realtime.monitoring.tasks import Health, Work
 from realtime.protocol.messages import CloseReason
 
 logger = logging.getLogger(__name__)
 
 DEADLINE_SECONDS = 10.0
-"""For one round of a step. The next round finds what this one has not."""
+"""For one round of a step. What it does not reach, the next round does."""
 Unavailable = (*database.Unavailable, *valkey.Unavailable)
 
 
@@ -64,7 +64,7 @@ class Reconciler:
         }
 
     async def _repeat(self, name: str, step: Callable[[], Awaitable[None]], health: Health) -> None:
-        """Run a step at the interval that the settings give. Ends by cancellation, or as the step fails."""
+        """Run a step at the interval in the settings. Ends when it is cancelled or the step raises."""
         failing = False
         while True:
             await asyncio.sleep(self._interval_seconds)
@@ -77,7 +77,7 @@ class Reconciler:
                     why = str(error) or type(error).__name__
                     if deadline.expired():
                         why = f"not done within {self._deadline_seconds:g} s"
-                    logger.warning("reconciling %s failed, and is tried again: %s", name, why)
+                    logger.warning("reconciling %s failed; retrying: %s", name, why)
                 failing = True
             else:
                 if failing:
@@ -86,17 +86,17 @@ class Reconciler:
                 health.works(for_seconds=self.lasts_seconds)
 
     async def events_and_access(self) -> None:
-        """One query: send streams the events that they lack, close those whose user may no longer watch the agent."""
+        """One query: send streams the events they have missed, close those whose user may no longer watch the agent."""
         asked = [(agent_id, outbox, outbox.claim) for agent_id, outbox in self._sockets.items()]
-        known = await standings([agent_id for agent_id, _, _ in asked])
+        known = await agent_states([agent_id for agent_id, _, _ in asked])
         for agent_id, outbox, claim in asked:
             if self._sockets.get(agent_id) is not outbox or outbox.claim != claim:
-                continue  # it left while the database was asked; whoever came instead has read this since
-            standing = known[agent_id]
-            if standing is None or standing.watcher_id != outbox.user_id:
+                continue  # it left during the query; a socket that replaced it has read the state since
+            state = known[agent_id]
+            if state is None or state.watcher_id != outbox.user_id:
                 self._revoke(outbox)
-            elif outbox.seq is not None and outbox.seq < standing.seq:
-                self._events.catch_up(outbox, upto=standing.seq)
+            elif outbox.seq is not None and outbox.seq < state.seq:
+                self._events.catch_up(outbox, upto=state.seq)
 
     async def sessions(self) -> None:
         """One query, or none if only bots are connected: close the sockets of sessions that were logged out of."""

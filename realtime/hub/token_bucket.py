@@ -1,4 +1,4 @@
-"""A token bucket: limits how many messages, or connects, come in a burst and in the long run. Pure."""
+"""A token bucket: limits messages, or connects, in a burst and on average. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which sockets a price concerns."""
+"""Finds the sockets that hold a token."""
 
 from __future__ import annotations
 

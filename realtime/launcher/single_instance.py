@@ -9,15 +9,15 @@ from pathlib import Path
 
 
 class AlreadyRunningError(Exception):
-    """Another process holds the lock. The message is that process's note."""
+    """Another process holds the lock. The message is the note that it left."""
 
 
 @contextmanager
 def only_instance(lock: Path, *, note: str) -> Iterator[bool]:
-    """Hold the lock, with a note for whoever comes second. Raises AlreadyRunningError.
+    """Hold the lock, with a note for a second instance. Raises AlreadyRunningError.
 
-    Yields whether the previous holder was killed, so that its children may still be running. The kernel frees
-    the lock however a holder ends, but only one that exits by itself removes its note.
+    Yields whether the previous holder was killed, so that its children may still be running. The kernel releases
+    the lock however the holder ends, but only a holder that exits by itself removes its note.
     """
     import fcntl  # not on Windows, where `up` should get as far as saying so
 

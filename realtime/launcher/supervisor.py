@@ -16,7 +16,7 @@ from typing import Any
 
 LINES_KEPT = 20
 OUTPUT_GRACE_SECONDS = 1.0
-"""How long after a child has exited its last output may still arrive."""
+"""How long to wait for the last output of a child that has exited."""
 
 Say = Callable[[str], None]
 
@@ -37,14 +37,14 @@ class Restarts:
     quick_seconds: float = 10.0
     """A child that exits sooner than this after its start probably cannot run at all."""
     max_quick_exits: int = 5
-    """After so many of those in a row the supervisor gives up."""
+    """After this many of those in a row the supervisor gives up."""
 
 
 class Child:
     """One command and the process that runs it, in a session of its own.
 
-    Its own session: a terminal sends Ctrl-C to every process of the foreground group, which would stop the
-    children in no order.
+    A session of its own, because a terminal sends Ctrl-C to every process of the foreground group, which would stop
+    the children in no particular order.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Child:
         assert self._process.stdout is not None  # noqa: S101 - asked for, three lines up
         output = asyncio.create_task(self._relay(self._process.stdout, say))
         code = await self._process.wait()
-        # A grandchild may hold the pipe open for as long as it lives.
+        # A grandchild may keep the pipe open as long as it runs.
         await asyncio.wait({output}, timeout=OUTPUT_GRACE_SECONDS)
         output.cancel()
         return f"exited with code {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
@@ -151,8 +151,8 @@ class Supervisor:
     async def run(self, start: Callable[[], Awaitable[None]]) -> None:
         """Await `start`, which calls `keep`; then wait for `request_stop`. On return all children have exited.
 
-        Raises ChildError, and whatever `start` raises. Children stop in the reverse order of their start, so start
-        what others depend on first.
+        Raises ChildError, and what `start` raises. Children are stopped in reverse order, so start first what others
+        depend on.
         """
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # Children get the read end as their standard input, and only this process has the write end: see

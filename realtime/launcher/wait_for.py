@@ -1,4 +1,4 @@
-"""Wait, with a deadline, for what a start depends on: a free port, a Redis or Valkey server, our own server."""
+"""Waits, with a deadline, for what `up` depends on: a free port, a Redis or Valkey server, our own server."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def until_redis_answers(url: str, *, seconds: float) -> None:
 
 
 async def until_http_answers(url: str, *, seconds: float) -> None:
-    """Wait for any answer but a server error: a refusal (of the host, say) shows that it runs."""
+    """Wait for any answer but a server error: even a refusal (of the host, say) shows that it runs."""
     async with httpx.AsyncClient(trust_env=False, timeout=ANSWER_SECONDS) as client:
 
         async def attempt() -> str | None:
@@ -77,7 +77,7 @@ async def _until(attempt: Callable[[], Awaitable[str | None]], seconds: float) -
 
 
 def _bind(host: str, port: int) -> None:
-    """Raises OSError where a server could not listen there."""
+    """Raise OSError if a server could not listen there."""
     errors = []
     addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     for family, kind, protocol, _, address in addresses:

@@ -1,1 +1,1 @@
-"""What everyone counts, logs and runs endless tasks with. Imports `protocol` only; `web` answers HTTP about it."""
+"""Counters, log lines, and tasks that run as long as their process. Imports `protocol` only; `web` serves them."""

@@ -18,7 +18,7 @@ _JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")  # wherever it is, whatever it i
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 connection_id: ContextVar[str] = ContextVar("connection_id", default="")
-"""Of the socket that the current task serves; timers and tasks that it starts inherit it."""
+"""The id of the socket that the current task serves; timers and tasks that it starts inherit it."""
 
 # A record's other attributes are what its caller passed as `extra`.
 _OWN = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}

@@ -62,11 +62,11 @@ PROCESS_METRICS = {
     "nexgent_process_cpu_seconds": Metric("counter", "CPU time, user and system."),
     "nexgent_process_peak_resident_bytes": Metric("gauge", "Peak resident memory."),
 }
-# Of all processes together.
+# Not of one process.
 SHARED_METRICS = {
     "nexgent_valkey_up": Metric("gauge", "1 if Redis or Valkey answers the process that is asked, else 0."),
     "nexgent_price_feed_last_round_timestamp_seconds": Metric(
-        "gauge", "When the last round of prices ended, Unix time; missing if none has for a day."
+        "gauge", "When the last round of prices ended, Unix time; missing if none has within a day."
     ),
 }
 METRICS = PROCESS_METRICS | SHARED_METRICS
@@ -118,7 +118,7 @@ class Counts:
         self.event_seconds = Histogram(EVENT_BUCKETS)
         self.round_seconds = Histogram(ROUND_BUCKETS)
         self.gauges: dict[str, float] = {}
-        """The last measured values, by metric."""
+        """The latest measured values, by metric."""
 
     def close(self, close: Close | None, client_code: int | None) -> tuple[int, str]:
         """Count the end of a socket, by the server (`close`) or the client; return code and reason."""

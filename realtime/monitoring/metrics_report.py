@@ -1,7 +1,7 @@
-"""From every process to the one that is asked for /metrics: each writes its numbers to Redis or Valkey.
+"""Each process writes its numbers to Redis or Valkey, for the one that is asked for /metrics.
 
-So the answer is the same whichever process a load balancer chooses, and the broadcaster, which serves no HTTP, is part
-of it (docs/adr/0005). They are written every NEXGENT_PRESENCE_SECONDS and expire after three times that.
+So the answer is the same whichever process a load balancer chooses, and includes the broadcaster, which serves no HTTP
+(docs/adr/0005). Numbers are written every NEXGENT_PRESENCE_SECONDS and expire after three times that.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Reporter:
         return Snapshot(process_name(), counts.read(self._kind))
 
     async def run(self, health: Health) -> None:
-        """Write at the interval that the settings give. Ends by cancellation only."""
+        """Write at the interval in the settings, until cancelled."""
         interval_seconds: float = settings.REALTIME["PRESENCE_SECONDS"]
         loop, failing = asyncio.get_running_loop(), False
         while True:

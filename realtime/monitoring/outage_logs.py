@@ -22,7 +22,7 @@ SERVER_LOGGERS = (
     "daphne.ws_protocol",
 )
 CHANNEL_LAYER_LOGGER = "channels_redis.pubsub"
-# Longer than from one attempt of the channel layer to the next.
+# Longer than the time between two attempts of the channel layer.
 OUTAGE_OVER_SECONDS = 30.0
 
 
@@ -48,11 +48,11 @@ class OncePerOutage(logging.Filter):
         error = record.exc_info[1] if record.exc_info else None
         if not isinstance(error, RedisError | OSError):
             return True
-        counts.channel_layer_errors["receive"] += 1  # each of them, though one is logged
+        counts.channel_layer_errors["receive"] += 1  # each one, though only the first is logged
         last, self._last = self._last, monotonic()
         record.levelno, record.levelname = logging.WARNING, "WARNING"
         record.msg, record.args = (
-            "the channel layer's server is unavailable, and is tried again: %s",
+            "the channel layer's server is unavailable; retrying: %s",
             (str(error),),
         )
         record.exc_info = record.exc_text = None

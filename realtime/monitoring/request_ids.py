@@ -15,7 +15,7 @@ from django.utils.decorators import sync_and_async_middleware
 from realtime.monitoring.log_lines import request_id
 
 HEADER = "X-Request-ID"
-# Matches nginx's $request_id, UUIDs and other tracers' ids; anything else must not get into our logs.
+# Matches nginx's $request_id, UUIDs and the ids of other tracers. Nothing else may get into our logs.
 _VALID = re.compile(r"[\w.-]{8,64}\Z", re.ASCII)
 
 GetResponse = Callable[[HttpRequest], Any]

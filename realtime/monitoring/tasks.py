@@ -1,4 +1,4 @@
-"""The tasks that run as long as their process: started again where they fail, and whether they work.
+"""Tasks that run as long as their process: restarted when they fail, and monitored.
 
 Pure asyncio. Used by the hub and by the process that broadcasts prices.
 """
@@ -16,24 +16,24 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 RESTART_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""How long a task that failed waits before it is started again; the last one from then on."""
-STEADY_SECONDS = 60.0
-"""A task that ran this long before it failed starts with the shortest wait again."""
+"""The delays before a failed task is restarted: the first, the second, and so on; then always the last."""
+STABLE_SECONDS = 60.0
+"""A task that ran this long before it failed starts with the shortest delay again."""
 OK, NOT_WORKING = "ok", "not working"
 
 
 class Health:
-    """Whether a task works, by what it has said last."""
+    """Whether a task works, as it last reported."""
 
     def __init__(self, *, grace_seconds: float) -> None:
         self._works_until = monotonic() + grace_seconds
 
     def works(self, *, for_seconds: float = math.inf) -> None:
-        """Note that it works, and will have said so again before the time is over."""
+        """Report that it works, and will report again within this time."""
         self._works_until = monotonic() + for_seconds
 
     def fails(self) -> None:
-        """Note that it does not work until it says otherwise."""
+        """Report that it does not work, until it reports otherwise."""
         self._works_until = -math.inf
 
     @property
@@ -42,11 +42,11 @@ class Health:
 
 
 Work = Callable[[Health], Coroutine[Any, Any, None]]
-"""Runs until it is cancelled, and says when it works: after a round that did what it is for."""
+"""Runs until it is cancelled, and reports after each successful round that it works."""
 
 
 class Tasks:
-    """Those of one event loop."""
+    """The tasks of one event loop."""
 
     def __init__(self) -> None:
         self._spawned: set[asyncio.Task[None]] = set()
@@ -54,22 +54,22 @@ class Tasks:
         self._health: dict[str, Health] = {}
 
     def keep_running(self, name: str, work: Work, *, grace_seconds: float) -> None:
-        """Run `work`, and start it again where it ends. Until it has said that it works, `grace_seconds` pass."""
+        """Run `work`, and restart it when it ends. It counts as working for `grace_seconds` before its first report."""
         health = self._health[name] = Health(grace_seconds=grace_seconds)
         self._kept[name] = self._start(_keep_running(name, work, health))
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run it beside everything else, and keep it from being collected until it ends."""
+        """Run a coroutine as a task, and hold a reference to it until it ends."""
         task = self._start(coroutine)
         self._spawned.add(task)
         task.add_done_callback(self._ended)
 
     def checks(self) -> dict[str, str]:
-        """Return by name whether each of the tasks that are kept running works."""
+        """Return, by name, whether each of the tasks that are kept running works."""
         return {name: OK if health.is_working else NOT_WORKING for name, health in self._health.items()}
 
     async def spawned(self) -> None:
-        """Wait until what was spawned has ended. Safe to cancel."""
+        """Wait until all spawned tasks have ended. Safe to cancel."""
         if self._spawned:
             await asyncio.wait(set(self._spawned))
 
@@ -84,7 +84,7 @@ class Tasks:
             await asyncio.wait(stopping)
 
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        # In a context of its own: not in that of the connection which happens to be the first.
+        # In a context of its own, not in that of the connection that happens to be the first.
         return asyncio.get_running_loop().create_task(coroutine, context=Context())
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -103,11 +103,11 @@ async def _keep_running(name: str, work: Work, health: Health) -> None:
         except asyncio.CancelledError as cancelled:
             if task is None or task.cancelling():
                 raise
-            error = cancelled  # not of this task, but of something that it waited for
+            error = cancelled  # not this task was cancelled, but something it waited for
         except Exception as failure:  # noqa: BLE001  logged below
             error = failure
         health.fails()
-        failures = 1 if monotonic() - started >= STEADY_SECONDS else failures + 1
+        failures = 1 if monotonic() - started >= STABLE_SECONDS else failures + 1
         wait_seconds = RESTART_SECONDS[min(failures, len(RESTART_SECONDS)) - 1]
-        logger.error("%s has ended, and is started again in %g s", name, wait_seconds, exc_info=error)
+        logger.error("%s has ended; restarting in %g s", name, wait_seconds, exc_info=error)
         await asyncio.sleep(wait_seconds)

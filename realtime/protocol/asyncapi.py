@@ -104,7 +104,7 @@ def _message(kind: str, struct: type[Struct], payload: dict[str, Any]) -> dict[s
 
 
 def _request(kind: str, struct: type[Struct]) -> dict[str, Any]:
-    """Return the payload's schema: the request's fields beside `type`, or in `data` where any is required."""
+    """Return the payload's schema: the request's fields next to `type`, or in `data` if any is required."""
     schema = schemas()[struct.__name__]
     tag = {"type": {"type": "string", "enum": [kind]}}
     beside = {

@@ -4,9 +4,10 @@ Five types: `position.event`, `socket.claimed`, `access.changed` and `socket.dis
 `price.batch` to the prices group. The members of all groups are hubs, one a server process. Names are snake_case,
 decimals strings.
 
-During a rolling restart processes of two releases hear each other, so each type has a version (docs/adr/0007). To add
-a field that older processes may ignore, give it a default in its Struct; the version stays. What they would get wrong
-without it takes a new number in VERSIONS: they skip such a message, and the reconciler brings what it told.
+During a rolling restart, processes of two releases receive each other's messages, so each type has a version
+(docs/adr/0007). To add a field that older processes may ignore, give it a default in its Struct; the version stays. If
+they would go wrong without it, raise the number in VERSIONS: they skip such a message, and the reconciler makes up for
+it.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ VERSIONS = {
 
 
 def unreadable(message: Mapping[str, Any]) -> str | None:
-    """Return what to call a message whose type or version this release does not know; None where it knows both."""
+    """Return how to name, in a log line, a message of an unknown type or version; None if both are known."""
     kind, version = message.get("type"), message.get("version", 1)
     newest = VERSIONS.get(kind) if isinstance(kind, str) else None
     if newest is None:
@@ -65,14 +66,14 @@ def unreadable(message: Mapping[str, Any]) -> str | None:
 
 
 class EventMessage(Struct):
-    """`position.event`: a PositionEvent on its way."""
+    """`position.event`: a PositionEvent."""
 
     agent_id: str
     seq: int
     event_type: Literal["position_created", "position_updated", "position_closed"]
     position_id: str
     position: dict[str, Any] | None
-    """A snapshot of this release's shape (positions.books.snapshots)."""
+    """A snapshot in this release's shape (positions.books.snapshots)."""
     created_at: str
 
 
@@ -109,7 +110,7 @@ def event_message(event: PositionEvent) -> dict[str, Any]:
 
 
 def read_event(message: Mapping[str, Any]) -> EventMessage:
-    """Return what a `position.event` of any release tells. Raises msgspec.ValidationError."""
+    """Return the content of a `position.event` of any release. Raises msgspec.ValidationError."""
     event = msgspec.convert(message, EventMessage)
     if event.position is not None:
         event.position = upgraded(event.position)
@@ -117,7 +118,7 @@ def read_event(message: Mapping[str, Any]) -> EventMessage:
 
 
 def to_event(event: PositionEvent) -> EventMessage:
-    """Return a stored event in the form in which the layer delivers it."""
+    """Return a stored event in the form in which the channel layer delivers it."""
     return msgspec.convert(event_message(event), EventMessage)
 
 
@@ -170,7 +171,7 @@ def price_message(quotes: Iterable[Quote]) -> dict[str, Any]:
 
 
 class Encoded(NamedTuple):
-    """A price as clients are sent it, and as processes read it: a fragment is never parsed."""
+    """A price in two forms: as sent to clients, and as read by processes, which never parse a fragment."""
 
     fragment: str
     """The token's part of a `price_update_batch`."""
@@ -179,7 +180,7 @@ class Encoded(NamedTuple):
 
 
 def encoded(quote: Quote) -> Encoded:
-    """Return a price in both forms, its digits as the quote has them."""
+    """Return a price in both forms, with exactly the quote's digits."""
     price = digits(quote.price)
     if quote.price_usd is None:
         return Encoded(encode(PriceUpdate(quote.token_address, Raw(price.encode()), None)), price)
@@ -189,21 +190,21 @@ def encoded(quote: Quote) -> Encoded:
 
 
 def decoded(token: str, text: str, as_of: datetime) -> Quote:
-    """Return the quote whose digits these are."""
+    """Return the quote with these digits."""
     price, _, price_usd = text.partition(" ")
     return Quote(token, Decimal(price), Decimal(price_usd) if price_usd else None, as_of)
 
 
 def read_prices(message: Mapping[str, Any]) -> Iterator[Priced]:
-    """Return what a `price.batch` tells: as price_message wrote it, and in `updates` as other apps write it.
+    """Return the prices of a `price.batch`: as price_message wrote them, and in `updates` as other apps write them.
 
     An invalid update is logged and skipped.
     """
     for moment in message.get("priced", ()):
         fragments = moment["fragments"]
         # The first release sent no digits: they are in its fragments only.
-        told = moment.get("digits") or [_digits_in(fragment) for fragment in fragments.values()]
-        yield Priced(datetime.fromisoformat(moment["as_of"]), fragments, told)
+        numbers = moment.get("digits") or [_digits_in(fragment) for fragment in fragments.values()]
+        yield Priced(datetime.fromisoformat(moment["as_of"]), fragments, numbers)
     updates = message.get("updates")
     for update in updates if isinstance(updates, list) else ():
         try:
@@ -229,7 +230,7 @@ def _digits_in(fragment: str) -> str:
 
 
 def _read_update(update: Any) -> Quote:
-    """Return the quote in one of another app's updates, numbers or strings of digits.
+    """Return the quote of an update that another app sent, in numbers or strings of digits.
 
     Raises ValueError, which names what is wrong.
     """

@@ -49,7 +49,7 @@ class RefreshRequest(Struct):
     token: str
 
 
-# What a client may send, by `type`. A request's fields are in `data` or beside `type`; those of pings only beside it.
+# What a client may send, by `type`. A request's fields are in `data` or next to `type`; those of pings only next to it.
 REQUESTS: dict[str, type[Struct]] = {
     "ping": PingRequest,
     "pong": PongRequest,

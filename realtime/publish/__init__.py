@@ -1,4 +1,4 @@
 """Sends to sockets: functions for other code, and the receivers that call them when models change.
 
-Beside `hub`, which listens at the other end of the channel layer: neither imports the other.
+On the same layer as `hub`, which listens at the other end of the channel layer: neither imports the other.
 """

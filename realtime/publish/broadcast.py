@@ -75,7 +75,7 @@ def publish_access_changes(agent_ids: Sequence[UUID]) -> None:
 
 
 def publish_disconnects(agent_ids: Sequence[UUID]) -> None:
-    """Have the sockets of these agents closed, wherever they are, with 1013: their clients come back by themselves.
+    """Have the sockets of these agents closed, in whichever process they are, with 1013: their clients reconnect.
 
     Returns at once and never raises, like publish_position_events.
     """
@@ -89,12 +89,12 @@ async def _send_disconnects(agent_ids: Iterable[UUID]) -> None:
 
 
 def flush(timeout_seconds: float = FLUSH_SECONDS) -> bool:
-    """Wait until all that was submitted so far is sent; return whether it was, in time."""
+    """Wait until everything submitted so far has been sent; return whether it was, in time."""
     return _publisher.flush(timeout_seconds)
 
 
 class _Publisher:
-    """One thread with one event loop, hence one set of connections, for a process's synchronous code."""
+    """One thread with one event loop, and so one set of connections, for a process's synchronous code."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -137,7 +137,7 @@ class _Publisher:
             try:
                 await asyncio.wait_for(sending, SEND_TIMEOUT_SECONDS)
             except (Exception, asyncio.CancelledError) as error:  # the write has long succeeded
-                if not isinstance(error, valkey.Unavailable):  # no outage: a fault of ours
+                if not isinstance(error, valkey.Unavailable):  # not an outage but a bug
                     logger.exception("%s not sent, left to reconciliation", what)
                 elif not unsent:  # once an outage, not once a write
                     logger.warning(

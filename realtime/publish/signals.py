@@ -1,4 +1,4 @@
-"""From the models to the sockets: sends committed events, and closes sockets that may no longer watch."""
+"""Receivers of model signals: send committed events, and have sockets closed that may no longer watch."""
 
 from __future__ import annotations
 

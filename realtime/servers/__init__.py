@@ -1,1 +1,1 @@
-"""What daphne and uvicorn lack, and their graceful shutdown. Imported by the ASGI application and by `apps`."""
+"""What daphne and uvicorn lack, and graceful shutdown. Imported by the ASGI application and by `apps`."""

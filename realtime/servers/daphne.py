@@ -6,13 +6,13 @@ reason (daphne #374, autobahn-python #1642, both open). autobahn's `sendCloseFra
 of RFC 6455, section 7.4.1.
 
 Waiting: daphne's `send` returns whether or not the transport can take the bytes, so that a client that does not read
-grows the process. Twisted tells a registered producer when its buffer is over 64 KiB and when it is empty again; the
+grows the process. Twisted notifies a registered producer when its buffer is over 64 KiB and when it is empty again; the
 send waits in between, as uvicorn's does.
 
-Writing: autobahn builds a frame in some 30 steps, and Twisted asks the event loop to tell when the socket is
+Writing: autobahn builds a frame in some 30 steps, and Twisted asks the event loop to report when the socket is
 writable, which it nearly always is: two system calls and a turn of the loop besides the one that sends.
-`write_text_now` builds the frame by hand and sends it; what the kernel does not take goes Twisted's way. It is for
-realtime/socket/connection.py, and only used with the versions that it was checked with.
+`write_text_now` builds the frame by hand and sends it; what the kernel does not take is left to Twisted. It is for
+realtime/socket/connection.py, and is only used with the versions that it was checked with.
 
 Ending: autobahn answers an invalid or too long message by dropping the connection, so that clients see 1006; it gives
 a client one second to answer a close; and a client that sends a close but reads nothing stays connected forever.
@@ -37,11 +37,11 @@ from realtime.servers.frames import text_frame
 from realtime.socket.connection import EXTENSION
 
 KNOWN_VERSIONS = is_checked("daphne", "Twisted", "autobahn")
-"""Whether `write_text_now` was checked against these: it looks at buffers that Twisted has for itself."""
+"""Whether `write_text_now` was checked against these: it looks at private buffers of Twisted."""
 
 
 class Backpressure:
-    """A Twisted push producer (IPushProducer) that knows whether its transport takes more."""
+    """A Twisted push producer (IPushProducer) that knows whether its transport accepts more."""
 
     def __init__(self) -> None:
         self.writable = asyncio.Event()
@@ -65,18 +65,18 @@ class WebSocketProtocol(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
     def onOpen(self) -> None:  # noqa: N802
         super().onOpen()
         self.backpressure = Backpressure()
-        # The HTTP channel that this connection began as is registered still; it would stop reading, too.
+        # The HTTP channel that this connection began as is still registered; it would also stop reading.
         self.transport.unregisterProducer()
         self.transport.registerProducer(self.backpressure, streaming=True)
         self.failByDrop = False
         self.closeHandshakeTimeout = settings.REALTIME["CLOSE_SECONDS"]
-        # These hold for what is sent, too: a snapshot over daphne's 1 MiB would be dropped, unlogged.
+        # These limit what is sent, too: a snapshot over daphne's 1 MiB would be dropped without a log line.
         self.maxFramePayloadSize = self.maxMessagePayloadSize = 0
 
     def onMessageFrameBegin(self, length: int) -> None:  # noqa: N802
         super().onMessageFrameBegin(length)
         if not self.failedByMe and self.message_data_total_length > settings.REALTIME["MAX_MESSAGE_BYTES"]:
-            # The rest of it, and all after it, is read and thrown away: a reset would keep the client from its close.
+            # The rest of it, and all after it, is read and discarded: after a reset the client would not see its close.
             self.failedByMe = True
             self.application_queue.put_nowait({"type": "websocket.too.big"})
 
@@ -98,7 +98,7 @@ class WebSocketProtocol(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
         return self.write_text_now if is_plain else None
 
     def write_text_now(self, text: str) -> bool:
-        """Send a text message in one system call, after all that was sent before; False where that cannot be now."""
+        """Send a text message in one system call, after all sent before; return False if that is impossible now."""
         transport = self.transport
         if (
             self.state != self.STATE_OPEN
@@ -110,7 +110,7 @@ class WebSocketProtocol(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
         frame = text_frame(text)
         sent = transport.writeSomeData(frame)
         if not isinstance(sent, int):
-            transport.write(frame)  # the connection is lost, as Twisted finds out by trying
+            transport.write(frame)  # the connection is lost: Twisted notices when it tries
         elif sent < len(frame):
             transport.write(frame[sent:])
         return True

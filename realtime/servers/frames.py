@@ -6,7 +6,7 @@ from struct import Struct
 
 FINAL_TEXT = 0x81
 TWO_BYTES, EIGHT_BYTES = 126, 127
-"""What stands for the length where it follows in two bytes, or in eight."""
+"""Written instead of the length if that follows in two bytes, or in eight."""
 _two_bytes = Struct("!BBH").pack
 _eight_bytes = Struct("!BBQ").pack
 

@@ -1,8 +1,8 @@
 """Graceful shutdown: an ASGI wrapper that closes every socket before its server stops.
 
 Left alone, daphne drops its sockets (clients see 1006, and no consumer's `disconnect` runs), and uvicorn closes them
-with 1012. This wrapper sees the signal first. It tells each client (`closing`, then close 1000 `Server shutdown`),
-waits for the answers, hands each consumer its `websocket.disconnect`, closes the hub, and only then lets the server's
+with 1012. This wrapper sees the signal first. It sends each client `closing`, then close 1000 `Server shutdown`,
+waits for the answers, gives each consumer its `websocket.disconnect`, closes the hub, and only then lets the server's
 own handler run; `/health/ready` answers 503 meanwhile. (Doing so when the server cancels its applications is too late:
 daphne 4.2.3 skips that where an HTTP request was answered within the last second, `kill_all_applications` raising
 KeyError.)
@@ -36,7 +36,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class GracefulShutdown:
-    """Wraps a process's application. Of several, each closes its own sockets."""
+    """Wraps a process's application. If there are several, each closes its own sockets."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
@@ -47,7 +47,7 @@ class GracefulShutdown:
 
     @property
     def is_draining(self) -> bool:
-        """Whether this process shuts down, and refuses new sockets."""
+        """Whether this process is shutting down and refuses new sockets."""
         return self._draining is not None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

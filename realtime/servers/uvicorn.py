@@ -1,14 +1,14 @@
-"""What uvicorn 0.54 lacks: this project's close of a client whose message is too long, a cheap write, and a way from
-the application to its connection.
+"""What uvicorn 0.54 lacks: this project's close for a message that is too long, a cheap write, and a way from the
+application to its connection.
 
 Its WebSocket protocol (websockets-sansio) would read 16 MiB before the application sees a byte, and refuse what is
-longer with a reason of its own. Up to the bound here, the consumer refuses a long message; above it, this module does,
+longer with a reason of its own. Up to the limit here, the consumer refuses a long message; above it, this module does,
 and the message is never in memory as a whole.
 
-Its way from a text to the transport costs about as much again as the system call at the end of it.
-`write_text_now` builds the frame by hand. It is for realtime/socket/connection.py.
+Its own path from a text to the transport costs about as much as the system call at its end. `write_text_now` builds the
+frame by hand. It is for realtime/socket/connection.py.
 
-Private APIs: docs/private-apis.md. With other versions of uvicorn or websockets nothing of this is installed.
+Private APIs: docs/private-apis.md. With other versions of uvicorn or websockets none of this is installed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ BAD_TEXT = "Invalid UTF-8 sequence received from client."  # uvicorn's words
 
 class BoundedProtocol(ServerProtocol):
     def __init__(self, **options: Any) -> None:
-        # Above the bound: uvicorn resets the connection here, which may overtake the close. The consumer waits.
+        # Higher than the consumer's limit: here uvicorn resets the connection, which may overtake the close; the
+        # consumer's close is not followed by a reset.
         super().__init__(**{**options, "max_size": 4 * settings.REALTIME["MAX_MESSAGE_BYTES"]})
 
     def fail(self, code: int, reason: str = "") -> None:
@@ -48,7 +49,7 @@ class BoundedProtocol(ServerProtocol):
 
 
 class ProtocolMethods:
-    """What uvicorn's protocol gets besides its own methods; `self` is that protocol."""
+    """Methods added to uvicorn's protocol, which is `self`."""
 
     async def run_asgi(self: Any) -> None:
         """Run the application, which finds the protocol in its scope."""
@@ -64,9 +65,9 @@ class ProtocolMethods:
         return None if self.conn.extensions else self.write_text_now
 
     def write_text_now(self: Any, text: str) -> bool:
-        """Send a text message, after all that was sent before; False where that cannot be now.
+        """Send a text message, after all sent before; return False if that is impossible now.
 
-        uvicorn's `send` waits for `writable`, too, and refuses where a close was sent.
+        uvicorn's `send` waits for `writable`, too, and refuses after a close.
         """
         transport = self.transport
         if self.close_sent or not self.writable.is_set() or transport.is_closing():
@@ -76,7 +77,7 @@ class ProtocolMethods:
 
 
 class BadTextInOneLine(logging.Filter):
-    """Logs invalid UTF-8, which is the client's fault, without a traceback."""
+    """Logs invalid UTF-8, the client's mistake, without a traceback."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.msg == BAD_TEXT:

@@ -1,4 +1,4 @@
-"""From a token to a user: the middleware that authenticates sockets."""
+"""The middleware that authenticates sockets: finds the user of a token."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Credential(NamedTuple):
     """A token's user, expiry and browser session."""
 
     user: AbstractBaseUser | AnonymousUser | None
-    """Anonymous if the token is invalid or expired; None if the database could not be asked."""
+    """Anonymous if the token is invalid or expired; None if the database was unavailable."""
     expires_at: datetime | None = None
     session_id: UUID | None = None
     """The browser session whose log-out ends the token; None for a bot's."""
@@ -41,9 +41,9 @@ class TokenAuthMiddleware(BaseMiddleware):  # type: ignore[misc]
     """Puts the token's user into `scope["user"]`, its expiry (aware, UTC) into `scope["token_expires_at"]`, and the
     browser session that it belongs to into `scope["session_id"]`.
 
-    The token is `?token=…`, or `Authorization: Bearer …`. Only access tokens count. Whatever is wrong with it, the
-    user is anonymous: the consumer answers, since a browser cannot read a refused handshake. One query, none for an
-    invalid or expired token. The user is None while the database is unavailable.
+    The token is `?token=…`, or `Authorization: Bearer …`. Only access tokens are accepted. If anything is wrong with
+    it, the user is anonymous: the consumer answers, since a browser cannot read a refused handshake. One query, none
+    for an invalid or expired token. The user is None while the database is unavailable.
     """
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
@@ -57,7 +57,7 @@ class TokenAuthMiddleware(BaseMiddleware):  # type: ignore[misc]
             )
             user, expires_at, session_id = Credential(None)
         scope = {**scope, "user": user, "token_expires_at": expires_at, "session_id": session_id}
-        # Not the parent's way, which copies the scope once more, for as long as the socket lasts.
+        # Not as the parent does it, which keeps one more copy of the scope as long as the socket is open.
         return await self.inner(scope, receive, send)
 
 
@@ -88,8 +88,8 @@ def query(scope: Mapping[str, Any]) -> dict[str, str]:
 
 
 def credential_of(scope: Mapping[str, Any]) -> Credential:
-    """Return what TokenAuthMiddleware has put into the scope; an anonymous user's where it is not mounted."""
-    if "token_expires_at" not in scope:  # another middleware's user has shown no token
+    """Return what TokenAuthMiddleware has put into the scope; an anonymous user if it is not mounted."""
+    if "token_expires_at" not in scope:  # the user of another middleware has presented no token
         return Credential(AnonymousUser())
     return Credential(scope.get("user"), scope["token_expires_at"], scope.get("session_id"))
 

@@ -1,8 +1,8 @@
 """One socket between server and application, and what ASGI has no message for: access to the connection itself.
 
-realtime/servers/ puts the server's own protocol object into the scope, as the extension EXTENSION. If it is not there
-(another server, or a version that was not checked: docs/private-apis.md), a client that does not read is dropped
-after a time-out only, and one warning per process says so.
+realtime/servers/ puts the server's own protocol object into the scope, as the extension EXTENSION. Without it (another
+server, or a version that was not checked: docs/private-apis.md), a client that does not read is dropped only after a
+time-out, and one warning per process says so.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ ANSWER_SECONDS = 3.0
 UNSENT_BYTES = 16 * 1024
 """How much unsent data the kernel buffers for a connection."""
 UNKNOWN_SERVER = (
-    "this server, or its version, is not one that the sockets were checked with: a client that does not read is "
-    "dropped after a time-out only, closing its connection is left to the server, and every message goes through "
+    "the sockets were not checked with this server, or with this version of it: a client that does not read is "
+    "dropped only after a time-out, closing its connection is left to the server, and every message goes through "
     "ASGI. Checked versions: docs/private-apis.md"
 )
 WRAPPED_SEND = (
@@ -45,7 +45,7 @@ _warned: set[str] = set()
 
 
 class ServerProtocol(Protocol):
-    """What realtime/servers/ makes of a server's protocol object."""
+    """A server's protocol object with the methods that realtime/servers/ adds."""
 
     transport: Any
 
@@ -53,13 +53,13 @@ class ServerProtocol(Protocol):
         """Return whether this is the connection's own `send`, not a wrapper around it."""
 
     def text_writer(self) -> WriteNow | None:
-        """Return what sends a text past ASGI, straight to the connection; None where that cannot be."""
+        """Return a function that sends a text past ASGI, directly to the connection; None if that is impossible."""
 
 
 class Connection:
     """One socket between server and application, which finds it as `scope["connection"]`.
 
-    When the process shuts down, it closes the socket, and tells the application once the client has answered.
+    When the process shuts down, it closes the socket, and disconnects the application once the client has answered.
     """
 
     __slots__ = (
@@ -68,10 +68,10 @@ class Connection:
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Taken out: the protocol refers to the scope, and would be left to the garbage collector.
+        # Removed from the scope: the protocol refers to the scope, and such a cycle is left to the garbage collector.
         self._protocol: ServerProtocol | None = (scope.get("extensions") or {}).pop(EXTENSION, None)
         self.write_now = _direct_write(self._protocol, send)
-        """Sends a text past ASGI; returns False where that cannot be now. No send of the application may be pending."""
+        """Sends a text past ASGI; returns False if that is impossible now. No send of the application may be open."""
         self._receive = receive
         self._send = send
         self._accepted = False
@@ -85,7 +85,7 @@ class Connection:
         self._ended: asyncio.Event | None = None
 
     def __enter__(self) -> Self:
-        """Serve the application in a `with`: a coroutine around it would cost each idle socket half a kilobyte."""
+        """Enter around the application: a coroutine around it would cost each idle socket half a kilobyte."""
         self._keep_unsent_small()
         return self
 
@@ -99,7 +99,7 @@ class Connection:
     # ASGI
 
     async def receive(self) -> Message:
-        """The server's receive, until the connection is closed from here; then a disconnect."""
+        """Receive from the server, until the connection is closed from here; then return a disconnect."""
         task = asyncio.current_task()
         if not self._is_over():
             self._receiver = task
@@ -131,11 +131,11 @@ class Connection:
     # What ASGI has no message for
 
     def is_leaving(self) -> bool:
-        """Whether the process shuts down and has closed this socket."""
+        """Whether the process is shutting down and has closed this socket."""
         return self._answered is not None
 
     def is_gone(self) -> bool:
-        """Whether the client's end is gone, of which the application may not have heard yet."""
+        """Whether the client is gone, which the application may not know yet."""
         transport = self._transport()
         if transport is None:
             return False
@@ -173,7 +173,7 @@ class Connection:
         connection = _socket(self._transport())
         option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
         if option is not None and connection is not None:
-            with contextlib.suppress(OSError, AttributeError):  # a Unix socket, uvloop's stand-in for one
+            with contextlib.suppress(OSError, AttributeError):  # a Unix socket, uvloop's replacement for one
                 connection.setsockopt(socket.IPPROTO_TCP, option, UNSENT_BYTES)
 
     def _transport(self) -> Any:

@@ -1,4 +1,4 @@
-"""One socket as an ASGI application: authorise, answer requests, close. What starts its stream: stream_start.py.
+"""One socket as an ASGI application: authorises, answers requests, closes. stream_start.py starts its stream.
 
 A Channels consumer without a channel of its own: the process's hub listens to the channel layer for all sockets, so
 that an idle socket costs no task and no subscription, and a price batch is decoded once per process.
@@ -76,8 +76,9 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         )
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        """Serve a connection as Channels does, but without a task that waits for messages, since they have only one
-        source here: an idle socket takes 33.1 kB of memory instead of 36.7 (`make bench`, memory; uvicorn).
+        """Serve a connection as Channels does, but without a second task: messages come from the server only.
+
+        An idle socket takes 33.1 kB of memory instead of 36.7 (`make bench`, memory; uvicorn).
         """
         if "connection" not in scope:  # mounted without GracefulShutdown
             with Connection(scope, receive, send) as connection:
@@ -93,7 +94,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 await self.dispatch(await receive())
         except StopConsumer:
             return
-        except asyncio.CancelledError:  # by daphne, where a query keeps it 10 s longer than its client
+        except asyncio.CancelledError:  # by daphne, if a query takes 10 s longer than its client stays
             await self.disconnect(1006)
             raise
 
@@ -222,7 +223,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def _refresh(self, request: RefreshRequest) -> None:
         """Extend the connection to the expiry of a new token of the same user."""
         user, expires_at, session_id = await authenticate(request.token)
-        if self.outbox.closed:  # while the database was asked
+        if self.outbox.closed:  # during the query
             return
         if expires_at is None or user is None or user.pk != self.outbox.user_id:
             self.outbox.write(messages.error(ErrorCode.TOKEN_REFUSED, TOKEN_REFUSED))

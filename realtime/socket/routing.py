@@ -13,7 +13,7 @@ from realtime.socket.consumers import PositionConsumer
 
 
 class UnknownPath(AsyncWebsocketConsumer):  # type: ignore[misc]
-    """Refuses the handshake: without it, Channels raises, and the client gets a 500."""
+    """Refuses the handshake: otherwise Channels raises, and the client gets a 500."""
 
     channel_layer_alias = None
 

@@ -1,7 +1,7 @@
-"""What starts a socket's stream, and starts it again: join first, then read, then follow.
+"""Starts and restarts a socket's stream: join first, then read, then follow.
 
 A stream starts when a client connects, and again when it subscribes (to the same agent with `lastSeq`, or to another
-one) and when events were lost that are no longer stored. All of these come by `StreamStart._start`, one at a time.
+one) and when events were lost that are no longer stored. All of these go through `StreamStart._start`, one at a time.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class StreamStart:
         self._connection = connection
         self._turn = asyncio.Lock()
 
-    # The ways in
+    # Entry points
 
     async def connect(self, last_seq: int | None) -> None:
         """Start the stream of a client that has just connected to an agent that it may watch."""
@@ -56,11 +56,11 @@ class StreamStart:
             await self._start(last_seq, acknowledge=last_seq is not None)
 
     async def subscribe(self, agent_id: UUID | None, last_seq: int | None) -> None:
-        """Acknowledge the agent that the stream is of; start again after `lastSeq`, or with another agent."""
+        """Acknowledge the current agent; start again after `lastSeq`, or with another agent."""
         outbox = self._outbox
         async with self._turn:
             allowed = agent_id is not None and await may_watch(outbox.user_id, agent_id)
-            if outbox.closed:  # while the database was asked
+            if outbox.closed:  # during the query
                 return
             if not allowed:
                 outbox.write(messages.error(ErrorCode.AGENT_NOT_FOUND, AGENT_NOT_FOUND))
@@ -81,14 +81,14 @@ class StreamStart:
             if self._outbox.seq is None:  # else a `subscribe` in between has already started it
                 await self._start(None, acknowledge=False)
 
-    # The one order
+    # Join, read, follow
 
     async def _start(self, last_seq: int | None, *, acknowledge: bool) -> None:
         """Join, read, follow. In this order no event is lost: from the join on, events arrive in the outbox, which
         holds them until the snapshot has been sent.
 
-        With `last_seq` the stream goes on after that event, if all events since are stored; else it starts with a
-        snapshot. With `acknowledge`, a `subscribed` comes first and tells the client which of the two follows.
+        With `last_seq` the stream continues after that event, if all events since are stored; otherwise it starts with
+        a snapshot. With `acknowledge`, a `subscribed` comes first, which says which of the two follows.
         Two queries at most, one MGET. Safe to cancel.
         """
         outbox = self._outbox
@@ -122,7 +122,7 @@ class StreamStart:
         session_id = outbox.session_id
         held = await holdings(outbox.agent_id, outbox.user_id, session_id)
         while held is None and outbox.session_id != session_id:
-            # A `refresh` has brought a token of another session meanwhile: the answer is of the one before.
+            # A `refresh` has set another session meanwhile: the answer is about the previous one.
             session_id = outbox.session_id
             held = await holdings(outbox.agent_id, outbox.user_id, session_id)
         if held is None:

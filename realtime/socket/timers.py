@@ -1,4 +1,4 @@
-"""One socket's timers: pings, the expiry of its token, and how long its client may take to read its close."""
+"""One socket's timers: pings, the expiry of its token, and the time its client has to read its close."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from realtime.protocol.messages import CloseReason, ErrorCode
 
 
 class Timers:
-    """Writes pings to the outbox and closes it in time."""
+    """Writes pings to the outbox, and closes it when the client is silent or its token expires."""
 
-    __slots__ = ("_closing", "_expiry", "_last_heard", "_outbox", "_ping")
+    __slots__ = ("_closing", "_expiry", "_last_message", "_outbox", "_ping")
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
-        self._last_heard = 0.0
+        self._last_message = 0.0
         self._ping: asyncio.TimerHandle | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._closing: asyncio.TimerHandle | None = None
@@ -35,7 +35,7 @@ class Timers:
 
     def note_message(self) -> None:
         """Note that the client is alive."""
-        self._last_heard = time.monotonic()
+        self._last_message = time.monotonic()
 
     def expire_at(self, expires_at: datetime) -> None:
         """Close the socket at this time (aware) instead."""
@@ -45,7 +45,7 @@ class Timers:
         self._expiry = asyncio.get_running_loop().call_later(max(0.0, remaining), self._expire)
 
     def start_closing(self, cut_off: Callable[[], None]) -> None:
-        """Cut the client off if it has not read its close in time; nothing else is due any more."""
+        """Cut the client off if it has not read its close in time; cancel the other timers."""
         self.cancel()
         loop = asyncio.get_running_loop()
         self._closing = loop.call_later(settings.REALTIME["CLOSE_SECONDS"], cut_off)
@@ -57,7 +57,7 @@ class Timers:
 
     def _check_alive(self) -> None:
         interval: float = settings.REALTIME["PING_INTERVAL_SECONDS"]
-        silent_seconds = time.monotonic() - self._last_heard
+        silent_seconds = time.monotonic() - self._last_message
         if silent_seconds >= settings.REALTIME["DEAD_AFTER_SECONDS"]:
             self._outbox.close(CloseReason.TIMEOUT)
             return

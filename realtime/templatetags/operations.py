@@ -19,7 +19,7 @@ register = template.Library()
 
 @register.inclusion_tag("realtime/admin_figures.html")
 def operations_figures() -> dict[str, Any]:
-    """Three queries, and four calls of Redis or Valkey; its figures are unknown while that is unavailable."""
+    """Three queries, and four calls to Redis or Valkey, whose figures are unknown while it is unavailable."""
     now = timezone.now()
     figures: list[tuple[str, object, str]] = [
         ("agents", Agent.objects.count(), "positions_agent"),
@@ -33,12 +33,12 @@ def operations_figures() -> dict[str, Any]:
     sockets: object = UNKNOWN
     processes: object = UNKNOWN
     prices = "unknown: Redis or Valkey cannot be reached"
-    trouble: list[str] = []
+    problems: list[str] = []
     try:
         sockets, processes = connection_count(), process_count()
         status = get_feed_status()
-        prices = _said(status, now)
-        trouble = status.errors if status else []
+        prices = _feed_line(status, now)
+        problems = status.errors if status else []
     except Unavailable:
         pass
     return {
@@ -46,14 +46,14 @@ def operations_figures() -> dict[str, Any]:
         "sockets": sockets,
         "processes": processes,
         "prices": prices,
-        "trouble": trouble,
+        "problems": problems,
     }
 
 
-def _said(status: FeedStatus | None, now: Any) -> str:
+def _feed_line(status: FeedStatus | None, now: Any) -> str:
     if status is None:
-        return "none: no broadcaster has run for a day"
+        return "none: no broadcaster has run within the last day"
     source = f"{status.source} (made up)" if status.simulated else status.source
     seconds = max(0, round((now - status.updated_at).total_seconds()))
-    said = f"{source}: {status.priced} of {status.tokens} tokens priced {seconds} s ago"
-    return f"{said}; rounds have stopped" if status.is_stale(now) else said
+    line = f"{source}: {status.priced} of {status.tokens} tokens priced {seconds} s ago"
+    return f"{line}; rounds have stopped" if status.is_stale(now) else line

@@ -1,1 +1,1 @@
-"""HTTP beside the REST API: the page, health, metrics, and the headers of every response."""
+"""HTTP other than the REST API: the page, health, metrics, and the headers of every response."""

@@ -1,4 +1,4 @@
-"""Security headers of every response, beside those of Django's SecurityMiddleware.
+"""Security headers of every response, in addition to those of Django's SecurityMiddleware.
 
 A header that a view has set stays (realtime/web/views.py).
 """

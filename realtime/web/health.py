@@ -22,13 +22,13 @@ from realtime.monitoring.tasks import OK
 logger = logging.getLogger(__name__)
 
 CHECK_SECONDS = 5.0
-"""For one check, so that the answer comes soon, also while the database hangs."""
+"""For one check, so that the answer comes soon even if the database hangs."""
 
 
 @require_safe
 @never_cache
 def health(request: HttpRequest) -> JsonResponse:
-    """Answer as the seed does: `{status, connectionCount}` of all processes together; 503 where something is wrong."""
+    """Answer as the seed does: `{status, connectionCount}` of all processes together; 503 if something is wrong."""
     try:
         _check_database()
         return JsonResponse({"status": "healthy", "connectionCount": connection_count()})
@@ -40,14 +40,14 @@ def health(request: HttpRequest) -> JsonResponse:
 @require_safe
 @never_cache
 def live(request: HttpRequest) -> JsonResponse:
-    """Answer while the process serves: it need not be restarted."""
+    """Answer 200: the process serves requests and need not be restarted."""
     return JsonResponse({"status": "alive"})
 
 
 @require_safe
 @never_cache
 async def ready(request: HttpRequest) -> JsonResponse:
-    """Say whether to send clients here: 200, or 503 and what is wrong.
+    """Answer whether to send clients here: 200, or 503 and what is wrong.
 
     The hub's tasks are checks from the first socket on, which starts the hub.
     """

@@ -193,7 +193,7 @@ def test_start_page_without_prices_and_without_valkey_says_so(admin, no_valkey):
 
 
 def test_start_page_where_no_broadcaster_has_run_says_so(admin):
-    assert "Prices none: no broadcaster has run for a day" in text(admin.get("/admin/"))
+    assert "Prices none: no broadcaster has run within the last day" in text(admin.get("/admin/"))
 
 
 # Links

@@ -91,7 +91,7 @@ async def test_listener_that_dies_is_started_again_and_the_process_is_not_ready_
     layer.is_broken = False
     await hears(hub, "0.625")
     assert await ready() == (200, {})
-    assert "listener has ended, and is started again in 0.2 s" in caplog.text
+    assert "listener has ended; restarting in 0.2 s" in caplog.text
     assert "RuntimeError: a fault of the channel layer" in caplog.text
 
 

@@ -63,7 +63,7 @@ async def test_task_that_ends_is_started_again_and_does_not_work_until_it_says_s
 
     await eventually(works, "the task works")
     assert [record.getMessage() for record in caplog.records] == 3 * [
-        "worker has ended, and is started again in 0.001 s"
+        "worker has ended; restarting in 0.001 s"
     ]
     assert ("ValueError: a fault" in caplog.text) == (end is fail)
 

@@ -127,7 +127,7 @@ async def test_step_that_overruns_is_logged_once_and_tried_again(
     assert revoked
     said = [record.getMessage() for record in caplog.records if record.name == "realtime.hub.reconciler"]
     assert said == [
-        "reconciling events failed, and is tried again: not done within 0.05 s",
+        "reconciling events failed; retrying: not done within 0.05 s",
         "reconciling events works again",
     ]
 
@@ -152,7 +152,7 @@ async def test_missed_events_whose_query_hangs_are_read_by_the_next_attempt(
     assert outbox.seq == 1
     said = [record.getMessage() for record in caplog.records if record.name == position_events.__name__]
     assert said == [
-        f"agent {outbox.agent_id}: missed events could not be read, and are read again: no answer within 0.05 s"
+        f"agent {outbox.agent_id}: missed events could not be read; retrying: no answer within 0.05 s"
     ]
 
 

@@ -42,10 +42,7 @@ def test_channel_layer_unavailable_is_one_line_without_traceback(caplog, clock):
         clock[0] += 1.0
         fail()
     (record,) = caplog.records
-    assert (
-        record.getMessage()
-        == "the channel layer's server is unavailable, and is tried again: Connection refused."
-    )
+    assert record.getMessage() == "the channel layer's server is unavailable; retrying: Connection refused."
     assert record.levelname == "WARNING"
     assert record.exc_info is None
     assert "Traceback" not in caplog.text

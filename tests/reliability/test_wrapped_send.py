@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at server
 
 WRAPPED = "tests.realtime.applications:wrapped"
 UNKNOWN, OUTSIDE = (
-    "is not one that the sockets were checked with",
+    "the sockets were not checked with this server",
     "wraps ASGI's send outside GracefulShutdown",
 )
 

@@ -59,10 +59,10 @@ class Command(BaseCommand):
         rounds.add_argument(
             "--once",
             action="store_true",
-            help="run one round, even beside another process; fail without prices",
+            help="run one round, even if another process is broadcasting; fail if no token could be priced",
         )
         rounds.add_argument(
-            "--rounds", type=int, metavar="N", help="run N rounds, even beside another process"
+            "--rounds", type=int, metavar="N", help="run N rounds, even if another process is broadcasting"
         )
 
     def handle(self, **options: Any) -> None:

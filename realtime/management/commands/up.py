@@ -38,7 +38,7 @@ from realtime.launcher.wait_for import (
 )
 
 PORT_SECONDS = 20.0
-"""How long children of a killed `up` may still use the port: realtime.launcher.watchdog.GRACE_SECONDS, and a margin."""
+"""How long children of a killed `up` may still use the port: realtime.launcher.watchdog.GRACE_SECONDS and a margin."""
 EMBEDDED_VALKEY_SECONDS = 15.0
 REDIS_SECONDS = 5.0
 SERVER_SECONDS = 60.0
@@ -226,7 +226,7 @@ class Command(BaseCommand):
 
 
 def _child(name: str, module: str, *arguments: str) -> Child:
-    """Return a child that runs a Python module with our settings, and stops when we do, even if we are killed."""
+    """Return a child that runs a Python module with our settings, and stops when this process ends, even if killed."""
     path = [str(settings.BASE_DIR), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {
         "NEXGENT_DATA_DIR": str(settings.DATA_DIR),
