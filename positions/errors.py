@@ -1,6 +1,12 @@
-"""Errors of writes. Every message can be shown to the user."""
+"""Errors of writes, whose messages can be shown to the user, and which errors mean that the database is unavailable."""
 
 from __future__ import annotations
+
+from django.db import InterfaceError, OperationalError
+
+DATABASE_UNAVAILABLE = (OperationalError, InterfaceError)
+"""What callers catch: no connection (in time), a server that ends or cancels a query, a lock. Anything else that the
+database raises is a bug, such as a missing column. (SQLite also reports that one as an OperationalError.)"""
 
 
 class PositionsError(Exception):

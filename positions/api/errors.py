@@ -25,7 +25,7 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler, set_rollback
 
-from positions.errors import AlreadyOpen, PositionClosed, PositionsError
+from positions.errors import DATABASE_UNAVAILABLE, AlreadyOpen, PositionClosed, PositionsError
 from positions.models import Agent, Position, Wallet
 
 logger = logging.getLogger("positions.api")
@@ -87,6 +87,10 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
             "This conflicts with another request made at the same time; send it again.",
             status.HTTP_409_CONFLICT,
         )
+    if isinstance(error, DATABASE_UNAVAILABLE):
+        logger.warning("%s %r: the database is unavailable: %s", *where, error)
+        detail = "The database is unavailable. Try again later."
+        return _detail(detail, status.HTTP_503_SERVICE_UNAVAILABLE)
     logger.error("%s %r failed.", *where, exc_info=error)
     return _detail("Internal server error.", status.HTTP_500_INTERNAL_SERVER_ERROR)
 

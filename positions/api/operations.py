@@ -33,7 +33,7 @@ REFUSALS: dict[int, tuple[Any, str]] = {
     415: (schema.Detail, "The body is not application/json."),
     429: (schema.Detail, "Too many requests, or too many failed logins: `Retry-After` says when."),
     500: (schema.Detail, "Internal server error."),
-    503: (schema.Detail, "The price cache is unavailable."),
+    503: (schema.Detail, "The database or the price cache is unavailable."),
 }
 INPUT, BODY = (400,), (400, 413, 415)
 
@@ -51,11 +51,11 @@ def operation(
 ) -> Callable[[Any], Any]:
     """Describe a method of a view; a list's `answer` is one of its rows.
 
-    All can answer 406 and 500, those that are not `public` 401, and of these those that write 403.
+    All can answer 406, 500 and 503, those that are not `public` 401, and of these those that write 403.
     """
     writes = body is not None or answer is None
     private = () if public else (401, 403) if writes else (401,)
-    codes = sorted({*refuses, *(BODY if body else ()), *private, 406, 500})
+    codes = sorted({*refuses, *(BODY if body else ()), *private, 406, 500, 503})
     responses: dict[int, Any] = {code: _response(answer, "Success.")}
     responses |= {refusal: _response(*REFUSALS[refusal]) for refusal in codes}
     return extend_schema(
@@ -145,7 +145,7 @@ agents = extend_schema_view(
         "Get an agent's results: profit of closed positions, and the basis of today's change",
         wire.ResultsOnRest,
         parameters=BY_UUID,
-        refuses=(400, 404, 503),
+        refuses=(400, 404),
     ),
 )
 wallets = extend_schema_view(
@@ -173,4 +173,4 @@ positions = extend_schema_view(
     stop_loss=_write("Move or remove the stop loss", serializers.StopLossBody),
     close=_write("Close a position", serializers.CloseBody),
 )
-prices = operation("Get current prices", wire.PricesOnRest, parameters=(TOKENS,), refuses=(400, 503))
+prices = operation("Get current prices", wire.PricesOnRest, parameters=(TOKENS,), refuses=(400,))

@@ -13,15 +13,9 @@ from typing import ParamSpec, TypeVar
 
 from channels.db import database_sync_to_async
 from django.conf import settings
-from django.db import DatabaseError
-from psycopg_pool import PoolTimeout
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-# What a caller catches: the database cannot be reached, or the pool has no connection in time.
-Unavailable = (DatabaseError, PoolTimeout)
 
 
 @functools.cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable
 
-from realtime.hub import database
+from positions import errors
 from realtime.hub.outbox import Outbox
 from realtime.protocol.messages import CloseReason, ErrorCode
 
@@ -34,7 +34,7 @@ async def guarded(outbox: Outbox, work: Awaitable[None]) -> None:
         await work
     except Refused as refused:
         outbox.refuse(refused.reason, refused.code, refused.message)
-    except database.Unavailable as error:
+    except errors.DATABASE_UNAVAILABLE as error:
         logger.warning("agent %s: the database is unavailable: %s", outbox.agent_id, error)
         outbox.refuse(CloseReason.TRY_LATER, ErrorCode.TRY_LATER, DATABASE_UNAVAILABLE)
     except Exception:

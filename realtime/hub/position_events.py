@@ -10,8 +10,9 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+from positions import errors
 from positions.books.snapshots import live
-from realtime.hub import database
+from realtime.hub.guard import guarded
 from realtime.hub.latest_prices import LatestPrices
 from realtime.hub.outbox import Event, Outbox
 from realtime.hub.price_fan_out import PriceFanOut
@@ -86,7 +87,7 @@ class PositionEvents:
         """Read what is missing between the last event sent and those that have come, or number `upto`, and send it."""
         if (outbox, outbox.agent_id) not in self._behind:
             self._behind.add((outbox, outbox.agent_id))
-            self._spawn(self._catch_up(outbox, outbox.agent_id, upto))
+            self._spawn(guarded(outbox, self._catch_up(outbox, outbox.agent_id, upto)))
 
     async def _catch_up(self, outbox: Outbox, agent_id: str, upto: int) -> None:
         try:
@@ -108,7 +109,7 @@ class PositionEvents:
                 counts.gap_events += len(events)
                 for event in events:
                     await self._deliver(outbox, event)
-        except (TimeoutError, *database.Unavailable) as error:
+        except (TimeoutError, *errors.DATABASE_UNAVAILABLE) as error:
             why = str(error) or f"no answer within {READ_SECONDS:g} s"
             logger.warning("agent %s: missed events could not be read; retrying: %s", agent_id, why)
         finally:

@@ -16,8 +16,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from positions import valkey
-from realtime.hub import database
+from positions import errors, valkey
 from realtime.hub.outbox import Outbox
 from realtime.hub.ownership import Ownership
 from realtime.hub.position_events import PositionEvents
@@ -30,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 DEADLINE_SECONDS = 10.0
 """For one round of a step. What it does not reach, the next round does."""
-Unavailable = (*database.Unavailable, *valkey.Unavailable)
+Unavailable = (*errors.DATABASE_UNAVAILABLE, *valkey.Unavailable)
 
 
 class Reconciler:

@@ -19,7 +19,8 @@ from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import AccessToken
 
 from positions.accounts.sessions import find_user, session_of
-from realtime.hub.database import Unavailable, in_database_thread
+from positions.errors import DATABASE_UNAVAILABLE
+from realtime.hub.database import in_database_thread
 
 logger = logging.getLogger(__name__)
 
@@ -31,32 +32,40 @@ class Credential(NamedTuple):
     """A token's user, expiry and browser session."""
 
     user: AbstractBaseUser | AnonymousUser | None
-    """Anonymous if the token is invalid or expired; None if the database was unavailable."""
+    """Anonymous if the token is invalid or expired; None if the look-up failed."""
     expires_at: datetime | None = None
     session_id: UUID | None = None
     """The browser session whose log-out ends the token; None for a bot's."""
+    error: Exception | None = None
+    """Why the look-up failed, if the database was not unavailable."""
 
 
 class TokenAuthMiddleware(BaseMiddleware):  # type: ignore[misc]
-    """Puts the token's user into `scope["user"]`, its expiry (aware, UTC) into `scope["token_expires_at"]`, and the
-    browser session that it belongs to into `scope["session_id"]`.
+    """Puts the token's user into `scope["user"]`, its expiry (aware, UTC) into `scope["token_expires_at"]`, the browser
+    session that it belongs to into `scope["session_id"]`, and a bug in looking them up into `scope["token_error"]`.
 
     The token is `?token=…`, or `Authorization: Bearer …`. Only access tokens are accepted. If anything is wrong with
     it, the user is anonymous: the consumer answers, since a browser cannot read a refused handshake. One query, none
-    for an invalid or expired token. The user is None while the database is unavailable.
+    for an invalid or expired token. The user is None while the database is unavailable, and after an error.
     """
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         try:
-            user, expires_at, session_id = await asyncio.wait_for(
-                authenticate(_token(scope)), HANDSHAKE_SECONDS
-            )
-        except (*Unavailable, TimeoutError) as error:
+            credential = await asyncio.wait_for(authenticate(_token(scope)), HANDSHAKE_SECONDS)
+        except (*DATABASE_UNAVAILABLE, TimeoutError) as error:
             logger.warning(
                 "the user of a new socket could not be looked up: %s", str(error) or type(error).__name__
             )
-            user, expires_at, session_id = Credential(None)
-        scope = {**scope, "user": user, "token_expires_at": expires_at, "session_id": session_id}
+            credential = Credential(None)
+        except Exception as error:  # noqa: BLE001  the consumer raises it, where it is logged and closes the socket
+            credential = Credential(None, error=error)
+        scope = {
+            **scope,
+            "user": credential.user,
+            "token_expires_at": credential.expires_at,
+            "session_id": credential.session_id,
+            "token_error": credential.error,
+        }
         # Not as the parent does it, which keeps one more copy of the scope as long as the socket is open.
         return await self.inner(scope, receive, send)
 
@@ -91,7 +100,9 @@ def credential_of(scope: Mapping[str, Any]) -> Credential:
     """Return what TokenAuthMiddleware has put into the scope; an anonymous user if it is not mounted."""
     if "token_expires_at" not in scope:  # the user of another middleware has presented no token
         return Credential(AnonymousUser())
-    return Credential(scope.get("user"), scope["token_expires_at"], scope.get("session_id"))
+    return Credential(
+        scope.get("user"), scope["token_expires_at"], scope.get("session_id"), scope.get("token_error")
+    )
 
 
 async def authenticate(token: str | None) -> Credential:

@@ -126,9 +126,11 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _authorise(self) -> datetime:
         """Return when the token expires. Raises Refused if the client may not watch the agent."""
-        user, expires_at, _ = credential_of(self.scope)
+        user, expires_at, _, error = credential_of(self.scope)
         if not self.hub.admit(self.outbox):
             raise Refused(CloseReason.TRY_LATER, ErrorCode.TRY_LATER, "the server is at capacity")
+        if error is not None:
+            raise error
         if user is None:
             raise Refused(CloseReason.TRY_LATER, ErrorCode.TRY_LATER, DATABASE_UNAVAILABLE)
         if expires_at is None or not user.is_authenticated:
@@ -222,7 +224,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _refresh(self, request: RefreshRequest) -> None:
         """Extend the connection to the expiry of a new token of the same user."""
-        user, expires_at, session_id = await authenticate(request.token)
+        user, expires_at, session_id, _ = await authenticate(request.token)
         if self.outbox.closed:  # during the query
             return
         if expires_at is None or user is None or user.pk != self.outbox.user_id:

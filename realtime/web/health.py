@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from channels.db import database_sync_to_async
+from django.db import Error as DatabaseError
 from django.db import connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from positions import valkey
-from realtime.hub import database
 from realtime.hub.hub import running_hub
 from realtime.hub.presence import connection_count
 from realtime.monitoring.tasks import OK
@@ -32,7 +32,7 @@ def health(request: HttpRequest) -> JsonResponse:
     try:
         _check_database()
         return JsonResponse({"status": "healthy", "connectionCount": connection_count()})
-    except (*database.Unavailable, *valkey.Unavailable) as error:
+    except (DatabaseError, *valkey.Unavailable) as error:
         logger.warning("unhealthy: %s", error)
         return JsonResponse({"status": "unhealthy"}, status=503)
 
@@ -88,7 +88,7 @@ async def _outcome(name: str, check: Callable[[], Awaitable[None]]) -> str:
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             await check()
-    except (*database.Unavailable, *valkey.Unavailable) as error:
+    except (DatabaseError, *valkey.Unavailable) as error:
         logger.warning("not ready: %s: %s", name, str(error) or type(error).__name__)
         return "unavailable"  # the error is in the log only: it may name hosts
     return OK

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from django.core.exceptions import PermissionDenied
-from django.db import IntegrityError
+from django.db import IntegrityError, OperationalError, ProgrammingError
 from django.urls import include, path
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -14,6 +14,8 @@ from positions.models import Position
 
 FAILURES: dict[str, Exception] = {
     "breaks": RuntimeError("broke on a secret"),
+    "needs-a-migration": ProgrammingError('column "note" does not exist'),
+    "finds-no-database": OperationalError('connection to server at "db.internal" failed'),
     "loses-a-race": IntegrityError('duplicate key value violates unique constraint "positions_wallet_pkey"'),
     "comes-too-late": Position.DoesNotExist("Position matching query does not exist."),
     "may-not": PermissionDenied("not even the superuser"),

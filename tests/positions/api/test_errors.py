@@ -28,6 +28,25 @@ def test_view_that_breaks_answers_a_sentence_and_logs_the_traceback(
 
 
 @pytest.mark.urls("tests.positions.api.broken_urls")
+def test_view_that_finds_no_database_answers_503_and_logs_one_line(alices: Api, caplog):
+    answer = alices.get("fails/finds-no-database/")
+    assert answer.refusal == (503, {"detail": "The database is unavailable. Try again later."})
+    [record] = [record for record in caplog.records if record.name == "positions.api"]
+    assert record.levelno == logging.WARNING
+    assert record.getMessage() == (
+        "GET '/api/fails/finds-no-database/': the database is unavailable:"
+        ' connection to server at "db.internal" failed'
+    )
+    assert "Traceback" not in caplog.text
+
+
+@pytest.mark.urls("tests.positions.api.broken_urls")
+def test_view_whose_query_is_invalid_answers_500_and_logs_the_traceback(alices: Api, caplog):
+    assert alices.get("fails/needs-a-migration/").refusal == (500, {"detail": "Internal server error."})
+    assert 'ProgrammingError: column "note" does not exist' in caplog.text
+
+
+@pytest.mark.urls("tests.positions.api.broken_urls")
 def test_view_that_loses_a_race_answers_a_conflict_without_the_database_s_words(alices: Api, caplog):
     answer = alices.get("fails/loses-a-race/")
     detail = "This conflicts with another request made at the same time; send it again."
