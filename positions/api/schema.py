@@ -21,11 +21,12 @@ from rest_framework.views import APIView
 
 from positions.api import wire
 from positions.api.errors import camel
+from positions.books import numbers
 
 REF = "#/components/schemas/{name}"
 BASE58 = "^[1-9A-HJ-NP-Za-km-z]+$"
 ADDRESS = {"type": "string", "pattern": BASE58, "maxLength": 64}
-DIGITS = {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "maxLength": 64}
+DIGITS = {"type": "string", "pattern": f"^{numbers.PATTERN}$", "maxLength": numbers.LONGEST}
 
 
 class Detail(Struct):

@@ -6,7 +6,6 @@ Names are camelCase in the body and snake_case for the services; an unknown name
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -16,22 +15,23 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from positions.api.errors import camel
+from positions.books.numbers import read_number, shown
+from positions.errors import InvalidAmount
 from positions.models import Agent, Mode, Wallet, base58
 
 
 class Number(serializers.Field[Decimal, Any, str, Any]):
-    """A JSON number, or a string of digits, for clients whose JSON library has no exact numbers."""
-
-    default_error_messages = {"invalid": 'This must be a number, such as 0.25 or "0.25".'}
-    longest_string = 64
+    """A JSON number, or a string of one, for clients whose JSON library has no exact numbers."""
 
     def to_internal_value(self, data: Any) -> Decimal:
-        if isinstance(data, str):
-            fits = len(data) <= self.longest_string and bool(re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", data))
-        else:
-            fits = isinstance(data, int | Decimal) and not isinstance(data, bool)
-        if not fits:
-            self.fail("invalid")
+        name = camel(self.field_name or "")
+        try:
+            if isinstance(data, str):
+                return read_number(data, name)
+            if isinstance(data, bool) or not isinstance(data, int | Decimal):
+                raise InvalidAmount(f"{name} must be a number, such as 0.25 or 1.2e-7, not {shown(data)}")
+        except InvalidAmount as error:
+            raise ValidationError(error.message) from error
         return Decimal(data)
 
 

@@ -3,8 +3,12 @@
 The only implementation in Python, for the socket, the REST API and the admin. The browser's
 `accounting.js` repeats `value`, and tests/accounting_vectors.json holds both to the same figures.
 
-Prices and amounts have 18 decimals, sums of SOL 9 (a lamport), sums of USD and percentages 6. Results are rounded
-half to even to these, once; what is multiplied on the way is exact.
+Prices have 30 decimals, amounts 18, sums of SOL 9 (a lamport), sums of USD and percentages 6. Results are rounded half
+to even to these, once; what is multiplied on the way is exact. With 30 decimals, the cost of a token times the largest
+amount of it is right to the lamport: 1 SOL for 8.123e13 tokens is 1.23e-14 SOL for each.
+
+What clients send is noisy (0.1 + 0.2 as doubles): `sol_of`, `tokens_of` and `tokens_to_sell` make it what a wallet
+can have moved. What is booked is exact: `buy` and `sell` refuse what does not fit its column.
 """
 
 from __future__ import annotations
@@ -13,20 +17,28 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from typing import Any
 
+from positions.books.numbers import digits as digits
+from positions.books.numbers import shown
 from positions.errors import InvalidAmount, NotEnoughTokens
 
 AMOUNT = Decimal("1e-18")
+PRICE = Decimal("1e-30")
 SOL = Decimal("1e-9")
 USD = Decimal("1e-6")
 PERCENT = Decimal("1e-6")
 ZERO = Decimal(0)
 
-# Columns: 30 digits, 18 of them decimals, for prices and amounts; 20 digits, 9 decimals, for sums of SOL.
-AMOUNT_LIMIT = Decimal("1e12")
+# Columns: 39 digits, 18 of them decimals, for amounts; 42, 30 decimals, for prices; 20, 9 decimals, for sums of SOL.
+AMOUNT_LIMIT = Decimal("1e21")
+PRICE_LIMIT = Decimal("1e12")
 SOL_LIMIT = Decimal("1e11")
 
-# Enough digits for a product of two amounts, and for sums of these, to be exact.
-_CONTEXT = Context(prec=80, rounding=ROUND_HALF_EVEN)
+TOKEN_DECIMALS = 9
+"""Of a mint whose own decimals are not known: hardly any has more. (A mint's supply is a 64-bit number of its smallest
+unit, so that more would leave less than 1.8e10 tokens.)"""
+
+# Enough digits for a price times an amount, and for sums of these, to be exact.
+_CONTEXT = Context(prec=100, rounding=ROUND_HALF_EVEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +83,10 @@ def buy(holding: Holding, *, tokens: Decimal, spent_sol: Decimal) -> Holding:
         held = holding.remaining_amount + tokens
         bought = holding.purchase_amount + tokens
         invested = holding.total_invested_sol + spent_sol
-        cost = ((holding.purchase_price * holding.remaining_amount + spent_sol) / held).quantize(AMOUNT)
-    if bought >= AMOUNT_LIMIT:
-        raise InvalidAmount(
-            f"tokens: {digits(bought)} bought in all is more than a position can hold", field="tokens"
-        )
-    if invested >= SOL_LIMIT:
-        raise InvalidAmount(
-            f"spent_sol: {digits(invested)} SOL in all is more than a position can hold", field="spent_sol"
-        )
-    if cost >= AMOUNT_LIMIT:
-        raise InvalidAmount(f"spent_sol: {digits(cost)} SOL for one token is too much", field="spent_sol")
+        cost = ((holding.purchase_price * holding.remaining_amount + spent_sol) / held).quantize(PRICE)
+    _check_total(bought, "tokens", "bought in all", AMOUNT_LIMIT)
+    _check_total(invested, "spent_sol", "SOL in all", SOL_LIMIT)
+    _check_total(cost, "spent_sol", "SOL for one token", PRICE_LIMIT)
     return replace(
         holding,
         purchase_price=cost,
@@ -106,11 +111,7 @@ def sell(holding: Holding, *, tokens: Decimal, proceeds_sol: Decimal) -> Holding
         gained = proceeds_sol - holding.purchase_price * tokens
         realized = (holding.realized_profit_sol + gained).quantize(SOL)
         held = holding.remaining_amount - tokens
-    if abs(realized) >= SOL_LIMIT:
-        raise InvalidAmount(
-            f"proceeds_sol: {digits(realized)} SOL realised in all is more than a position can hold",
-            field="proceeds_sol",
-        )
+    _check_total(realized, "proceeds_sol", "SOL realised in all", SOL_LIMIT)
     return replace(holding, remaining_amount=held, realized_profit_sol=realized)
 
 
@@ -128,7 +129,7 @@ def value(holding: Holding, *, price: Decimal, sol_usd: Decimal | None) -> Valua
             profit_loss_usd=None if sol_usd is None else (profit * sol_usd).quantize(USD),
             profit_loss_percent=(profit / invested * 100 if invested else ZERO).quantize(PERCENT),
             price_change_percent=((price - cost) / cost * 100 if cost else ZERO).quantize(PERCENT),
-            purchase_price_usd=None if sol_usd is None else (cost * sol_usd).quantize(AMOUNT),
+            purchase_price_usd=None if sol_usd is None else (cost * sol_usd).quantize(PRICE),
         )
 
 
@@ -138,17 +139,53 @@ def proceeds(*, tokens: Decimal, price: Decimal) -> Decimal:
         return (tokens * price).quantize(SOL)
 
 
-def digits(number: Decimal) -> str:
-    """Return the number in plain notation, without an exponent and without trailing zeros."""
-    text = format(number, "f")
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return "0" if text in {"-0", ""} else text
+def sol_of(number: Decimal, name: str, *, positive: bool) -> Decimal:
+    """Return a sum of SOL as a client gave it in whole lamports. Raises InvalidAmount.
+
+    What rounds to 0 is refused where it must be more (`positive`).
+    """
+    _check_range(number, name, limit=SOL_LIMIT, positive=positive)
+    return _rounded(number, name, step=SOL, positive=positive)
+
+
+def tokens_of(number: Decimal, name: str, *, decimals: int = TOKEN_DECIMALS) -> Decimal:
+    """Return an amount as a client gave it in whole units of its mint; none rounds to 0. Raises InvalidAmount."""
+    _check_range(number, name, limit=AMOUNT_LIMIT, positive=True)
+    return _rounded(number, name, step=unit(decimals), positive=True)
+
+
+def tokens_to_sell(number: Decimal, name: str, *, held: Decimal, decimals: int = TOKEN_DECIMALS) -> Decimal:
+    """Return how many of the tokens held a client's `number` sells: all of them, where no more would be left than dust.
+
+    All, too, where the number is what the amount held looks like as a double: of 16 digits and more, a client that
+    computes with doubles cannot say "all" in another way. Raises InvalidAmount.
+    """
+    _check_range(number, name, limit=AMOUNT_LIMIT, positive=True)
+    with localcontext(_CONTEXT):
+        if is_dust(abs(held - number), decimals) or number == Decimal(repr(float(held))):
+            return held
+    return _rounded(number, name, step=unit(decimals), positive=True)
+
+
+def is_dust(number: Decimal, decimals: int = TOKEN_DECIMALS) -> bool:
+    """Whether the amount is less than one unit of its mint's smallest denomination: nothing that could be moved."""
+    return number < unit(decimals)
+
+
+def unit(decimals: int) -> Decimal:
+    """Return the smallest amount of a token whose mint has this many decimals."""
+    return Decimal(1).scaleb(-decimals)
 
 
 def check_amount(number: Decimal, name: str) -> None:
-    """Raise InvalidAmount unless `number` is a positive amount or price that its column holds digit for digit."""
+    """Raise InvalidAmount unless `number` is a positive amount that its column holds digit for digit."""
     _check(number, name, step=AMOUNT, limit=AMOUNT_LIMIT, positive=True)
+
+
+def price_of(number: Decimal, name: str) -> Decimal:
+    """Return a price as a client gave it, with as many decimals as its column. Raises InvalidAmount."""
+    _check_range(number, name, limit=PRICE_LIMIT, positive=True)
+    return _rounded(number, name, step=PRICE, positive=True)
 
 
 def check_sol(number: Decimal, name: str, *, positive: bool) -> None:
@@ -157,10 +194,17 @@ def check_sol(number: Decimal, name: str, *, positive: bool) -> None:
 
 
 def _check(number: Any, name: str, *, step: Decimal, limit: Decimal, positive: bool) -> None:
+    _check_range(number, name, limit=limit, positive=positive)
+    if number != number.quantize(step, context=_CONTEXT):
+        decimals = -int(step.as_tuple().exponent)
+        raise InvalidAmount(f"{name} must have at most {decimals} decimals, not {shown(number)}", field=name)
+
+
+def _check_range(number: Any, name: str, *, limit: Decimal, positive: bool) -> None:
     problem = None
     if not isinstance(number, Decimal):
-        problem = f"be a Decimal, not {type(number).__name__}"
-    elif not number.is_finite():
+        raise InvalidAmount(f"{name} must be a Decimal, not {type(number).__name__}", field=name)
+    if not number.is_finite():
         problem = "be a finite number"
     elif number >= limit:
         problem = f"be less than {digits(limit)}"
@@ -168,7 +212,21 @@ def _check(number: Any, name: str, *, step: Decimal, limit: Decimal, positive: b
         problem = "be more than 0"
     elif number < 0:
         problem = "be 0 or more"
-    elif number != number.quantize(step, context=_CONTEXT):
-        problem = f"have at most {-int(step.as_tuple().exponent)} decimals"
     if problem:
-        raise InvalidAmount(f"{name} must {problem}", field=name)
+        raise InvalidAmount(f"{name} must {problem}, not {shown(number)}", field=name)
+
+
+def _rounded(number: Decimal, name: str, *, step: Decimal, positive: bool) -> Decimal:
+    rounded = number.quantize(step, context=_CONTEXT)
+    if positive and not rounded:
+        raise InvalidAmount(
+            f"{name} must be at least {digits(step)}, not {shown(number)}, which rounds to 0", field=name
+        )
+    return rounded
+
+
+def _check_total(number: Decimal, name: str, what: str, limit: Decimal) -> None:
+    if abs(number) >= limit:
+        raise InvalidAmount(
+            f"{name}: {digits(number)} {what} is too much: it must be less than {digits(limit)}", field=name
+        )

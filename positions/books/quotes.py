@@ -15,7 +15,7 @@ class Quote:
 
     token_address: str
     price: Decimal
-    """In SOL, positive, at most 18 decimals."""
+    """In SOL, positive, at most 30 decimals."""
     price_usd: Decimal | None
     """In USD; None where the source does not know what SOL costs."""
     as_of: datetime

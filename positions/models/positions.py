@@ -16,9 +16,15 @@ from positions.models.fields import ExactDecimalField
 from positions.models.querysets import PositionQuerySet
 
 
+# The limits and steps of positions.books.accounting.
 def price_field(**options: Any) -> ExactDecimalField:
-    """Prices in SOL and amounts of tokens."""
-    return ExactDecimalField(max_digits=30, decimal_places=18, **options)
+    """Prices of one token in SOL."""
+    return ExactDecimalField(max_digits=42, decimal_places=30, **options)
+
+
+def amount_field(**options: Any) -> ExactDecimalField:
+    """Amounts of tokens."""
+    return ExactDecimalField(max_digits=39, decimal_places=18, **options)
 
 
 def sol_field(**options: Any) -> ExactDecimalField:
@@ -51,9 +57,9 @@ class Position(models.Model):
     purchase_transaction_id = models.CharField(max_length=128, null=True, blank=True)
 
     purchase_price = price_field(help_text="Average cost of a token held, in SOL.")
-    purchase_amount = price_field(help_text="Tokens ever bought.")
+    purchase_amount = amount_field(help_text="Tokens ever bought.")
     total_invested_sol = sol_field()
-    remaining_amount = price_field(help_text="Tokens held now.")
+    remaining_amount = amount_field(help_text="Tokens held now.")
     realized_profit_sol = sol_field(default=0)
 
     current_stop_loss_percentage = ExactDecimalField(
@@ -75,7 +81,7 @@ class Position(models.Model):
     take_profit_transaction_ids = models.JSONField(default=list, blank=True)
     last_take_profit_time = models.DateTimeField(null=True, blank=True)
     moon_bag_activated = models.BooleanField(default=False)
-    moon_bag_amount = price_field(null=True, blank=True)
+    moon_bag_amount = amount_field(null=True, blank=True)
 
     status = models.CharField(max_length=6, choices=Status, default=Status.OPEN)
     closed_at = models.DateTimeField(null=True, blank=True)

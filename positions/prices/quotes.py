@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal, localcontext
 from typing import NamedTuple, Protocol
 
-from positions.books.accounting import AMOUNT, AMOUNT_LIMIT
+from positions.books.accounting import PRICE, PRICE_LIMIT
 from positions.books.quotes import WRAPPED_SOL, Quote
 
 __all__ = [
@@ -64,10 +64,10 @@ def usable(price: Decimal | None) -> Decimal | None:
 
     NaN, infinities, zero, negative numbers and those that round to zero are invalid.
     """
-    if price is None or not price.is_finite() or not 0 < price < AMOUNT_LIMIT:
+    if price is None or not price.is_finite() or not 0 < price < PRICE_LIMIT:
         return None
     with localcontext(prec=50):
-        return price.quantize(AMOUNT) or None
+        return price.quantize(PRICE) or None
 
 
 def quotes_in_sol(
@@ -75,7 +75,7 @@ def quotes_in_sol(
 ) -> dict[str, Quote]:
     """Return the quotes of one round from prices in SOL. Invalid prices are dropped; wrapped SOL costs 1.
 
-    `price_usd` is always price · sol_usd, rounded to 18 decimals: a client that divides gets the same SOL in
+    `price_usd` is always price · sol_usd, rounded to 30 decimals: a client that divides gets the same SOL in
     USD from each of them.
     """
     quotes = {}
@@ -87,7 +87,7 @@ def quotes_in_sol(
 
 
 def in_usd(price: Decimal, sol_usd: Decimal | None) -> Decimal | None:
-    """Return a price in SOL in USD, rounded to 18 decimals; None where SOL in USD is unknown."""
+    """Return a price in SOL in USD, rounded to 30 decimals; None where SOL in USD is unknown."""
     if sol_usd is None:
         return None
     with localcontext(prec=50):

@@ -17,7 +17,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from positions.books.accounting import SOL, proceeds
+from positions.books.accounting import SOL, TOKEN_DECIMALS, proceeds
 from positions.demo_login import DEMO_PASSWORD, DEMO_USERNAME
 from positions.errors import PositionsError
 from positions.models import Agent, Mode, Position, Wallet
@@ -251,10 +251,10 @@ def _tokens(spent_sol: str, price: Decimal) -> Decimal:
 
 
 def _round_lot(name: str, price: Decimal) -> tuple[Decimal, Decimal]:
-    """Return a power of ten as the amount of tokens, such that they cost 1 to 10 SOL, and what they cost."""
+    """Return a power of ten as the amount of tokens, and what they cost: 1 to 10 SOL where that can be."""
     if not price.is_finite() or price <= 0:
         raise PositionsError(f"{name}: {price} is not a price", field="price")
-    tokens = Decimal(10) ** min(11, max(-18, -price.adjusted()))
+    tokens = Decimal(10) ** min(20, max(-TOKEN_DECIMALS, -price.adjusted()))
     with localcontext(prec=80):
         return tokens, max(SOL, (tokens * price).quantize(SOL, ROUND_DOWN))
 

@@ -1,8 +1,8 @@
 """Every write to a position that this project makes. One transaction each; the event is sent on commit.
 
-All arguments by keyword, all numbers Decimal. Each raises a PositionsError that names the invalid argument, and
-then nothing is written. A position is named by its id and read under a lock, so that two writers never both work
-from the same old figures.
+All arguments by keyword, all numbers Decimal, rounded to what a wallet can have moved (positions.books.accounting).
+Each raises a PositionsError that names the invalid argument, its value and the limit, and then nothing is written. A
+position is named by its id and read under a lock, so that two writers never both work from the same old figures.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from positions.books import accounting
 from positions.books.accounting import Holding
+from positions.books.numbers import shown
 from positions.errors import AlreadyOpen, InvalidAmount, PositionClosed, PositionsError, PriceUnknown
 from positions.models import Agent, Position, Wallet, base58
 from positions.prices.cache import get_prices
@@ -61,17 +62,20 @@ def open_position(
 ) -> Position:
     """Open a position: buy `tokens` of a token that the wallet does not hold, for `spent_sol` SOL.
 
-    Raises AlreadyOpen where it does: that is `buy_more`.
+    Raises AlreadyOpen where it does: that is `buy_more`. An open position with nothing but dust left is closed first.
     """
     try:
         base58(token_address)
     except ValidationError as error:
         raise PositionsError(f"token_address: {error.messages[0]}", field="token_address") from error
     if len(token_address) > 64:
-        raise PositionsError("token_address must have at most 64 characters", field="token_address")
+        raise PositionsError(
+            f"token_address must have at most 64 characters, not {len(token_address)}", field="token_address"
+        )
     if not 1 <= len(token_symbol) <= 32 or not token_symbol.isprintable():
         raise PositionsError("token_symbol must have 1 to 32 printable characters", field="token_symbol")
     _check_transaction_id(transaction_id)
+    tokens, spent_sol = _bought(tokens, spent_sol)
     holding = accounting.buy(Holding(), tokens=tokens, spent_sol=spent_sol)
     position = Position(
         agent_id=wallet.agent_id,
@@ -88,10 +92,13 @@ def open_position(
         _set_stop_loss(position, stop_loss_percentage, "stop_loss_percentage", position.created_at)
     # The agent's lock makes this check final: every write through the ORM takes it (see positions.models.recording).
     Agent.objects.select_for_update().get(pk=wallet.agent_id)
-    if Position.objects.open().filter(wallet=wallet, token_address=token_address).exists():
+    held = Position.objects.open().filter(wallet=wallet, token_address=token_address).first()
+    if held and not accounting.is_dust(held.remaining_amount):
         raise AlreadyOpen(
             f"{wallet.address} already has an open position in {token_address}", field="token_address"
         )
+    if held:
+        close_position(position_id=held.pk, proceeds_sol=Decimal(0), reason="nothing left")
     position.save(force_insert=True)
     return position
 
@@ -102,6 +109,7 @@ def buy_more(
 ) -> Position:
     """Average down (DCA): buy `tokens` more of what the position holds, for `spent_sol` SOL."""
     _check_transaction_id(transaction_id)
+    tokens, spent_sol = _bought(tokens, spent_sol)
     position = _lock_open(position_id)
     paid = accounting.buy(Holding(), tokens=tokens, spent_sol=spent_sol).purchase_price
     position.holding = accounting.buy(position.holding, tokens=tokens, spent_sol=spent_sol)
@@ -125,10 +133,12 @@ def take_profit(
 ) -> Position:
     """Sell `tokens` for `proceeds_sol` SOL. With `moon_bag`, the rest is marked as kept for the long run.
 
-    Selling all that is left closes the position.
+    Selling all that is left closes the position: all but dust, or dust more than all, is all.
     """
     _check_transaction_id(transaction_id)
+    proceeds_sol = accounting.sol_of(proceeds_sol, "proceeds_sol", positive=False)
     position = _lock_open(position_id)
+    tokens = accounting.tokens_to_sell(tokens, "tokens", held=position.remaining_amount)
     position.holding = accounting.sell(position.holding, tokens=tokens, proceeds_sol=proceeds_sol)
     position.take_profit_levels_hit += 1
     position.last_take_profit_time = timezone.now()
@@ -157,8 +167,7 @@ def move_stop_loss(
     else:
         _set_stop_loss(position, percentage, "percentage", timezone.now())
     if peak_price is not None:
-        accounting.check_amount(peak_price, "peak_price")
-        position.peak_price = peak_price
+        position.peak_price = accounting.price_of(peak_price, "peak_price")
     position.save()
     return position
 
@@ -178,6 +187,8 @@ def close_position(
     if not 1 <= len(reason) <= 200:
         raise PositionsError("reason must have 1 to 200 characters", field="reason")
     _check_transaction_id(transaction_id)
+    if proceeds_sol is not None:
+        proceeds_sol = accounting.sol_of(proceeds_sol, "proceeds_sol", positive=False)
     # Before the lock: a price cache that hangs must not hold up the agent's other writers.
     quote = _market_price(position_id) if proceeds_sol is None else None
     position = _lock_open(position_id)
@@ -204,18 +215,22 @@ def _lock_open(position_id: UUID) -> Position:
     return position
 
 
+def _bought(tokens: Decimal, spent_sol: Decimal) -> tuple[Decimal, Decimal]:
+    return accounting.tokens_of(tokens, "tokens"), accounting.sol_of(spent_sol, "spent_sol", positive=True)
+
+
 def _set_stop_loss(position: Position, percentage: Any, name: str, now: datetime) -> None:
-    problem = None
     if not isinstance(percentage, Decimal):
-        problem = f"be a Decimal, not {type(percentage).__name__}"
-    elif not percentage.is_finite() or not STOP_LOSS_LOWEST <= percentage < STOP_LOSS_LIMIT:
-        problem = f"be at least {STOP_LOSS_LOWEST} and below {STOP_LOSS_LIMIT}"
-    elif percentage != round(percentage, 4):
-        problem = "have at most 4 decimals"
-    if problem:
-        raise InvalidAmount(f"{name} must {problem}", field=name)
-    # Quantised: a zero may have an exponent that no database accepts.
-    position.current_stop_loss_percentage = percentage.quantize(Decimal("0.0001"))
+        raise InvalidAmount(f"{name} must be a Decimal, not {type(percentage).__name__}", field=name)
+    # A number far out of range has more digits than quantize() takes.
+    near = percentage.is_finite() and abs(percentage) <= STOP_LOSS_LIMIT
+    rounded = percentage.quantize(Decimal("0.0001")) if near else STOP_LOSS_LIMIT
+    if not STOP_LOSS_LOWEST <= rounded < STOP_LOSS_LIMIT:
+        raise InvalidAmount(
+            f"{name} must be at least {STOP_LOSS_LOWEST} and below {STOP_LOSS_LIMIT}, not {shown(percentage)}",
+            field=name,
+        )
+    position.current_stop_loss_percentage = rounded
     position.last_stop_loss_update = now
 
 

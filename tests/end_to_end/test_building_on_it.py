@@ -103,7 +103,7 @@ async def test_command_of_the_app_writes_and_sockets_hear_of_it(
 
 def test_command_of_the_app_tells_what_is_wrong(desk: Desk, wallet: Wallet):
     done = desk.manage("buy", wallet.pk, BONK, "BONK", "0", "2")
-    assert (done.returncode, done.stderr) == (1, "CommandError: tokens must be more than 0\n")
+    assert (done.returncode, done.stderr) == (1, "CommandError: tokens must be more than 0, not 0\n")
     assert not Position.objects.exists()
 
 

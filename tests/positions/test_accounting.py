@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from positions.books.accounting import AMOUNT_LIMIT, SOL_LIMIT, Holding, buy, digits, proceeds, sell, value
+from positions.books.accounting import (
+    AMOUNT_LIMIT,
+    PRICE_LIMIT,
+    SOL_LIMIT,
+    Holding,
+    buy,
+    digits,
+    price_of,
+    proceeds,
+    sell,
+    sol_of,
+    tokens_of,
+    tokens_to_sell,
+    value,
+)
 from positions.errors import InvalidAmount, NotEnoughTokens
 from positions.prices.quotes import Quote
 
 VECTORS = Path(__file__).parent.parent / "accounting_vectors.json"
 
-HALF_AMOUNT = Fraction(1, 2 * 10**18)
+HALF_PRICE = Fraction(1, 2 * 10**30)
 """What rounding an average cost can be off by, in SOL for a token."""
 HALF_LAMPORT = Fraction(1, 2 * 10**9)
 """What rounding a sum of SOL can be off by."""
@@ -35,8 +50,14 @@ def scaled(units: st.SearchStrategy[int], decimals: int) -> st.SearchStrategy[De
 
 
 # Every power of ten is as likely as the next: uniform numbers would hardly ever be small.
-amounts = scaled(st.integers(0, 29).flatmap(lambda digits: st.integers(1, 10 ** (digits + 1) - 1)), 18)
-sums_of_sol = scaled(st.integers(0, 19).flatmap(lambda digits: st.integers(1, 10 ** (digits + 1) - 1)), 9)
+def any_size(digits: int, decimals: int) -> st.SearchStrategy[Decimal]:
+    lengths = st.integers(1, digits)
+    return scaled(lengths.flatmap(lambda length: st.integers(1, 10**length - 1)), decimals)
+
+
+amounts = any_size(39, 18)
+prices = any_size(42, 30)
+sums_of_sol = any_size(20, 9)
 
 
 class HoldingMachine(RuleBasedStateMachine):
@@ -60,14 +81,14 @@ class HoldingMachine(RuleBasedStateMachine):
         cost = (Fraction(before.purchase_price) * self.held + Fraction(spent_sol)) / (
             self.held + Fraction(tokens)
         )
-        if bought >= AMOUNT_LIMIT or invested >= SOL_LIMIT or cost >= AMOUNT_LIMIT:
+        if bought >= AMOUNT_LIMIT or invested >= SOL_LIMIT or cost >= PRICE_LIMIT:
             with pytest.raises(InvalidAmount):
                 buy(before, tokens=tokens, spent_sol=spent_sol)
             return
         self.holding = buy(before, tokens=tokens, spent_sol=spent_sol)
         self.bought, self.spent = bought, invested
         # The average cost is rounded, once for each token held.
-        self.bound += HALF_AMOUNT * self.held
+        self.bound += HALF_PRICE * self.held
         assert self.holding.realized_profit_sol == before.realized_profit_sol
 
     def sell(self, tokens: Decimal, proceeds_sol: Decimal) -> None:
@@ -106,7 +127,8 @@ class HoldingMachine(RuleBasedStateMachine):
     @rule(tokens=amounts, proceeds_sol=sums_of_sol)
     def sell_more_than_held(self, tokens: Decimal, proceeds_sol: Decimal) -> None:
         before, figures = self.holding, asdict(self.holding)
-        tokens = before.remaining_amount + tokens
+        with localcontext(prec=50):
+            tokens = before.remaining_amount + tokens
         if tokens >= AMOUNT_LIMIT:
             return
         message = f"tokens: {digits(tokens)} to sell, {digits(before.remaining_amount)} held"
@@ -114,7 +136,7 @@ class HoldingMachine(RuleBasedStateMachine):
             sell(before, tokens=tokens, proceeds_sol=proceeds_sol)
         assert asdict(before) == figures
 
-    @rule(price=amounts)
+    @rule(price=prices)
     def move_price(self, price: Decimal) -> None:
         worth = value(self.holding, price=price, sol_usd=None)
         exact_value = Fraction(price) * self.held
@@ -132,7 +154,12 @@ class HoldingMachine(RuleBasedStateMachine):
     @invariant()
     def every_figure_fits_its_column(self) -> None:
         for name, number in asdict(self.holding).items():
-            decimals, limit = (9, SOL_LIMIT) if name.endswith("_sol") else (18, AMOUNT_LIMIT)
+            kind = name.rpartition("_")[2]
+            decimals, limit = {
+                "sol": (9, SOL_LIMIT),
+                "price": (30, PRICE_LIMIT),
+                "amount": (18, AMOUNT_LIMIT),
+            }[kind]
             assert abs(number) < limit, name
             assert (Fraction(number) * 10**decimals).denominator == 1, name
             assert number >= 0 or name == "realized_profit_sol"
@@ -198,13 +225,20 @@ def test_sell_for_nothing_loses_the_cost_of_what_was_sold():
     assert sell(OPENED, tokens=Decimal(100), proceeds_sol=Decimal(0)).realized_profit_sol == Decimal(-2)
 
 
-def test_buy_with_an_endless_cost_rounds_half_to_even_at_the_eighteenth_decimal():
+def test_buy_with_an_endless_cost_rounds_half_to_even_at_the_thirtieth_decimal():
     third = buy(Holding(), tokens=Decimal(3), spent_sol=Decimal(1))
-    assert third.purchase_price == Decimal("0.333333333333333333")
-    tie = buy(Holding(), tokens=Decimal(2_000_000_000), spent_sol=Decimal("0.000000003"))
-    assert tie.purchase_price == Decimal("0.000000000000000002")  # of 1.5e-18
-    tie = buy(Holding(), tokens=Decimal(2_000_000_000), spent_sol=Decimal("0.000000001"))
-    assert tie.purchase_price == 0  # of 0.5e-18
+    assert third.purchase_price == Decimal("0.333333333333333333333333333333")
+    tie = buy(Holding(), tokens=Decimal("2e20"), spent_sol=Decimal("0.000000003"))
+    assert tie.purchase_price == Decimal("1.5e-29")
+    tie = buy(tie, tokens=Decimal("8e20") - 1, spent_sol=Decimal("0.000000001"))
+    assert tie.purchase_price == Decimal("4e-30")
+
+
+def test_cost_of_what_is_held_is_right_to_the_lamport_however_much_it_is():
+    for tokens in ("8.123e13", "1e20", "999999999999999999999"):
+        held = buy(Holding(), tokens=Decimal(tokens), spent_sol=Decimal("1.000000001"))
+        sold = sell(held, tokens=Decimal(tokens), proceeds_sol=Decimal("1.000000001"))
+        assert sold.realized_profit_sol == 0, tokens
 
 
 def test_proceeds_are_rounded_to_the_lamport():
@@ -212,39 +246,46 @@ def test_proceeds_are_rounded_to_the_lamport():
     assert proceeds(tokens=Decimal(3), price=Decimal("0.333333333333333333")) == Decimal(1)
 
 
-@given(held=amounts, price=amounts)
+@given(held=amounts, price=prices)
 @settings(max_examples=200, deadline=None, database=None)
 def test_proceeds_of_all_that_is_held_are_the_value_shown(held: Decimal, price: Decimal):
     shown = value(Holding(remaining_amount=held), price=price, sol_usd=None).position_value_sol
     assert proceeds(tokens=held, price=price) == shown
 
 
-BAD_AMOUNTS = [
-    (Decimal(0), "must be more than 0"),
-    (Decimal(-1), "must be more than 0"),
-    (Decimal("NaN"), "must be a finite number"),
-    (Decimal("sNaN"), "must be a finite number"),
-    (Decimal("Infinity"), "must be a finite number"),
-    (Decimal("-Infinity"), "must be a finite number"),
-    (Decimal("1e12"), "must be less than 1000000000000"),
-    (Decimal("1e400"), "must be less than 1000000000000"),
-    (Decimal("1.0000000000000000001"), "must have at most 18 decimals"),
-    (Decimal("1e-19"), "must have at most 18 decimals"),
+LESS_THAN = "must be less than 1000000000000000000000, not"
+BAD_AMOUNTS: list[tuple[object, str]] = [
+    (Decimal(0), "must be more than 0, not 0"),
+    (Decimal("-0"), "must be more than 0, not 0"),
+    (Decimal(-1), "must be more than 0, not -1"),
+    (Decimal("NaN"), "must be a finite number, not NaN"),
+    (Decimal("sNaN"), "must be a finite number, not sNaN"),
+    (Decimal("Infinity"), "must be a finite number, not Infinity"),
+    (Decimal("-Infinity"), "must be a finite number, not -Infinity"),
+    (Decimal("1e21"), f"{LESS_THAN} 1000000000000000000000"),
+    (Decimal("1e400"), f"{LESS_THAN} 1E+400"),
+    (Decimal("1e999999999"), f"{LESS_THAN} 1E+999999999"),
+    (Decimal("7" * 400), f"{LESS_THAN} 7.77778E+399"),
     (1.5, "must be a Decimal, not float"),
     (3, "must be a Decimal, not int"),
     ("3", "must be a Decimal, not str"),
     (None, "must be a Decimal, not NoneType"),
 ]
+NOISY_AMOUNTS: list[tuple[object, str]] = [
+    (Decimal("1.0000000000000000001"), "must have at most 18 decimals, not 1.0000000000000000001"),
+    (Decimal("1e-19"), "must have at most 18 decimals, not 0.0000000000000000001"),
+    (Decimal("1e-999999999"), "must have at most 18 decimals, not 1E-999999999"),
+]
 
 
-@pytest.mark.parametrize(("tokens", "reason"), BAD_AMOUNTS)
+@pytest.mark.parametrize(("tokens", "reason"), BAD_AMOUNTS + NOISY_AMOUNTS)
 def test_buy_of_a_bad_amount_is_refused_naming_the_argument(tokens, reason):
     with pytest.raises(InvalidAmount) as refused:
         buy(OPENED, tokens=tokens, spent_sol=Decimal(1))
     assert (refused.value.message, refused.value.field) == (f"tokens {reason}", "tokens")
 
 
-@pytest.mark.parametrize(("tokens", "reason"), BAD_AMOUNTS)
+@pytest.mark.parametrize(("tokens", "reason"), BAD_AMOUNTS + NOISY_AMOUNTS)
 def test_sell_of_a_bad_amount_is_refused_naming_the_argument(tokens, reason):
     with pytest.raises(InvalidAmount) as refused:
         sell(OPENED, tokens=tokens, proceeds_sol=Decimal(1))
@@ -254,12 +295,12 @@ def test_sell_of_a_bad_amount_is_refused_naming_the_argument(tokens, reason):
 @pytest.mark.parametrize(
     ("spent", "reason"),
     [
-        (Decimal(0), "must be more than 0"),
-        (Decimal(-1), "must be more than 0"),
-        (Decimal("NaN"), "must be a finite number"),
-        (Decimal("1e11"), "must be less than 100000000000"),
-        (Decimal("1.0000000001"), "must have at most 9 decimals"),
-        (Decimal("1e-10"), "must have at most 9 decimals"),
+        (Decimal(0), "must be more than 0, not 0"),
+        (Decimal(-1), "must be more than 0, not -1"),
+        (Decimal("NaN"), "must be a finite number, not NaN"),
+        (Decimal("1e11"), "must be less than 100000000000, not 100000000000"),
+        (Decimal("1.0000000001"), "must have at most 9 decimals, not 1.0000000001"),
+        (Decimal("1e-10"), "must have at most 9 decimals, not 0.0000000001"),
     ],
 )
 def test_buy_for_a_bad_sum_is_refused_naming_the_argument(spent, reason):
@@ -271,16 +312,121 @@ def test_buy_for_a_bad_sum_is_refused_naming_the_argument(spent, reason):
 @pytest.mark.parametrize(
     ("proceeds_sol", "reason"),
     [
-        (Decimal("-0.000000001"), "must be 0 or more"),
-        (Decimal("NaN"), "must be a finite number"),
-        (Decimal("1e11"), "must be less than 100000000000"),
-        (Decimal("0.0000000001"), "must have at most 9 decimals"),
+        (Decimal("-0.000000001"), "must be 0 or more, not -0.000000001"),
+        (Decimal("NaN"), "must be a finite number, not NaN"),
+        (Decimal("1e11"), "must be less than 100000000000, not 100000000000"),
+        (Decimal("0.0000000001"), "must have at most 9 decimals, not 0.0000000001"),
     ],
 )
 def test_sell_for_a_bad_sum_is_refused_naming_the_argument(proceeds_sol, reason):
     with pytest.raises(InvalidAmount) as refused:
         sell(OPENED, tokens=Decimal(1), proceeds_sol=proceeds_sol)
     assert (refused.value.message, refused.value.field) == (f"proceeds_sol {reason}", "proceeds_sol")
+
+
+@pytest.mark.parametrize(("tokens", "reason"), BAD_AMOUNTS)
+def test_amount_that_a_client_gives_is_refused_naming_it(tokens, reason):
+    for read in (tokens_of, partial(tokens_to_sell, held=Decimal(3))):
+        with pytest.raises(InvalidAmount) as refused:
+            read(tokens, "tokens")
+        assert (refused.value.message, refused.value.field) == (f"tokens {reason}", "tokens")
+
+
+@pytest.mark.parametrize(
+    ("given", "decimals", "amount"),
+    [
+        ("0.30000000000000004", 9, "0.3"),
+        ("0.09999999999999998", 9, "0.1"),
+        ("1.2e-7", 9, "0.00000012"),
+        ("1e-9", 9, "0.000000001"),
+        ("6e-10", 9, "0.000000001"),
+        ("88e12", 9, "88000000000000"),
+        ("999999999999999999999", 9, "999999999999999999999"),
+        ("1.2345678", 5, "1.23457"),
+        ("7.5", 0, "8"),
+        ("1.0000000000000000004", 18, "1"),
+    ],
+)
+def test_amount_that_a_client_gives_is_rounded_to_its_mint_s_decimals(given: str, decimals: int, amount: str):
+    assert tokens_of(Decimal(given), "tokens", decimals=decimals) == Decimal(amount)
+
+
+@pytest.mark.parametrize("given", ["5e-10", "1e-18", "1e-999999999"])
+def test_amount_that_rounds_to_0_is_refused(given: str):
+    for read in (tokens_of, partial(tokens_to_sell, held=Decimal(3))):
+        with pytest.raises(
+            InvalidAmount, match=r"^tokens must be at least 0\.000000001, not .*, which rounds to 0$"
+        ):
+            read(Decimal(given), "tokens")
+
+
+def test_sum_of_sol_that_a_client_gives_is_rounded_to_the_lamport():
+    assert sol_of(Decimal("0.30000000000000004"), "spent_sol", positive=True) == Decimal("0.3")
+    assert sol_of(Decimal("4e-10"), "proceeds_sol", positive=False) == 0
+    with pytest.raises(
+        InvalidAmount, match=r"^spent_sol must be at least 0\.000000001, not 0\.0000000004, which"
+    ):
+        sol_of(Decimal("4e-10"), "spent_sol", positive=True)
+
+
+def test_price_that_a_client_gives_is_rounded_to_its_column():
+    assert price_of(Decimal("1.23456789e-25"), "peak_price") == Decimal("1.23457e-25")
+    with pytest.raises(
+        InvalidAmount, match=r"^peak_price must be less than 1000000000000, not 1000000000000$"
+    ):
+        price_of(Decimal("1e12"), "peak_price")
+
+
+@pytest.mark.parametrize(
+    ("held", "told", "sold"),
+    [
+        ("0.3", "0.3", "0.3"),
+        ("0.3", "0.299999999", "0.299999999"),  # a unit is left
+        ("0.3", "0.2999999991", "0.3"),
+        ("0.3", "0.3000000009", "0.3"),
+        ("0.3", "0.300000001", "0.300000001"),  # a unit more than there is
+        (
+            "0.000000000000000027",
+            "0.000000000000000027",
+            "0.000000000000000027",
+        ),  # from before there were units
+        ("0.000000000000000027", "1e-10", "0.000000000000000027"),
+        ("0.1234567894999", "0.1234567894999", "0.1234567894999"),
+        (
+            "88000000000000.123456789",
+            "88000000000000.12",
+            "88000000000000.123456789",
+        ),  # the double next to it
+        ("88000000000000.123456789", "88000000000000.13", "88000000000000.13"),
+        ("1000000.000000001", "1000000", "1000000"),  # doubles tell these apart
+    ],
+)
+def test_sale_of_all_but_dust_or_of_dust_more_is_of_all(held: str, told: str, sold: str):
+    assert tokens_to_sell(Decimal(told), "tokens", held=Decimal(held)) == Decimal(sold)
+
+
+def test_dust_is_less_than_a_unit_of_the_mint():
+    assert tokens_to_sell(Decimal("2.99"), "tokens", held=Decimal(3), decimals=1) == 3
+    assert tokens_to_sell(Decimal("2.9"), "tokens", held=Decimal(3), decimals=1) == Decimal("2.9")
+
+
+@given(held=any_size(30, 9), shares=st.lists(st.floats(0.01, 0.99), max_size=8))
+@settings(max_examples=300, deadline=None, database=None)
+def test_holding_sold_in_parts_that_a_bot_computes_with_doubles_is_sold(held: Decimal, shares: list[float]):
+    """As bots do it: they read what is left as a double, and sell a share of it, in the end all."""
+    holding = buy(Holding(), tokens=held, spent_sol=Decimal(1))
+    for share in [*shares, 1.0]:
+        part = Decimal(repr(float(holding.remaining_amount) * share))
+        try:
+            part = tokens_to_sell(part, "tokens", held=holding.remaining_amount)
+        except InvalidAmount:
+            assert round(part, 9) == 0
+            continue
+        holding = sell(holding, tokens=part, proceeds_sol=Decimal("0.1"))
+        assert holding.remaining_amount == 0 or holding.remaining_amount >= Decimal("1e-9")
+        if not holding.remaining_amount:
+            break
+    assert holding.remaining_amount == 0
 
 
 def test_sell_of_more_than_held_is_refused_and_says_what_is_held():
@@ -293,18 +439,23 @@ def test_sell_of_more_than_held_is_refused_and_says_what_is_held():
     ("holding", "tokens", "spent", "message"),
     [
         (
-            Holding(purchase_amount=Decimal("999999999999")),
+            Holding(purchase_amount=Decimal("999999999999999999999")),
             "1",
             "1",
-            "tokens: 1000000000000 bought in all is more than a position can hold",
+            f"tokens: {10**21} bought in all is too much: it must be less than {10**21}",
         ),
         (
             Holding(total_invested_sol=Decimal("99999999999")),
             "1",
             "1",
-            "spent_sol: 100000000000 SOL in all is more than a position can hold",
+            "spent_sol: 100000000000 SOL in all is too much: it must be less than 100000000000",
         ),
-        (Holding(), "0.000000001", "1000", "spent_sol: 1000000000000 SOL for one token is too much"),
+        (
+            Holding(),
+            "0.000000001",
+            "1000",
+            "spent_sol: 1000000000000 SOL for one token is too much: it must be less than 1000000000000",
+        ),
     ],
 )
 def test_buy_past_what_a_position_can_hold_is_refused(holding, tokens, spent, message):
@@ -317,7 +468,7 @@ def test_sell_past_what_a_position_can_realize_is_refused():
     rich = Holding(remaining_amount=Decimal(2), realized_profit_sol=Decimal("99999999999"))
     with pytest.raises(InvalidAmount) as refused:
         sell(rich, tokens=Decimal(1), proceeds_sol=Decimal(1))
-    message = "proceeds_sol: 100000000000 SOL realised in all is more than a position can hold"
+    message = "proceeds_sol: 100000000000 SOL realised in all is too much: it must be less than 100000000000"
     assert (refused.value.message, refused.value.field) == (message, "proceeds_sol")
 
 
@@ -343,6 +494,22 @@ CASES: dict[str, tuple[str, str, str, str, str, str | None]] = {
     "averaged down, endless cost": ("0.013333333333333333", "300", "4", "0", "0.0141", "2.2701"),
     "BONK": ("0.000000124113", "16113700.12345", "2", "0", "0.0000001309", "0.00001947792"),
     "BONK, USD unknown": ("0.000000124113", "16113700.12345", "2", "0", "0.0000001309", None),
+    "1 SOL for 81 trillion": (
+        "0.000000000000012310722639418934",
+        "81230000000000",
+        "1",
+        "0",
+        "0.0000000000000123456",
+        "0.0000000000018518",
+    ),
+    "price of 1e-30": (
+        "0.000000000000000000000000000004",
+        "1" + "0" * 20,
+        "0.000000001",
+        "0",
+        "0." + "0" * 29 + "1",
+        None,
+    ),
     "price of 1e-12": ("0.0000000000012", "750000000000", "0.9", "0", "0.000000000001", "0.000000000153"),
     "price of one atom": (
         "0.000000000000000003",
@@ -361,6 +528,14 @@ CASES: dict[str, tuple[str, str, str, str, str, str | None]] = {
         "-12345678.123456789",
         "123457.890123456789012345",
         "18518683.5185185183518517",
+    ),
+    "largest amount, most decimals": (
+        "0.123456789012345678901234567891",
+        "999999999999999999999.999999999999999999",
+        "99999999999.999999999",
+        "-99999999999.999999999",
+        "0.123456789012345678901234567892",
+        "18.518518351851851851",
     ),
     "huge amount": ("0.1", "999999999999.999999999999999999", "99999999999.999999999", "0", "0.2", "30.5"),
     "huge price": ("1", "1.5", "1.5", "0", "999999999999.999999999999999999", "151000000000000"),
@@ -420,7 +595,7 @@ def expected(inputs: dict[str, str | None]) -> dict[str, str | None]:
         "profitLossUsd": usd(profit, 6),
         "profitLossPercent": rounded(profit / invested * 100, 6) if invested else "0",
         "priceChangePercent": rounded((price - cost) / cost * 100, 6) if cost else "0",
-        "purchasePriceUsd": usd(cost, 18),
+        "purchasePriceUsd": usd(cost, 30),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -18,7 +18,14 @@ AMOUNTS = [
     "0.000000123400000000",
     "0.100000000000000000",
     "1234567.123456789012345678",
-    "999999999999.999999999999999999",
+    "999999999999999999999.999999999999999999",
+]
+PRICES = [
+    "0.000000000000000000000000000000",
+    "0.000000000000000000000000000001",
+    "0.000000000000012310722383110000",
+    "1234567.123456789012345678901234567890",
+    "999999999999.999999999999999999999999999999",
 ]
 SUMS = ["-99999999999.999999999", "-0.000000001", "0.000000000", "0.000000001", "99999999999.999999999"]
 NOT_NEGATIVE = [
@@ -33,11 +40,19 @@ NOT_NEGATIVE = [
 
 
 @pytest.mark.parametrize("digits", AMOUNTS)
-def test_amount_of_thirty_digits_comes_back_digit_for_digit(position: Position, digits: str):
-    position.remaining_amount = position.peak_price = Decimal(digits)
+def test_amount_of_39_digits_comes_back_digit_for_digit(position: Position, digits: str):
+    position.remaining_amount = position.moon_bag_amount = Decimal(digits)
     position.save()
     fresh = Position.objects.get(pk=position.pk)
-    assert (f"{fresh.remaining_amount:f}", f"{fresh.peak_price:f}") == (digits, digits)
+    assert (f"{fresh.remaining_amount:f}", f"{fresh.moon_bag_amount:f}") == (digits, digits)
+
+
+@pytest.mark.parametrize("digits", PRICES)
+def test_price_of_42_digits_comes_back_digit_for_digit(position: Position, digits: str):
+    position.purchase_price = position.peak_price = Decimal(digits)
+    position.save()
+    fresh = Position.objects.get(pk=position.pk)
+    assert (f"{fresh.purchase_price:f}", f"{fresh.peak_price:f}") == (digits, digits)
 
 
 @pytest.mark.parametrize("digits", SUMS)
@@ -46,24 +61,26 @@ def test_sum_of_sol_comes_back_to_the_lamport(position: Position, digits: str):
     assert f"{Position.objects.get(pk=position.pk).realized_profit_sol:f}" == digits
 
 
-@pytest.mark.parametrize("digits", AMOUNTS)
-def test_amount_is_found_by_its_digits(position: Position, digits: str):
+@pytest.mark.parametrize("digits", PRICES)
+def test_price_is_found_by_its_digits(position: Position, digits: str):
     Position.objects.filter(pk=position.pk).update(purchase_price=Decimal(digits))
     assert Position.objects.filter(purchase_price=Decimal(digits)).exists()
-    assert not Position.objects.filter(purchase_price=Decimal(digits) + Decimal("1e-18")).exists()
+    with localcontext(prec=50):
+        other = Decimal(digits) + Decimal("1e-30")
+    assert not Position.objects.filter(purchase_price=other).exists()
 
 
-@pytest.mark.parametrize("digits", ["1", "1.5", "0.1000", "1E+3", "1E-18"])
+@pytest.mark.parametrize("digits", ["1", "1.5", "0.1000", "1E+3", "1E-30"])
 def test_amount_written_in_another_way_is_the_same_amount(position: Position, digits: str):
     Position.objects.filter(pk=position.pk).update(purchase_price=Decimal(digits))
-    in_full = Decimal(f"{Decimal(digits):.18f}")
+    in_full = Decimal(f"{Decimal(digits):.30f}")
     assert Position.objects.filter(purchase_price=in_full).exists()
-    assert str(Position.objects.get(pk=position.pk).purchase_price + 0) == str(in_full)
+    assert f"{Position.objects.get(pk=position.pk).purchase_price:f}" == f"{in_full:f}"
 
 
 def test_amount_with_more_decimals_than_its_column_is_rounded_to_them(position: Position):
-    Position.objects.filter(pk=position.pk).update(purchase_price=Decimal("0.1234567890123456786"))
-    assert Position.objects.get(pk=position.pk).purchase_price == Decimal("0.123456789012345679")
+    Position.objects.filter(pk=position.pk).update(remaining_amount=Decimal("0.1234567890123456786"))
+    assert Position.objects.get(pk=position.pk).remaining_amount == Decimal("0.123456789012345679")
 
 
 def test_bulk_update_keeps_every_digit(position: Position):
@@ -95,7 +112,7 @@ def test_number_that_is_none_is_refused(position: Position, number):
 
 
 def test_number_too_large_for_its_column_is_refused(position: Position):
-    position.remaining_amount = Decimal("1e12")
+    position.remaining_amount = Decimal("1e21")
     # PostgreSQL refuses it itself; for SQLite, Django's conversion does.
     with pytest.raises((DatabaseError, ArithmeticError)), transaction.atomic():
         position.save()

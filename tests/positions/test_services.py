@@ -90,10 +90,15 @@ def test_open_position_without_a_stop_loss_has_none(wallet: Wallet):
 @pytest.mark.parametrize(
     ("changes", "error", "message", "field"),
     [
-        ({"tokens": Decimal(0)}, InvalidAmount, "tokens must be more than 0", "tokens"),
+        ({"tokens": Decimal(0)}, InvalidAmount, "tokens must be more than 0, not 0", "tokens"),
         ({"tokens": 1.5}, InvalidAmount, "tokens must be a Decimal, not float", "tokens"),
-        ({"spent_sol": Decimal(-1)}, InvalidAmount, "spent_sol must be more than 0", "spent_sol"),
-        ({"spent_sol": Decimal("NaN")}, InvalidAmount, "spent_sol must be a finite number", "spent_sol"),
+        ({"spent_sol": Decimal(-1)}, InvalidAmount, "spent_sol must be more than 0, not -1", "spent_sol"),
+        (
+            {"spent_sol": Decimal("NaN")},
+            InvalidAmount,
+            "spent_sol must be a finite number, not NaN",
+            "spent_sol",
+        ),
         (
             {"token_address": "0xabc"},
             PositionsError,
@@ -103,7 +108,7 @@ def test_open_position_without_a_stop_loss_has_none(wallet: Wallet):
         (
             {"token_address": "1" * 65},
             PositionsError,
-            "token_address must have at most 64 characters",
+            "token_address must have at most 64 characters, not 65",
             "token_address",
         ),
         (
@@ -121,7 +126,7 @@ def test_open_position_without_a_stop_loss_has_none(wallet: Wallet):
         (
             {"stop_loss_percentage": Decimal(-101)},
             InvalidAmount,
-            "stop_loss_percentage must be at least -100 and below 100000",
+            "stop_loss_percentage must be at least -100 and below 100000, not -101",
             "stop_loss_percentage",
         ),
         (
@@ -147,6 +152,28 @@ def test_open_position_in_a_token_that_was_sold_opens_another(position: Position
     assert open_position(**opening(position.wallet, token_address=BONK)).pk != position.pk
 
 
+@pytest.mark.parametrize("left", ["0.0000000009", "0.000000000000000027", "0"])
+def test_open_position_where_only_dust_is_left_closes_the_old_one(position: Position, left: str):
+    """As releases without a smallest unit have left them, and blocked the token for ever."""
+    Position.objects.filter(pk=position.pk).update(remaining_amount=Decimal(left))
+    opened = open_position(**opening(position.wallet, token_address=BONK))
+    position.refresh_from_db()
+    assert (position.status, position.close_reason, position.remaining_amount) == (
+        "closed",
+        "nothing left",
+        0,
+    )
+    assert list(Position.objects.open()) == [opened]
+    kinds = list(PositionEvent.objects.order_by("seq").values_list("event_type", flat=True))
+    assert kinds == ["position_created", "position_updated", "position_closed", "position_created"]
+
+
+def test_open_position_where_one_unit_is_left_is_refused(position: Position):
+    Position.objects.filter(pk=position.pk).update(remaining_amount=Decimal("0.000000001"))
+    with pytest.raises(AlreadyOpen):
+        open_position(**opening(position.wallet, token_address=BONK))
+
+
 # buy_more
 
 
@@ -167,14 +194,20 @@ def test_buy_more_averages_the_cost_and_counts(position: Position):
 @pytest.mark.parametrize(
     ("changes", "message", "field"),
     [
-        ({"tokens": Decimal("1e-19")}, "tokens must have at most 18 decimals", "tokens"),
-        ({"tokens": Decimal("999999999999")}, None, "tokens"),
-        ({"spent_sol": Decimal(0)}, "spent_sol must be more than 0", "spent_sol"),
+        (
+            {"tokens": Decimal("1e-10")},
+            "tokens must be at least 0.000000001, not 0.0000000001, which rounds to 0",
+            "tokens",
+        ),
+        ({"tokens": Decimal(10**21 - 1)}, None, "tokens"),
+        ({"spent_sol": Decimal(0)}, "spent_sol must be more than 0, not 0", "spent_sol"),
     ],
 )
 def test_buy_more_of_a_bad_amount_is_refused(position: Position, changes, message, field):
     arguments = {"position_id": position.pk, "tokens": Decimal(1), "spent_sol": Decimal(1)} | changes
-    message = message or "tokens: 1000000999999 bought in all is more than a position can hold"
+    message = (
+        message or f"tokens: {10**21 + 999_999} bought in all is too much: it must be less than {10**21}"
+    )
     refused(buy_more, InvalidAmount, message, field, **arguments)
 
 
@@ -205,6 +238,19 @@ def test_take_profit_of_all_closes_the_position(position: Position):
     assert (position.moon_bag_activated, position.moon_bag_amount) == (False, None)
 
 
+@pytest.mark.parametrize("tokens", ["999999.9999999991", "1000000.0000000009"])
+def test_take_profit_of_all_but_dust_or_dust_more_closes(position: Position, tokens: str):
+    sold = take_profit(position_id=position.pk, tokens=Decimal(tokens), proceeds_sol=Decimal("3.0000000001"))
+    assert (sold.status, sold.remaining_amount, sold.realized_profit_sol) == ("closed", 0, 1)
+
+
+def test_take_profit_of_a_hundred_thousand_billion_is_right_to_the_lamport(wallet: Wallet):
+    supply = Decimal("88123456789012.34567")
+    opened = open_position(**opening(wallet, tokens=supply, spent_sol=Decimal("1.000000001")))
+    sold = take_profit(position_id=opened.pk, tokens=supply, proceeds_sol=Decimal("2.000000003"))
+    assert (sold.status, sold.realized_profit_sol) == ("closed", Decimal("1.000000002"))
+
+
 def test_take_profit_of_more_than_held_is_refused(position: Position):
     refused(
         take_profit,
@@ -221,7 +267,7 @@ def test_take_profit_for_less_than_nothing_is_refused(position: Position):
     refused(
         take_profit,
         InvalidAmount,
-        "proceeds_sol must be 0 or more",
+        "proceeds_sol must be 0 or more, not -1",
         "proceeds_sol",
         position_id=position.pk,
         tokens=Decimal(1),
@@ -278,11 +324,12 @@ OUT_OF_RANGE = "percentage must be at least -100 and below 100000"
 @pytest.mark.parametrize(
     ("percentage", "message"),
     [
-        (Decimal("-100.0001"), OUT_OF_RANGE),
-        (Decimal(100_000), OUT_OF_RANGE),
-        (Decimal("NaN"), OUT_OF_RANGE),
-        (Decimal("-Infinity"), OUT_OF_RANGE),
-        (Decimal("5.12345"), "percentage must have at most 4 decimals"),
+        (Decimal("-100.0001"), f"{OUT_OF_RANGE}, not -100.0001"),
+        (Decimal(100_000), f"{OUT_OF_RANGE}, not 100000"),
+        (Decimal("99999.99995"), f"{OUT_OF_RANGE}, not 99999.99995"),
+        (Decimal("1e400"), f"{OUT_OF_RANGE}, not 1E+400"),
+        (Decimal("NaN"), f"{OUT_OF_RANGE}, not NaN"),
+        (Decimal("-Infinity"), f"{OUT_OF_RANGE}, not -Infinity"),
         (-20, "percentage must be a Decimal, not int"),
         (5.5, "percentage must be a Decimal, not float"),
     ],
@@ -298,11 +345,20 @@ def test_move_stop_loss_to_a_bad_percentage_is_refused(position: Position, perce
     )
 
 
+@pytest.mark.parametrize(
+    ("percentage", "rounded"),
+    [("-30.000000000000004", "-30"), ("-100.00001", "-100"), ("5.12345", "5.1234"), ("1e-999", "0")],
+)
+def test_move_stop_loss_rounds_to_four_decimals(position: Position, percentage: str, rounded: str):
+    moved = move_stop_loss(position_id=position.pk, percentage=Decimal(percentage))
+    assert moved.current_stop_loss_percentage == Decimal(rounded)
+
+
 def test_move_stop_loss_with_a_bad_peak_is_refused(position: Position):
     refused(
         move_stop_loss,
         InvalidAmount,
-        "peak_price must be more than 0",
+        "peak_price must be more than 0, not 0",
         "peak_price",
         position_id=position.pk,
         percentage=Decimal(5),
@@ -362,10 +418,10 @@ def test_close_position_for_bad_proceeds_is_refused(position: Position):
     refused(
         close_position,
         InvalidAmount,
-        "proceeds_sol must have at most 9 decimals",
+        "proceeds_sol must be less than 100000000000, not 1E+400",
         "proceeds_sol",
         position_id=position.pk,
-        proceeds_sol=Decimal("1.0000000001"),
+        proceeds_sol=Decimal("1e400"),
     )
 
 

@@ -9,11 +9,11 @@ import { Decimal, HUNDRED, ZERO } from "./decimal.js";
 
 // Digits kept where a quotient has no end, and decimals of what comes out: the same as on the server.
 const QUOTE_PRECISION = 50;
-const PRECISION = 80;
+const PRECISION = 100;
 const SOL_DECIMALS = 9;
 const USD_DECIMALS = 6;
 const PERCENT_DECIMALS = 6;
-const PRICE_DECIMALS = 18;
+const PRICE_DECIMALS = 30;
 
 /**
  * The cost side of a position.

@@ -17,7 +17,8 @@ from tests.positions.api.conftest import Api
 
 NOT_FOUND = (404, {"detail": "Not found."})
 REQUIRED = ["This field is required."]
-NO_NUMBER = ['This must be a number, such as 0.25 or "0.25".']
+NO_NUMBER = "{} must be a number, such as 0.25 or 1.2e-7, not {}"
+LESS_THAN_1E21 = "tokens must be less than 1000000000000000000000, not"
 ACTIONS = {
     "buy": {"tokens": 1, "spentSol": 1},
     "take-profit": {"tokens": 1, "proceedsSol": 1},
@@ -55,9 +56,10 @@ def test_open_writes_the_position_and_its_event(alices: Api, wallet: Wallet):
     ("tokens", "spent", "price"),
     [
         ("1", "0.000000123", "0.000000123"),
-        ("1234567.123456789012345678", "1234567.123456789", "0.99999999999999999"),
-        ("0.000000000000000001", "0.000000001", "1000000000"),
-        ("999999999999.999999999999999999", "99999999999.999999999", "0.1"),
+        ("1234567.123456789", "2469134.246913578", "2"),
+        ("0.000000001", "0.000000001", "1"),
+        ("81230000000000", "1", "0.000000000000012310722639418934"),
+        ("100000000000000000000.000000001", "99999999999.999999999", "0.00000000099999999999999999999"),
     ],
 )
 def test_open_keeps_every_digit_of_numbers_and_of_strings(
@@ -74,6 +76,40 @@ def test_open_keeps_every_digit_of_numbers_and_of_strings(
         assert f'"purchasePrice":{price},' in text
 
 
+@pytest.mark.parametrize(
+    ("tokens", "amount"),
+    [
+        ("1.2e-7", "0.00000012"),
+        ('"1.2e-7"', "0.00000012"),
+        ("1E+3", "1000"),
+        ('"1E+3"', "1000"),
+        ('"1e-07"', "0.0000001"),
+        ("88e12", "88000000000000"),
+        ("1e-9", "0.000000001"),
+        ("0.30000000000000004", "0.3"),
+        ("1.0000000000000000001", "1"),
+        ('"-0.5e-1"', None),
+    ],
+)
+def test_open_takes_numbers_as_bots_have_them(alices: Api, wallet: Wallet, tokens: str, amount: str | None):
+    rest = f'"wallet": "{wallet.pk}", "tokenAddress": "{WIF}", "spentSol": 1e-1'
+    answer = alices.post("positions/", f'{{"tokens": {tokens}, "tokenSymbol": "WIF", {rest}}}')
+    if amount is None:
+        refusal = {"errors": {"tokens": ["tokens must be more than 0, not -0.05"]}}
+        assert answer.refusal == (400, refusal)
+    else:
+        assert f'"purchaseAmount":{amount},' in answer.text
+        assert '"totalInvestedSol":0.1,' in answer.text
+
+
+def test_all_sold_in_parts_that_are_doubles_closes(alices: Api, wallet: Wallet):
+    key = alices.post("positions/", opening(wallet, tokens=0.3)).data["id"]
+    for part in (0.1, 0.1, 0.3 - 0.2):  # the last is 0.09999999999999998
+        answer = alices.post(f"positions/{key}/take-profit/", {"tokens": part, "proceedsSol": 0.1 + 0.2})
+    assert (answer.data["status"], answer.data["remainingAmount"]) == ("closed", 0)
+    assert alices.post("positions/", opening(wallet, tokens=0.3)).status == 201
+
+
 def test_small_price_is_written_without_an_exponent(alices: Api, wallet: Wallet):
     made = alices.post("positions/", opening(wallet, tokens=10_000, spentSol="0.001234"))
     assert '"purchasePrice":0.0000001234,' in made.text
@@ -88,31 +124,62 @@ def test_small_price_is_written_without_an_exponent(alices: Api, wallet: Wallet)
     ("changes", "errors"),
     [
         ({"tokens": ..., "spentSol": ...}, {"tokens": REQUIRED, "spentSol": REQUIRED}),
-        ({"tokens": "x", "spentSol": True}, {"tokens": NO_NUMBER, "spentSol": NO_NUMBER}),
-        ({"tokens": "NaN", "spentSol": "Infinity"}, {"tokens": NO_NUMBER, "spentSol": NO_NUMBER}),
-        ({"tokens": "1e5", "spentSol": "1_0"}, {"tokens": NO_NUMBER, "spentSol": NO_NUMBER}),
-        ({"tokens": "٣", "spentSol": " 1"}, {"tokens": NO_NUMBER, "spentSol": NO_NUMBER}),
-        ({"tokens": [], "spentSol": {}}, {"tokens": NO_NUMBER, "spentSol": NO_NUMBER}),
-        ({"tokens": "1" * 65, "spentSol": ""}, {"tokens": NO_NUMBER, "spentSol": NO_NUMBER}),
+        (
+            {"tokens": "x", "spentSol": True},
+            {
+                "tokens": [NO_NUMBER.format("tokens", '"x"')],
+                "spentSol": [NO_NUMBER.format("spentSol", "true")],
+            },
+        ),
+        (
+            {"tokens": "NaN", "spentSol": "Infinity"},
+            {
+                "tokens": [NO_NUMBER.format("tokens", '"NaN"')],
+                "spentSol": [NO_NUMBER.format("spentSol", '"Infinity"')],
+            },
+        ),
+        ({"tokens": "1_000"}, {"tokens": [NO_NUMBER.format("tokens", '"1_000"')]}),
+        ({"tokens": "1e"}, {"tokens": [NO_NUMBER.format("tokens", '"1e"')]}),
+        ({"tokens": "\uff11\uff12"}, {"tokens": [NO_NUMBER.format("tokens", r'"\uff11\uff12"')]}),
+        ({"tokens": " 1 "}, {"tokens": [NO_NUMBER.format("tokens", '" 1 "')]}),
+        ({"tokens": ""}, {"tokens": [NO_NUMBER.format("tokens", '""')]}),
+        ({"tokens": []}, {"tokens": [NO_NUMBER.format("tokens", "a list")]}),
+        ({"tokens": {}}, {"tokens": [NO_NUMBER.format("tokens", "a dict")]}),
+        ({"tokens": "1" * 65}, {"tokens": ["tokens must be a number of at most 64 characters; it has 65"]}),
         ({"tokens": None}, {"tokens": ["This field may not be null."]}),
-        ({"tokens": 0}, {"tokens": ["tokens must be more than 0"]}),
-        ({"tokens": "-1"}, {"tokens": ["tokens must be more than 0"]}),
-        ({"tokens": 10**12}, {"tokens": ["tokens must be less than 1000000000000"]}),
-        ({"tokens": 1e300}, {"tokens": ["tokens must be less than 1000000000000"]}),
-        ({"tokens": "0.0000000000000000001"}, {"tokens": ["tokens must have at most 18 decimals"]}),
-        ({"tokens": "1.0000000000000000001"}, {"tokens": ["tokens must have at most 18 decimals"]}),
-        ({"spentSol": 0}, {"spentSol": ["spentSol must be more than 0"]}),
-        ({"spentSol": "1.0000000001"}, {"spentSol": ["spentSol must have at most 9 decimals"]}),
-        ({"spentSol": 10**11}, {"spentSol": ["spentSol must be less than 100000000000"]}),
+        ({"tokens": 0}, {"tokens": ["tokens must be more than 0, not 0"]}),
+        ({"tokens": "-0"}, {"tokens": ["tokens must be more than 0, not 0"]}),
+        ({"tokens": "-1"}, {"tokens": ["tokens must be more than 0, not -1"]}),
+        ({"tokens": 10**21}, {"tokens": [f"{LESS_THAN_1E21} 1000000000000000000000"]}),
+        ({"tokens": 1e300}, {"tokens": [f"{LESS_THAN_1E21} 1E+300"]}),
+        ({"tokens": "1e400"}, {"tokens": [f"{LESS_THAN_1E21} 1E+400"]}),
+        ({"tokens": 10**400 - 1}, {"tokens": [f"{LESS_THAN_1E21} 1.00000E+400"]}),
+        (
+            {"tokens": "4e-10"},
+            {"tokens": ["tokens must be at least 0.000000001, not 0.0000000004, which rounds to 0"]},
+        ),
+        ({"spentSol": 0}, {"spentSol": ["spentSol must be more than 0, not 0"]}),
+        (
+            {"spentSol": "0.0000000001"},
+            {"spentSol": ["spentSol must be at least 0.000000001, not 0.0000000001, which rounds to 0"]},
+        ),
+        ({"spentSol": 10**11}, {"spentSol": ["spentSol must be less than 100000000000, not 100000000000"]}),
         (
             {"stopLossPercentage": -101},
-            {"stopLossPercentage": ["stopLossPercentage must be at least -100 and below 100000"]},
+            {"stopLossPercentage": ["stopLossPercentage must be at least -100 and below 100000, not -101"]},
         ),
         (
-            {"stopLossPercentage": 1.00001},
-            {"stopLossPercentage": ["stopLossPercentage must have at most 4 decimals"]},
+            {"stopLossPercentage": "99999.99999"},
+            {
+                "stopLossPercentage": [
+                    "stopLossPercentage must be at least -100 and below 100000, not 99999.99999"
+                ]
+            },
         ),
-        ({"stopLossPercentage": "ten"}, {"stopLossPercentage": NO_NUMBER}),
+        (
+            {"stopLossPercentage": "ten"},
+            {"stopLossPercentage": [NO_NUMBER.format("stopLossPercentage", '"ten"')]},
+        ),
         ({"spent_sol": 1}, {"spent_sol": ["Unknown field."]}),
         ({"stopLoss": -5}, {"stopLoss": ["Unknown field."]}),
         (
@@ -252,13 +319,13 @@ def test_close_without_proceeds_or_the_cache_asks_for_the_proceeds(
     ("action", "body", "errors"),
     [
         ("buy", {}, {"tokens": REQUIRED, "spentSol": REQUIRED}),
-        ("buy", {"tokens": 1, "spentSol": -1}, {"spentSol": ["spentSol must be more than 0"]}),
+        ("buy", {"tokens": 1, "spentSol": -1}, {"spentSol": ["spentSol must be more than 0, not -1"]}),
         ("buy", {"tokens": 1, "spentSol": 1, "proceedsSol": 1}, {"proceedsSol": ["Unknown field."]}),
         ("take-profit", {}, {"tokens": REQUIRED, "proceedsSol": REQUIRED}),
         (
             "take-profit",
             {"tokens": 1, "proceedsSol": -1},
-            {"proceedsSol": ["proceedsSol must be 0 or more"]},
+            {"proceedsSol": ["proceedsSol must be 0 or more, not -1"]},
         ),
         (
             "take-profit",
@@ -269,11 +336,19 @@ def test_close_without_proceeds_or_the_cache_asks_for_the_proceeds(
         (
             "stop-loss",
             {"percentage": 100_000},
-            {"percentage": ["percentage must be at least -100 and below 100000"]},
+            {"percentage": ["percentage must be at least -100 and below 100000, not 100000"]},
         ),
-        ("stop-loss", {"percentage": "0.00001"}, {"percentage": ["percentage must have at most 4 decimals"]}),
-        ("stop-loss", {"percentage": 1, "peakPrice": 0}, {"peakPrice": ["peakPrice must be more than 0"]}),
-        ("close", {"proceedsSol": "-1"}, {"proceedsSol": ["proceedsSol must be 0 or more"]}),
+        (
+            "stop-loss",
+            {"percentage": "1e9"},
+            {"percentage": ["percentage must be at least -100 and below 100000, not 1000000000"]},
+        ),
+        (
+            "stop-loss",
+            {"percentage": 1, "peakPrice": 0},
+            {"peakPrice": ["peakPrice must be more than 0, not 0"]},
+        ),
+        ("close", {"proceedsSol": "-1"}, {"proceedsSol": ["proceedsSol must be 0 or more, not -1"]}),
         (
             "close",
             {"proceedsSol": 1, "reason": "r" * 201},
@@ -301,8 +376,8 @@ def test_action_with_bad_input_is_refused_by_field(
         ),
         (
             "buy",
-            {"tokens": "999999999999", "spentSol": 1},
-            r"tokens: 1000000999999(\.0+)? bought in all is more than a position can hold",
+            {"tokens": 10**21 - 1, "spentSol": 1},
+            f"tokens: {10**21 + 999_999} bought in all is too much: it must be less than {10**21}",
         ),
     ],
 )

@@ -158,7 +158,7 @@ async def test_answer_that_is_no_prices_is_a_source_error():
         Quote(WIF, Decimal("NaN"), None, NOW),
         Quote(WIF, Decimal(0), None, NOW),
         Quote(WIF, Decimal(-1), None, NOW),
-        Quote(WIF, Decimal("1e-19"), None, NOW),
+        Quote(WIF, Decimal("1e-31"), None, NOW),
         Quote(WIF, Decimal(1), Decimal("Infinity"), NOW),
         Quote(WIF, Decimal(1), None, datetime(2026, 1, 31)),  # noqa: DTZ001
         Quote(BONK, Decimal(1), None, NOW),  # under another's address

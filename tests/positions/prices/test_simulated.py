@@ -51,7 +51,7 @@ async def test_fetch_wrapped_sol_is_one_and_its_price_in_usd_walks():
     for prices in rounds:
         assert prices.sol_usd is not None
         for quote in prices.quotes.values():
-            assert quote.price_usd == round(quote.price * prices.sol_usd, 18)
+            assert quote.price_usd == quote.price * prices.sol_usd
 
 
 async def test_fetch_prices_stay_positive_with_eight_significant_digits():
