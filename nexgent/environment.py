@@ -10,6 +10,7 @@ import re
 import secrets
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
@@ -23,6 +24,12 @@ LONGEST_SOCKET_PATH_BYTES = 100
 SQLITE, POSTGRESQL = "django.db.backends.sqlite3", "django.db.backends.postgresql"
 
 RECONNECT_SECONDS = 4.0
+
+# Above these a number overflows somewhere behind the settings: a timedelta, a date, a C integer, a wait.
+LARGEST_NUMBER = 2**31 - 1
+SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
+LONGEST_DURATION = 3650 * DAY
+SHORTEST_DURATION = 0.001
 
 T = TypeVar("T")
 Number = TypeVar("Number", int, float)
@@ -54,7 +61,9 @@ class Environment:
         wanted = "one of true, false, yes, no, on, off, 1, 0"
         return self._read(name, default, lambda text: _FLAGS[text.lower()], wanted)
 
-    def number(self, name: str, default: Number, *, minimum: int | None = None) -> Number:
+    def number(
+        self, name: str, default: Number, *, minimum: int | None = None, maximum: float = LARGEST_NUMBER
+    ) -> Number:
         """Return a number of the default's type: above 0, or at least `minimum`."""
 
         def parse(text: str) -> Number:
@@ -65,7 +74,16 @@ class Environment:
 
         wanted = "a whole number" if isinstance(default, int) else "a number"
         bound = "above 0" if minimum is None else f"of at least {minimum}"
-        return self._read(name, default, parse, f"{wanted} {bound}")
+        number = self._read(name, default, parse, f"{wanted} {bound}")
+        return number if number <= maximum else self._invalid(name, f"at most {maximum:.0f}", default)
+
+    def duration(
+        self, name: str, default: Number, *, unit: timedelta = SECOND, minimum: int | None = None
+    ) -> Number:
+        """Return a number of `unit`s, at most ten years; above 0, or at least `minimum`."""
+        number = self.number(name, default, minimum=minimum, maximum=LONGEST_DURATION / unit)
+        too_short = 0 < number < SHORTEST_DURATION
+        return self._invalid(name, f"at least {SHORTEST_DURATION}", default) if too_short else number
 
     def choice(self, name: str, default: str, choices: Sequence[str]) -> str:
         return self._read(
@@ -100,8 +118,11 @@ class Environment:
         try:
             return parse(value.strip())
         except (ValueError, LookupError):
-            self.errors.append(f"{name} must be {wanted}; it is {value!r}.")
-            return default
+            return self._invalid(name, wanted, default)
+
+    def _invalid(self, name: str, wanted: str, default: T) -> T:
+        self.errors.append(f"{name} must be {wanted}; it is {self._variables[name]!r}.")
+        return default
 
 
 def origin(text: str) -> str:
@@ -143,12 +164,17 @@ def database(env: Environment, *, data_dir: Path) -> dict[str, Any]:
         "min_size": env.number("NEXGENT_DATABASE_POOL_MIN", 1, minimum=0),
         "max_size": env.number("NEXGENT_DATABASE_POOL_MAX", 12),
         # How long a caller waits for a connection when all are taken or the server is unavailable.
-        "timeout": env.number("NEXGENT_DATABASE_POOL_TIMEOUT_SECONDS", 5.0),
+        "timeout": env.duration("NEXGENT_DATABASE_POOL_TIMEOUT_SECONDS", 5.0),
         # The pool waits twice as long after each failed connection, then gives up, and starts again with the next
         # caller. Its default gives up after 300 s: back after an outage of 17 s, the server stayed unused for 11 s
         # more (psycopg-pool 3.3, measured 2026-11-23; with this, 0.6 s).
         "reconnect_timeout": RECONNECT_SECONDS,
     }
+    if pool["min_size"] > pool["max_size"]:
+        env.errors.append(
+            f"NEXGENT_DATABASE_POOL_MIN must be at most NEXGENT_DATABASE_POOL_MAX, {pool['max_size']};"
+            f" it is {pool['min_size']}."
+        )
     default = sqlite(data_dir / "nexgent.sqlite3")
     if not url:
         return default
@@ -194,13 +220,25 @@ def redis_urls(env: Environment, *, data_dir: Path) -> list[str]:
     """Return the shards of the channel layer; by default the embedded Valkey's socket in the data folder."""
 
     urls = env.items("REDIS_URL", [], str)
-    schemes = {urlsplit(url).scheme for url in urls}
-    if unknown := schemes - {"redis", "rediss", "unix"}:  # the rest of a URL may be a password
+    problem = None  # not the URL itself: it may contain a password
+    if unknown := {urlsplit(url).scheme for url in urls} - {"redis", "rediss", "unix"}:
+        problem = f"the scheme of one is {min(unknown)!r}"
+    elif not all(map(_has_valid_port, urls)):
+        problem = "the port of one is not a number from 1 to 65535"
+    if problem:
         env.errors.append(
             "REDIS_URL must be redis://host:6379/0, rediss://… or unix:///path, several separated by commas;"
-            f" the scheme of one is {min(unknown)!r}."
+            f" {problem}."
         )
     return urls or [f"unix://{quote(str(embedded_valkey_socket(data_dir)))}"]
+
+
+def _has_valid_port(url: str) -> bool:
+    try:
+        port = urlsplit(url).port
+    except ValueError:
+        return False
+    return port != 0
 
 
 def embedded_valkey_socket(data_dir: Path) -> Path:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from nexgent.environment import (
+    DAY,
+    MINUTE,
     Environment,
     database,
     embedded_valkey_socket,
@@ -133,12 +135,14 @@ AUTH_PASSWORD_VALIDATORS = [
 AUTHENTICATION_BACKENDS = ["positions.accounts.logins.LockingBackend"]
 LOGINS: dict[str, Any] = {
     "FAILURES": env.number("NEXGENT_LOGIN_FAILURES", 10),
-    "LOCK_SECONDS": env.number("NEXGENT_LOGIN_LOCK_SECONDS", 900.0),
+    "LOCK_SECONDS": env.duration("NEXGENT_LOGIN_LOCK_SECONDS", 900.0),
     "TOKEN_REQUESTS_PER_MINUTE": env.number("NEXGENT_TOKEN_REQUESTS_PER_MINUTE", 60),
 }
 SIMPLE_JWT = {
-    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=env.number("NEXGENT_ACCESS_TOKEN_MINUTES", 30.0)),
-    "REFRESH_TOKEN_LIFETIME": timedelta(days=env.number("NEXGENT_REFRESH_TOKEN_DAYS", 7.0)),
+    "ACCESS_TOKEN_LIFETIME": timedelta(
+        minutes=env.duration("NEXGENT_ACCESS_TOKEN_MINUTES", 30.0, unit=MINUTE)
+    ),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=env.duration("NEXGENT_REFRESH_TOKEN_DAYS", 7.0, unit=DAY)),
     "ROTATE_REFRESH_TOKENS": True,
     "BLACKLIST_AFTER_ROTATION": True,
     "UPDATE_LAST_LOGIN": True,
@@ -170,20 +174,20 @@ SPECTACULAR_SETTINGS = {
 # The socket: docs/settings.md describes each of these.
 
 REALTIME: dict[str, Any] = {
-    "PING_INTERVAL_SECONDS": env.number("NEXGENT_PING_INTERVAL_SECONDS", 30.0),
-    "DEAD_AFTER_SECONDS": env.number("NEXGENT_DEAD_AFTER_SECONDS", 60.0),
+    "PING_INTERVAL_SECONDS": env.duration("NEXGENT_PING_INTERVAL_SECONDS", 30.0),
+    "DEAD_AFTER_SECONDS": env.duration("NEXGENT_DEAD_AFTER_SECONDS", 60.0),
     "MAX_MESSAGE_BYTES": env.number("NEXGENT_MAX_MESSAGE_BYTES", 16_384),
     "INBOUND_MESSAGES_PER_SECOND": env.number("NEXGENT_INBOUND_MESSAGES_PER_SECOND", 10.0),
     "INBOUND_BURST": env.number("NEXGENT_INBOUND_BURST", 40),
     "MAX_SOCKETS": env.number("NEXGENT_MAX_SOCKETS", 20_000),
     "MAX_UNSENT_EVENTS": env.number("NEXGENT_MAX_UNSENT_EVENTS", 1_000),
-    "RETRY_AFTER_SECONDS": env.number("NEXGENT_RETRY_AFTER_SECONDS", 2.0),
-    "RECONCILE_SECONDS": env.number("NEXGENT_RECONCILE_SECONDS", 5.0),
+    "RETRY_AFTER_SECONDS": env.duration("NEXGENT_RETRY_AFTER_SECONDS", 2.0),
+    "RECONCILE_SECONDS": env.duration("NEXGENT_RECONCILE_SECONDS", 5.0),
     "MAX_REPLAYED_EVENTS": env.number("NEXGENT_MAX_REPLAYED_EVENTS", 500),
     "CONNECTS_PER_SECOND": env.number("NEXGENT_CONNECTS_PER_SECOND", 200.0),
     "CONNECT_BURST": env.number("NEXGENT_CONNECT_BURST", 2_000),
-    "CLOSE_SECONDS": env.number("NEXGENT_CLOSE_SECONDS", 10.0),
-    "PRESENCE_SECONDS": env.number("NEXGENT_PRESENCE_SECONDS", 5.0),
+    "CLOSE_SECONDS": env.duration("NEXGENT_CLOSE_SECONDS", 10.0),
+    "PRESENCE_SECONDS": env.duration("NEXGENT_PRESENCE_SECONDS", 5.0),
     "DATABASE_THREADS": env.number("NEXGENT_DATABASE_THREADS", 8),
     "ALLOWED_ORIGINS": CORS_ALLOWED_ORIGINS,
 }
@@ -198,7 +202,7 @@ PRICES: dict[str, Any] = {
     "DEXSCREENER_URL": env.text("NEXGENT_DEXSCREENER_URL", "https://api.dexscreener.com"),
     "JUPITER_URL": env.text("NEXGENT_JUPITER_URL", "https://api.jup.ag"),
     "JUPITER_API_KEY": env.text("NEXGENT_JUPITER_API_KEY"),
-    "REQUEST_TIMEOUT_SECONDS": env.number("NEXGENT_PRICE_TIMEOUT_SECONDS", 3.0),
+    "REQUEST_TIMEOUT_SECONDS": env.duration("NEXGENT_PRICE_TIMEOUT_SECONDS", 3.0),
     "POOL_FLOOR_USD": Decimal(env.number("NEXGENT_POOL_FLOOR_USD", 1_000, minimum=0)),
 }
 
@@ -212,7 +216,7 @@ STATIC_ROOT = Path(env.text("NEXGENT_STATIC_DIR", str(DATA_DIR / "static")))
 SERVESTATIC_USE_FINDERS = DEBUG
 SERVESTATIC_AUTOREFRESH = DEBUG
 SSL_REDIRECT = env.flag("NEXGENT_SSL_REDIRECT", default=True)
-HSTS_SECONDS = env.number("NEXGENT_HSTS_SECONDS", 31_536_000, minimum=0)
+HSTS_SECONDS = env.duration("NEXGENT_HSTS_SECONDS", 31_536_000, minimum=0)
 if not DEBUG:
     STORAGES = {
         "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

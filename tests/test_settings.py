@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +83,44 @@ def test_number_out_of_range_counts_as_its_default_and_is_an_error(text: str):
     env = Environment({"X": text})
     assert env.number("X", 2.5) == 2.5
     assert env.errors == [f"X must be a number above 0; it is {text!r}."]
+
+
+@pytest.mark.parametrize(("text", "is_valid"), [("2147483647", True), ("2147483648", False), ("1e12", False)])
+def test_number_is_at_most_the_largest_of_32_bits(text: str, is_valid: bool):
+    env = Environment({"X": text})
+    assert env.number("X", 2.5) == (2147483647 if is_valid else 2.5)
+    assert env.errors == ([] if is_valid else [f"X must be at most 2147483647; it is {text!r}."])
+
+
+@pytest.mark.parametrize(
+    ("unit", "least", "most"),
+    [("seconds", "0.001", "315360000"), ("minutes", "0.001", "5256000"), ("days", "0.001", "3650")],
+)
+def test_duration_is_from_a_thousandth_to_ten_years(unit: str, least: str, most: str):
+    span = timedelta(**{unit: 1})
+    for text in (least, most):
+        env = Environment({"X": text})
+        assert (env.duration("X", 5.0, unit=span), env.errors) == (float(text), [])
+    for text, bound in (
+        ("0.0009", f"at least {least}"),
+        (f"{most}.1", f"at most {most}"),
+        ("0", "a number above 0"),
+    ):
+        env = Environment({"X": text})
+        assert env.duration("X", 5.0, unit=span) == 5.0
+        assert env.errors == [f"X must be {bound}; it is {text!r}."]
+
+
+def test_every_number_that_is_too_large_is_named_and_nothing_overflows():
+    """Each setting that is read as a number, by its name in docs/settings.md."""
+    number = re.compile(r"^\| `(NEXGENT_\w+)` \| `[0-9]+`", re.MULTILINE)
+    names = number.findall((ROOT / "docs/settings.md").read_text())
+    assert len(names) > 25
+    done = check(**dict.fromkeys(names, "1" + "0" * 300))
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert {line.split()[0] for line in lines} == set(names)
+    assert all(re.match(r"NEXGENT_\w+ must be at most [0-9]+; it is '10", line) for line in lines), lines
 
 
 def test_number_with_a_minimum_may_be_the_minimum():
@@ -165,6 +205,25 @@ def test_database_in_a_file(url: str, path: Path):
 )
 def test_database_url_that_is_invalid_is_an_error_without_its_password(url: str):
     assert read(url)[1] == [MUST_BE]
+
+
+@pytest.mark.parametrize("url", ["redis://host:port/0", "rediss://:its-password@host:70000"])
+def test_redis_url_whose_port_is_none_is_an_error_without_its_password(url: str):
+    env = Environment({"REDIS_URL": f"redis://a:6379/0,{url}"})
+    redis_urls(env, data_dir=DATA)
+    assert env.errors == [
+        REDIS_MUST_BE.replace(
+            "the scheme of one is 'http'", "the port of one is not a number from 1 to 65535"
+        )
+    ]
+
+
+def test_pool_whose_least_is_above_its_most_is_an_error():
+    env = Environment({"NEXGENT_DATABASE_POOL_MIN": "13"})
+    database(env, data_dir=DATA)
+    assert env.errors == [
+        "NEXGENT_DATABASE_POOL_MIN must be at most NEXGENT_DATABASE_POOL_MAX, 12; it is 13."
+    ]
 
 
 def test_redis_urls_are_the_shards():

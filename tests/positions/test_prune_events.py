@@ -46,6 +46,13 @@ def test_prune_of_a_senseless_age_is_refused(age):
     assert str(refused.value) == f"--older-than must be an age such as 30d, 12h or 90m; it is {age!r}."
 
 
+def test_prune_of_an_age_before_the_first_date_is_refused():
+    with pytest.raises(CommandError, match=r"^--older-than must be at most 3650d; it is '999999d'\.$"):
+        prune("--older-than", "999999d")
+
+
 def test_prune_in_senseless_batches_is_refused():
     with pytest.raises(CommandError, match=r"^--batch must be at least 1; it is 0\.$"):
         prune("--older-than", "1d", "--batch", "0")
+    with pytest.raises(CommandError, match=r"^--batch must be at most 50000; it is 50001\.$"):
+        prune("--older-than", "1d", "--batch", "50001")

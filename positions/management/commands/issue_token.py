@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from positions.accounts.scopes import issue
-from positions.management.ages import parse_age
-
-LONGEST = timedelta(days=3650)
+from positions.management.ages import LONGEST, parse_age
 
 
 class Command(BaseCommand):

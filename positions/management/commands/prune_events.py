@@ -7,8 +7,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from positions.management.ages import parse_age
+from positions.management.ages import LONGEST, parse_age
 from positions.models import PositionEvent
+
+LARGEST_BATCH = 50_000
+"""Its keys are parameters of one statement: PostgreSQL takes 65,535 at most."""
 
 
 class Command(BaseCommand):
@@ -24,10 +27,16 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         if options["batch"] < 1:
             raise CommandError(f"--batch must be at least 1; it is {options['batch']}.")
+        if options["batch"] > LARGEST_BATCH:
+            raise CommandError(f"--batch must be at most {LARGEST_BATCH}; it is {options['batch']}.")
         age = parse_age(options["older_than"])
         if age is None:
             raise CommandError(
                 f"--older-than must be an age such as 30d, 12h or 90m; it is {options['older_than']!r}."
+            )
+        if age > LONGEST:
+            raise CommandError(
+                f"--older-than must be at most {LONGEST.days}d; it is {options['older_than']!r}."
             )
         until = timezone.now() - age
         old = PositionEvent.objects.filter(created_at__lt=until).order_by()
