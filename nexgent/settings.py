@@ -206,6 +206,12 @@ PRICES: dict[str, Any] = {
     "POOL_FLOOR_USD": Decimal(env.number("NEXGENT_POOL_FLOOR_USD", 1_000, minimum=0)),
 }
 
+# History: candles of held tokens.
+HISTORY = {
+    "FINE_DAYS": env.number("NEXGENT_HISTORY_FINE_DAYS", 2.0),
+    "DAYS": env.number("NEXGENT_HISTORY_DAYS", 365.0),
+}
+
 # Web
 
 LANGUAGE_CODE = "en-us"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,10 +11,11 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from msgspec import Struct
 from rest_framework.serializers import BaseSerializer
 
-from positions.api import schema, serializers, wire
+from positions.api import schema, serializers, wire, wire_history
 from positions.api.filters import DEFAULT_LIMIT, LARGEST, MAX_LIMIT, MAX_TOKENS
 from positions.api.pages import LONGEST_CURSOR
 from positions.api.serializers import Body
+from positions.api.spans import DEFAULT_POINTS, MAX_POINTS
 from positions.models import Position
 
 
@@ -142,8 +144,8 @@ agents = extend_schema_view(
         refuses=(400, 404),
     ),
     results=operation(
-        "Get an agent's results: profit of closed positions, and the basis of today's change",
-        wire.ResultsOnRest,
+        "Get an agent's results: what its closed positions brought, and the basis of today's change",
+        wire_history.ResultsOnRest,
         parameters=BY_UUID,
         refuses=(400, 404),
     ),
@@ -172,5 +174,23 @@ positions = extend_schema_view(
     take_profit=_write("Sell part or all", serializers.TakeProfitBody),
     stop_loss=_write("Move or remove the stop loss", serializers.StopLossBody),
     close=_write("Close a position", serializers.CloseBody),
+)
+CANDLE_INTERVALS = ("1m", "1h")
+
+
+def _span(intervals: Sequence[str]) -> tuple[OpenApiParameter, ...]:
+    return (
+        _query("interval", str, "How long each of them is.", enum=intervals, default=intervals[0]),
+        _query("from", datetime, "Only from this time on: the first ones after it."),
+        _query("to", datetime, "Only before this time; without `from`, the last ones before it."),
+        _whole("limit", "Maximum number of results.", minimum=1, maximum=MAX_POINTS, default=DEFAULT_POINTS),
+    )
+
+
+candles = operation(
+    "Get a token's prices over time, of a token that one of your agents holds or held, or of wrapped SOL",
+    wire_history.CandlesOnRest,
+    parameters=(OpenApiParameter("token", schema.ADDRESS, OpenApiParameter.PATH), *_span(CANDLE_INTERVALS)),
+    refuses=(400, 404),
 )
 prices = operation("Get current prices", wire.PricesOnRest, parameters=(TOKENS,), refuses=(400,))

@@ -19,7 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from positions.api import wire
+from positions.api import wire, wire_history
 from positions.api.errors import camel
 from positions.books import numbers
 
@@ -78,7 +78,8 @@ STRUCTS = (
     EventPage,
     Tokens,
     wire.PricesOnRest,
-    wire.ResultsOnRest,
+    wire_history.CandlesOnRest,
+    wire_history.ResultsOnRest,
 )
 
 

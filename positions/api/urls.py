@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, path, re_path
 from rest_framework.routers import SimpleRouter
 
 from positions.api.docs import docs
+from positions.api.history import CandlesView
 from positions.api.schema import SchemaView
 from positions.api.views import AgentViewSet, PositionViewSet, PricesView, UnknownPath, WalletViewSet
 
@@ -18,6 +19,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("schema/", SchemaView.as_view(), name="schema"),
     path("docs/", docs, name="docs"),
     path("prices/", PricesView.as_view(), name="prices"),
+    # Base58: an address with another sign, a NUL say, never reaches the database.
+    re_path(
+        r"^prices/(?P<token>[1-9A-HJ-NP-Za-km-z]{1,64})/candles/$", CandlesView.as_view(), name="candles"
+    ),
     *router.urls,
     re_path(r"", UnknownPath.as_view(), name="unknown-path"),
 ]

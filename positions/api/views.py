@@ -42,9 +42,9 @@ from positions.api.wire import (
     event_on_rest,
     positions_on_rest,
     prices_on_rest,
-    results_on_rest,
     wallet_on_rest,
 )
+from positions.api.wire_history import results_on_rest
 from positions.history.results import results
 from positions.models import Agent, Position, Wallet, base58
 from positions.models.recording import latest, missed
@@ -138,7 +138,7 @@ class AgentViewSet(OwnedViewSet[Agent]):
 
     @action(detail=True, methods=["get"])
     def results(self, request: Request, pk: str) -> Response:
-        """Return the profit of the agent's closed positions, and the basis of today's change."""
+        """Return what the agent's closed positions brought, and the basis of today's change."""
         agent = self.get_object()
         check_parameters(request, once=())
         try:

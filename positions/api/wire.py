@@ -21,7 +21,6 @@ from positions.books.snapshots import (
     stored,
     timestamp,
 )
-from positions.history.results import Results
 from positions.models import Agent, Mode, Position, PositionEvent, Wallet
 from positions.prices.cache import FeedStatus, get_prices
 from positions.prices.quotes import Prices, Quote
@@ -87,23 +86,6 @@ class PricesOnRest(Struct, rename="camel", kw_only=True):
     prices: list[PriceOnRest]
 
 
-class TodayOnRest(Struct, rename="camel", kw_only=True):
-    """Today's change = the profit of the open positions now + `closedProfitSol` - `startProfitSol`."""
-
-    since: Timestamp | None
-    """When the day began: the first price of the day (UTC). Without one, today's change is not known."""
-    start_profit_sol: Number | None
-    """What all that is open, or was closed today, had earned by then; null where it is no longer known."""
-    closed_profit_sol: Number
-    """Earned, over all their life, with the positions that were closed today."""
-
-
-class ResultsOnRest(Struct, rename="camel", kw_only=True):
-    closed_positions: int
-    closed_profit_sol: Number
-    today: TodayOnRest
-
-
 def positions_on_rest(positions: Sequence[Position]) -> list[PositionOnRest]:
     """Return the positions at the newest prices: one MGET. Without the cache, at their purchase prices."""
     prices = Prices({})
@@ -152,18 +134,6 @@ def event_on_rest(event: PositionEvent) -> EventOnRest:
         position_id=str(event.position_id) if event.position is None else UNSET,
         seq=event.seq,
         timestamp=timestamp(event.created_at),
-    )
-
-
-def results_on_rest(earned: Results) -> ResultsOnRest:
-    return ResultsOnRest(
-        closed_positions=earned.closed_positions,
-        closed_profit_sol=number(earned.closed_sol),
-        today=TodayOnRest(
-            since=timestamp(earned.since) if earned.since else None,
-            start_profit_sol=number(earned.start_sol),
-            closed_profit_sol=number(earned.closed_today_sol),
-        ),
     )
 
 

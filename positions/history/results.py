@@ -1,4 +1,4 @@
-"""An agent's results: the profit of closed positions, and today's change.
+"""An agent's results: what its closed positions brought, and today's change.
 
 Today's change is the profit of all positions now, less their profit at the first price that their token had today
 (UTC). The feed keeps that price; what was held at that moment is in the log of events.
@@ -17,9 +17,20 @@ from django.utils import timezone
 
 from positions.books.accounting import ZERO, Holding, value
 from positions.books.snapshots import holding
+from positions.history.performance import Closed, Performance, performance
 from positions.models import Agent, Position, PositionEvent
 from positions.prices.cache import get_openings, get_prices
 from positions.prices.quotes import Quote
+
+CLOSED_COLUMNS = (
+    "pk",
+    "token_symbol",
+    "realized_profit_sol",
+    "total_invested_sol",
+    "created_at",
+    "closed_at",
+)
+"""Those of `Closed`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +39,7 @@ class Results:
     today's change = that + `closed_today_sol` - `start_sol`.
     """
 
-    closed_positions: int
-    closed_sol: Decimal
-    """The profit of all closed positions."""
+    closed: Performance
     closed_today_sol: Decimal
     """The profit of those closed today."""
     start_sol: Decimal | None
@@ -45,7 +54,7 @@ def results(agent: Agent) -> Results:
     midnight = datetime.combine(now.date(), time.min, tzinfo=now.tzinfo)
     closed = Position.objects.filter(agent=agent, status=Position.Status.CLOSED).order_by()
     # Summed here: SQL on SQLite would add floats (docs/adr/0003).
-    profits = list(closed.values_list("realized_profit_sol", flat=True))
+    ended = [Closed(*row) for row in closed.values_list(*CLOSED_COLUMNS)]
     concerned = list(
         Position.objects.filter(agent=agent).filter(
             Q(status=Position.Status.OPEN) | Q(closed_at__gte=midnight)
@@ -79,8 +88,7 @@ def results(agent: Agent) -> Results:
     closed_today = [each.realized_profit_sol for each in concerned if each.status == Position.Status.CLOSED]
     earliest = min((quote.as_of for quote in openings.values()), default=None)
     return Results(
-        closed_positions=len(profits),
-        closed_sol=sum(profits, ZERO),
+        closed=performance(ended),
         closed_today_sol=sum(closed_today, ZERO),
         start_sol=start if start_is_known else None,
         since=max(counted_from, default=earliest),

@@ -76,3 +76,13 @@ class SnapshotField(models.JSONField):
     def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
         data = super().from_db_value(value, expression, connection)
         return data if data is None or isinstance(expression, KeyTransform) else upgraded(data)
+
+
+def extreme(vendor: str, column: str, other: str, *, highest: bool) -> str:
+    """Return SQL for the higher (or lower) of two ExactDecimalFields that are not negative; NULL gives way."""
+    if vendor != "sqlite":
+        return f"{'GREATEST' if highest else 'LEAST'}({column}, {other})"
+    # Text: the one with more digits before the point is larger, else the first digit that differs decides.
+    sign = ">" if highest else "<"
+    beyond = f"(instr({other}, '.'), {other}) {sign} (instr({column}, '.'), {column})"
+    return f"CASE WHEN {column} IS NULL OR {beyond} THEN {other} ELSE {column} END"

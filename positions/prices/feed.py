@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -31,6 +31,8 @@ MAX_ERROR_CHARACTERS = 500
 
 Publish = Callable[[list[Quote]], Awaitable[None]]
 """Sends quotes to all server processes as one message."""
+Hear = Callable[[Collection[Quote]], None]
+"""Gets the prices that a round brought, and must neither wait nor fail: `positions.history` records them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,7 @@ class PriceFeed:
         interval_seconds: float,
         *,
         on_round: Callable[[Round], None] = lambda _: None,
+        hear: Hear = lambda _: None,
         deadline_seconds: float = DEADLINE_SECONDS,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -76,6 +79,7 @@ class PriceFeed:
         self._publish = publish
         self._interval = interval_seconds
         self._on_round = on_round
+        self._hear = hear
         self._deadline = deadline_seconds
         self._sleep = sleep
         self._clock = clock
@@ -139,6 +143,7 @@ class PriceFeed:
         # The cache first: a client that connects in between reads the new price there, and gets it again.
         await self._write(prices, status, errors)
         published = await self._tell(changed, errors)
+        self._hear(prices.quotes.values())
         ages = [
             (now - self._latest[address].as_of).total_seconds() for address in addresses & self._latest.keys()
         ]

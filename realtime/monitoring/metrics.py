@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from msgspec import Struct
 
 if TYPE_CHECKING:
+    from positions.history.recorder import Written
     from positions.prices.feed import Round
     from realtime.protocol.messages import Close
 
@@ -58,6 +59,12 @@ PROCESS_METRICS = {
     "nexgent_price_tokens": Metric("gauge", "Tokens of open positions, at the last round."),
     "nexgent_price_tokens_priced": Metric("gauge", "Those of them that the source priced."),
     "nexgent_price_oldest_age_seconds": Metric("gauge", "Age of the oldest price among them."),
+    "nexgent_history_rows": Metric("counter", "Rows of history.", ("change",)),
+    "nexgent_history_write_seconds": Metric("histogram", "How long a write of history took."),
+    "nexgent_history_lag_seconds": Metric(
+        "gauge", "Age of the oldest minute of history that is not written."
+    ),
+    "nexgent_history_errors": Metric("counter", "Writes of history that failed."),
     "nexgent_process_start_time_seconds": Metric("gauge", "When the process started, Unix time.", ("kind",)),
     "nexgent_process_cpu_seconds": Metric("counter", "CPU time, user and system."),
     "nexgent_process_peak_resident_bytes": Metric("gauge", "Peak resident memory."),
@@ -117,6 +124,9 @@ class Counts:
         self.price_source_errors: Counter[str] = Counter()
         self.event_seconds = Histogram(EVENT_BUCKETS)
         self.round_seconds = Histogram(ROUND_BUCKETS)
+        self.history_rows: Counter[str] = Counter()
+        self.history_seconds = Histogram(ROUND_BUCKETS)
+        self.history_errors = 0
         self.gauges: dict[str, float] = {}
         """The latest measured values, by metric."""
 
@@ -143,6 +153,14 @@ class Counts:
         self.gauges.pop("nexgent_price_oldest_age_seconds", None)
         if result.oldest_age_seconds is not None:
             self.gauges["nexgent_price_oldest_age_seconds"] = result.oldest_age_seconds
+
+    def history(self, result: Written) -> None:
+        """Count a write of history."""
+        self.history_rows["written"] += result.rows
+        self.history_rows["pruned"] += result.pruned
+        self.history_errors += result.error is not None
+        self.history_seconds.observe(result.seconds)
+        self.gauges["nexgent_history_lag_seconds"] = result.lag_seconds
 
     def read(self, kind: str) -> dict[str, list[Sample]]:
         """Return the samples of this process by metric; a metric without a value is left out."""
@@ -177,6 +195,9 @@ class Counts:
             "nexgent_price_round_seconds": [self.round_seconds.sample()],
             "nexgent_price_source_errors": _labelled(self.price_source_errors.items()),
             "nexgent_price_changes": [Sample([], self.price_changes)],
+            "nexgent_history_rows": _labelled(self.history_rows.items()),
+            "nexgent_history_write_seconds": [self.history_seconds.sample()],
+            "nexgent_history_errors": [Sample([], self.history_errors)],
         }
 
 
@@ -184,6 +205,7 @@ counts = Counts()
 BUCKETS = {
     "nexgent_event_to_socket_seconds": EVENT_BUCKETS,
     "nexgent_price_round_seconds": ROUND_BUCKETS,
+    "nexgent_history_write_seconds": ROUND_BUCKETS,
 }
 
 

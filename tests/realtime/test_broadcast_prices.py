@@ -18,6 +18,7 @@ import pytest
 from channels.layers import get_channel_layer
 from django.core.management import CommandError, call_command
 
+from positions.models import Candle
 from positions.prices.cache import get_feed_status, get_prices
 from positions.prices.feed import Round
 from positions.prices.lease import LEASE_KEY
@@ -69,6 +70,15 @@ def test_once_prices_what_is_held_and_says_where_from(position):
     status = get_feed_status()
     assert status is not None
     assert (status.source, status.simulated, status.priced) == ("simulated", True, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_prices_of_the_last_round_become_candles_before_the_command_ends(position):
+    broadcast("--source", "simulated", "--seed", "7", "--once")
+    candles = Candle.objects.filter(token__address=BONK)
+    assert {(each.seconds, each.open, each.close) for each in candles} == {
+        (seconds, START_PRICES[BONK], START_PRICES[BONK]) for seconds in (Candle.MINUTE, Candle.HOUR)
+    }
 
 
 @pytest.mark.django_db(transaction=True)
@@ -241,7 +251,9 @@ def test_signal_ends_it_with_exit_code_0_and_frees_the_lease(number, tmp_path):
         process.send_signal(number)
         rest, _ = process.communicate()
         assert process.returncode == 0
-        assert re.fullmatch(rf"({STAMP} .*\n)*{STAMP} Stopped\.\n", rest)
+        # It has tried to write the last prices.
+        lost = r"\S+ \S+ WARNING \S+: history cannot be written: no such table: positions_pricedtoken\n"
+        assert re.fullmatch(rf"({STAMP} .*\n)*{lost}{STAMP} Stopped\.\n", rest)
     assert not client().exists(LEASE_KEY)
 
 

@@ -14,6 +14,7 @@ from asgiref.sync import sync_to_async
 from django.test import AsyncClient, Client
 from prometheus_client.parser import text_string_to_metric_families
 
+from positions.history.recorder import Written
 from positions.prices.feed import Round
 from positions.services import move_stop_loss
 from realtime.monitoring import metrics
@@ -276,6 +277,20 @@ def test_round_of_prices_is_counted():
     assert samples["nexgent_price_tokens"] == [Sample([], 3)]
     assert "nexgent_price_oldest_age_seconds" not in samples  # nobody knows it
     assert samples["nexgent_price_round_seconds"][0].value == 9.25
+
+
+def test_write_of_history_is_counted():
+    counts = Counts()
+    counts.history(Written(rows=40, pruned=7, seconds=0.2))
+    counts.history(Written(pruned=1, seconds=0.3, lag_seconds=61, error="the server is away"))
+    samples = counts.read("prices")
+    assert samples["nexgent_history_rows"] == [
+        Sample(["written"], 40),
+        Sample(["pruned"], 8),
+    ]
+    assert samples["nexgent_history_errors"] == [Sample([], 1)]
+    assert samples["nexgent_history_lag_seconds"] == [Sample([], 61)]
+    assert samples["nexgent_history_write_seconds"][0].value == 0.5
 
 
 def test_age_of_what_another_clock_calls_the_future_is_nothing():

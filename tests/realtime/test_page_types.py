@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from positions.api import wire
+from positions.api import wire, wire_history
 from positions.books import snapshots
 from realtime.protocol import messages
 from tests.live import ROOT
@@ -22,7 +22,7 @@ DECLARED = dict(
 )
 FROM_SERVER = {
     name: kind
-    for module in (messages, snapshots, wire)
+    for module in (messages, snapshots, wire, wire_history)
     for name, kind in vars(module).items()
     if isinstance(kind, type) and issubclass(kind, Struct) and name in DECLARED
 }

@@ -105,6 +105,8 @@ class World:
 
     def path(self, label: str) -> dict[str, str]:
         """Return the path parameters that name what is Alice's."""
+        if "{token}" in label:
+            return {"token": self.position.token_address}
         if "{id}" not in label:
             return {}
         kind = label.split("/")[2]

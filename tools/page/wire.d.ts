@@ -108,9 +108,29 @@ declare namespace Wire {
     closedProfitSol: Digits;
   }
 
+  interface ClosedOnRest {
+    positionId: string;
+    tokenSymbol: string;
+    profitSol: Digits;
+    returnPercent: Digits | null;
+    closedAt: Timestamp;
+  }
+
+  interface DayOnRest {
+    date: string;
+    profitSol: Digits;
+    closedPositions: number;
+  }
+
   interface ResultsOnRest {
     closedPositions: number;
     closedProfitSol: Digits;
+    winRatePercent: Digits | null;
+    averageReturnPercent: Digits | null;
+    averageHoldingSeconds: number | null;
+    best: ClosedOnRest | null;
+    worst: ClosedOnRest | null;
+    days: DayOnRest[];
     today: TodayOnRest;
   }
 

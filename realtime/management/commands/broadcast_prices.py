@@ -8,12 +8,13 @@ import math
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from django.core.management import BaseCommand, CommandError, CommandParser
 
+from positions.history.recorder import Recorder
 from positions.prices.feed import PriceFeed, Round
 from positions.prices.lease import FeedLease
 from positions.prices.quotes import PriceSource, SourceError
@@ -130,14 +131,27 @@ class Command(BaseCommand):
         on_round: Any,
         report: FeedReport,
     ) -> None:
+        recorder, tasks = Recorder(on_write=counts.history), Tasks()
+
         async def run() -> None:
             # A new feed with every lease: another process may have sent newer prices than an earlier one of ours.
-            await PriceFeed(source, broadcast_prices, interval_seconds, on_round=on_round).run(rounds)
+            feed = PriceFeed(
+                source, broadcast_prices, interval_seconds, on_round=on_round, hear=recorder.hear
+            )
+            await feed.run(rounds)
 
-        if rounds is not None:
-            await run()
-            return
-        reporter, tasks = Reporter("prices"), Tasks()
+        tasks.keep_running("history", lambda _: recorder.run(), grace_seconds=0.0)
+        try:
+            if rounds is not None:
+                await run()
+            else:
+                await self._while_held(run, tasks, report)
+        finally:
+            await tasks.stop(["history"])
+            await recorder.flush()
+
+    async def _while_held(self, run: Callable[[], Awaitable[None]], tasks: Tasks, report: FeedReport) -> None:
+        reporter = Reporter("prices")
         tasks.keep_running("metrics", reporter.run, grace_seconds=0.0)
         try:
             await FeedLease().run_while_held(run, on_standby=report.say)

@@ -57,6 +57,12 @@ def test_results_of_an_agent_without_positions_are_nothing(alices: Api, agent: A
     assert alices.get(f"agents/{agent.pk}/results/").data == {
         "closedPositions": 0,
         "closedProfitSol": 0,
+        "winRatePercent": None,
+        "averageReturnPercent": None,
+        "averageHoldingSeconds": None,
+        "best": None,
+        "worst": None,
+        "days": [],
         "today": {"since": None, "startProfitSol": 0, "closedProfitSol": 0},
     }
 
@@ -118,6 +124,57 @@ def test_position_closed_before_today_is_no_part_of_it(alices: Api, agent: Agent
     Position.objects.update(closed_at=datetime.now(UTC) - YESTERDAY)
     opening(BONK, "0.12")
     assert results(alices, agent) == (Decimal("0.5"), 0, 0)
+
+
+def test_results_of_closed_positions(alices: Api, agent: Agent, wallet: Wallet):
+    """Ten tokens for 1 SOL each: sold for 1.5, for 0.75 and for what they cost; one more is still held."""
+    noon = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+    made = {}
+    for token, proceeds, opened, closed in (
+        (BONK, "1.5", noon, noon + timedelta(hours=1)),
+        (WIF, "0.75", noon - timedelta(hours=2), noon + timedelta(hours=11, minutes=59)),
+        (JUP, "1", noon, noon + timedelta(hours=12)),  # the next day, by a minute
+    ):
+        made[token] = position = buy(wallet, token)
+        close_position(position_id=position.pk, proceeds_sol=Decimal(proceeds))
+        Position.objects.filter(pk=position.pk).update(created_at=opened, closed_at=closed)
+    buy(wallet, BONK)
+    data = alices.get(f"agents/{agent.pk}/results/").data
+    del data["today"]
+    assert data == {
+        "closedPositions": 3,
+        "closedProfitSol": Decimal("0.25"),
+        "winRatePercent": Decimal("33.333333"),
+        "averageReturnPercent": Decimal("8.333333"),
+        "averageHoldingSeconds": (1 * 3600 + (13 * 60 + 59) * 60 + 12 * 3600) // 3,
+        "best": {
+            "positionId": str(made[BONK].pk),
+            "tokenSymbol": "T",
+            "profitSol": Decimal("0.5"),
+            "returnPercent": 50,
+            "closedAt": "2026-01-31T13:00:00.000Z",
+        },
+        "worst": {
+            "positionId": str(made[WIF].pk),
+            "tokenSymbol": "T",
+            "profitSol": Decimal("-0.25"),
+            "returnPercent": -25,
+            "closedAt": "2026-01-31T23:59:00.000Z",
+        },
+        "days": [
+            {"date": "2026-01-31", "profitSol": Decimal("0.25"), "closedPositions": 2},
+            {"date": "2026-02-01", "profitSol": 0, "closedPositions": 1},
+        ],
+    }
+
+
+def test_position_that_cost_nothing_has_no_return(alices: Api, agent: Agent, wallet: Wallet):
+    position = buy(wallet, BONK)
+    close_position(position_id=position.pk, proceeds_sol=Decimal(3))
+    Position.objects.update(total_invested_sol=0)
+    data = alices.get(f"agents/{agent.pk}/results/").data
+    assert (data["averageReturnPercent"], data["best"]["returnPercent"]) == (None, None)
+    assert (data["winRatePercent"], data["best"]["profitSol"]) == (100, 2)
 
 
 def test_results_of_a_stranger_s_agent_are_not_found(bobs: Api, agent: Agent):

@@ -1,0 +1,30 @@
+"""The views of what was, over time."""
+
+from __future__ import annotations
+
+from django.http import Http404
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from positions.api import operations
+from positions.api.spans import span_of
+from positions.api.wire_history import candles_on_rest
+from positions.history.reading import candles
+from positions.models import Position
+from positions.prices.quotes import WRAPPED_SOL
+
+
+class CandlesView(APIView):
+    """The candles of a token that one of the caller's agents holds or held, and of wrapped SOL."""
+
+    metadata_class = None
+
+    @operations.candles
+    def get(self, request: Request, token: str) -> Response:
+        own = Position.objects.filter(agent__owner_id=request.user.pk, token_address=token)
+        if token != WRAPPED_SOL and not own.exists():
+            raise Http404
+        span = span_of(request, operations.CANDLE_INTERVALS)
+        found, more = candles(token, span)
+        return Response(candles_on_rest(token, span.interval, found, more=more))

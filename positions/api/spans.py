@@ -1,0 +1,46 @@
+"""The parameters of a list over time: `interval`, `from`, `to`, `limit`."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+
+from positions.api.filters import check_parameters, whole_number
+from positions.history.reading import Span
+
+DEFAULT_POINTS = 500
+MAX_POINTS = 2_000
+INTERVALS = {"1m": 60, "5m": 300, "1h": 3600}
+"""In seconds, as the query names them."""
+
+# RFC 3339, section 5.6: what OpenAPI calls a date-time. datetime.fromisoformat takes much more.
+_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def span_of(request: Request, intervals: tuple[str, ...]) -> Span:
+    """Return what the query asks for; without an interval, the first. Raises ValidationError."""
+    check_parameters(request, once={"interval", "from", "to", "limit"})
+    interval = request.query_params.get("interval", intervals[0])
+    if interval not in intervals:
+        raise ValidationError({"interval": [f"This must be one of {', '.join(intervals)}."]})
+    since, until = _moment(request, "from"), _moment(request, "to")
+    if since is not None and until is not None and since >= until:
+        raise ValidationError({"to": ["This must be later than from."]})
+    limit = whole_number(request, "limit", default=DEFAULT_POINTS, minimum=1, maximum=MAX_POINTS)
+    return Span(interval=interval, seconds=INTERVALS[interval], since=since, until=until, limit=limit)
+
+
+def _moment(request: Request, name: str) -> datetime | None:
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    try:
+        if not _DATE_TIME.fullmatch(text):
+            raise ValueError
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        message = "This must be a date and time with an offset, such as 2026-01-31T12:00:00Z."
+        raise ValidationError({name: [message]}) from None

@@ -1,0 +1,137 @@
+"""The REST API's responses about what was, over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from positions.api.wire import Id
+from positions.books.snapshots import Number, Timestamp, number, timestamp
+from positions.history.performance import Closed
+from positions.history.results import Results
+from positions.models import Candle
+
+
+class CandleOnRest(Struct, rename="camel", kw_only=True):
+    """Prices in SOL from `start` on, and the last one in USD: null where SOL in USD was unknown."""
+
+    start: Timestamp
+    open: Number
+    high: Number
+    low: Number
+    close: Number
+    close_usd: Number | None
+
+
+class CandlesOnRest(Struct, rename="camel", kw_only=True):
+    """Candles, oldest first. A minute or hour without a live price has none; `more`: the span has further ones."""
+
+    token_address: str
+    interval: str
+    candles: list[CandleOnRest]
+    more: bool
+
+
+class TodayOnRest(Struct, rename="camel", kw_only=True):
+    """Today's change = the profit of the open positions now + `closedProfitSol` - `startProfitSol`."""
+
+    since: Timestamp | None
+    """When the day began: the first price of the day (UTC). Without one, today's change is not known."""
+    start_profit_sol: Number | None
+    """What all that is open, or was closed today, had earned by then; null where it is no longer known."""
+    closed_profit_sol: Number
+    """Earned, over all their life, with the positions that were closed today."""
+
+
+class ClosedOnRest(Struct, rename="camel", kw_only=True):
+    """A closed position, and what it brought in percent of all that was spent on it: null where that was nothing."""
+
+    position_id: Id
+    token_symbol: str
+    profit_sol: Number
+    return_percent: Number | None
+    closed_at: Timestamp
+
+
+class DayOnRest(Struct, rename="camel", kw_only=True):
+    """What the positions brought, over all their life, that were closed on a day (UTC)."""
+
+    date: Annotated[str, Meta(extra_json_schema={"format": "date"})]
+    profit_sol: Number
+    closed_positions: int
+
+
+class ResultsOnRest(Struct, rename="camel", kw_only=True):
+    """The averages are of closed positions, each counted alike; null where there are none."""
+
+    closed_positions: int
+    closed_profit_sol: Number
+    win_rate_percent: Number | None
+    """How many of them ended with a profit."""
+    average_return_percent: Number | None
+    """Of what was spent on each; those that cost nothing are left out."""
+    average_holding_seconds: int | None
+    best: ClosedOnRest | None
+    worst: ClosedOnRest | None
+    days: list[DayOnRest]
+    """Those on which a position was closed, oldest first."""
+    today: TodayOnRest
+
+
+def candles_on_rest(
+    token_address: str, interval: str, candles: Sequence[Candle], *, more: bool
+) -> CandlesOnRest:
+    return CandlesOnRest(
+        token_address=token_address,
+        interval=interval,
+        candles=[
+            CandleOnRest(
+                start=timestamp(candle.start),
+                open=number(candle.open),
+                high=number(candle.high),
+                low=number(candle.low),
+                close=number(candle.close),
+                close_usd=number(candle.close_usd),
+            )
+            for candle in candles
+        ],
+        more=more,
+    )
+
+
+def results_on_rest(earned: Results) -> ResultsOnRest:
+    closed = earned.closed
+    return ResultsOnRest(
+        closed_positions=closed.closed_positions,
+        closed_profit_sol=number(closed.profit_sol),
+        win_rate_percent=number(closed.win_rate_percent),
+        average_return_percent=number(closed.average_return_percent),
+        average_holding_seconds=closed.average_holding_seconds,
+        best=_closed(closed.best),
+        worst=_closed(closed.worst),
+        days=[
+            DayOnRest(
+                date=each.day.isoformat(),
+                profit_sol=number(each.profit_sol),
+                closed_positions=each.closed_positions,
+            )
+            for each in closed.days
+        ],
+        today=TodayOnRest(
+            since=timestamp(earned.since) if earned.since else None,
+            start_profit_sol=number(earned.start_sol),
+            closed_profit_sol=number(earned.closed_today_sol),
+        ),
+    )
+
+
+def _closed(position: Closed | None) -> ClosedOnRest | None:
+    return position and ClosedOnRest(
+        position_id=str(position.id),
+        token_symbol=position.token_symbol,
+        profit_sol=number(position.profit_sol),
+        return_percent=number(position.return_percent),
+        closed_at=timestamp(position.closed_at),
+    )

@@ -1,0 +1,47 @@
+"""Reads history over a span of time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from django.db.models import Model, QuerySet
+
+from positions.models import Candle
+
+M = TypeVar("M", bound=Model)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Which part of a series is asked for: from `since`, which is part of it, to before `until`."""
+
+    interval: str
+    seconds: int
+    """The interval's length."""
+    since: datetime | None
+    until: datetime | None
+    limit: int
+    """The most rows at once: the first ones after `since`; without it, the last ones before `until`."""
+
+
+def candles(token_address: str, span: Span) -> tuple[list[Candle], bool]:
+    """Return the token's candles, oldest first, and whether the span has more. One query.
+
+    Where no live price came there is none: nothing is filled in.
+    """
+    rows = Candle.objects.filter(token__address=token_address, seconds=span.seconds)
+    return _part(rows, "start", span)
+
+
+def _part(rows: QuerySet[M], moment: str, span: Span) -> tuple[list[M], bool]:
+    where: dict[str, Any] = {}
+    if span.since is not None:
+        where[f"{moment}__gte"] = span.since
+    if span.until is not None:
+        where[f"{moment}__lt"] = span.until
+    forward = span.since is not None
+    found = list(rows.filter(**where).order_by(moment if forward else f"-{moment}")[: span.limit + 1])
+    part = found[: span.limit]
+    return part if forward else part[::-1], len(found) > span.limit

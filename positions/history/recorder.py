@@ -1,0 +1,161 @@
+"""The task beside the rounds: hears every round's prices, and writes what they come to at its own pace.
+
+A round only notes its prices in memory (`hear`). Everything that waits for the database is in `run`, on a thread of its
+own: a slow database makes history late, not the rounds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import ParamSpec, TypeVar
+
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import close_old_connections, connections
+from django.utils import timezone
+from psycopg_pool import PoolTimeout
+
+from positions.books.quotes import Quote
+from positions.history.candle_store import CandleStore
+from positions.history.candles import Collector, rows
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ROWS_PER_STATEMENT = 1_000
+PAUSE_SECONDS = 0.05
+"""Between two statements: the rounds run in the same process, and need its interpreter."""
+SHORTEST_WAIT_SECONDS = 5.0
+ROWS_PER_SECOND = 700
+"""On average: a few tokens are written every five seconds, 20,000 (40,000 rows) once a minute."""
+KEPT_IN_MEMORY = timedelta(minutes=10)
+"""While the database does not answer. 20,000 tokens take 6 MB a minute."""
+FLUSH_SECONDS = 5.0
+PRUNED_TOKENS, PRUNED_ROWS = 500, 2_000
+"""In one statement. A write has one for every 2,000 rows that it writes, and one more: deletion keeps up with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """The result of one write."""
+
+    rows: int = 0
+    pruned: int = 0
+    seconds: float = 0.0
+    lag_seconds: float = 0.0
+    """The age of the oldest minute that is not written; 0 where all are."""
+    error: str | None = None
+
+
+class Recorder:
+    """Keeps the history of one feed. `on_write` hears the result of each write."""
+
+    def __init__(
+        self,
+        *,
+        on_write: Callable[[Written], None] = lambda _: None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        now: Callable[[], datetime] = timezone.now,
+    ) -> None:
+        self._on_write = on_write
+        self._sleep = sleep
+        self._now = now
+        self._collector = Collector()
+        self._candles = CandleStore()
+        # One thread, hence one connection: not that on which the rounds look up what is held.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="history")
+        self._failing = False
+
+    def hear(self, quotes: Iterable[Quote]) -> None:
+        """Note the prices of a round. Takes 10 ms for 20,000."""
+        self._collector.add(quotes)
+
+    async def run(self) -> None:
+        """Write for ever. Safe to cancel: what was not written is left to `flush`."""
+        rows = 0
+        while True:
+            await self._sleep(self._wait_seconds(rows))
+            written = await self.write()
+            rows = written.rows
+
+    async def flush(self) -> None:
+        """Write what has not been written, as far as that is possible in a few seconds; the last thing to do."""
+        try:
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await self.write(pause_seconds=0.0, prune=False)
+        except TimeoutError:
+            logger.warning("history: the last prices could not be written within %g s", FLUSH_SECONDS)
+        self._thread.submit(connections.close_all)
+        self._thread.shutdown(wait=False)
+
+    async def write(self, *, pause_seconds: float = PAUSE_SECONDS, prune: bool = True) -> Written:
+        """Write what came since the last time, and delete some of what is old. Errors are in the result."""
+        started, error, pruned = time.monotonic(), None, 0
+        minutes = self._collector.take()
+        waiting = rows(minutes)
+        try:
+            for first in range(0, len(waiting), ROWS_PER_STATEMENT):
+                await self._in_thread(self._candles.write, waiting[first : first + ROWS_PER_STATEMENT])
+                await self._sleep(pause_seconds)
+            minutes = {}
+            for _ in range(1 + len(waiting) // PRUNED_ROWS if prune else 0):
+                pruned += await self._in_thread(self._prune)
+                await self._sleep(pause_seconds)
+        except (DatabaseError, PoolTimeout) as failure:
+            error = (str(failure).strip() or type(failure).__name__).splitlines()[0]
+        finally:
+            # Also what was written: to write it again changes nothing.
+            self._collector.give_back(minutes, not_before=self._now() - KEPT_IN_MEMORY)
+        self._log(error)
+        oldest = self._collector.oldest
+        written = Written(
+            rows=0 if minutes else len(waiting),
+            pruned=pruned,
+            seconds=time.monotonic() - started,
+            lag_seconds=0.0 if oldest is None else (self._now() - oldest).total_seconds(),
+            error=error,
+        )
+        self._on_write(written)
+        return written
+
+    def _prune(self) -> int:
+        now = self._now()
+        return self._candles.prune(
+            tokens=PRUNED_TOKENS,
+            minutes_before=now - timedelta(days=settings.HISTORY["FINE_DAYS"]),
+            hours_before=now - timedelta(days=settings.HISTORY["DAYS"]),
+            limit=PRUNED_ROWS,
+        )
+
+    def _wait_seconds(self, rows: int) -> float:
+        seconds = max(SHORTEST_WAIT_SECONDS, rows / ROWS_PER_SECOND)
+        if seconds <= 30:
+            return seconds
+        # Right after a minute's end, so that its candle is written whole, once.
+        return 60.5 - self._now().timestamp() % 60
+
+    def _log(self, error: str | None) -> None:
+        """Log once when errors begin, and once when they end."""
+        if error and not self._failing:
+            logger.warning("history cannot be written: %s", error)
+        elif self._failing and not error:
+            logger.info("history is written again")
+        self._failing = error is not None
+
+    async def _in_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        def run() -> R:
+            close_old_connections()  # as Django does around requests; the server may have restarted
+            try:
+                return function(*args, **kwargs)
+            finally:
+                close_old_connections()
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
