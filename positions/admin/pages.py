@@ -169,7 +169,15 @@ class PositionAdmin(ValueColumns, PositionModelAdmin):
     readonly_fields = (
         *("id", "agent_link", "wallet_link", "events", "token_address", "purchase_transaction_id"),
         *VALUE_COLUMNS,
-        *("dca_transaction_ids", "take_profit_transaction_ids", "status", "closed_at", "close_reason"),
+        *(
+            "peak_price",
+            "lowest_price",
+            "dca_transaction_ids",
+            "take_profit_transaction_ids",
+            "status",
+            "closed_at",
+            "close_reason",
+        ),
         *("created_at", "updated_at"),
     )
 

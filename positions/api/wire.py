@@ -98,6 +98,8 @@ def positions_on_rest(positions: Sequence[Position]) -> list[PositionOnRest]:
 
 def _position(position: Position, prices: Prices) -> PositionOnRest:
     priced = live(snapshot(position), prices.quotes.get(position.token_address), sol_usd=prices.sol_usd)
+    if position.status != Position.Status.OPEN:  # what the market does afterwards is none of its extremes
+        priced.peak_price, priced.lowest_price = number(position.peak_price), number(position.lowest_price)
     return PositionOnRest(
         **msgspec.structs.asdict(priced),
         status=position.status,

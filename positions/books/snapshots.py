@@ -126,7 +126,7 @@ def live(data: Mapping[str, Any], quote: Quote | None, *, sol_usd: Decimal | Non
         price, price_usd = held.purchase_price, ZERO
     worth = value(held, price=price, sol_usd=sol_usd)
     return LivePosition(
-        **_wire_fields(data),
+        **_wire_fields(data) | _extremes(data, quote),
         current_price=number(price),
         current_price_usd=price_usd,
         price_source="live" if quote else "purchase",
@@ -139,6 +139,19 @@ def live(data: Mapping[str, Any], quote: Quote | None, *, sol_usd: Decimal | Non
         profit_loss_percent=number(worth.profit_loss_percent),
         price_change_percent=number(worth.price_change_percent),
     )
+
+
+def _extremes(data: Mapping[str, Any], quote: Quote | None) -> dict[str, Any]:
+    """Return the highest and lowest price with the present one, if that is of the position's own time.
+
+    The database has it within a minute, without an event (PositionQuerySet.follow_market).
+    """
+    if quote is None or timestamp(quote.as_of) < data["created_at"]:
+        return {}
+    return {
+        name: number(quote.price if data[name] is None else widest(Decimal(data[name]), quote.price))
+        for name, widest in (("peak_price", max), ("lowest_price", min))
+    }
 
 
 def number(value: Decimal | None) -> Any:

@@ -24,6 +24,10 @@ from psycopg_pool import PoolTimeout
 from positions.books.quotes import Quote
 from positions.history.candle_store import CandleStore
 from positions.history.candles import Collector, rows
+from positions.history.extremes import Extremes
+from positions.history.peaks import behind
+from positions.models import Position
+from positions.models.querysets import chunks
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +42,8 @@ ROWS_PER_SECOND = 700
 """On average: a few tokens are written every five seconds, 20,000 (40,000 rows) once a minute."""
 KEPT_IN_MEMORY = timedelta(minutes=10)
 """While the database does not answer. 20,000 tokens take 6 MB a minute."""
+REMEMBERED = timedelta(minutes=3)
+"""How long the market's extremes count after they were written: for positions that were locked or being opened then."""
 FLUSH_SECONDS = 5.0
 PRUNED_TOKENS, PRUNED_ROWS = 500, 2_000
 """In one statement. A write has one for every 2,000 rows that it writes, and one more: deletion keeps up with it."""
@@ -48,6 +54,9 @@ class Written:
     """The result of one write."""
 
     rows: int = 0
+    """Of candles."""
+    followed: int = 0
+    """Positions whose highest or lowest price was moved."""
     pruned: int = 0
     seconds: float = 0.0
     lag_seconds: float = 0.0
@@ -69,14 +78,17 @@ class Recorder:
         self._sleep = sleep
         self._now = now
         self._collector = Collector()
+        self._extremes = Extremes()
         self._candles = CandleStore()
         # One thread, hence one connection: not that on which the rounds look up what is held.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="history")
         self._failing = False
 
     def hear(self, quotes: Iterable[Quote]) -> None:
-        """Note the prices of a round. Takes 10 ms for 20,000."""
+        """Note the prices of a round. Takes 20 ms for 20,000."""
+        quotes = list(quotes)
         self._collector.add(quotes)
+        self._extremes.add(quotes)
 
     async def run(self) -> None:
         """Write for ever. Safe to cancel: what was not written is left to `flush`."""
@@ -84,7 +96,7 @@ class Recorder:
         while True:
             await self._sleep(self._wait_seconds(rows))
             written = await self.write()
-            rows = written.rows
+            rows = written.rows + written.followed
 
     async def flush(self) -> None:
         """Write what has not been written, as far as that is possible in a few seconds; the last thing to do."""
@@ -98,7 +110,7 @@ class Recorder:
 
     async def write(self, *, pause_seconds: float = PAUSE_SECONDS, prune: bool = True) -> Written:
         """Write what came since the last time, and delete some of what is old. Errors are in the result."""
-        started, error, pruned = time.monotonic(), None, 0
+        started, error, followed, pruned = time.monotonic(), None, 0, 0
         minutes = self._collector.take()
         waiting = rows(minutes)
         try:
@@ -106,6 +118,7 @@ class Recorder:
                 await self._in_thread(self._candles.write, waiting[first : first + ROWS_PER_STATEMENT])
                 await self._sleep(pause_seconds)
             minutes = {}
+            followed = await self._follow(pause_seconds)
             for _ in range(1 + len(waiting) // PRUNED_ROWS if prune else 0):
                 pruned += await self._in_thread(self._prune)
                 await self._sleep(pause_seconds)
@@ -118,6 +131,7 @@ class Recorder:
         oldest = self._collector.oldest
         written = Written(
             rows=0 if minutes else len(waiting),
+            followed=followed,
             pruned=pruned,
             seconds=time.monotonic() - started,
             lag_seconds=0.0 if oldest is None else (self._now() - oldest).total_seconds(),
@@ -125,6 +139,23 @@ class Recorder:
         )
         self._on_write(written)
         return written
+
+    async def _follow(self, pause_seconds: float) -> int:
+        """Move the highest and lowest prices of open positions to where the market was."""
+        started, moved = self._now(), 0
+        market = self._extremes.overall()
+        found = await self._in_thread(behind, market) if market else []
+        wider = {}
+        for each in found:
+            # Of its own time only: it may have been opened since the market was there.
+            extreme = self._extremes.since(each.token_address, each.created_at)
+            if extreme:
+                wider[each.position_id] = extreme
+        for some in chunks(wider):
+            moved += await self._in_thread(Position.objects.follow_market, {key: wider[key] for key in some})
+            await self._sleep(pause_seconds)
+        self._extremes.forget(before=started - REMEMBERED)
+        return moved
 
     def _prune(self) -> int:
         now = self._now()

@@ -53,6 +53,43 @@ class ExactDecimalField(models.DecimalField):  # type: ignore[type-arg]
         return Decimal(str(value))
 
 
+class ExtremeField(ExactDecimalField):
+    """The highest (or lowest) of all the numbers that were ever saved in it.
+
+    The market moves it (`PositionQuerySet.follow_market`) while instances that were read before are still about: saving
+    one of these never narrows it again, nor empties it. `QuerySet.update`, which names the column, does.
+    """
+
+    def __init__(self, *args: Any, highest: bool = True, **kwargs: Any) -> None:
+        self.highest = highest
+        super().__init__(*args, **kwargs)
+
+    def deconstruct(self) -> Any:
+        name, _, args, options = super().deconstruct()
+        path = f"{ExactDecimalField.__module__}.{ExactDecimalField.__qualname__}"
+        return name, path, args, options  # no migration: the column is the same
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> Any:
+        value = super().pre_save(model_instance, add)
+        if add or hasattr(value, "resolve_expression"):
+            return value
+        stored = models.F(self.attname)
+        return stored if value is None else _Extreme(stored, models.Value(value, self), highest=self.highest)
+
+
+class _Extreme(models.Func):
+    """The higher (or lower) of a column and a value."""
+
+    def __init__(self, *expressions: Any, highest: bool, **extra: Any) -> None:
+        self.highest = highest
+        super().__init__(*expressions, **extra)
+
+    def as_sql(self, compiler: Any, connection: Any, *args: Any, **kwargs: Any) -> Any:
+        (column, _), (value, params) = (compiler.compile(each) for each in self.get_source_expressions())
+        sql = extreme(connection.vendor, column, value, highest=self.highest)
+        return sql, [*params] * sql.count(value)
+
+
 class SequenceField(models.BigIntegerField):  # type: ignore[type-arg]
     """A counter that only SQL increments: saving a model instance never writes an old value back.
 

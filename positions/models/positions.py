@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from positions.books.accounting import Holding
 from positions.models.agents import Agent, Wallet, base58
-from positions.models.fields import ExactDecimalField
+from positions.models.fields import ExactDecimalField, ExtremeField
 from positions.models.querysets import PositionQuerySet
 
 
@@ -25,6 +25,11 @@ def price_field(**options: Any) -> ExactDecimalField:
 def amount_field(**options: Any) -> ExactDecimalField:
     """Amounts of tokens."""
     return ExactDecimalField(max_digits=39, decimal_places=18, **options)
+
+
+def extreme_field(*, highest: bool, **options: Any) -> ExtremeField:
+    """The highest or lowest price since a position was opened."""
+    return ExtremeField(max_digits=42, decimal_places=30, highest=highest, null=True, blank=True, **options)
 
 
 def sol_field(**options: Any) -> ExactDecimalField:
@@ -69,12 +74,14 @@ class Position(models.Model):
         blank=True,
         help_text="Percent of the average cost: -20 sells 20 % below it, 5 sells 5 % above it.",
     )
-    peak_price = price_field(null=True, blank=True)
+    # The highest and lowest market price since it was opened, its own trades included. They follow the feed, and make
+    # no event: PositionQuerySet.follow_market.
+    peak_price = extreme_field(highest=True)
     last_stop_loss_update = models.DateTimeField(null=True, blank=True)
 
     dca_count = models.PositiveIntegerField(default=0)
     last_dca_time = models.DateTimeField(null=True, blank=True)
-    lowest_price = price_field(null=True, blank=True)
+    lowest_price = extreme_field(highest=False)
     dca_transaction_ids = models.JSONField(default=list, blank=True)
 
     take_profit_levels_hit = models.PositiveIntegerField(default=0)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
-from django.db import models, transaction
+from django.db import connections, models, transaction
 from django.utils import timezone
 
 from positions.models import recording
+from positions.models.fields import extreme
 
 Row = TypeVar("Row", bound=models.Model)
 """Position, which knows this class; not the other way round."""
@@ -46,6 +47,52 @@ class PositionQuerySet(models.QuerySet[Row]):
             return changed
 
     update.alters_data = True  # type: ignore[attr-defined]
+
+    def follow_market(self, extremes: Mapping[UUID, tuple[Any, Any]]) -> int:
+        """Widen `peak_price` and `lowest_price` of open positions to these prices; return how many were written.
+
+        The one write without an event, and it leaves `updated_at` alone: the market moved, not the position. Whoever
+        watches has had the price itself, and works both out from it (`positions.books.snapshots.live`). Nothing else
+        may be written this way.
+
+        It takes no agent's lock, and waits for no other writer's: a position that is locked is left out. So it cannot
+        be part of a deadlock, and cannot narrow what another transaction widens. One statement.
+        """
+        connection = connections[self.db]
+        table = connection.ops.quote_name(self.model._meta.db_table)
+        if connection.vendor == "sqlite":
+            # No other writer is in the middle of anything: SQLite has one at a time.
+            values = _widened("sqlite", table, "%(peak)s", "%(lowest)s")
+            key: Any
+            price: Any
+            key, price = (self.model._meta.get_field(name) for name in ("id", "peak_price"))
+            rows = [
+                {"id": key.get_db_prep_value(each, connection)}
+                | {
+                    name: price.get_db_prep_save(number, connection)
+                    for name, number in zip(("peak", "lowest"), numbers, strict=True)
+                }
+                for each, numbers in extremes.items()
+            ]
+            sql = f"UPDATE {table} SET {values} WHERE id = %(id)s AND status = 'open'"  # noqa: S608
+            with transaction.atomic(using=self.db), connection.cursor() as cursor:
+                cursor.executemany(sql, rows)
+                return int(cursor.rowcount)
+        columns = [list(extremes), *([each[n] for each in extremes.values()] for n in (0, 1))]
+        sql = f"""
+            WITH free AS MATERIALIZED (
+                SELECT id FROM {table} WHERE id = ANY(%s) AND status = 'open'
+                ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+            )
+            UPDATE {table} SET {_widened("postgresql", table, "market.peak", "market.lowest")}
+            FROM free JOIN unnest(%s::uuid[], %s::numeric[], %s::numeric[]) AS market (id, peak, lowest) USING (id)
+            WHERE {table}.id = free.id
+        """  # noqa: S608
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [columns[0], *columns])
+            return int(cursor.rowcount)
+
+    follow_market.alters_data = True  # type: ignore[attr-defined]
 
     def delete(self) -> tuple[int, dict[str, int]]:
         if self.query.is_sliced:
@@ -113,6 +160,13 @@ def chunks(keys: Iterable[UUID]) -> Iterator[list[UUID]]:
     keys = list(keys)
     for start in range(0, len(keys), ROWS_PER_STATEMENT):
         yield keys[start : start + ROWS_PER_STATEMENT]
+
+
+def _widened(vendor: str, table: str, peak: str, lowest: str) -> str:
+    """Return the assignments of `follow_market`."""
+    higher = extreme(vendor, f"{table}.peak_price", peak, highest=True)
+    lower = extreme(vendor, f"{table}.lowest_price", lowest, highest=False)
+    return f"peak_price = {higher}, lowest_price = {lower}"
 
 
 def _agents_named(values: dict[str, Any]) -> set[UUID]:

@@ -49,10 +49,9 @@ def test_amount_of_39_digits_comes_back_digit_for_digit(position: Position, digi
 
 @pytest.mark.parametrize("digits", PRICES)
 def test_price_of_42_digits_comes_back_digit_for_digit(position: Position, digits: str):
-    position.purchase_price = position.peak_price = Decimal(digits)
+    position.purchase_price = Decimal(digits)
     position.save()
-    fresh = Position.objects.get(pk=position.pk)
-    assert (f"{fresh.purchase_price:f}", f"{fresh.peak_price:f}") == (digits, digits)
+    assert f"{Position.objects.get(pk=position.pk).purchase_price:f}" == digits
 
 
 @pytest.mark.parametrize("digits", SUMS)

@@ -118,6 +118,21 @@ export function inFull(held, price, solUsd, { exactProfit, ...known }) {
 }
 
 /**
+ * The highest and lowest price since a position was opened, with a new live price: the server has it there, too, but
+ * makes no event of it.
+ *
+ * @param {{peakPrice: Wire.Digits | null, lowestPrice: Wire.Digits | null}} position
+ * @param {Wire.Digits} price
+ */
+export function extremes({ peakPrice, lowestPrice }, price) {
+  const now = Decimal.of(price);
+  return {
+    peakPrice: peakPrice === null || now.compare(Decimal.of(peakPrice)) > 0 ? price : peakPrice,
+    lowestPrice: lowestPrice === null || now.compare(Decimal.of(lowestPrice)) < 0 ? price : lowestPrice,
+  };
+}
+
+/**
  * Add up what `worth` gives, with the holdings it is of. Strings of digits; a USD sum is null as soon as one of its
  * parts is: a sum that leaves something out is wrong.
  *

@@ -169,7 +169,7 @@ function showFacts(position) {
       stop === null ? format.UNKNOWN : `${format.chosenPercent(position.currentStopLossPercentage)}, at ${price(stop)}`,
     ],
     ["Peak price", price(position.peakPrice)],
-    ["Lowest buy", price(position.lowestPrice)],
+    ["Lowest price", price(position.lowestPrice)],
     ["Bought more", times(position.dcaCount, position.lastDcaTime)],
     ["Profit taken", times(position.takeProfitLevelsHit, position.lastTakeProfitTime)],
     ["Moon bag", position.moonBagActivated ? format.amount(position.moonBagAmount) : format.UNKNOWN],

@@ -6,7 +6,7 @@
  * @import { Worth } from "./accounting.js"
  */
 
-import { inFull, readHolding, solInUsd, totals, worth } from "./accounting.js";
+import { extremes, inFull, readHolding, solInUsd, totals, worth } from "./accounting.js";
 import { Decimal } from "./decimal.js";
 
 /** One position: what the server sent, at the newest price. */
@@ -36,6 +36,7 @@ class Entry {
   reprice(update, price, solUsd, timestamp) {
     this.position = {
       ...this.position,
+      ...extremes(this.position, update.price),
       currentPrice: update.price,
       currentPriceUsd: update.priceUsd,
       priceSource: "live",

@@ -136,6 +136,27 @@ def test_accounting_in_the_browser_agrees_with_the_server(script_page, vector) -
 
 
 @pytest.mark.parametrize(
+    ("peak", "lowest", "price", "expected"),
+    [
+        ("2", "0.5", "1", ["2", "0.5"]),
+        ("9", "0.5", "10", ["10", "0.5"]),
+        ("9", "0.000000000000000002", "0.000000000000000001", ["9", "0.000000000000000001"]),
+        (None, None, "1", ["1", "1"]),
+    ],
+)
+def test_extremes_in_the_browser_follow_the_price(script_page, peak, lowest, price, expected) -> None:
+    found = script_page.evaluate(
+        """async ([peakPrice, lowestPrice, price]) => {
+            const { extremes } = await import("/static/realtime/accounting.js");
+            const found = extremes({ peakPrice, lowestPrice }, price);
+            return [found.peakPrice, found.lowestPrice];
+        }""",
+        [peak, lowest, price],
+    )
+    assert found == expected
+
+
+@pytest.mark.parametrize(
     ("function", "digits", "shown"),
     [
         ("price", "0.0000001234", "0.0₆12340"),
