@@ -5,13 +5,44 @@ from __future__ import annotations
 from decimal import Context, Decimal
 from typing import Any
 
+from django import forms
+from django.core.exceptions import ValidationError
 from django.db import DataError, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.fields.json import KeyTransform
 
+from positions.books.numbers import digits, read_number, shown
 from positions.books.snapshots import upgraded
+from positions.errors import InvalidAmount
 
 _WIDE = Context(prec=80)
+
+
+class NumberFormField(forms.DecimalField):
+    """Takes what the API takes, and rounds the noise of doubles to the column's decimals; shows plain digits.
+
+    Django's own takes digits of other scripts and "1_000", and shows small prices with an exponent.
+    """
+
+    def prepare_value(self, value: Any) -> Any:
+        return digits(value) if isinstance(value, Decimal) else value
+
+    def to_python(self, value: Any) -> Decimal | None:
+        if value in self.empty_values:
+            return None
+        name, limit = str(self.label), Decimal(10) ** ((self.max_digits or 0) - (self.decimal_places or 0))
+        try:
+            number = value if isinstance(value, Decimal) else read_number(str(value).strip(), name)
+        except InvalidAmount as error:
+            raise ValidationError(error.message) from error
+        if not abs(number) < limit:
+            raise ValidationError(f"{name} must be less than {limit}, not {shown(number)}")
+        return number.quantize(Decimal(1).scaleb(-(self.decimal_places or 0)), context=_WIDE)
+
+    def widget_attrs(self, widget: forms.Widget) -> dict[str, Any]:
+        return super().widget_attrs(widget) | {
+            "step": "any"
+        }  # of 1e-30 a browser makes a double, and refuses digits
 
 
 class ExactDecimalField(models.DecimalField):  # type: ignore[type-arg]
@@ -27,6 +58,9 @@ class ExactDecimalField(models.DecimalField):  # type: ignore[type-arg]
         if connection.vendor == "sqlite":
             return "text"
         return f"numeric({self.max_digits}, {self.decimal_places})"
+
+    def formfield(self, **kwargs: Any) -> Any:
+        return super().formfield(**{"form_class": NumberFormField, **kwargs})
 
     def get_internal_type(self) -> str:
         # Not "DecimalField": for that, the SQLite backend converts through a float.

@@ -456,6 +456,30 @@ def form_of(response) -> dict[str, str]:
     return shown | {f"initial-{name}": value for name, value in shown.items()}
 
 
+def test_position_form_shows_plain_digits_and_takes_exponents_and_noise(admin, position):
+    Position.objects.filter(pk=position.pk).update(purchase_price=Decimal("1.23e-14"))
+    form = form_of(admin.get(page_of(position)))
+    assert form["purchase_price"] == "0.0000000000000123"
+    edited = form | {"purchase_price": "1.25e-14", "current_stop_loss_percentage": " -30.000000000000004"}
+    assert admin.post(page_of(position), edited).status_code == 302
+    position.refresh_from_db()
+    assert (position.purchase_price, position.current_stop_loss_percentage) == (Decimal("1.25e-14"), -30)
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("1_000", "Purchase price must be a number, such as 0.25 or 1.2e-7, not &quot;1_000&quot;"),
+        ("NaN", "Purchase price must be a number, such as 0.25 or 1.2e-7, not &quot;NaN&quot;"),
+        ("1e400", "Purchase price must be less than 1000000000000, not 1E+400"),
+        ("7" * 400, "Purchase price must be a number of at most 64 characters; it has 400"),
+    ],
+)
+def test_position_form_says_what_is_wrong_with_a_number(admin, position, typed: str, message: str):
+    page = admin.post(page_of(position), form_of(admin.get(page_of(position))) | {"purchase_price": typed})
+    assert message in page.content.decode()
+
+
 def test_position_page_shows_what_it_is_worth(admin, position):
     put(quote(BONK, "0.000003", "0.00045"))
     page = text(admin.get(page_of(position)))
