@@ -22,6 +22,7 @@ from rest_framework.views import APIView
 from positions.api import wire, wire_history
 from positions.api.errors import camel
 from positions.books import numbers
+from positions.books.symbols import LONGEST
 
 REF = "#/components/schemas/{name}"
 BASE58 = "^[1-9A-HJ-NP-Za-km-z]+$"
@@ -114,6 +115,17 @@ class NumberSchema(OpenApiSerializerFieldExtension):
 
     def map_serializer_field(self, auto_schema: AutoSchema, direction: Any) -> dict[str, Any]:
         return {"anyOf": [{"type": "number"}, DIGITS]}
+
+
+class SymbolSchema(OpenApiSerializerFieldExtension):
+    target_class = "positions.api.serializers.Symbol"
+
+    def map_serializer_field(self, auto_schema: AutoSchema, direction: Any) -> dict[str, Any]:
+        return {
+            "type": "string",
+            "description": f"Control, format and other invisible characters are left out, and then it has at most"
+            f" {LONGEST} characters. Without a symbol, the short address stands in.",
+        }
 
 
 class AddressSchema(OpenApiSerializerFieldExtension):

@@ -48,6 +48,15 @@ class Address(Text):
     """A string in base58. The schema says so; the validators or the service check it."""
 
 
+class Symbol(serializers.Field[str, Any, str, Any]):
+    """A token's symbol, any text; the service makes it harmless, and checks its length."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            raise ValidationError(f"tokenSymbol must be a string, not {shown(data)}")
+        return data
+
+
 class Flag(serializers.BooleanField):
     """true or false; nothing is converted to one."""
 
@@ -125,7 +134,7 @@ class WalletBody(Body):
 class OpenBody(Body):
     wallet = Address()
     token_address = Address(max_length=64)
-    token_symbol = Text(max_length=32)
+    token_symbol = Symbol(required=False, allow_null=True)
     tokens = Number()
     spent_sol = Number()
     stop_loss_percentage = Number(required=False, allow_null=True)

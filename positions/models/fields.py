@@ -13,6 +13,7 @@ from django.db.models.fields.json import KeyTransform
 
 from positions.books.numbers import digits, read_number, shown
 from positions.books.snapshots import upgraded
+from positions.books.symbols import harmless
 from positions.errors import InvalidAmount
 
 _WIDE = Context(prec=80)
@@ -27,7 +28,7 @@ class NumberFormField(forms.DecimalField):
     def prepare_value(self, value: Any) -> Any:
         return digits(value) if isinstance(value, Decimal) else value
 
-    def to_python(self, value: Any) -> Decimal | None:
+    def to_python(self, value: Any) -> Decimal | None:  # type: ignore[override]
         if value in self.empty_values:
             return None
         name, limit = str(self.label), Decimal(10) ** ((self.max_digits or 0) - (self.decimal_places or 0))
@@ -135,6 +136,21 @@ class SequenceField(models.BigIntegerField):  # type: ignore[type-arg]
         if add:
             return super().pre_save(model_instance, add)
         return models.F(self.attname)
+
+
+class SymbolField(models.CharField):  # type: ignore[type-arg]
+    """A token's symbol without what could do harm where it is shown, whichever way it was written."""
+
+    def deconstruct(self) -> Any:
+        name, _, args, options = super().deconstruct()
+        return name, "django.db.models.CharField", args, options  # no migration: the column is the same
+
+    def get_prep_value(self, value: Any) -> Any:
+        value = super().get_prep_value(value)
+        return harmless(value) if isinstance(value, str) else value
+
+    def from_db_value(self, value: Any, expression: object, connection: BaseDatabaseWrapper) -> Any:
+        return harmless(value) if isinstance(value, str) else value  # written in SQL, or by an older release
 
 
 class SnapshotField(models.JSONField):

@@ -10,9 +10,10 @@ from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from positions.books import symbols
 from positions.books.accounting import Holding
 from positions.models.agents import Agent, Wallet, base58
-from positions.models.fields import ExactDecimalField, ExtremeField
+from positions.models.fields import ExactDecimalField, ExtremeField, SymbolField
 from positions.models.querysets import PositionQuerySet
 
 
@@ -58,7 +59,7 @@ class Position(models.Model):
     agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="positions")
     wallet = models.ForeignKey(Wallet, on_delete=models.CASCADE, related_name="positions")
     token_address = models.CharField(max_length=64, validators=[base58], db_index=True)
-    token_symbol = models.CharField(max_length=32)
+    token_symbol = SymbolField(max_length=symbols.LONGEST)
     purchase_transaction_id = models.CharField(max_length=128, null=True, blank=True)
 
     purchase_price = price_field(help_text="Average cost of a token held, in SOL.")

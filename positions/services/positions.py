@@ -21,6 +21,7 @@ from django.utils import timezone
 from positions.books import accounting
 from positions.books.accounting import Holding
 from positions.books.numbers import shown
+from positions.books.symbols import symbol_of
 from positions.errors import AlreadyOpen, InvalidAmount, PositionClosed, PositionsError, PriceUnknown
 from positions.models import Agent, Position, Wallet, base58
 from positions.prices.cache import get_prices
@@ -53,7 +54,7 @@ def open_position(
     *,
     wallet: Wallet,
     token_address: str,
-    token_symbol: str,
+    token_symbol: str = "",
     tokens: Decimal,
     spent_sol: Decimal,
     transaction_id: str | None = None,
@@ -62,6 +63,7 @@ def open_position(
 ) -> Position:
     """Open a position: buy `tokens` of a token that the wallet does not hold, for `spent_sol` SOL.
 
+    The short address stands in for a symbol that is empty or invisible.
     Raises AlreadyOpen where it does: that is `buy_more`. An open position with nothing but dust left is closed first.
     """
     try:
@@ -72,8 +74,6 @@ def open_position(
         raise PositionsError(
             f"token_address must have at most 64 characters, not {len(token_address)}", field="token_address"
         )
-    if not 1 <= len(token_symbol) <= 32 or not token_symbol.isprintable():
-        raise PositionsError("token_symbol must have 1 to 32 printable characters", field="token_symbol")
     _check_transaction_id(transaction_id)
     tokens, spent_sol = _bought(tokens, spent_sol)
     holding = accounting.buy(Holding(), tokens=tokens, spent_sol=spent_sol)
@@ -81,7 +81,7 @@ def open_position(
         agent_id=wallet.agent_id,
         wallet=wallet,
         token_address=token_address,
-        token_symbol=token_symbol,
+        token_symbol=symbol_of(token_symbol, token_address),
         purchase_transaction_id=transaction_id,
         peak_price=holding.purchase_price,
         lowest_price=holding.purchase_price,

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from positions.books.accounting import digits
 from positions.books.quotes import WRAPPED_SOL
+from positions.books.symbols import harmless
 from positions.prices.dexscreener import DexScreenerSource
 from positions.prices.http import mints
 from positions.prices.markets import DOLLARS, Choice, Pool
@@ -80,8 +81,9 @@ class Command(BaseCommand):
                     choice.reasons.get(pool.address, ""),
                 )
             )
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
+        shown = [[harmless(cell) for cell in row] for row in rows]  # the source may name anything
+        widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+        for row in shown:
             line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
             self.stdout.write(f"  {line.rstrip()}")
 

@@ -110,6 +110,20 @@ def test_all_sold_in_parts_that_are_doubles_closes(alices: Api, wallet: Wallet):
     assert alices.post("positions/", opening(wallet, tokens=0.3)).status == 201
 
 
+@pytest.mark.parametrize("symbol", [..., None, "", "\0\0", "\u202e\u200b \u2066"])
+def test_open_without_a_symbol_shows_the_short_address(alices: Api, wallet: Wallet, symbol: Any):
+    answer = alices.post("positions/", opening(wallet, tokenSymbol=symbol))
+    assert (answer.status, answer.data["tokenSymbol"]) == (201, "EKpQ…zcjm")
+
+
+def test_open_makes_the_symbol_harmless(alices: Api, wallet: Wallet):
+    made = alices.post("positions/", opening(wallet, tokenSymbol="\u202eKNOB\u202c\0\0\0\0\0\0" + "\0" * 40))
+    assert made.data["tokenSymbol"] == "KNOB"
+    assert made.text == alices.get(f"positions/{made.data['id']}/").text
+    [found] = alices.get("positions/?symbol=knob").data["results"]
+    assert found["id"] == made.data["id"]
+
+
 def test_small_price_is_written_without_an_exponent(alices: Api, wallet: Wallet):
     made = alices.post("positions/", opening(wallet, tokens=10_000, spentSol="0.001234"))
     assert '"purchasePrice":0.0000001234,' in made.text
@@ -192,9 +206,11 @@ def test_small_price_is_written_without_an_exponent(alices: Api, wallet: Wallet)
         ),
         ({"tokenAddress": "a" * 65}, {"tokenAddress": ["Ensure this field has no more than 64 characters."]}),
         ({"tokenAddress": 5}, {"tokenAddress": ["Not a valid string."]}),
-        ({"tokenSymbol": ""}, {"tokenSymbol": ["This field may not be blank."]}),
-        ({"tokenSymbol": "S" * 33}, {"tokenSymbol": ["Ensure this field has no more than 32 characters."]}),
-        ({"tokenSymbol": "a\0b"}, {"tokenSymbol": ["Null characters are not allowed."]}),
+        (
+            {"tokenSymbol": "S" * 33},
+            {"tokenSymbol": ["tokenSymbol must have at most 32 characters; it has 33"]},
+        ),
+        ({"tokenSymbol": 5}, {"tokenSymbol": ["tokenSymbol must be a string, not 5"]}),
         (
             {"transactionId": "t" * 129},
             {"transactionId": ["Ensure this field has no more than 128 characters."]},
