@@ -27,8 +27,8 @@ setup: $(INSTALLED) ## Create .venv and install requirements.lock
 run: $(INSTALLED) ## Start everything and print the address (options: make run ARGS="--port 4001")
 	@exec $(BIN)/python manage.py up $(ARGS)
 
-# Workers of pytest-xdist: one more than cores, since many tests wait for other processes. `make test WORKERS=0`: none.
-WORKERS ?= $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
+# Workers of pytest-xdist: two a core, since most tests wait for other processes. `make test WORKERS=0`: none.
+WORKERS ?= $(shell $(BIN)/python -c 'import os; print(2 * (os.cpu_count() or 1))')
 PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Containers like to set it. Every process that the tests start would then compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
