@@ -16,10 +16,11 @@ from benchmarks.children import obey
 django.setup()
 
 from django.contrib.auth.models import User  # noqa: E402
+from django.db import connection  # noqa: E402
 from django.db.models import QuerySet  # noqa: E402
 from rest_framework_simplejwt.tokens import AccessToken  # noqa: E402
 
-from positions.models import Agent, Position, Wallet  # noqa: E402
+from positions.models import Agent, AgentValue, Candle, Position, Wallet  # noqa: E402
 
 BATCH = 2_000
 
@@ -90,8 +91,18 @@ def saves(
     return {"began": began, "seconds": time.monotonic() - begin}
 
 
+def history() -> dict[str, tuple[int, int]]:
+    """Return how many candles and points there are, and how many bytes they take, indexes included."""
+    found = {}
+    with connection.cursor() as cursor:
+        for what, model in (("candles", Candle), ("points of agents' values", AgentValue)):
+            cursor.execute("SELECT pg_total_relation_size(%s)", [model._meta.db_table])
+            found[what] = model.objects.count(), int(cursor.fetchone()[0])
+    return found
+
+
 def main() -> None:
-    obey({"migrate": migrate, "populate": populate, "saves": saves})
+    obey({"migrate": migrate, "populate": populate, "saves": saves, "history": history})
 
 
 if __name__ == "__main__":

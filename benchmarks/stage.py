@@ -72,6 +72,10 @@ class Stage(Rig):
             self._bot.ask("populate", first=have, count=agents - have, tokens=tokens, timeout_seconds=300)
             self._populated[tokens] = agents
 
+    def history(self) -> dict[str, tuple[int, int]]:
+        """Return the rows and bytes of each kind of history."""
+        return {what: (rows, size) for what, (rows, size) in self._bot.ask("history").items()}
+
     @contextmanager
     def statements(self) -> Iterator[list[str]]:
         """Collect the statements on users and positions meanwhile, except the periodic reconciler's."""

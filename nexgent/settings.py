@@ -206,10 +206,10 @@ PRICES: dict[str, Any] = {
     "POOL_FLOOR_USD": Decimal(env.number("NEXGENT_POOL_FLOOR_USD", 1_000, minimum=0)),
 }
 
-# History: candles of held tokens.
+# History: candles of held tokens, and what agents' positions were worth.
 HISTORY = {
-    "FINE_DAYS": env.number("NEXGENT_HISTORY_FINE_DAYS", 2.0),
-    "DAYS": env.number("NEXGENT_HISTORY_DAYS", 365.0),
+    "FINE_DAYS": env.duration("NEXGENT_HISTORY_FINE_DAYS", 2.0, unit=DAY),
+    "DAYS": env.duration("NEXGENT_HISTORY_DAYS", 365.0, unit=DAY),
 }
 
 # Web

@@ -13,9 +13,11 @@ class PositionsConfig(AppConfig):
             versions,
         )
         from positions.accounts import stored_tokens  # noqa: F401  connects its receiver
+        from positions.history import values
         from positions.models import Agent, Position, Wallet, recording
 
         versions.require_checked("Django", "drf-spectacular")
+        values.connect()
         recording.connect(
             Position,
             cascades={Position: "positions", Wallet: "wallets", Agent: "pk", get_user_model(): "owner"},

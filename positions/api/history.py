@@ -25,6 +25,6 @@ class CandlesView(APIView):
         own = Position.objects.filter(agent__owner_id=request.user.pk, token_address=token)
         if token != WRAPPED_SOL and not own.exists():
             raise Http404
-        span = span_of(request, operations.CANDLE_INTERVALS)
+        span = span_of(request)
         found, more = candles(token, span)
         return Response(candles_on_rest(token, span.interval, found, more=more))

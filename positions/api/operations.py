@@ -15,7 +15,7 @@ from positions.api import schema, serializers, wire, wire_history
 from positions.api.filters import DEFAULT_LIMIT, LARGEST, MAX_LIMIT, MAX_TOKENS
 from positions.api.pages import LONGEST_CURSOR
 from positions.api.serializers import Body
-from positions.api.spans import DEFAULT_POINTS, MAX_POINTS
+from positions.api.spans import DEFAULT_INTERVAL, DEFAULT_POINTS, INTERVALS, MAX_POINTS
 from positions.models import Position
 
 
@@ -114,6 +114,12 @@ BEFORE = _query(
     {"type": "integer", "minimum": 1, "maximum": LARGEST},
     "Only events before this `seq`, newest first, instead of `after`.",
 )
+SPAN = (
+    _query("interval", str, "Of a minute or an hour.", enum=list(INTERVALS), default=DEFAULT_INTERVAL),
+    _query("from", datetime, "Only from this time on: the first ones after it."),
+    _query("to", datetime, "Only before this time; without `from`, the last ones before it."),
+    _whole("limit", "Maximum number of results.", minimum=1, maximum=MAX_POINTS, default=DEFAULT_POINTS),
+)
 POSITION = _query("position", UUID, "Only of this position.")
 TOKENS = _query(
     "token",
@@ -141,6 +147,12 @@ agents = extend_schema_view(
         "List the events of an agent's positions",
         schema.EventPage,
         parameters=(*BY_UUID, AFTER, BEFORE, LIMIT, POSITION),
+        refuses=(400, 404),
+    ),
+    value_history=operation(
+        "Get what an agent's positions were worth over time, and what went in and out",
+        wire_history.ValueHistoryOnRest,
+        parameters=(*BY_UUID, *SPAN),
         refuses=(400, 404),
     ),
     results=operation(
@@ -175,22 +187,10 @@ positions = extend_schema_view(
     stop_loss=_write("Move or remove the stop loss", serializers.StopLossBody),
     close=_write("Close a position", serializers.CloseBody),
 )
-CANDLE_INTERVALS = ("1m", "1h")
-
-
-def _span(intervals: Sequence[str]) -> tuple[OpenApiParameter, ...]:
-    return (
-        _query("interval", str, "How long each of them is.", enum=intervals, default=intervals[0]),
-        _query("from", datetime, "Only from this time on: the first ones after it."),
-        _query("to", datetime, "Only before this time; without `from`, the last ones before it."),
-        _whole("limit", "Maximum number of results.", minimum=1, maximum=MAX_POINTS, default=DEFAULT_POINTS),
-    )
-
-
 candles = operation(
     "Get a token's prices over time, of a token that one of your agents holds or held, or of wrapped SOL",
     wire_history.CandlesOnRest,
-    parameters=(OpenApiParameter("token", schema.ADDRESS, OpenApiParameter.PATH), *_span(CANDLE_INTERVALS)),
+    parameters=(OpenApiParameter("token", schema.ADDRESS, OpenApiParameter.PATH), *SPAN),
     refuses=(400, 404),
 )
 prices = operation("Get current prices", wire.PricesOnRest, parameters=(TOKENS,), refuses=(400,))

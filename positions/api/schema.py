@@ -81,6 +81,7 @@ STRUCTS = (
     wire.PricesOnRest,
     wire_history.CandlesOnRest,
     wire_history.ResultsOnRest,
+    wire_history.ValueHistoryOnRest,
 )
 
 

@@ -13,19 +13,20 @@ from positions.history.reading import Span
 
 DEFAULT_POINTS = 500
 MAX_POINTS = 2_000
-INTERVALS = {"1m": 60, "5m": 300, "1h": 3600}
+INTERVALS = {"1m": 60, "1h": 3600}
 """In seconds, as the query names them."""
+DEFAULT_INTERVAL = "1m"
 
 # RFC 3339, section 5.6: what OpenAPI calls a date-time. datetime.fromisoformat takes much more.
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
-def span_of(request: Request, intervals: tuple[str, ...]) -> Span:
-    """Return what the query asks for; without an interval, the first. Raises ValidationError."""
+def span_of(request: Request) -> Span:
+    """Return what the query asks for. Raises ValidationError."""
     check_parameters(request, once={"interval", "from", "to", "limit"})
-    interval = request.query_params.get("interval", intervals[0])
-    if interval not in intervals:
-        raise ValidationError({"interval": [f"This must be one of {', '.join(intervals)}."]})
+    interval = request.query_params.get("interval", DEFAULT_INTERVAL)
+    if interval not in INTERVALS:
+        raise ValidationError({"interval": [f"This must be one of {', '.join(INTERVALS)}."]})
     since, until = _moment(request, "from"), _moment(request, "to")
     if since is not None and until is not None and since >= until:
         raise ValidationError({"to": ["This must be later than from."]})

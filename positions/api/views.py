@@ -37,6 +37,7 @@ from positions.api.filters import (
     whole_number,
 )
 from positions.api.pages import Pages
+from positions.api.spans import span_of
 from positions.api.wire import (
     agent_on_rest,
     event_on_rest,
@@ -44,7 +45,8 @@ from positions.api.wire import (
     prices_on_rest,
     wallet_on_rest,
 )
-from positions.api.wire_history import results_on_rest
+from positions.api.wire_history import results_on_rest, value_history_on_rest
+from positions.history.reading import values
 from positions.history.results import results
 from positions.models import Agent, Position, Wallet, base58
 from positions.models.recording import latest, missed
@@ -135,6 +137,13 @@ class AgentViewSet(OwnedViewSet[Agent]):
                 "more": len(found) > limit,
             }
         )
+
+    @action(detail=True, methods=["get"], url_path="value-history")
+    def value_history(self, request: Request, pk: str) -> Response:
+        """Return what the agent's positions were worth over a span of time."""
+        agent, span = self.get_object(), span_of(request)
+        points, more = values(agent.pk, span)
+        return Response(value_history_on_rest(agent, span.interval, points, more=more))
 
     @action(detail=True, methods=["get"])
     def results(self, request: Request, pk: str) -> Response:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import localcontext
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from positions.api.wire import Id
+from positions.books.accounting import USD
 from positions.books.snapshots import Number, Timestamp, number, timestamp
 from positions.history.performance import Closed
 from positions.history.results import Results
-from positions.models import Candle
+from positions.models import Agent, AgentValue, Candle
 
 
 class CandleOnRest(Struct, rename="camel", kw_only=True):
@@ -31,6 +33,34 @@ class CandlesOnRest(Struct, rename="camel", kw_only=True):
     token_address: str
     interval: str
     candles: list[CandleOnRest]
+    more: bool
+
+
+class ValueOnRest(Struct, rename="camel", kw_only=True):
+    """An agent's open positions at one moment. Between two of these it gained the difference of `valueSol` less
+    `netFlowSol`, whatever was bought, sold or transferred in between."""
+
+    timestamp: Timestamp
+    value_sol: Number
+    value_usd: Number | None
+    sol_price_usd: Number | None
+    invested_sol: Number
+    """What was paid for the tokens held, at average cost."""
+    realized_profit_sol: Number
+    """Of all positions until then, closed ones included."""
+    net_flow_sol: Number
+    """Purchases less proceeds of sales until then; transfers as what they were worth."""
+    positions: int
+    positions_not_live: int
+    """Those of them whose price was not live: their last price counts, or what they cost where none was known."""
+
+
+class ValueHistoryOnRest(Struct, rename="camel", kw_only=True):
+    """Points, oldest first; `more`: the span has further ones. While nothing is held or no feed runs, none is made."""
+
+    agent_id: Id
+    interval: str
+    points: list[ValueOnRest]
     more: bool
 
 
@@ -98,6 +128,30 @@ def candles_on_rest(
             for candle in candles
         ],
         more=more,
+    )
+
+
+def value_history_on_rest(
+    agent: Agent, interval: str, points: Sequence[AgentValue], *, more: bool
+) -> ValueHistoryOnRest:
+    return ValueHistoryOnRest(
+        agent_id=str(agent.pk), interval=interval, points=[_value(point) for point in points], more=more
+    )
+
+
+def _value(point: AgentValue) -> ValueOnRest:
+    with localcontext(prec=80):
+        value_usd = None if point.sol_usd is None else (point.value_sol * point.sol_usd).quantize(USD)
+    return ValueOnRest(
+        timestamp=timestamp(point.at),
+        value_sol=number(point.value_sol),
+        value_usd=number(value_usd),
+        sol_price_usd=number(point.sol_usd),
+        invested_sol=number(point.invested_sol),
+        realized_profit_sol=number(point.realized_sol),
+        net_flow_sol=number(point.flow_sol),
+        positions=point.positions,
+        positions_not_live=point.not_live,
     )
 
 

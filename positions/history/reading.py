@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
+from uuid import UUID
 
 from django.db.models import Model, QuerySet
 
-from positions.models import Candle
+from positions.models import AgentValue, Candle
 
 M = TypeVar("M", bound=Model)
 
@@ -33,6 +34,12 @@ def candles(token_address: str, span: Span) -> tuple[list[Candle], bool]:
     """
     rows = Candle.objects.filter(token__address=token_address, seconds=span.seconds)
     return _part(rows, "start", span)
+
+
+def values(agent_id: UUID, span: Span) -> tuple[list[AgentValue], bool]:
+    """Return the agent's points, oldest first, and whether the span has more. One query."""
+    rows = AgentValue.objects.filter(agent_id=agent_id)
+    return _part(rows.filter(is_hourly=True) if span.seconds == 3600 else rows, "at", span)
 
 
 def _part(rows: QuerySet[M], moment: str, span: Span) -> tuple[list[M], bool]:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import ParamSpec, TypeVar
 
 from django.conf import settings
@@ -26,8 +26,10 @@ from positions.history.candle_store import CandleStore
 from positions.history.candles import Collector, rows
 from positions.history.extremes import Extremes
 from positions.history.peaks import behind
+from positions.history.values import ValueStore
 from positions.models import Position
 from positions.models.querysets import chunks
+from positions.valkey import Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +47,10 @@ KEPT_IN_MEMORY = timedelta(minutes=10)
 REMEMBERED = timedelta(minutes=3)
 """How long the market's extremes count after they were written: for positions that were locked or being opened then."""
 FLUSH_SECONDS = 5.0
-PRUNED_TOKENS, PRUNED_ROWS = 500, 2_000
-"""In one statement. A write has one for every 2,000 rows that it writes, and one more: deletion keeps up with it."""
+AGENTS_AT_ONCE = 200
+PRUNED_AT_ONCE, PRUNED_ROWS = 500, 2_000
+"""Tokens or agents, and rows, in one statement. A write has one for every 2,000 rows that it writes, and one more:
+deletion keeps up with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +61,8 @@ class Written:
     """Of candles."""
     followed: int = 0
     """Positions whose highest or lowest price was moved."""
+    points: int = 0
+    """Of agents' values."""
     pruned: int = 0
     seconds: float = 0.0
     lag_seconds: float = 0.0
@@ -80,12 +86,16 @@ class Recorder:
         self._collector = Collector()
         self._extremes = Extremes()
         self._candles = CandleStore()
+        self._values = ValueStore()
+        self._values_due = datetime.min.replace(tzinfo=UTC)
+        self._runs_rounds = False
         # One thread, hence one connection: not that on which the rounds look up what is held.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="history")
         self._failing = False
 
     def hear(self, quotes: Iterable[Quote]) -> None:
         """Note the prices of a round. Takes 20 ms for 20,000."""
+        self._runs_rounds = True
         quotes = list(quotes)
         self._collector.add(quotes)
         self._extremes.add(quotes)
@@ -96,21 +106,25 @@ class Recorder:
         while True:
             await self._sleep(self._wait_seconds(rows))
             written = await self.write()
-            rows = written.rows + written.followed
+            rows = written.rows + written.followed + written.points
 
     async def flush(self) -> None:
         """Write what has not been written, as far as that is possible in a few seconds; the last thing to do."""
         try:
             async with asyncio.timeout(FLUSH_SECONDS):
-                await self.write(pause_seconds=0.0, prune=False)
+                await self.write(is_last=True)
         except TimeoutError:
             logger.warning("history: the last prices could not be written within %g s", FLUSH_SECONDS)
         self._thread.submit(connections.close_all)
         self._thread.shutdown(wait=False)
 
-    async def write(self, *, pause_seconds: float = PAUSE_SECONDS, prune: bool = True) -> Written:
-        """Write what came since the last time, and delete some of what is old. Errors are in the result."""
-        started, error, followed, pruned = time.monotonic(), None, 0, 0
+    async def write(self, *, is_last: bool = False) -> Written:
+        """Write what came since the last time, and delete some of what is old. Errors are in the result.
+
+        The last write has only what would be lost, and no pauses.
+        """
+        pause_seconds = 0.0 if is_last else PAUSE_SECONDS
+        started, error, followed, points, pruned = time.monotonic(), None, 0, 0, 0
         minutes = self._collector.take()
         waiting = rows(minutes)
         try:
@@ -119,10 +133,12 @@ class Recorder:
                 await self._sleep(pause_seconds)
             minutes = {}
             followed = await self._follow(pause_seconds)
-            for _ in range(1 + len(waiting) // PRUNED_ROWS if prune else 0):
-                pruned += await self._in_thread(self._prune)
-                await self._sleep(pause_seconds)
-        except (DatabaseError, PoolTimeout) as failure:
+            if not is_last:
+                points = await self._record_values(pause_seconds)
+                for _ in range(1 + (len(waiting) + points) // PRUNED_ROWS):
+                    pruned += await self._in_thread(self._prune)
+                    await self._sleep(pause_seconds)
+        except (DatabaseError, PoolTimeout, *Unavailable) as failure:
             error = (str(failure).strip() or type(failure).__name__).splitlines()[0]
         finally:
             # Also what was written: to write it again changes nothing.
@@ -132,6 +148,7 @@ class Recorder:
         written = Written(
             rows=0 if minutes else len(waiting),
             followed=followed,
+            points=points,
             pruned=pruned,
             seconds=time.monotonic() - started,
             lag_seconds=0.0 if oldest is None else (self._now() - oldest).total_seconds(),
@@ -157,13 +174,31 @@ class Recorder:
         self._extremes.forget(before=started - REMEMBERED)
         return moved
 
+    async def _record_values(self, pause_seconds: float) -> int:
+        """Write what each agent's positions are worth, once a minute, if this process runs the rounds."""
+        if not self._runs_rounds or self._now() < self._values_due:
+            return 0
+        after, written = None, 0
+        while True:
+            after, points = await self._in_thread(
+                self._values.record, self._now(), after=after, agents=AGENTS_AT_ONCE
+            )
+            written += points
+            if after is None:
+                break
+            await self._sleep(pause_seconds)
+        self._values_due = self._now().replace(second=0, microsecond=0) + timedelta(minutes=1)
+        self._runs_rounds = False  # until the next one
+        return written
+
     def _prune(self) -> int:
         now = self._now()
+        fine_before = now - timedelta(days=settings.HISTORY["FINE_DAYS"])
+        before = now - timedelta(days=settings.HISTORY["DAYS"])
         return self._candles.prune(
-            tokens=PRUNED_TOKENS,
-            minutes_before=now - timedelta(days=settings.HISTORY["FINE_DAYS"]),
-            hours_before=now - timedelta(days=settings.HISTORY["DAYS"]),
-            limit=PRUNED_ROWS,
+            tokens=PRUNED_AT_ONCE, minutes_before=fine_before, hours_before=before, limit=PRUNED_ROWS
+        ) + self._values.prune(
+            agents=PRUNED_AT_ONCE, fine_before=fine_before, before=before, limit=PRUNED_ROWS
         )
 
     def _wait_seconds(self, rows: int) -> float:

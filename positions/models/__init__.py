@@ -1,7 +1,7 @@
 """The tables, and the event that every write of a position makes, whichever way Django is used.
 
     agents, positions, events, sessions     columns and constraints
-    history                                 candles; written by positions.history, without events
+    history                                 candles and values; written by positions.history, without events
     fields                                  exact decimals on SQLite, counters, stored snapshots
     recording                               locks, the state before a write, numbered events; single saves and deletions
     querysets                               writes to many rows at once
@@ -12,12 +12,13 @@ New code should write through `positions.services`. Every wing above imports the
 
 from positions.models.agents import Agent, Mode, Wallet, base58
 from positions.models.events import PositionEvent
-from positions.models.history import Candle, PricedToken
+from positions.models.history import AgentValue, Candle, PricedToken
 from positions.models.positions import Position
 from positions.models.sessions import EndedSession
 
 __all__ = [
     "Agent",
+    "AgentValue",
     "Candle",
     "EndedSession",
     "Mode",

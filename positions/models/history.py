@@ -1,6 +1,6 @@
-"""What prices were: the candles of every token that was held.
+"""What was: the candles of every token that was held, and what each agent's positions were worth.
 
-Written by `positions.history`, in bulk and past the ORM; neither has events. Rows are pruned by age.
+Written by `positions.history`, in bulk; no events. Rows are pruned by age.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import models
 
-from positions.models.agents import base58
+from positions.models.agents import Agent, base58
 from positions.models.fields import ExactDecimalField
 
 
@@ -50,3 +50,38 @@ class Candle(models.Model):
 
     def __str__(self) -> str:
         return f"{self.token_id} {self.start:%Y-%m-%d %H:%M}"
+
+
+def _sum_field(**options: Any) -> ExactDecimalField:
+    """Sums of SOL over all positions of an agent, to the lamport."""
+    return ExactDecimalField(max_digits=30, decimal_places=9, **options)
+
+
+class AgentValue(models.Model):
+    """An agent at one moment: what its open positions were worth, and what had gone in and out.
+
+    Deleted with its agent, by `positions.history.values`: as a cascade it would fill the admin's page of what goes with
+    an agent. A new point has the sums of the last one where nothing has happened in between, which `event_seq` tells.
+    """
+
+    pk = models.CompositePrimaryKey("agent_id", "at")
+    agent = models.ForeignKey(
+        Agent, on_delete=models.DO_NOTHING, related_name="values", db_constraint=False, db_index=False
+    )
+    at = models.DateTimeField()
+    is_hourly = models.BooleanField(
+        help_text="Whether it is the first of its hour (UTC), which is kept longer."
+    )
+    value_sol = _sum_field()
+    sol_usd = market_price_field(null=True)
+    invested_sol = _sum_field(help_text="What was paid for the tokens held, at average cost.")
+    realized_sol = _sum_field(help_text="Of all positions until then, closed ones included.")
+    flow_sol = _sum_field(
+        help_text="Purchases less proceeds of sales until then; transfers as what they were worth."
+    )
+    positions = models.PositiveIntegerField(help_text="How many were open.")
+    not_live = models.PositiveIntegerField(help_text="Those of them whose price was not live.")
+    event_seq = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.agent_id} {self.at:%Y-%m-%d %H:%M}"

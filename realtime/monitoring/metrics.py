@@ -157,6 +157,7 @@ class Counts:
     def history(self, result: Written) -> None:
         """Count a write of history."""
         self.history_rows["written"] += result.rows
+        self.history_rows["points"] += result.points
         self.history_rows["followed"] += result.followed
         self.history_rows["pruned"] += result.pruned
         self.history_errors += result.error is not None

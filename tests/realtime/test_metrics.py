@@ -281,11 +281,12 @@ def test_round_of_prices_is_counted():
 
 def test_write_of_history_is_counted():
     counts = Counts()
-    counts.history(Written(rows=40, followed=3, pruned=7, seconds=0.2))
+    counts.history(Written(rows=40, points=2, followed=3, pruned=7, seconds=0.2))
     counts.history(Written(pruned=1, seconds=0.3, lag_seconds=61, error="the server is away"))
     samples = counts.read("prices")
     assert samples["nexgent_history_rows"] == [
         Sample(["written"], 40),
+        Sample(["points"], 2),
         Sample(["followed"], 3),
         Sample(["pruned"], 8),
     ]

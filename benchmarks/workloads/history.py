@@ -1,0 +1,54 @@
+"""History: whether the broadcaster keeps its rounds while it writes what they were, and how much disk that takes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from benchmarks.children import ChildError
+from benchmarks.report import Report, Spread, at_most
+from benchmarks.stage import Stage
+from benchmarks.workloads import Options, note
+from benchmarks.workloads.growth import OPEN_POSITIONS, ROUND_SECONDS, TOOK, WIDEST_TOKENS
+from testbed.processes import ROOT
+
+MINUTES = 5
+"""Of rounds: several writes of all candles, and as many points of all agents."""
+
+
+def run(stage: Stage, options: Options) -> Report:
+    report = Report(
+        name="history",
+        title="History",
+        columns=["", "rows", "bytes a row, indexes included"],
+    )
+    part = 10 if options.quick else 1
+    tokens, positions = WIDEST_TOKENS // part, OPEN_POSITIONS // part
+    rounds = options.rounds or round((1 if options.quick else MINUTES) * 60 / ROUND_SECONDS)
+    note(f"{rounds} rounds: {tokens:,} tokens, {positions:,} open positions of {positions // 10:,} agents")
+    stage.populate(agents=positions // 10, tokens=tokens)
+    command = ["manage.py", "broadcast_prices", "--source", "simulated", "--seed", "1"]
+    done = subprocess.run(
+        [sys.executable, *command, "--interval", str(ROUND_SECONDS), "--rounds", str(rounds)],
+        env={**stage.environment, "REDIS_URL": stage.start_valkey().url},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=rounds * ROUND_SECONDS * 5 + 60,
+    )
+    took = [float(each[4]) for each in TOOK.finditer(done.stdout)]
+    if done.returncode or len(took) != rounds:
+        raise ChildError(f"broadcast_prices: {done.stdout[-1000:]} {done.stderr[-1000:]}")
+    for title, (rows, size) in stage.history().items():
+        report.rows.append([title, f"{rows:,}", f"{size / rows:,.0f}" if rows else ""])
+        report.figures[f"bytes of {title}"] = size / rows if rows else 0.0
+    seconds = Spread.of(took[1:])  # the first begins every token's walk
+    report.figures["seconds a round"] = seconds.median
+    bar = (
+        f"with {tokens:,} tokens and {positions:,} open positions, the broadcaster keeps a {ROUND_SECONDS} s round"
+        " while it records history"
+    )
+    figures = f"{rounds} rounds of {seconds.text(2)} s"
+    report.verdicts.append(at_most(bar, seconds.most, ROUND_SECONDS, figures=figures))
+    return report

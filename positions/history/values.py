@@ -1,0 +1,184 @@
+"""What each agent's positions are worth, minute by minute, and what went into them and came out.
+
+Synchronous: the recorder calls `ValueStore.record` on a thread, for a few agents at a time.
+
+A gain is what the value rose by less what went in meanwhile: so each point has the net flow until then. A purchase and
+a sale count as what was paid and received. All of these together are the cost of what is held less all that was
+realised, by the rules of `positions.books.accounting`, exact to half a lamport for each sale. A transfer, which those
+rules book at cost, moves what it is worth: the difference is added, at the price of the first point that has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal, localcontext
+from typing import NamedTuple
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import OuterRef, Subquery, Sum
+from django.db.models.signals import post_delete
+
+from positions.books.accounting import SOL, ZERO
+from positions.history.pruning import delete_some
+from positions.models import Agent, AgentValue, Position
+from positions.prices.cache import get_prices
+from positions.prices.quotes import Prices, Quote
+
+
+class Held(NamedTuple):
+    """An open position."""
+
+    agent_id: UUID
+    token_address: str
+    purchase_price: Decimal
+    remaining_amount: Decimal
+    realized_profit_sol: Decimal
+
+
+@dataclass(slots=True)
+class Known:
+    """An agent as of its last point."""
+
+    event_seq: int = 0
+    at: datetime | None = None
+    transfers_sol: Decimal = ZERO
+    """What transfers moved beyond their cost: those in, less those out."""
+    closed_sol: Decimal | None = None
+    """Realised with closed positions; None where it has to be read."""
+
+
+class ValueStore:
+    """Knows the last point of every agent that it has recorded."""
+
+    def __init__(self) -> None:
+        self._known: dict[UUID, Known] = {}
+        self._pruned_to: UUID | None = None
+
+    def record(self, now: datetime, *, after: UUID | None, agents: int) -> tuple[UUID | None, int]:
+        """Write a point for each of the next agents that hold something, or whose positions have changed.
+
+        Return the last of the agents, None at the end, and how many points were written. Seven statements and an MGET,
+        fewer where nothing happened. Raises valkey.Unavailable: without prices, a value would be invented.
+        """
+        with _one_moment():
+            rows = Agent.objects.order_by("pk").values_list("pk", "event_seq")
+            seqs = dict((rows.filter(pk__gt=after) if after else rows)[:agents])
+            self._learn(seqs.keys() - self._known.keys())
+            held: dict[UUID, list[Held]] = {key: [] for key in seqs}
+            for row in (
+                Position.objects.open().filter(agent_id__in=seqs).order_by().values_list(*Held._fields)
+            ):
+                held[row[0]].append(Held(*row))
+            changed = {key for key, seq in seqs.items() if self._known[key].event_seq != seq}
+            active = [key for key in seqs if held[key] or key in changed]
+            self._read_closed(
+                [key for key in active if key in changed or self._known[key].closed_sol is None]
+            )
+        prices = get_prices({each.token_address for key in active for each in held[key]})
+        points = [self._point(now, key, seqs[key], held[key], prices) for key in active]
+        AgentValue.objects.bulk_create(points, ignore_conflicts=True)
+        for point in points:
+            known = self._known[point.agent_id]
+            known.event_seq, known.at = point.event_seq, point.at
+        return next(reversed(seqs)) if len(seqs) == agents else None, len(points)
+
+    def prune(self, *, fine_before: datetime, before: datetime, agents: int, limit: int) -> int:
+        """Delete up to `limit` old points of the next agents, by and by of all; return how many."""
+        rows = Agent.objects.order_by("pk").values_list("pk", flat=True)
+        ids = list((rows.filter(pk__gt=self._pruned_to) if self._pruned_to else rows)[:agents])
+        points = AgentValue.objects.filter(agent_id__in=ids)
+        deleted = delete_some(points.filter(at__lt=fine_before, is_hourly=False), limit=limit)
+        deleted += delete_some(points.filter(at__lt=before), limit=limit - deleted)
+        if deleted < limit:
+            self._pruned_to = ids[-1] if len(ids) == agents else None
+        return deleted
+
+    def _learn(self, new: Collection[UUID]) -> None:
+        """Read the last points of these agents."""
+        self._known.update((key, Known()) for key in new)
+        points = AgentValue.objects.filter(agent_id=OuterRef("pk")).order_by("-at")
+        last = Agent.objects.filter(pk__in=new).annotate(last=Subquery(points.values("at")[:1]))
+        keys = [key for key in last.values_list("pk", "last") if key[1] is not None]
+        for point in AgentValue.objects.filter(pk__in=keys):
+            at_cost = point.invested_sol - point.realized_sol
+            self._known[point.agent_id] = Known(point.event_seq, point.at, point.flow_sol - at_cost)
+
+    def _read_closed(self, agents: Collection[UUID]) -> None:
+        """Read what these agents have realised with closed positions."""
+        closed = Position.objects.filter(agent_id__in=agents, status=Position.Status.CLOSED).order_by()
+        profit = "realized_profit_sol"
+        if connection.vendor == "sqlite":  # its SUM would add floats (docs/adr/0003)
+            sums = closed.values_list("agent_id", profit).iterator()
+        else:
+            sums = (
+                closed.values("agent_id")
+                .annotate(total=Sum(profit))
+                .values_list("agent_id", "total")
+                .iterator()
+            )
+        for key in agents:
+            self._known[key].closed_sol = ZERO
+        for key, profit_sol in sums:
+            known = self._known[key]
+            known.closed_sol = (known.closed_sol or ZERO) + profit_sol
+
+    def _point(
+        self, now: datetime, agent_id: UUID, event_seq: int, held: list[Held], prices: Prices
+    ) -> AgentValue:
+        known, not_live = self._known[agent_id], 0
+        worth = cost = ZERO
+        realized = known.closed_sol or ZERO
+        with localcontext(prec=80):
+            for each in held:
+                quote = prices.quotes.get(each.token_address)
+                not_live += not _is_live(quote, now)
+                price = quote.price if quote else each.purchase_price
+                worth += price * each.remaining_amount
+                cost += each.purchase_price * each.remaining_amount
+                realized += each.realized_profit_sol
+            invested = cost.quantize(SOL)
+            return AgentValue(
+                agent_id=agent_id,
+                at=now,
+                is_hourly=known.at is None or _hour(known.at) != _hour(now),
+                value_sol=worth.quantize(SOL),
+                sol_usd=prices.sol_usd,
+                invested_sol=invested,
+                realized_sol=realized,
+                flow_sol=invested - realized + known.transfers_sol,
+                positions=len(held),
+                not_live=not_live,
+                event_seq=event_seq,
+            )
+
+
+@contextmanager
+def _one_moment() -> Iterator[None]:
+    """Read everything as of one moment: a sale between two statements would be a loss, or a gain."""
+    with transaction.atomic():
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield
+
+
+def _hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def _is_live(quote: Quote | None, now: datetime) -> bool:
+    return quote is not None and now - quote.as_of < timedelta(seconds=60)
+
+
+def connect() -> None:
+    """Delete an agent's points with the agent from now on."""
+    post_delete.connect(_delete_points, sender=Agent)
+
+
+def _delete_points(sender: object, instance: Agent, using: str, **kwargs: object) -> None:
+    points = AgentValue.objects.using(using).filter(agent_id=instance.pk)
+    points._raw_delete(using)

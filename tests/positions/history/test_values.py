@@ -1,0 +1,211 @@
+"""What an agent's positions are worth over time, and that what goes in and out is no gain."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from positions import services, valkey
+from positions.history.values import ValueStore
+from positions.models import Agent, AgentValue, Position, Wallet
+from tests.conftest import BONK, WIF
+from tests.positions.history.conftest import NOON, World
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+buy_more = sync_to_async(services.buy_more)
+close_position = sync_to_async(services.close_position)
+take_profit = sync_to_async(services.take_profit)
+
+
+@sync_to_async
+def buy(wallet: Wallet, token: str, tokens: str, spent_sol: str) -> Position:
+    return services.open_position(
+        wallet=wallet,
+        token_address=token,
+        token_symbol="T",
+        tokens=Decimal(tokens),
+        spent_sol=Decimal(spent_sol),
+    )
+
+
+async def points(agent: Agent) -> list[AgentValue]:
+    return [point async for point in AgentValue.objects.filter(agent=agent).order_by("at")]
+
+
+async def minute(history: World, at: str, **prices: str) -> None:
+    """Run a round, and have the minute's points written."""
+    await history.round(at, **prices)
+    written = await history.recorder.write()
+    assert written.error is None
+
+
+async def gains(agent: Agent) -> list[Decimal]:
+    """Return what the agent gained from each point to the next."""
+    line = [point.value_sol - point.flow_sol for point in await points(agent)]
+    return [after - before for before, after in pairwise(line)]
+
+
+async def test_point_has_value_cost_and_flow(history: World, position: Position, agent: Agent):
+    await minute(history, "12:00:05", **{BONK: "0.000003"})
+    [point] = await points(agent)
+    assert (point.value_sol, point.invested_sol, point.realized_sol, point.flow_sol) == (3, 2, 0, 2)
+    assert (point.sol_usd, point.positions, point.not_live) == (100, 1, 0)
+
+
+async def test_points_are_written_once_a_minute(history: World, position: Position, agent: Agent):
+    for at in ("12:00:05", "12:00:10", "12:00:59", "12:01:00", "12:01:05", "12:03:00"):
+        await minute(history, at, **{BONK: "0.000003"})
+    assert [f"{point.at:%H:%M:%S}" for point in await points(agent)] == ["12:00:05", "12:01:00", "12:03:00"]
+
+
+async def test_purchases_and_sales_at_the_market_s_price_are_no_gain(
+    history: World, position: Position, agent: Agent, wallet: Wallet
+):
+    price = {BONK: "0.000003", WIF: "0.25"}
+    await minute(history, "12:00:00", **price)
+    await buy_more(position_id=position.pk, tokens=Decimal(333_333), spent_sol=Decimal("0.999999"))
+    wif = await buy(wallet, WIF, "7", "1.75")
+    await minute(history, "12:01:00", **price)
+    await take_profit(position_id=position.pk, tokens=Decimal(777_777), proceeds_sol=Decimal("2.333331"))
+    await minute(history, "12:02:00", **price)
+    await close_position(position_id=position.pk, proceeds_sol=Decimal("1.666668"))
+    await minute(history, "12:03:00", **price)
+    await close_position(position_id=wif.pk, proceeds_sol=Decimal("1.75"))
+    await minute(history, "12:04:00", **price)
+    assert await gains(agent) == [0, 0, 0, 0]
+    assert [point.value_sol for point in await points(agent)] == [
+        3, Decimal("5.749999"), Decimal("3.416668"), Decimal("1.75"), 0
+    ]  # fmt: skip
+
+
+async def test_only_the_price_makes_a_gain(history: World, position: Position, agent: Agent):
+    await minute(history, "12:00:00", **{BONK: "0.000003"})
+    history.market.sol_usd = Decimal(50)  # SOL falls by half: in SOL nothing has happened
+    await minute(history, "12:01:00", **{BONK: "0.000003"})
+    await take_profit(position_id=position.pk, tokens=Decimal(500_000), proceeds_sol=Decimal("1.5"))
+    await minute(history, "12:02:00", **{BONK: "0.000005"})
+    assert await gains(agent) == [0, 1]
+    assert [point.sol_usd for point in await points(agent)] == [100, 50, 50]
+
+
+async def test_cost_of_a_bad_trade_is_a_loss(history: World, position: Position, agent: Agent):
+    await minute(history, "12:00:00", **{BONK: "0.000003"})
+    await take_profit(position_id=position.pk, tokens=Decimal(500_000), proceeds_sol=Decimal("1.4"))
+    await minute(history, "12:01:00", **{BONK: "0.000003"})
+    assert await gains(agent) == [Decimal("-0.1")]
+
+
+async def test_agent_that_holds_nothing_has_one_point_that_says_so(
+    history: World, position: Position, agent: Agent
+):
+    await minute(history, "12:00:00", **{BONK: "0.000003"})
+    await close_position(position_id=position.pk, proceeds_sol=Decimal("2.5"))
+    await minute(history, "12:01:00")
+    await minute(history, "12:02:00")
+    await history.recorder.flush()
+    history.restart()
+    await minute(history, "12:03:00")
+    found = await points(agent)
+    assert [f"{point.at:%H:%M}" for point in found] == ["12:00", "12:01"]
+    assert (found[1].value_sol, found[1].realized_sol, found[1].flow_sol) == (
+        0,
+        Decimal("0.5"),
+        Decimal("-0.5"),
+    )
+    assert (found[1].positions, found[1].not_live) == (0, 0)
+
+
+async def test_restart_goes_on_where_the_line_was(history: World, position: Position, agent: Agent):
+    await close_position(position_id=position.pk, proceeds_sol=Decimal("2.5"))
+    wallet = await Wallet.objects.aget(agent=agent)
+    await buy(wallet, WIF, "4", "1")
+    await minute(history, "12:00:00", **{WIF: "0.25"})
+    await history.recorder.flush()
+    history.restart()
+    await minute(history, "12:01:00", **{WIF: "0.25"})
+    first, second = await points(agent)
+    assert (first.flow_sol, first.realized_sol, first.event_seq) == (Decimal("0.5"), Decimal("0.5"), 3)
+    assert (second.flow_sol, second.realized_sol, second.event_seq) == (Decimal("0.5"), Decimal("0.5"), 3)
+
+
+async def test_positions_whose_price_is_not_live_are_counted(
+    history: World, position: Position, agent: Agent, wallet: Wallet
+):
+    """One was never priced, and counts what it cost; the other's last price counts."""
+    await buy(wallet, WIF, "4", "1")
+    await minute(history, "12:00:00", **{BONK: "0.000003"})
+    await minute(history, "12:05:00")
+    assert [(point.value_sol, point.not_live) for point in await points(agent)] == [(4, 1), (4, 2)]
+
+
+async def test_process_that_runs_no_rounds_writes_no_points(history: World, position: Position, agent: Agent):
+    await history.recorder.write()
+    assert await points(agent) == []
+    await minute(history, "12:00:00", **{BONK: "0.000003"})
+    history.market.now = NOON + timedelta(minutes=2)
+    await history.recorder.write()
+    assert len(await points(agent)) == 1
+
+
+async def test_without_the_price_cache_there_is_no_point(
+    history: World, position: Position, agent: Agent, settings
+):
+    url = settings.REDIS_URL
+    await history.round("12:00:00", **{BONK: "0.000003"})
+    valkey.client.cache_clear()
+    settings.REDIS_URL = "unix:///nowhere/valkey.sock"
+    failed = await history.recorder.write()
+    valkey.client.cache_clear()
+    settings.REDIS_URL = url
+    assert failed.error is not None
+    assert await points(agent) == []
+    assert (await history.recorder.write()).points == 1
+
+
+async def test_points_of_many_agents_are_written_a_few_at_a_time(history: World, alice):
+    store = ValueStore()
+    for number in range(5):
+        agent = await Agent.objects.acreate(owner=alice, name=f"agent {number}")
+        wallet = await Wallet.objects.acreate(agent=agent, address=f"A{number + 1}")
+        if number != 2:
+            await buy(wallet, BONK, str(number + 1), "1")
+
+    @sync_to_async
+    def record() -> tuple[list[int], int]:
+        after, counts = None, []
+        while True:
+            after, count = store.record(NOON, after=after, agents=2)
+            counts.append(count)
+            if after is None:
+                return counts, AgentValue.objects.count()
+
+    counts, written = await record()
+    assert (sum(counts), len(counts), written) == (4, 3, 4)
+
+
+async def test_first_point_of_an_hour_is_kept_longer(history: World, position: Position, agent: Agent):
+    for at in ("12:58:00", "12:59:00", "13:00:00", "13:01:00"):
+        await minute(history, at, **{BONK: "0.000003"})
+    assert [point.is_hourly for point in await points(agent)] == [True, False, True, False]
+    store = ValueStore()
+
+    @sync_to_async
+    def prune(fine: datetime, before: datetime) -> int:
+        return store.prune(fine_before=fine, before=before, agents=10, limit=100)
+
+    one = NOON.replace(hour=13)
+    assert await prune(one, NOON) == 1
+    assert [f"{point.at:%H:%M}" for point in await points(agent)] == ["12:58", "13:00", "13:01"]
+    assert await prune(one, one) == 1
+    assert [f"{point.at:%H:%M}" for point in await points(agent)] == ["13:00", "13:01"]
+
+
+async def test_points_are_deleted_with_their_agent(history: World, position: Position, agent: Agent):
+    await minute(history, "12:00:00", **{BONK: "0.000003"})
+    await agent.adelete()
+    assert not await AgentValue.objects.aexists()
