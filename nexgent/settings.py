@@ -203,6 +203,8 @@ PRICES: dict[str, Any] = {
     "JUPITER_URL": env.text("NEXGENT_JUPITER_URL", "https://api.jup.ag"),
     "JUPITER_API_KEY": env.text("NEXGENT_JUPITER_API_KEY"),
     "REQUEST_TIMEOUT_SECONDS": env.duration("NEXGENT_PRICE_TIMEOUT_SECONDS", 3.0),
+    "STALE_SECONDS": env.duration("NEXGENT_PRICE_STALE_SECONDS", 60.0),
+    "JUMP_ROUNDS": env.number("NEXGENT_PRICE_JUMP_ROUNDS", 5, minimum=0),
     "POOL_FLOOR_USD": Decimal(env.number("NEXGENT_POOL_FLOOR_USD", 1_000, minimum=0)),
 }
 

@@ -35,4 +35,4 @@ class AlreadyOpen(PositionsError):
 
 
 class PriceUnknown(PositionsError):
-    """The market price is needed and unknown."""
+    """The market price is needed and not live."""

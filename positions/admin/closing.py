@@ -58,8 +58,8 @@ def _close(
     for position in positions:
         try:
             result = close_position(position_id=position.pk, reason=reason)
-        except PriceUnknown:
-            _warn(model_admin, request, position, "its market price is unknown")
+        except PriceUnknown as error:
+            _warn(model_admin, request, position, error.message.partition(":")[0])
         except PositionsError as error:
             _warn(model_admin, request, position, error.message)
         except Position.DoesNotExist:

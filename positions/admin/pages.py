@@ -46,7 +46,7 @@ POSITION_COLUMNS: Columns = [
     ("agent", attrgetter("agent.name")),
     *((field.attname, attrgetter(field.attname)) for field in Position._meta.concrete_fields),
 ]
-NO_PRICES = "The price cache cannot be reached: values are at the purchase price."
+NO_PRICES = "The price cache cannot be reached: values are at the last prices that the database has."
 
 
 class ValuedFormSet(PositionInlineFormSet):
@@ -170,6 +170,7 @@ class PositionAdmin(ValueColumns, PositionModelAdmin):
         *("id", "agent_link", "wallet_link", "events", "token_address", "purchase_transaction_id"),
         *VALUE_COLUMNS,
         *(
+            "liquidity_usd",
             "peak_price",
             "lowest_price",
             "dca_transaction_ids",

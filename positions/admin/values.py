@@ -10,25 +10,24 @@ from django.contrib import admin
 from positions.books.accounting import digits
 from positions.books.snapshots import LivePosition, live, snapshot
 from positions.models import Position
-from positions.prices.cache import get_prices
+from positions.prices.last_quotes import newest_prices
 from positions.prices.quotes import Prices
-from positions.valkey import Unavailable
 
 UNKNOWN = "—"
 
 
 def value_rows(rows: Iterable[Position]) -> bool:
-    """Set `row.live`, the position at the newest price, on each row: one MGET. Return False without the cache."""
-    rows, reachable = list(rows), True
+    """Set `row.live`, the position at the newest price, on each row: one MGET, and one query where it misses some.
+
+    Return False without the cache.
+    """
+    rows = list(rows)
     held = {row.token_address for row in rows if row.status == Position.Status.OPEN}
-    try:
-        prices = get_prices(held) if held else Prices({})
-    except Unavailable:
-        prices, reachable = Prices({}), False
+    prices = newest_prices(held) if held else Prices({})
     for row in rows:
         quote = prices.quotes.get(row.token_address)
         row.live = live(snapshot(row), quote, sol_usd=prices.sol_usd)  # type: ignore[attr-defined]
-    return reachable
+    return not prices.errors
 
 
 class ValueColumns:
@@ -53,12 +52,26 @@ class ValueColumns:
         if position.status != Position.Status.OPEN:
             return UNKNOWN
         worth = self._live(position)
-        source = f"live, {worth.price_timestamp}" if worth.price_source == "live" else "purchase price"
-        return f"{_number(worth.current_price)} ({source})"
+        told = (
+            "purchase price"
+            if worth.price_timestamp is None
+            else f"{worth.price_status}, {worth.price_timestamp}"
+        )
+        return f"{_number(worth.current_price)} ({told})"
 
     @admin.display(description="value (SOL)")
     def value_sol(self, position: Position) -> str:
         return _number(self._live(position).position_value_sol)
+
+    @admin.display(description="exit value (SOL)")
+    def exit_value_sol(self, position: Position) -> str:
+        if position.status != Position.Status.OPEN:
+            return UNKNOWN
+        return _number(self._live(position).exit_value_sol)
+
+    @admin.display(description="liquidity (USD)")
+    def liquidity_usd(self, position: Position) -> str:
+        return _number(self._live(position).liquidity_usd)
 
     @admin.display(description="value (USD)")
     def value_usd(self, position: Position) -> str:
@@ -78,6 +91,7 @@ VALUE_COLUMNS = (
     "average_cost",
     "price",
     "value_sol",
+    "exit_value_sol",
     "value_usd",
     "profit_loss_sol",
     "profit_loss_percent",

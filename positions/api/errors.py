@@ -2,7 +2,7 @@
 
 - `{"errors": {"fieldName": ["…", …], …}}` for invalid input: a field of the body or a parameter of the query, by
   the name that the client used. 400; 409 where only the current state forbids it (a token that this wallet
-  already holds).
+  already holds, a sale at a market price that is not live).
 - `{"detail": "…"}` for everything else: 400 (not JSON, too many parameters), 401, 403, 404 (not found, or another
   user's), 405, 406, 409 (a closed position), 413, 415, 500 and 503.
 
@@ -25,12 +25,12 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler, set_rollback
 
-from positions.errors import DATABASE_UNAVAILABLE, AlreadyOpen, PositionClosed, PositionsError
+from positions.errors import DATABASE_UNAVAILABLE, AlreadyOpen, PositionClosed, PositionsError, PriceUnknown
 from positions.models import Agent, Position, Wallet
 
 logger = logging.getLogger("positions.api")
 
-CONFLICTS = (AlreadyOpen, PositionClosed)
+CONFLICTS = (AlreadyOpen, PositionClosed, PriceUnknown)
 # A row that was deleted between the check of its owner and the write.
 GONE = (Agent.DoesNotExist, Wallet.DoesNotExist, Position.DoesNotExist)
 

@@ -50,7 +50,8 @@ from positions.history.reading import values
 from positions.history.results import results
 from positions.models import Agent, Position, Wallet, base58
 from positions.models.recording import latest, missed
-from positions.prices.cache import get_feed_status, get_prices
+from positions.prices.cache import get_feed_status
+from positions.prices.last_quotes import newest_prices
 from positions.valkey import Unavailable
 
 M = TypeVar("M", bound=Model)
@@ -229,9 +230,10 @@ class PricesView(APIView):
             held = Position.objects.open().filter(agent__owner_id=_caller(request))
             tokens = list(held.order_by("token_address").values_list("token_address", flat=True).distinct())
         try:
-            feed, prices = get_feed_status(), get_prices(tokens)
+            feed = get_feed_status()
         except Unavailable as error:
             raise PricesUnavailable from error
+        prices = newest_prices(tokens)
         quotes = [prices.quotes[token] for token in tokens if token in prices.quotes]
         return Response(prices_on_rest(quotes, feed, now=timezone.now()))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
@@ -22,9 +21,9 @@ from positions.books.snapshots import (
     timestamp,
 )
 from positions.models import Agent, Mode, Position, PositionEvent, Wallet
-from positions.prices.cache import FeedStatus, get_prices
-from positions.prices.quotes import Prices, Quote
-from positions.valkey import Unavailable
+from positions.prices.cache import FeedStatus
+from positions.prices.last_quotes import newest_prices
+from positions.prices.quotes import UNKNOWN_MARKET, Prices, PriceStatus, Quote
 
 Id = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
 ModeName = Annotated[str, Meta(extra_json_schema={"enum": Mode.values})]
@@ -72,14 +71,23 @@ class PriceOnRest(Struct, rename="camel", kw_only=True):
     price: Number
     price_usd: Number | None
     timestamp: Timestamp
+    """When the source gave this price."""
+    price_status: PriceStatus
+    liquidity_usd: Number | None
+    pool_tokens: Number | None
+    pool_sol: Number | None
+    """What lies in the pool that makes the price; null where the source does not say."""
+    answered_at: Timestamp
+    """When the source last answered for the token."""
 
 
 class PricesOnRest(Struct, rename="camel", kw_only=True):
-    """Prices, and the status of the feed: null without a feed."""
+    """Prices, each with its own status, and the status of the feed: null without a feed."""
 
     source: str | None
     simulated: bool | None
     stale: bool
+    """Whether the source has not answered at all for too long, be it that no feed asks it."""
     sol_price_usd: Number | None
     updated_at: Timestamp | None
     errors: list[str]
@@ -87,12 +95,8 @@ class PricesOnRest(Struct, rename="camel", kw_only=True):
 
 
 def positions_on_rest(positions: Sequence[Position]) -> list[PositionOnRest]:
-    """Return the positions at the newest prices: one MGET. Without the cache, at their purchase prices."""
-    prices = Prices({})
-    if positions:
-        # Positions are known without the cache; `priceSource` tells that the price is not.
-        with contextlib.suppress(*Unavailable):
-            prices = get_prices({position.token_address for position in positions})
+    """Return the positions at the newest prices: one MGET, and one query where the cache misses some."""
+    prices = newest_prices({position.token_address for position in positions}) if positions else Prices({})
     return [_position(position, prices) for position in positions]
 
 
@@ -147,13 +151,20 @@ def prices_on_rest(quotes: Sequence[Quote], feed: FeedStatus | None, *, now: dat
         sol_price_usd=number(feed.sol_usd) if feed else None,
         updated_at=timestamp(feed.updated_at) if feed else None,
         errors=feed.errors if feed else [],
-        prices=[
-            PriceOnRest(
-                token_address=quote.token_address,
-                price=number(quote.price),
-                price_usd=number(quote.price_usd),
-                timestamp=timestamp(quote.as_of),
-            )
-            for quote in quotes
-        ],
+        prices=[_price(quote) for quote in quotes],
+    )
+
+
+def _price(quote: Quote) -> PriceOnRest:
+    market = quote.market or UNKNOWN_MARKET
+    return PriceOnRest(
+        token_address=quote.token_address,
+        price=number(quote.price),
+        price_usd=number(quote.price_usd),
+        timestamp=timestamp(quote.priced_at),
+        price_status=quote.status,
+        liquidity_usd=number(market.liquidity_usd),
+        pool_tokens=number(market.pool_tokens),
+        pool_sol=number(market.pool_sol),
+        answered_at=timestamp(quote.as_of),
     )

@@ -19,6 +19,7 @@ from typing import Any
 
 from positions.books.numbers import digits as digits
 from positions.books.numbers import shown
+from positions.books.quotes import PriceStatus
 from positions.errors import InvalidAmount, NotEnoughTokens
 
 AMOUNT = Decimal("1e-18")
@@ -131,6 +132,22 @@ def value(holding: Holding, *, price: Decimal, sol_usd: Decimal | None) -> Valua
             price_change_percent=((price - cost) / cost * 100 if cost else ZERO).quantize(PERCENT),
             purchase_price_usd=None if sol_usd is None else (cost * sol_usd).quantize(PRICE),
         )
+
+
+def exit_value(
+    tokens: Decimal, *, status: PriceStatus, pool_tokens: Decimal | None, pool_sol: Decimal | None
+) -> Decimal | None:
+    """Return the SOL that selling the tokens into the pool brings now: constant product, before fees.
+
+    None where the reserves are unknown, 0 where the market is gone.
+    """
+    if status == "gone":
+        return ZERO
+    if pool_tokens is None or pool_sol is None:
+        return None
+    with localcontext(_CONTEXT):
+        whole = pool_tokens + tokens
+        return (pool_sol * tokens / whole if whole else ZERO).quantize(SOL)
 
 
 def proceeds(*, tokens: Decimal, price: Decimal) -> Decimal:

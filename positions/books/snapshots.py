@@ -19,8 +19,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from positions.books.accounting import Holding, digits, value
-from positions.books.quotes import Quote
+from positions.books.accounting import Holding, digits, exit_value, value
+from positions.books.quotes import UNKNOWN_MARKET, PriceStatus, Quote
 
 # A JSON number, its digits as the database holds them. Raw, since JSON libraries write a Decimal as a string, as a
 # float, or (msgspec) with an exponent.
@@ -75,6 +75,9 @@ class LivePosition(StoredPosition, rename="camel", kw_only=True):
     profit_loss_usd: Number | None
     profit_loss_percent: Number
     price_change_percent: Number
+    price_status: PriceStatus
+    liquidity_usd: Number | None
+    exit_value_sol: Number | None
 
 
 UPGRADES: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = ()
@@ -119,18 +122,24 @@ def live(data: Mapping[str, Any], quote: Quote | None, *, sol_usd: Decimal | Non
     Without a quote the purchase price stands in, and `sol_usd` (USD for one SOL, None where unknown) prices it.
     """
     held = holding(data)
+    status: PriceStatus = quote.status if quote else "none"
+    market = (quote and quote.market) or UNKNOWN_MARKET
     if quote:
-        price, sol_usd = quote.price, quote.sol_usd
-        price_usd = number(quote.price_usd)
+        price, price_usd = quote.price, number(quote.price_usd)
+        if price:  # 0 says nothing of what SOL costs
+            sol_usd = quote.sol_usd
     else:
         price, price_usd = held.purchase_price, ZERO
     worth = value(held, price=price, sol_usd=sol_usd)
+    sold = exit_value(
+        held.remaining_amount, status=status, pool_tokens=market.pool_tokens, pool_sol=market.pool_sol
+    )
     return LivePosition(
         **_wire_fields(data) | _extremes(data, quote),
         current_price=number(price),
         current_price_usd=price_usd,
         price_source="live" if quote else "purchase",
-        price_timestamp=timestamp(quote.as_of) if quote else None,
+        price_timestamp=timestamp(quote.priced_at) if quote else None,
         purchase_price_usd=number(worth.purchase_price_usd),
         position_value_sol=number(worth.position_value_sol),
         position_value_usd=number(worth.position_value_usd),
@@ -138,6 +147,9 @@ def live(data: Mapping[str, Any], quote: Quote | None, *, sol_usd: Decimal | Non
         profit_loss_usd=number(worth.profit_loss_usd),
         profit_loss_percent=number(worth.profit_loss_percent),
         price_change_percent=number(worth.price_change_percent),
+        price_status=status,
+        liquidity_usd=number(market.liquidity_usd),
+        exit_value_sol=number(sold),
     )
 
 

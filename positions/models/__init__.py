@@ -1,6 +1,7 @@
 """The tables, and the event that every write of a position makes, whichever way Django is used.
 
     agents, positions, events, sessions     columns and constraints
+    quotes                                  last known prices; written by positions.prices, without events
     history                                 candles and values; written by positions.history, without events
     fields                                  exact decimals on SQLite, counters, stored snapshots
     recording                               locks, the state before a write, numbered events; single saves and deletions
@@ -14,6 +15,7 @@ from positions.models.agents import Agent, Mode, Wallet, base58
 from positions.models.events import PositionEvent
 from positions.models.history import AgentValue, Candle, PricedToken
 from positions.models.positions import Position
+from positions.models.quotes import LastQuote
 from positions.models.sessions import EndedSession
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "AgentValue",
     "Candle",
     "EndedSession",
+    "LastQuote",
     "Mode",
     "Position",
     "PositionEvent",

@@ -1,7 +1,7 @@
 """The newest price of every token, in Redis or Valkey, for all processes: written by the feed, read by all others.
 
 A price is kept until a newer one replaces it, with the time it was fetched: a stale price with its age is worth more
-than none. It expires a day after it was written.
+than none. It expires a day after it was written; `last_quotes` has it after that, too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import cast
 
 import msgspec
 
-from positions.prices.quotes import Prices, Quote
+from positions.books.quotes import MarketStatus
+from positions.prices.quotes import Market, Prices, Quote, is_stale, judged
 from positions.valkey import KEY_PREFIX, async_client, client
 
 KEPT_FOR = timedelta(days=1)
@@ -35,16 +36,26 @@ class FeedStatus(msgspec.Struct, kw_only=True, rename="camel"):
     priced: int = 0
     """How many of them have a price from that round."""
     errors: list[str] = []
+    answered_at: datetime | None = None
+    """When the source last answered at all; None where the feed of an older release does not say."""
 
     def is_stale(self, now: datetime) -> bool:
-        """Whether there was no round for ten intervals, and for ten seconds at least."""
-        return (now - self.updated_at).total_seconds() > max(10.0, 10 * self.interval_seconds)
+        """Whether the source has not answered for too long, be it that no feed asks it."""
+        return is_stale(self.answered_at or self.updated_at, now)
 
 
 class _Entry(msgspec.Struct, array_like=True):
+    """Read by processes of the release before and after, too: what is added has a default, and stands at the end."""
+
     price: Decimal
     price_usd: Decimal | None
     as_of: datetime
+    status: MarketStatus | None = None
+    """None where nothing of the market is known."""
+    liquidity_usd: Decimal | None = None
+    pool_tokens: Decimal | None = None
+    pool_sol: Decimal | None = None
+    priced_at: datetime | None = None
 
 
 _encode = msgspec.json.Encoder().encode
@@ -80,8 +91,7 @@ async def put_prices(quotes: Iterable[Quote], status: FeedStatus | None = None) 
     """Write quotes, and the feed's status where it comes with them, in one pipeline. Raises valkey.Unavailable."""
     async with async_client().pipeline(transaction=False) as pipeline:
         for quote in quotes:
-            entry = _Entry(quote.price, quote.price_usd, quote.as_of)
-            pipeline.set(_key(quote.token_address), _encode(entry), ex=KEPT_FOR)
+            pipeline.set(_key(quote.token_address), _encode(_entry(quote)), ex=KEPT_FOR)
         if status is not None:
             pipeline.set(FEED_KEY, _encode(status), ex=KEPT_FOR)
         await pipeline.execute()
@@ -129,9 +139,33 @@ def _read(token_addresses: Collection[str], values: Sequence[bytes | None]) -> P
 
 
 def _quotes(token_addresses: Collection[str], values: Sequence[bytes | None]) -> dict[str, Quote]:
-    quotes = {}
-    for address, value in zip(token_addresses, values, strict=True):
-        if value is not None:
-            entry = _decode_entry(value)
-            quotes[address] = Quote(address, entry.price, entry.price_usd, entry.as_of.astimezone(UTC))
-    return quotes
+    now = datetime.now(UTC)
+    return {
+        address: judged(_quote(address, _decode_entry(value)), now)
+        for address, value in zip(token_addresses, values, strict=True)
+        if value is not None
+    }
+
+
+def _entry(quote: Quote) -> _Entry:
+    market = quote.market
+    if market is None:
+        return _Entry(quote.price, quote.price_usd, quote.as_of)
+    return _Entry(
+        quote.price,
+        quote.price_usd,
+        quote.as_of,
+        market.status,
+        market.liquidity_usd,
+        market.pool_tokens,
+        market.pool_sol,
+        market.priced_at,
+    )
+
+
+def _quote(address: str, entry: _Entry) -> Quote:
+    market = None
+    if entry.status is not None:
+        priced_at = entry.priced_at.astimezone(UTC) if entry.priced_at else None
+        market = Market(entry.status, entry.liquidity_usd, entry.pool_tokens, entry.pool_sol, priced_at)
+    return Quote(address, entry.price, entry.price_usd, entry.as_of.astimezone(UTC), market)

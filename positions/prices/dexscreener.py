@@ -13,15 +13,16 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
 from positions.prices.http import JsonApi, decimal, in_batches, mints, setting
+from positions.prices.jumps import Jumps
 from positions.prices.jupiter import JupiterSource
 from positions.prices.markets import Choice, Pool, choose, sol_in_usd
-from positions.prices.quotes import WRAPPED_SOL, Prices, SourceError, Token, quotes_in_sol
+from positions.prices.quotes import WRAPPED_SOL, Market, Prices, Quote, SourceError, Token, in_usd
 from positions.prices.rate_limit import RateLimit, RateLimitError, Sleep
 from positions.prices.sol_price import SolPrice
 
@@ -44,6 +45,19 @@ class _Known:
     pools: dict[str, tuple[Pool, float]] = field(default_factory=dict)
     """By address, and when it was told."""
     surveyed_at: float | None = None
+    turn_from: float | None = None
+    """What its next turn is counted from: the last survey, or the first answer with a market beyond doubt."""
+    seen_at: float | None = None
+    """When an answer for many tokens last told a pool of it."""
+    is_behind: bool = False
+    """Whether its price was that of a pool of which the last answer said nothing."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether a survey has found nothing since a pool was last seen."""
+        if self.pools or self.surveyed_at is None:
+            return False
+        return self.seen_at is None or self.surveyed_at > self.seen_at
 
 
 class DexScreenerSource:
@@ -61,12 +75,13 @@ class DexScreenerSource:
         )
         self._surveys = RateLimit(max(1, per_minute * SURVEYS_PER_MINUTE // REQUESTS_PER_MINUTE), sleep=sleep)
         self._known: dict[str, _Known] = {}
+        self._jumps = Jumps(setting("JUMP_ROUNDS"))
         self._sol = SolPrice(_jupiter_opinion if setting("JUPITER_API_KEY") else None)
 
     async def fetch(self, tokens: Collection[Token]) -> Prices:
         """Ask once for every 30 tokens, wrapped SOL among them, then for all pools of those whose market is in doubt.
 
-        Tokens without a market are missing.
+        A token is gone where an answer has nothing of it, and its survey neither.
         """
         asked = mints(tokens)
         answers, errors = await in_batches(asked, ADDRESSES_PER_REQUEST, self._pools)
@@ -74,17 +89,40 @@ class DexScreenerSource:
         by_token = _by_token(pool for _, pools in answers for pool in pools)
         for address in self._known.keys() - set(asked):
             del self._known[address]
+        self._jumps.keep_only(asked)
         await self._survey(self._in_doubt(answered, by_token))
-        pools = {address: self._all_pools(address, by_token) for address in asked}
-        sol_usd = await self._sol.settle(sol_in_usd(pools[WRAPPED_SOL]))
-        prices = {}
-        for address in {token.address for token in tokens} & pools.keys():
-            best = _choice(address, pools[address], sol_usd).best
-            if address == WRAPPED_SOL:
-                prices[address] = Decimal(1)
-            elif best is not None:
-                prices[address] = best.price
-        return Prices(quotes_in_sol(prices, sol_usd=sol_usd, as_of=datetime.now(UTC)), sol_usd, errors)
+        sol_usd = await self._sol.settle(sol_in_usd(self._all_pools(WRAPPED_SOL, by_token)))
+        wanted, now = {token.address for token in tokens}, datetime.now(UTC)
+        quotes, gone = {}, []
+        # A token whose request has failed gets no quote, whatever a survey has told of it before: its price ages.
+        for address in answered:
+            if address not in wanted:
+                continue
+            quote = self._quote(address, by_token, sol_usd, now)
+            if quote is not None:
+                quotes[address] = quote
+            elif self._known[address].is_gone and not by_token.get(address):
+                gone.append(address)
+        return Prices(quotes, sol_usd, errors, gone=gone)
+
+    def _quote(
+        self, address: str, by_token: Mapping[str, list[Pool]], sol_usd: Decimal | None, now: datetime
+    ) -> Quote | None:
+        if address == WRAPPED_SOL:
+            return Quote(address, Decimal(1), in_usd(Decimal(1), sol_usd), now)
+        choice = _choice(address, self._all_pools(address, by_token), sol_usd)
+        best, known = choice.best, self._known[address]
+        known.is_behind = best is not None and best.pool not in by_token.get(address, ())
+        if best is None:
+            return None
+        if known.is_behind:
+            _, told_at = known.pools[best.pool.address]
+            now -= timedelta(seconds=time.monotonic() - told_at)
+        is_thin = self._jumps.doubts(address, choice) or choice.is_thin
+        market = Market(
+            "thin" if is_thin else "live", best.pool.liquidity_usd, best.pool_tokens, best.pool_sol
+        )
+        return Quote(address, best.price, in_usd(best.price, sol_usd), now, market)
 
     async def explain(self, address: str) -> tuple[Choice, list[Pool], Decimal | None]:
         """Return which market makes this token's price, all its pools, and SOL in USD. Raises SourceError."""
@@ -111,14 +149,14 @@ class DexScreenerSource:
         for address in addresses:
             known = self._known.setdefault(address, _Known())
             pools = by_token.get(address, [])
-            if not self._is_plain(address, pools, sol_usd) and (
-                known.surveyed_at is None or pools or known.pools
-            ):
+            if pools:
+                known.seen_at = now
+            if not self._is_plain(address, pools, sol_usd) and not known.is_gone:
                 doubtful.append((known.surveyed_at or 0.0, address))
-            elif known.surveyed_at is None:
-                known.surveyed_at = now  # a plain market: its first turn comes in a while
-            elif now - known.surveyed_at > SURVEY_SECONDS:
-                due.append((known.surveyed_at, address))
+            elif known.turn_from is None:
+                known.turn_from = now
+            elif known.is_behind or now - known.turn_from > SURVEY_SECONDS:
+                due.append((known.turn_from, address))
         return [address for _, address in sorted(doubtful) + sorted(due)]
 
     def _is_plain(self, address: str, pools: list[Pool], sol_usd: Decimal | None) -> bool:
@@ -147,7 +185,9 @@ class DexScreenerSource:
                 continue
             if isinstance(outcome, BaseException):
                 raise outcome
-            self._known[address] = _Known({pool.address: (pool, now) for pool in outcome}, now)
+            known = self._known[address]
+            known.pools = {pool.address: (pool, now) for pool in outcome}
+            known.surveyed_at = known.turn_from = now
 
     def _all_pools(self, address: str, by_token: Mapping[str, list[Pool]]) -> list[Pool]:
         """Return the token's pools of this round, and those that only a survey has told of lately."""

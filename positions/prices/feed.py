@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -18,8 +19,20 @@ from django.db import Error as DatabaseError
 from django.db import close_old_connections
 
 from positions.models import Position
-from positions.prices.cache import FeedStatus, put_openings, put_prices
-from positions.prices.quotes import WRAPPED_SOL, Prices, PriceSource, Quote, SourceError, Token
+from positions.prices.cache import FeedStatus, aget_prices, put_openings, put_prices
+from positions.prices.keeper import Keeper
+from positions.prices.known_quotes import KnownQuotes
+from positions.prices.last_quotes import read_last_quotes
+from positions.prices.quotes import (
+    WRAPPED_SOL,
+    Prices,
+    PriceSource,
+    PriceStatus,
+    Quote,
+    SourceError,
+    Token,
+    judged,
+)
 from positions.valkey import Unavailable
 
 DEADLINE_SECONDS = 15.0
@@ -28,11 +41,12 @@ DATABASE_DEADLINE_SECONDS = 5.0
 PUBLISH_DEADLINE_SECONDS = 5.0
 LONGEST_BACKOFF_SECONDS = 30.0
 MAX_ERROR_CHARACTERS = 500
+NEVER = datetime.fromtimestamp(0, UTC)
 
 Publish = Callable[[list[Quote]], Awaitable[None]]
 """Sends quotes to all server processes as one message."""
 Hear = Callable[[Collection[Quote]], None]
-"""Gets the prices that a round brought, and must neither wait nor fail: `positions.history` records them."""
+"""Gets the live prices that a round brought, and must neither wait nor fail: `positions.history` records them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +68,8 @@ class Round:
     """How long the round took."""
     oldest_age_seconds: float | None = None
     """The age of the oldest price of a held token; None where none has a price."""
+    statuses: Mapping[PriceStatus, int] = field(default_factory=dict)
+    """How many of the held tokens have a price of each status."""
 
 
 class PriceFeed:
@@ -84,11 +100,13 @@ class PriceFeed:
         self._sleep = sleep
         self._clock = clock
         self._held: frozenset[Token] = frozenset()
-        self._latest: dict[str, Quote] = {}
-        self._published: dict[str, Quote] = {}  # what was sent; empty after an outage
+        self._known = KnownQuotes()
+        self._keeper = Keeper(clock=clock)
+        self._looked_up: set[str] = set()  # what was known of them before this feed began
         self._opened: dict[str, date] = {}  # by token, the day whose first price is stored
         self._cache_behind = False
         self._sol_usd: Decimal | None = None
+        self._answered_at = NEVER
         self._failures = 0
 
     async def run(self, rounds: int | None = None) -> None:
@@ -99,37 +117,41 @@ class PriceFeed:
         """
         done = 0
         begin = self._clock()
-        while True:
-            result = await self.round()
-            self._on_round(result)
-            done += 1
-            if done == rounds:
-                return
-            now = self._clock()
-            begin = max(begin + self._interval, now) + self._backoff()
-            await self._sleep(begin - now)
+        try:
+            while True:
+                result = await self.round()
+                self._keeper.offer(self._known.latest)
+                self._on_round(result)
+                done += 1
+                if done == rounds:
+                    return
+                now = self._clock()
+                begin = max(begin + self._interval, now) + self._backoff()
+                await self._sleep(begin - now)
+        finally:
+            await self._keeper.finish()
 
     async def round(self) -> Round:
         """Run one round. Errors of the database, the source, the cache and the channel layer are in its result."""
         started = self._clock()
         errors: list[str] = []
         await self._look_up_held(errors)
+        if self._keeper.problem is not None:
+            errors.append(_sentence("The last prices cannot be kept in the database", self._keeper.problem))
         addresses = {token.address for token in self._held}
+        restored = await self._restore(addresses | {WRAPPED_SOL})
         others = len(errors)
         prices = await self._ask(errors)
         source_errors = len(errors) - others
-        for known in (self._latest, self._published, self._opened):
-            for address in known.keys() - addresses - {WRAPPED_SOL}:
-                del known[address]
-        self._latest.update(prices.quotes)
+        self._known.keep_only(addresses | {WRAPPED_SOL})
+        for token in self._opened.keys() - addresses - {WRAPPED_SOL}:
+            del self._opened[token]
+        self._looked_up &= addresses | {WRAPPED_SOL}
         self._sol_usd = prices.sol_usd or self._sol_usd
-        changed = [
-            quote
-            for address, quote in self._latest.items()
-            if not quote.same_price(self._published.get(address))
-        ]
-        priced = len(addresses & prices.quotes.keys())
         now = datetime.now(UTC)
+        taken = self._known.take(prices, now)
+        news = self._known.news()
+        priced = len(addresses & prices.quotes.keys())
         status = FeedStatus(
             source=self._source.name,
             simulated=self._source.simulated,
@@ -139,23 +161,24 @@ class PriceFeed:
             tokens=len(addresses),
             priced=priced,
             errors=list(errors),
+            answered_at=self._answered_at,
         )
         # The cache first: a client that connects in between reads the new price there, and gets it again.
-        await self._write(prices, status, errors)
-        published = await self._tell(changed, errors)
-        self._hear(prices.quotes.values())
-        ages = [
-            (now - self._latest[address].as_of).total_seconds() for address in addresses & self._latest.keys()
-        ]
+        await self._write({**restored, **taken}, status, errors)
+        published = await self._tell(news, errors)
+        self._hear([quote for quote in taken.values() if quote.status == "live"])
+        latest = self._known.latest
+        ages = [(now - latest[address].priced_at).total_seconds() for address in addresses & latest.keys()]
         return Round(
             tokens=len(addresses),
             priced=priced,
-            changed=len(changed) if published else 0,
+            changed=len(news) if published else 0,
             errors=tuple(errors),
             notes=tuple(prices.notes),
             source_errors=source_errors,
             seconds=self._clock() - started,
             oldest_age_seconds=max(ages, default=None),
+            statuses=self._known.statuses(addresses, now),
         )
 
     async def _look_up_held(self, errors: list[str]) -> None:
@@ -165,6 +188,24 @@ class PriceFeed:
         except (DatabaseError, TimeoutError) as error:
             # The tokens of the last round are priced.
             errors.append(_sentence("The held tokens cannot be read from the database", error))
+
+    async def _restore(self, tokens: set[str]) -> dict[str, Quote]:
+        """Look up what was known of tokens that are new to this feed; return what the cache has lost of it."""
+        new = tokens - self._looked_up
+        if not new:
+            return {}
+        restored: dict[str, Quote] = {}
+        # What fails is tried again in the next round; the round's own reads and writes report the outage.
+        with suppress(DatabaseError, TimeoutError, *Unavailable):
+            async with asyncio.timeout(DATABASE_DEADLINE_SECONDS):
+                cached = await aget_prices(new)
+                self._known.restore(cached.quotes.values())
+                restored = await _last_quotes(new - cached.quotes.keys())
+            self._known.restore(restored.values())
+            self._looked_up |= new
+        sol = self._known.latest.get(WRAPPED_SOL)
+        self._sol_usd = self._sol_usd or (sol.price_usd if sol else None)
+        return restored
 
     async def _ask(self, errors: list[str]) -> Prices:
         # Always with wrapped SOL: all sums in USD need its price.
@@ -183,11 +224,13 @@ class PriceFeed:
             errors.append(str(error)[:MAX_ERROR_CHARACTERS])
             return Prices({})
         self._failures = 0
+        self._answered_at = datetime.now(UTC)
         errors.extend(error[:MAX_ERROR_CHARACTERS] for error in prices.errors)
         return prices
 
-    async def _write(self, prices: Prices, status: FeedStatus, errors: list[str]) -> None:
-        quotes = self._latest if self._cache_behind else prices.quotes
+    async def _write(self, quotes: Mapping[str, Quote], status: FeedStatus, errors: list[str]) -> None:
+        if self._cache_behind:
+            quotes = self._known.latest
         try:
             await put_prices(quotes.values(), status)
             await self._keep_openings(quotes.values())
@@ -198,11 +241,13 @@ class PriceFeed:
             self._cache_behind = False
 
     async def _keep_openings(self, quotes: Iterable[Quote]) -> None:
-        """Keep the first price of each token and day (UTC), which today's change is counted from."""
+        """Keep each token's first reliable price of the day (UTC), which today's change is counted from."""
+        now = datetime.now(UTC)
         first = [
             quote
             for quote in quotes
             if self._opened.get(quote.token_address) != quote.as_of.astimezone(UTC).date()
+            and judged(quote, now).status == "live"
         ]
         if first:
             await put_openings(first)
@@ -220,13 +265,13 @@ class PriceFeed:
             return False
         # After an outage of the cache alone, all prices are sent again: clients that connected meanwhile read old ones.
         if not self._cache_behind:
-            self._published.update((quote.token_address, quote) for quote in changed)
+            self._known.have_been_told(changed)
         return True
 
     def _outage(self) -> None:
         """Make the next successful round write and send every price."""
         self._cache_behind = True
-        self._published.clear()
+        self._known.tell_all_again()
 
     def _backoff(self) -> float:
         """Seconds to wait beyond the interval, with full jitter: 0 after a good round."""
@@ -252,3 +297,16 @@ def _held_tokens() -> frozenset[Token]:
         return frozenset(Token(address, symbol) for address, symbol in rows)
     finally:
         close_old_connections()
+
+
+@sync_to_async
+def _last_quotes(tokens: Collection[str]) -> dict[str, Quote]:
+    """Return what the database has of these tokens. One statement for a thousand."""
+    wanted, found = list(tokens), dict[str, Quote]()
+    close_old_connections()
+    try:
+        for begin in range(0, len(wanted), 1000):
+            found |= read_last_quotes(wanted[begin : begin + 1000])
+    finally:
+        close_old_connections()
+    return found

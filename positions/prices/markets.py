@@ -82,6 +82,8 @@ class Choice:
     """Whether the best there is lies below the floor."""
     reasons: dict[str, str]
     """Why each pool was chosen or not, by its address, in a few words."""
+    is_borne_out: bool = False
+    """Whether another pool above the floor has about the same price."""
 
 
 def sol_in_usd(pools: Iterable[Pool]) -> Decimal | None:
@@ -126,14 +128,8 @@ def choose(token: str, pools: Iterable[Pool], *, sol_usd: Decimal | None, floor_
             reasons[candidate.pool.address] = "less deep"
     for candidate in candidates:
         reasons.setdefault(candidate.pool.address, "below the floor")
-    return Choice(best, is_thin=not good, reasons=reasons)
-
-
-def exit_value_sol(amount: Decimal, *, pool_tokens: Decimal, pool_sol: Decimal) -> Decimal:
-    """Return what selling the amount into the pool brings, in SOL: constant product, before fees."""
-    with localcontext(prec=50):
-        whole = pool_tokens + amount
-        return pool_sol * amount / whole if whole else ZERO
+    is_borne_out = any(each is not best and each.is_known and _agrees(each, best) for each in good)
+    return Choice(best, is_thin=not good, reasons=reasons, is_borne_out=is_borne_out)
 
 
 def _seen_from(token: str, pool: Pool, sol_usd: Decimal | None) -> Candidate | None:

@@ -86,7 +86,7 @@ def _checked(prices: Any) -> Prices:
             quotes[address] = quote
         else:
             bad.append(f"Invalid price of {address}: {quote!r:.200}.")
-    return Prices(quotes, usable(prices.sol_usd), [*prices.errors, *bad], prices.notes)
+    return Prices(quotes, usable(prices.sol_usd), [*prices.errors, *bad], prices.notes, prices.gone)
 
 
 def _is_sound(address: str, quote: Quote) -> bool:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal, localcontext
 from typing import NamedTuple, Protocol
 
+from django.conf import settings
+
 from positions.books.accounting import PRICE, PRICE_LIMIT
-from positions.books.quotes import WRAPPED_SOL, Quote
+from positions.books.quotes import UNKNOWN_MARKET, WRAPPED_SOL, Market, PriceStatus, Quote
 
 __all__ = [
-    "WRAPPED_SOL", "PriceSource", "Prices", "Quote", "SourceError", "Token", "in_usd", "quotes_in_sol", "usable",
+    "UNKNOWN_MARKET", "WRAPPED_SOL", "Market", "PriceSource", "PriceStatus", "Prices", "Quote", "SourceError",
+    "Token", "in_usd", "is_stale", "judged", "quotes_in_sol", "usable",
 ]  # fmt: skip
 
 
@@ -35,6 +38,8 @@ class Prices:
     """Partial failures, each a sentence for a terminal."""
     notes: list[str] = field(default_factory=list)
     """Messages to show once that are no errors, likewise."""
+    gone: Collection[str] = ()
+    """Tokens of which the source knows no market, as it has just found out. One that it could not ask is not named."""
 
 
 class PriceSource(Protocol):
@@ -57,6 +62,18 @@ class PriceSource(Protocol):
 
 class SourceError(Exception):
     """A source returned no prices at all. The message can be shown on a terminal."""
+
+
+def is_stale(answered_at: datetime, now: datetime) -> bool:
+    """Return whether a source's answer of that time is too old to be believed."""
+    seconds: float = settings.PRICES["STALE_SECONDS"]
+    return (now - answered_at).total_seconds() > seconds
+
+
+def judged(quote: Quote, now: datetime) -> Quote:
+    """Return the quote as it is to be read at that moment: with `is_stale` told. Every reader goes by this."""
+    stale = is_stale(quote.as_of, now)
+    return quote if stale == quote.is_stale else replace(quote, is_stale=stale)
 
 
 def usable(price: Decimal | None) -> Decimal | None:
@@ -90,5 +107,7 @@ def in_usd(price: Decimal, sol_usd: Decimal | None) -> Decimal | None:
     """Return a price in SOL in USD, rounded to 30 decimals; None where SOL in USD is unknown."""
     if sol_usd is None:
         return None
+    if not price:
+        return price
     with localcontext(prec=50):
         return usable(price * sol_usd)

@@ -70,11 +70,11 @@ class ReplaySource:
         now = datetime.now(UTC)
         quotes = {}
         for token in tokens:
-            row = self._rows.get(token.address) or self._rows.get(token.symbol)
+            row = self._rows.get(token.address, self._rows.get(token.symbol))
             if token.address == WRAPPED_SOL:
                 row = Row(Decimal(1), self._sol_usd)
             if row is not None:
-                price_usd = row.price_usd or in_usd(row.price, self._sol_usd)
+                price_usd = in_usd(row.price, self._sol_usd) if row.price_usd is None else row.price_usd
                 quotes[token.address] = Quote(token.address, row.price, price_usd, now)
         errors = []
         held = [token for token in tokens if token.address != WRAPPED_SOL]
@@ -111,7 +111,7 @@ class ReplaySource:
 def _sol_usd(step: Step) -> Decimal | None:
     priced = [step[name] for name in SOL_NAMES if name in step] + list(step.values())
     for row in priced:
-        if row.price_usd is not None:
+        if row.price_usd is not None and row.price:
             with localcontext(prec=50):
                 return usable(row.price_usd / row.price)
     return None
@@ -186,9 +186,12 @@ def _row(fields: dict[str, str]) -> tuple[datetime, str, Row]:
 
 def _price(column: str, text: str) -> Decimal:
     try:
-        price = usable(Decimal(text))
+        number = Decimal(text)
+        price = usable(number)
+        if price is None and 0 <= number < 1:
+            price = Decimal(0)  # a token can become worthless
     except InvalidOperation:
         price = None
     if price is None:
-        raise ValueError(f"{column} must be a number above 0 and below 10^12; it is {text!r}")
+        raise ValueError(f"{column} must be a number from 0 to below 10^12; it is {text!r}")
     return price

@@ -8,7 +8,7 @@ position is named by its id and read under a lock, so that two writers never bot
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -24,16 +24,13 @@ from positions.books.numbers import shown
 from positions.books.symbols import symbol_of
 from positions.errors import AlreadyOpen, InvalidAmount, PositionClosed, PositionsError, PriceUnknown
 from positions.models import Agent, Position, Wallet, base58
-from positions.prices.cache import get_prices
+from positions.prices.last_quotes import newest_prices
 from positions.prices.quotes import Quote
-from positions.valkey import Unavailable
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 TRANSACTION_ID_LENGTH = 128
-MARKET_PRICE_GOOD_FOR = timedelta(minutes=5)
-"""A sale at an older price would invent money."""
 STOP_LOSS_LOWEST = Decimal(-100)
 STOP_LOSS_LIMIT = Decimal(100_000)
 
@@ -180,9 +177,9 @@ def close_position(
     reason: str = "manual",
     transaction_id: str | None = None,
 ) -> Position:
-    """Sell all that is left for `proceeds_sol` SOL; without it, at the last known market price.
+    """Sell all that is left for `proceeds_sol` SOL; without it, at the market price.
 
-    Raises PriceUnknown where that is needed and unknown: a guess would invent money.
+    Raises PriceUnknown where that is needed and not `live`: a sale at any other price would invent money.
     """
     if not 1 <= len(reason) <= 200:
         raise PositionsError("reason must have 1 to 200 characters", field="reason")
@@ -252,20 +249,20 @@ def _check_transaction_id(transaction_id: str | None) -> None:
 
 def _market_price(position_id: UUID) -> Quote:
     address, symbol = Position.objects.values_list("token_address", "token_symbol").get(pk=position_id)
-    try:
-        quote = get_prices([address]).quotes.get(address)
-    except Unavailable as error:
-        raise PriceUnknown(
-            "the price cache cannot be reached: proceeds are required", field="proceeds_sol"
-        ) from error
-    if quote is None:
-        raise PriceUnknown(
-            f"no market price of {symbol} is known: proceeds are required", field="proceeds_sol"
-        )
-    age = timezone.now() - quote.as_of
-    if age > MARKET_PRICE_GOOD_FOR:
-        raise PriceUnknown(
-            f"the last price of {symbol} is {age.total_seconds() / 60:.0f} minutes old: proceeds are required",
-            field="proceeds_sol",
-        )
+    prices = newest_prices([address])
+    quote = prices.quotes.get(address)
+    problem = ""
+    if prices.errors:
+        problem = "the price cache cannot be reached"
+    elif quote is None:
+        problem = f"no market price of {symbol} is known"
+    elif quote.status != "live":
+        problem = f"the price of {symbol} is {quote.status} and {_age(quote)} old"
+    if problem or quote is None:
+        raise PriceUnknown(f"{problem}: proceeds are required", field="proceeds_sol")
     return quote
+
+
+def _age(quote: Quote) -> str:
+    seconds = max(0.0, (timezone.now() - quote.priced_at).total_seconds())
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"

@@ -1,16 +1,18 @@
-"""The newest price of each token that a server process knows."""
+"""The newest price of each token that a server process knows, and how far its clients have been told to believe it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Set
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import compress, repeat
 
 from positions.prices.cache import aget_prices
 from positions.prices.lookup import fill_misses
-from positions.prices.quotes import WRAPPED_SOL, Quote
-from realtime.protocol.envelopes import Priced, decoded, encoded
+from positions.prices.quotes import UNKNOWN_MARKET, WRAPPED_SOL, Market, PriceStatus, Quote, is_stale
+from realtime.hub.queries import last_quotes
+from realtime.protocol.envelopes import Priced, decoded, encoded, told_in_full
+from realtime.protocol.messages import says_more
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -18,8 +20,9 @@ LONG_AGO = datetime.min.replace(tzinfo=UTC)
 class LatestPrices:
     """Filled by every price batch, and from the cache and the source for tokens that are new here.
 
-    An older price never replaces a newer one, wherever they came from. Prices are stored as they are sent to clients:
-    far more are sent than read.
+    An older price never replaces a newer one, whichever way each came. Prices are kept encoded, as clients are sent
+    them: far more are sent than read. What returns fragments returns news: with the status and the reserves of a token
+    where clients have been told otherwise, and without where not, which is nearly always.
     """
 
     def __init__(self) -> None:
@@ -28,6 +31,9 @@ class LatestPrices:
         self.version = 0
         """Higher after each change of a price."""
         self._known: dict[str, tuple[str, str, datetime]] = {}  # token → its fragment, its digits, as of when
+        self._markets: dict[str, Market] = {}  # of the tokens of which more than the price is known
+        self._stale: set[str] = set()  # what clients have been told to be stale
+        self._looked_up: set[str] = set()  # in the database
         self._newest = LONG_AGO
 
     def quote(self, token: str) -> Quote | None:
@@ -36,25 +42,74 @@ class LatestPrices:
         if known is None:
             return None
         _, digits, as_of = known
-        return decoded(token, digits, as_of)
+        return decoded(token, digits, as_of, self._markets.get(token), is_stale=token in self._stale)
 
-    def fragments(self, tokens: Iterable[str]) -> dict[str, str]:
-        """Return the fragments of those of the tokens that are known."""
-        return {token: self._known[token][0] for token in tokens if token in self._known}
+    def fragments(self, tokens: Iterable[str], *, in_full: bool = False) -> dict[str, str]:
+        """Return the fragments of those of the tokens that are known: with the status where it is not `live`.
+
+        `in_full`: with status and reserves, for a client that may have missed how they changed.
+        """
+        found = {}
+        for token in tokens:
+            if token in self._known:
+                is_plain = not in_full and self._status(token) == "live"
+                found[token] = self._known[token][0] if is_plain else self._in_full(token)
+        return found
 
     def remember(self, priced: Priced) -> dict[str, str]:
         """Keep what is not older than what is known; return its fragments."""
-        as_of, fragments, digits = priced
+        as_of, fragments, digits, markets = priced
         if as_of >= self._newest:  # than everything: the usual case, without a comparison for each token
             self._newest = as_of
         else:
             kept = [self._as_of(token) <= as_of for token in fragments]
             fragments, digits = dict(compress(fragments.items(), kept)), list(compress(digits, kept))
+        unknown = fragments.keys() - self._known.keys()
         self._known.update(zip(fragments, zip(fragments.values(), digits, repeat(as_of)), strict=False))
+        if told := self._judge(fragments.keys(), as_of, markets, unknown):
+            fragments = fragments | told
         if WRAPPED_SOL in fragments:
             self._learn_sol_usd()
         self.version += bool(fragments)
         return fragments
+
+    def _judge(
+        self, tokens: Set[str], as_of: datetime, markets: Mapping[str, Market], unknown: Collection[str]
+    ) -> dict[str, str]:
+        """Take what was told of these tokens at that time; return the fragments that say more than the price.
+
+        `unknown` had no price here before: to clients their status was `none`.
+        """
+        stale = is_stale(as_of, datetime.now(UTC))
+        concerned = tokens if stale else {*unknown, *(self._stale & tokens), *(markets.keys() & tokens)}
+        told = {}
+        for token in concerned:
+            before, status = self._market(token), None if token in unknown else self._status(token)
+            market = markets.get(token, before)
+            if market != before:
+                self._markets[token] = market
+            (self._stale.add if stale else self._stale.discard)(token)
+            has_new_status = status != self._status(token)
+            has_moved = (market.pool_tokens, market.pool_sol) != (before.pool_tokens, before.pool_sol)
+            if has_new_status or has_moved:
+                told[token] = self._in_full(token, status=has_new_status, reserves=has_moved)
+        return told
+
+    def aged(self, tokens: Iterable[str], now: datetime) -> dict[str, str]:
+        """Return the fragments of those of the tokens that have become stale, once."""
+        old = [
+            token
+            for token in tokens
+            if token in self._known and token not in self._stale and is_stale(self._known[token][2], now)
+        ]
+        self._stale.update(old)
+        self.version += bool(old)
+        return {token: self._in_full(token, reserves=False) for token in old}
+
+    def renewed(self, fragments: Mapping[str, str]) -> dict[str, str]:
+        """Return these as they would be told now, where something newer may have been told since."""
+        told = [token for token, fragment in fragments.items() if says_more(fragment)]
+        return self.fragments(fragments) | self.fragments(told, in_full=True)
 
     async def read(self, tokens: Collection[str], *, ask_source: bool = False) -> dict[str, str]:
         """Read these tokens from the cache; return the fragments of those whose price was not known.
@@ -64,9 +119,22 @@ class LatestPrices:
         """
         news = self.learn(await self.cached(tokens))
         missing = [token for token in tokens if token not in self._known]
-        if missing and ask_source:
-            news |= self.learn((await fill_misses(missing)).values())
-        return news
+        if not (missing and ask_source):
+            return news
+        found = (await fill_misses(missing)).values()
+        return self.renewed(news) | self.learn(found)
+
+    async def read_last(self, tokens: Iterable[str]) -> dict[str, str]:
+        """Look up in the database what is not known of these tokens, once each; return the fragments of what it has.
+
+        One query, or none. Raises DATABASE_UNAVAILABLE.
+        """
+        missing = [token for token in tokens if token not in self._known and token not in self._looked_up]
+        if not missing:
+            return {}
+        found = await last_quotes(missing)
+        self._looked_up.update(missing)
+        return self.learn(found.values())
 
     async def cached(self, tokens: Collection[str]) -> Collection[Quote]:
         """Return the cached prices of these tokens. One MGET. Raises valkey.Unavailable."""
@@ -79,29 +147,54 @@ class LatestPrices:
         return cached.quotes.values()
 
     def is_news(self, quote: Quote) -> bool:
-        """Return whether this price is new here, and no newer one is known."""
-        token = quote.token_address
-        return self._as_of(token) < quote.as_of and not quote.same_price(self.quote(token))
+        """Return whether clients must hear of this quote, and no newer one is known."""
+        return self._is_newer(quote) and not self._is_known_to_clients(quote)
 
     def learn(self, quotes: Iterable[Quote]) -> dict[str, str]:
-        """Keep what is newer than what is known; return the fragments of those whose price was not known.
+        """Keep what is newer than what is known; return the fragments of those that are news.
 
         Compared with what is known now, not when the cache was read: a batch that came meanwhile has been sent.
         """
         news = {}
         for quote in quotes:
-            token = quote.token_address
-            if self._as_of(token) >= quote.as_of:  # nearly all: the cache has what the batches brought
+            if not self._is_newer(quote):  # nearly all: the cache has what the batches brought
                 continue
-            price = encoded(quote)
-            if token not in self._known or self._known[token][0] != price.fragment:
+            token, price = quote.token_address, encoded(quote)
+            is_new = token not in self._known
+            if is_new or self._known[token][0] != price.fragment:
                 news[token] = price.fragment
             self._known[token] = *price, quote.as_of
             self._newest = max(self._newest, quote.as_of)
+            market = {token: quote.market or UNKNOWN_MARKET}
+            news |= self._judge({token}, quote.as_of, market, {token} if is_new else ())
             if token == WRAPPED_SOL:
                 self._learn_sol_usd()
         self.version += bool(news)
         return news
+
+    def _is_newer(self, quote: Quote) -> bool:
+        """Return whether this quote is newer than what is known, or of the same time and tells another market."""
+        as_of, token = self._as_of(quote.token_address), quote.token_address
+        if as_of == quote.as_of:
+            return (quote.market or UNKNOWN_MARKET) != self._market(token)
+        return as_of < quote.as_of
+
+    def _is_known_to_clients(self, quote: Quote) -> bool:
+        known = self.quote(quote.token_address)
+        return known is not None and (
+            quote.same_price(known) and quote.same_market(known) and quote.is_stale == known.is_stale
+        )
+
+    def _market(self, token: str) -> Market:
+        return self._markets.get(token, UNKNOWN_MARKET)
+
+    def _status(self, token: str) -> PriceStatus:
+        return "stale" if token in self._stale else self._market(token).status
+
+    def _in_full(self, token: str, *, status: bool = True, reserves: bool = True) -> str:
+        quote = self.quote(token)
+        assert quote is not None  # noqa: S101  callers have looked
+        return told_in_full(quote, status=status, reserves=reserves)
 
     def _as_of(self, token: str) -> datetime:
         known = self._known.get(token)

@@ -171,7 +171,9 @@ class Outbox:
             return  # the snapshot will have the newest
         if self._writing:
             newest = {token: fragments[token] for token in self._held.each() if token in fragments}
-            counts.conflated_prices += len(newest.keys() & self._prices.keys())
+            for token in newest.keys() & self._prices.keys():
+                counts.conflated_prices += 1
+                newest[token] = messages.followed_by(self._prices[token], newest[token])
             self._prices.update(newest)
         elif held := (nearly_all and self._held.pick_all(fragments)) or self._held.pick(fragments):
             counts.price_batches += 1

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from positions import valkey
+from positions.errors import DATABASE_UNAVAILABLE
 from positions.prices.quotes import Quote
 from realtime.hub.latest_prices import LatestPrices
 from realtime.hub.outbox import Outbox
@@ -43,8 +46,8 @@ class PriceFanOut:
     async def learn(self, tokens: Collection[str], *, ask_source: bool) -> None:
         """Read the prices of these tokens, from the cache, and with `ask_source` from the source where it has none.
 
-        A missing price is not an error: the purchase price is shown instead. A new price is sent to every socket that
-        holds the token: once it is known here, no later round would send it.
+        Raises nothing for want of prices: what the database last knew stands in, then the purchase price. A price that
+        is news is sent to every socket that holds the token: once it is known here, no later round would send it.
         """
         try:
             await self._send(await self._latest.read(tokens, ask_source=ask_source))
@@ -53,6 +56,14 @@ class PriceFanOut:
             if not self._unavailable:  # once an outage, not once a socket or an event
                 logger.warning("prices cannot be read: %s", str(error) or type(error).__name__)
             self._unavailable = True
+        if ask_source:
+            with contextlib.suppress(*DATABASE_UNAVAILABLE):  # the caller's own queries tell
+                await self._send(await self._latest.read_last(tokens))
+        await self._send(self._latest.aged(tokens, datetime.now(UTC)))
+
+    async def age(self) -> None:
+        """Tell the sockets which prices have become stale, whatever keeps newer ones from coming."""
+        await self._send(self._latest.aged(self._index.tokens(), datetime.now(UTC)))
 
     async def refresh(self) -> None:
         """Read the prices of all tokens held here, and send what no batch has brought: one MGET for a thousand.
@@ -77,9 +88,9 @@ class PriceFanOut:
         for quotes in missed:
             await self._send(self._latest.learn(quotes))
 
-    def send_newest(self, outbox: Outbox, tokens: Iterable[str]) -> None:
-        """Send one socket the known prices of these tokens."""
-        outbox.prices(self._latest.fragments(tokens), messages.now())
+    def send_newest(self, outbox: Outbox, tokens: Iterable[str], *, in_full: bool = False) -> None:
+        """Send one socket the known prices of these tokens; `in_full`, with what else it may have missed of them."""
+        outbox.prices(self._latest.fragments(tokens, in_full=in_full), messages.now())
 
     async def _send(self, fragments: Mapping[str, str]) -> None:
         if not fragments:
@@ -93,4 +104,4 @@ class PriceFanOut:
             if turn % SOCKETS_PER_TURN == 0:
                 await asyncio.sleep(0)
                 if version != self._latest.version:  # the rest must not be sent older prices after newer ones
-                    fragments, version = self._latest.fragments(fragments), self._latest.version
+                    fragments, version = self._latest.renewed(fragments), self._latest.version

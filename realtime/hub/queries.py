@@ -14,6 +14,8 @@ from positions.accounts.sessions import ended
 from positions.books.snapshots import snapshot
 from positions.models import Agent, EndedSession, Position
 from positions.models.recording import missed
+from positions.prices.last_quotes import read_last_quotes
+from positions.prices.quotes import Quote
 from realtime.hub.database import in_database_thread
 from realtime.protocol.envelopes import EventMessage, to_event
 
@@ -85,6 +87,12 @@ def holdings(agent_id: str, user_id: Any, session_id: UUID | None = None) -> Hol
 def missed_events(agent_id: str, *, after: int, limit: int = EVENTS_PER_READ) -> list[EventMessage]:
     """Return the agent's next events after number `after`, in order."""
     return [to_event(event) for event in missed(UUID(agent_id), after=after, limit=limit)]
+
+
+@in_database_thread
+def last_quotes(token_addresses: Collection[str]) -> dict[str, Quote]:
+    """Return what the database has of the prices of these tokens."""
+    return read_last_quotes(token_addresses)
 
 
 @in_database_thread

@@ -1,9 +1,9 @@
 """Checks every few seconds, for all sockets of a process, what messages alone cannot guarantee.
 
 Events that the channel layer lost are read from the database, sockets whose user may no longer watch are closed,
-prices that were missed are read from the cache, and of two sockets of one agent the older one is closed. Each of these
-steps costs one query or call for all sockets together, and has its own task and deadline: a database that hangs does
-not delay the steps that do not need it.
+prices that were missed are read from the cache, clients are told which have become stale, and of two sockets of one
+agent the older one is closed. Each of these steps costs one query or call for all sockets together, and has its own
+task and deadline: a database that hangs does not delay the steps that do not need it.
 """
 
 from __future__ import annotations
@@ -120,5 +120,8 @@ class Reconciler:
                 outbox.close(CloseReason.REPLACED)
 
     async def prices(self) -> None:
-        """One MGET for a thousand tokens: send the prices whose batch was lost."""
-        await self._fan_out.refresh()
+        """One MGET for a thousand tokens: send the prices whose batch was lost, and say which have become stale."""
+        try:
+            await self._fan_out.refresh()
+        finally:  # above all where the cache is unavailable
+            await self._fan_out.age()

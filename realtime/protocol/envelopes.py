@@ -26,7 +26,7 @@ from msgspec import Raw, Struct
 from positions.books.accounting import digits
 from positions.books.snapshots import timestamp, upgraded
 from positions.models import PositionEvent
-from positions.prices.quotes import Quote, usable
+from positions.prices.quotes import UNKNOWN_MARKET, Market, Quote, usable
 from realtime.protocol.messages import PriceUpdate, encode
 
 logger = logging.getLogger(__name__)
@@ -146,28 +146,32 @@ class Priced(NamedTuple):
     """By token."""
     digits: Sequence[str]
     """Of the same tokens, in the same order."""
+    markets: Mapping[str, Market] = {}
+    """Of those whose market is news."""
 
 
 def price_message(quotes: Iterable[Quote]) -> dict[str, Any]:
     """Return the one message that takes a round of prices to every server process.
 
     Each token is encoded here, once for all processes. A hub that serves few of its tokens pays for little more than
-    unpacking it: 0.3 µs a token, where a dictionary for each took 5 (`make bench`, growth).
+    unpacking it: 0.3 µs a token, where a dictionary for each took 5 (`make bench`, growth). A quote without a market
+    says that it is as it was, which is so for nearly all: those that have one stand beside the fragments.
     """
-    moments: dict[datetime, dict[str, Encoded]] = {}
+    moments: dict[datetime, list[Quote]] = {}
     for quote in quotes:  # of one moment, but after an outage
-        moments.setdefault(quote.as_of, {})[quote.token_address] = encoded(quote)
-    return _message(
-        "price.batch",
-        priced=[
-            {
-                "as_of": as_of.isoformat(),  # in full: hubs compare it with what the cache says
-                "fragments": {token: each.fragment for token, each in prices.items()},
-                "digits": [each.digits for each in prices.values()],
-            }
-            for as_of, prices in moments.items()
-        ],
-    )
+        moments.setdefault(quote.as_of, []).append(quote)
+    return _message("price.batch", priced=[_priced(as_of, each) for as_of, each in moments.items()])
+
+
+def _priced(as_of: datetime, quotes: Sequence[Quote]) -> dict[str, Any]:
+    prices = {quote.token_address: encoded(quote) for quote in quotes}
+    priced = {
+        "as_of": as_of.isoformat(),  # in full: hubs compare it with what the cache says
+        "fragments": {token: each.fragment for token, each in prices.items()},
+        "digits": [each.digits for each in prices.values()],
+    }
+    markets = {quote.token_address: quote.market for quote in quotes if quote.market is not None}
+    return priced | {"markets": msgspec.to_builtins(markets)} if markets else priced
 
 
 class Encoded(NamedTuple):
@@ -177,6 +181,22 @@ class Encoded(NamedTuple):
     """The token's part of a `price_update_batch`."""
     digits: str
     """The price and, where it is known, the price in USD: `0.5 100`."""
+
+
+def told_in_full(quote: Quote, *, status: bool, reserves: bool) -> str:
+    """Return the quote's fragment with its status, and what lies in the pool, as far as that is known."""
+    market, price_usd = quote.market or UNKNOWN_MARKET, quote.price_usd
+    update = PriceUpdate(
+        quote.token_address,
+        Raw(digits(quote.price).encode()),
+        None if price_usd is None else Raw(digits(price_usd).encode()),
+    )
+    if status:
+        update.price_status = quote.status
+    if reserves and market.pool_tokens is not None and market.pool_sol is not None:
+        update.pool_tokens = Raw(digits(market.pool_tokens).encode())
+        update.pool_sol = Raw(digits(market.pool_sol).encode())
+    return encode(update)
 
 
 def encoded(quote: Quote) -> Encoded:
@@ -189,10 +209,12 @@ def encoded(quote: Quote) -> Encoded:
     return Encoded(encode(update), f"{price} {price_usd}")
 
 
-def decoded(token: str, text: str, as_of: datetime) -> Quote:
-    """Return the quote with these digits."""
+def decoded(
+    token: str, text: str, as_of: datetime, market: Market | None = None, *, is_stale: bool = False
+) -> Quote:
+    """Return the quote whose digits these are."""
     price, _, price_usd = text.partition(" ")
-    return Quote(token, Decimal(price), Decimal(price_usd) if price_usd else None, as_of)
+    return Quote(token, Decimal(price), Decimal(price_usd) if price_usd else None, as_of, market, is_stale)
 
 
 def read_prices(message: Mapping[str, Any]) -> Iterator[Priced]:
@@ -203,8 +225,14 @@ def read_prices(message: Mapping[str, Any]) -> Iterator[Priced]:
     for moment in message.get("priced", ()):
         fragments = moment["fragments"]
         # The first release sent no digits: they are in its fragments only.
-        numbers = moment.get("digits") or [_digits_in(fragment) for fragment in fragments.values()]
-        yield Priced(datetime.fromisoformat(moment["as_of"]), fragments, numbers)
+        told = moment.get("digits") or [_digits_in(fragment) for fragment in fragments.values()]
+        markets = moment.get("markets")
+        yield Priced(
+            datetime.fromisoformat(moment["as_of"]),
+            fragments,
+            told,
+            msgspec.convert(markets, dict[str, Market], strict=False) if markets else {},
+        )
     updates = message.get("updates")
     for update in updates if isinstance(updates, list) else ():
         try:

@@ -16,6 +16,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from positions.books.quotes import PriceStatus
 from positions.books.snapshots import LivePosition, Number, Timestamp, timestamp
 
 PRICES_GROUP = "prices"
@@ -114,6 +115,11 @@ class PriceUpdate(Struct, rename="camel"):
     token_address: str
     price: Annotated[Number, Meta(description="In SOL.")]
     price_usd: Number | None
+    price_status: Annotated[PriceStatus, Meta(description="Where it has changed.")] | UnsetType = UNSET
+    pool_tokens: (
+        Annotated[Number, Meta(description="In the pool, with poolSol, where they have moved.")] | UnsetType
+    ) = UNSET
+    pool_sol: Number | UnsetType = UNSET
 
 
 class PriceUpdateBatchData(Struct, rename="camel"):
@@ -228,6 +234,25 @@ def error(code: ErrorCode, message: str) -> str:
 def too_big(limit_bytes: int) -> str:
     """Return the error text for a message that is too long."""
     return f"a message may have at most {limit_bytes} bytes"
+
+
+_read_update = msgspec.json.Decoder(PriceUpdate).decode
+
+
+def says_more(fragment: str) -> bool:
+    """Return whether a fragment says more than the price."""
+    return '"priceStatus":' in fragment or '"poolSol":' in fragment
+
+
+def followed_by(older: str, newer: str) -> str:
+    """Return the newer fragment of a token, with what only the older one says: a client that missed it hears both."""
+    if not says_more(older):
+        return newer
+    first, then = _read_update(older), _read_update(newer)
+    for name in ("price_status", "pool_tokens", "pool_sol"):
+        if getattr(then, name) is UNSET:
+            setattr(then, name, getattr(first, name))
+    return encode(then)
 
 
 def price_batch(fragments: Iterable[str], at: str) -> str:

@@ -159,7 +159,7 @@ class StreamStart:
             outbox.start(texts, last_seq, tokens)
             for event in missed:
                 outbox.event(hub.events.as_sent(event))
-            hub.fan_out.send_newest(outbox, {token for token, _ in tokens})
+            hub.fan_out.send_newest(outbox, {token for token, _ in tokens}, in_full=True)
 
     def _initial_data(self, held: Holdings) -> InitialData:
         prices = self._hub.prices

@@ -18,10 +18,13 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from positions import valkey
 from positions.admin import closing
+from positions.books.snapshots import timestamp
 from positions.models import Agent, Position, PositionEvent, Wallet
+from positions.prices.quotes import Market, Quote
 from positions.services import close_position, open_position
 from realtime.hub.presence import Presence
 from tests.conftest import BONK, JUP, WIF
@@ -104,11 +107,10 @@ def more_of_everything(wallet: Wallet) -> None:
 
 @pytest.mark.parametrize("model", ["agent", "wallet", "position", "positionevent"])
 def test_list_page_costs_the_same_number_of_queries_for_one_row_and_many(admin, position, model):
-    put(quote(BONK, "0.000003"))
     admin.get(listing(model))
     with CaptureQueriesContext(
         connection,
-    ) as one:
+    ) as one:  # without a cached price, as the others: the database is asked for all of these at once
         assert len(rows(admin.get(listing(model)))) == 1
     more_of_everything(position.wallet)
     with CaptureQueriesContext(connection) as many:
@@ -163,7 +165,7 @@ def test_pages_are_for_staff_only(client, alice, position, model):
 def test_every_page_works_without_valkey(admin, position, agent, wallet, no_valkey):
     response = admin.get(listing("position"))
     assert said(response) == [
-        ("warning", "The price cache cannot be reached: values are at the purchase price.")
+        ("warning", "The price cache cannot be reached: values are at the last prices that the database has.")
     ]
     assert rows(response)[0][6:8] == ["0.000002 (purchase price)", "2"]
     assert rows(admin.get(listing("agent")))[0][-1] == "—"
@@ -288,7 +290,7 @@ def test_agent_page_shows_wallets_and_open_positions_with_their_worth(admin, age
     close_position(position_id=sold.pk, proceeds_sol=Decimal(1))
     page = text(admin.get(page_of(agent)))
     assert position.wallet_id in page
-    assert "1000000 0.000002 0.000003 (live, 2026-01-31T12:00:00.250Z) 3 450 +1 +50" in page
+    assert "1000000 0.000002 0.000003 (stale, 2026-01-31T12:00:00.250Z) 3 — 450 +1 +50" in page
     assert "WIF" not in page
     assert "Connected: yes" in page
 
@@ -407,20 +409,22 @@ def two(agent: Agent, position: Position, bob: User) -> list[Position]:
 
 
 def test_position_list_shows_value_and_profit_at_live_and_purchase_prices(admin, two):
-    put(quote(BONK, "0.0000015", "0.000225"), sol_usd=Decimal(150))
+    pool = Market("live", Decimal(9000), Decimal(29_000_000), Decimal(30))
+    now = timezone.now()
+    put(Quote(BONK, Decimal("0.0000015"), Decimal("0.000225"), now, pool), sol_usd=Decimal(150))
     listed = {row[0]: row[1:-1] for row in rows(admin.get(listing("position")))}
-    live = "0.0000015 (live, 2026-01-31T12:00:00.250Z)"
+    live = f"0.0000015 (live, {timestamp(now)})"
     wallet = two[0].wallet_id
     assert listed == {
-        "BONK": ["alpha", wallet, "Open", "1000000", "0.000002", live, "1.5", "225", "-0.5", "-25"],
-        "WIF": ["beta", "Beta", "Open", "100", "0.02", "0.02 (purchase price)", "2", "300", "0", "0"],
+        "BONK": ["alpha", wallet, "Open", "1000000", "0.000002", live, "1.5", "1", "225", "-0.5", "-25"],
+        "WIF": ["beta", "Beta", "Open", "100", "0.02", "0.02 (purchase price)", "2", "—", "300", "0", "0"],
     }
 
 
 def test_position_list_shows_unknown_usd_and_closed_positions(admin, position):
     close_position(position_id=position.pk, proceeds_sol=Decimal("2.5"))
     row = rows(admin.get(listing("position")))[0]
-    assert row[3:-1] == ["Closed", "0", "0.000002", "—", "0", "—", "+0.5", "+25"]
+    assert row[3:-1] == ["Closed", "0", "0.000002", "—", "0", "—", "—", "+0.5", "+25"]
 
 
 @pytest.mark.parametrize("query", [WIF, WIF[:8], "WIF", "wif", "Beta", "beta"])
@@ -484,7 +488,7 @@ def test_position_page_shows_what_it_is_worth(admin, position):
     put(quote(BONK, "0.000003", "0.00045"))
     page = text(admin.get(page_of(position)))
     for part in (
-        "Price (SOL): 0.000003 (live, 2026-01-31T12:00:00.250Z)",
+        "Price (SOL): 0.000003 (stale, 2026-01-31T12:00:00.250Z)",
         "Value (SOL): 3",
         "Value (USD): 450",
         "P/L (SOL): +1",
@@ -577,7 +581,7 @@ def test_close_selected_closes_at_the_market_price_and_says_which_and_why_not(ad
     put(fresh_quote(BONK, "0.000003"))
     assert sorted(said(close(admin, *two))) == [
         ("success", f"Closed at the market price: BONK in {two[0].wallet_id} (realised +1 SOL in all)."),
-        ("warning", "Not closed: WIF in Beta: its market price is unknown."),
+        ("warning", "Not closed: WIF in Beta: no market price of WIF is known."),
     ]
     closed = Position.objects.get(status="closed")
     assert (closed.pk, closed.close_reason, closed.realized_profit_sol) == (
@@ -601,7 +605,7 @@ def test_close_selected_skips_what_is_closed_already(admin, position):
 
 
 def test_close_selected_without_valkey_closes_nothing(admin, position, no_valkey):
-    assert ("warning", f"Not closed: {position}: its market price is unknown.") in said(
+    assert ("warning", f"Not closed: {position}: the price cache cannot be reached.") in said(
         close(admin, position)
     )
     assert Position.objects.get().status == "open"

@@ -507,5 +507,5 @@ def test_close_at_an_old_market_price_is_refused(position: Position):
     put(quote(BONK, "0.000003", as_of=timezone.now() - timedelta(minutes=6)))
     with pytest.raises(PriceUnknown) as raised:
         close_position(position_id=position.pk)
-    assert raised.value.message == "the last price of BONK is 6 minutes old: proceeds are required"
+    assert raised.value.message == "the price of BONK is stale and 6 minutes old: proceeds are required"
     assert Position.objects.open().filter(pk=position.pk).exists()

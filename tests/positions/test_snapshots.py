@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from positions.books.accounting import digits
 from positions.books.snapshots import live, number, snapshot, stored, timestamp
 from positions.models import Position
+from positions.prices.quotes import Market
 from tests.conftest import BONK
 from tests.positions.market import quote
 
@@ -55,6 +57,9 @@ COMPUTED = [
     "profitLossUsd",
     "profitLossPercent",
     "priceChangePercent",
+    "priceStatus",
+    "liquidityUsd",
+    "exitValueSol",
 ]
 
 
@@ -175,6 +180,9 @@ def test_live_price_gives_the_computed_fields(position: Position):
         "profitLossUsd": 150,
         "profitLossPercent": 50,
         "priceChangePercent": 50,
+        "priceStatus": "live",
+        "liquidityUsd": None,
+        "exitValueSol": None,
     }
 
 
@@ -200,9 +208,40 @@ def test_purchase_price_stands_in_where_no_live_price_is_known(position: Positio
         "profitLossUsd": Decimal("37.5"),
         "profitLossPercent": Decimal("12.5"),
         "priceChangePercent": 0,
+        "priceStatus": "none",
+        "liquidityUsd": None,
+        "exitValueSol": None,
     }
 
 
 def test_purchase_price_and_an_unknown_price_of_sol_leave_usd_unknown(position: Position):
     wire = on_the_wire(live(snapshot(position), None, sol_usd=None))
     assert (wire["currentPriceUsd"], wire["positionValueUsd"], wire["profitLossUsd"]) == (0, None, None)
+
+
+def test_market_gives_liquidity_and_exit_value(position: Position):
+    pool = Market("thin", Decimal("900.5"), Decimal(3_000_000), Decimal(4))
+    priced = replace(quote(BONK, "0.000003"), market=pool)
+    wire = on_the_wire(live(snapshot(position), priced, sol_usd=None))
+    assert (wire["priceStatus"], wire["liquidityUsd"], wire["exitValueSol"]) == ("thin", Decimal("900.5"), 1)
+    stale = on_the_wire(live(snapshot(position), replace(priced, is_stale=True), sol_usd=None))
+    assert (stale["priceStatus"], stale["exitValueSol"]) == ("stale", 1)
+
+
+def test_price_of_a_token_that_is_gone_stands_with_its_time_and_brings_nothing(position: Position):
+    market = Market("gone", priced_at=datetime(2026, 1, 31, 11, 0, tzinfo=UTC))
+    wire = on_the_wire(
+        live(snapshot(position), replace(quote(BONK, "0.000003"), market=market), sol_usd=None)
+    )
+    assert (wire["priceStatus"], wire["currentPrice"], wire["exitValueSol"]) == (
+        "gone",
+        Decimal("0.000003"),
+        0,
+    )
+    assert wire["priceTimestamp"] == "2026-01-31T11:00:00.000Z"
+
+
+def test_price_of_0_leaves_usd_to_what_sol_costs_elsewhere(position: Position):
+    wire = on_the_wire(live(snapshot(position), quote(BONK, "0", "0"), sol_usd=Decimal(150)))
+    assert (wire["currentPrice"], wire["positionValueUsd"], wire["profitLossUsd"]) == (0, 0, -300)
+    assert wire["profitLossPercent"] == -100

@@ -65,7 +65,8 @@ async def test_resume_brings_exactly_the_missed_events_then_the_newest_prices(se
         assert [update["seq"] for update in updates] == [3, 4]
         assert [update["position"]["currentStopLossPercentage"] for update in updates] == [-2, -3]
         prices = (await socket.expect("price_update_batch"))["data"]["updates"]
-        assert prices == [{"tokenAddress": BONK, "price": 0.5, "priceUsd": 100}]
+        # With its status: nobody knows what the client was last told.
+        assert prices == [{"tokenAddress": BONK, "price": 0.5, "priceUsd": 100, "priceStatus": "live"}]
         await in_thread(move)(position, 4)
         assert (await socket.expect("position_update"))["data"]["seq"] == 5
 
@@ -266,7 +267,8 @@ async def test_reconciliation_brings_prices_that_nobody_sent(reconciliation_serv
     async with watching(reconciliation_server, alice, agent) as socket:
         await put_prices([quote(BONK, "0.125", "25")])
         prices = (await socket.expect("price_update_batch"))["data"]["updates"]
-        assert prices == [{"tokenAddress": BONK, "price": 0.125, "priceUsd": 25}]
+        # The first price of a token: its status was `none`.
+        assert prices == [{"tokenAddress": BONK, "price": 0.125, "priceUsd": 25, "priceStatus": "live"}]
 
 
 # One socket per agent

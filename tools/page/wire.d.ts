@@ -8,6 +8,7 @@ declare namespace Wire {
   type Digits = string;
   /** ISO 8601, UTC. */
   type Timestamp = string;
+  type PriceStatus = "live" | "stale" | "thin" | "gone" | "none";
 
   interface StoredPosition {
     id: string;
@@ -49,6 +50,9 @@ declare namespace Wire {
     profitLossUsd: Digits | null;
     profitLossPercent: Digits;
     priceChangePercent: Digits;
+    priceStatus: PriceStatus;
+    liquidityUsd: Digits | null;
+    exitValueSol: Digits | null;
   }
 
   interface PositionOnRest extends LivePosition {
@@ -90,6 +94,11 @@ declare namespace Wire {
     price: Digits;
     priceUsd: Digits | null;
     timestamp: Timestamp;
+    priceStatus: PriceStatus;
+    liquidityUsd: Digits | null;
+    poolTokens: Digits | null;
+    poolSol: Digits | null;
+    answeredAt: Timestamp;
   }
 
   interface PricesOnRest {
@@ -156,6 +165,9 @@ declare namespace Wire {
     tokenAddress: string;
     price: Digits;
     priceUsd: Digits | null;
+    priceStatus?: PriceStatus;
+    poolTokens?: Digits;
+    poolSol?: Digits;
   }
 
   interface PriceUpdateBatchData {

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 
 from positions.api.schema import openapi
 from positions.models import Position, PositionEvent, Wallet
+from positions.prices.quotes import Market, Quote
 from positions.services import close_position
 from tests.conftest import BONK, JUP, WIF
-from tests.positions.api.conftest import Api
+from tests.positions.api.conftest import AS_OF, Api
 
 NOT_FOUND = (404, {"detail": "Not found."})
 REQUIRED = ["This field is required."]
@@ -320,7 +324,7 @@ def test_close_without_proceeds_sells_at_the_market(
 def test_close_without_proceeds_or_a_price_asks_for_the_proceeds(alices: Api, position: Position):
     answer = alices.post(f"positions/{position.pk}/close/")
     message = "no market price of BONK is known: proceeds are required"
-    assert answer.refusal == (400, {"errors": {"proceedsSol": [message]}})
+    assert answer.refusal == (409, {"errors": {"proceedsSol": [message]}})
 
 
 def test_close_without_proceeds_or_the_cache_asks_for_the_proceeds(
@@ -328,7 +332,27 @@ def test_close_without_proceeds_or_the_cache_asks_for_the_proceeds(
 ):
     answer = alices.post(f"positions/{position.pk}/close/")
     message = "the price cache cannot be reached: proceeds are required"
-    assert answer.refusal == (400, {"errors": {"proceedsSol": [message]}})
+    assert answer.refusal == (409, {"errors": {"proceedsSol": [message]}})
+
+
+@pytest.mark.parametrize(
+    ("market", "age_seconds", "told"),
+    [
+        (None, 61, "stale and 61 s old"),
+        (Market("thin"), 0, "thin and 0 s old"),
+        (Market("gone", priced_at=AS_OF), 0, "gone and"),
+    ],
+)
+def test_close_at_a_market_price_that_is_not_live_is_refused(
+    alices: Api, position: Position, feed: Callable[..., None], market, age_seconds, told
+):
+    as_of = timezone.now() - timedelta(seconds=age_seconds)
+    feed(Quote(BONK, Decimal("0.000003"), None, as_of, market))
+    status, body = alices.post(f"positions/{position.pk}/close/").refusal
+    [message] = body["errors"]["proceedsSol"]
+    assert (status, message.startswith(f"the price of BONK is {told}")) == (409, True)
+    assert message.endswith(" old: proceeds are required")
+    assert alices.post(f"positions/{position.pk}/close/", {"proceedsSol": 1}).status == 200
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ def api(settings) -> Iterator[PriceApi]:
             "REQUEST_TIMEOUT_SECONDS": 5.0,
             "SOURCES": {},
             "POOL_FLOOR_USD": Decimal(1000),
+            "STALE_SECONDS": 60.0,
+            "JUMP_ROUNDS": 5,
         }
         yield running
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from positions.books.quotes import WRAPPED_SOL
 from positions.prices.dexscreener import _parsed
-from positions.prices.markets import Choice, Pool, choose, exit_value_sol, sol_in_usd
+from positions.prices.markets import Choice, Pool, choose, sol_in_usd
 from positions.prices.quotes import SourceError
 from tests.conftest import BONK, JUP, WIF
 from tests.positions.prices.price_api import SOL_PAIR, USDC, pair
@@ -109,13 +109,6 @@ def test_sol_in_usd_is_that_of_the_deepest_dollar_pool_alone():
     assert sol_in_usd([bait]) is None
     assert sol_in_usd([bait, thin]) == 140
     assert sol_in_usd([bait, thin, deep]) == 125
-
-
-def test_exit_value_is_at_most_what_lies_in_the_pool():
-    sold = exit_value_sol(Decimal(100), pool_tokens=Decimal(38326), pool_sol=Decimal("0.00002161"))
-    assert 0 < sold < Decimal("0.00002161")
-    assert exit_value_sol(Decimal(100), pool_tokens=Decimal(100), pool_sol=Decimal(2)) == 1
-    assert exit_value_sol(Decimal(0), pool_tokens=Decimal(0), pool_sol=Decimal(0)) == 0
 
 
 GOOD = pair(BONK, "0.0001309", "0.01581", liquidity_usd=883589.79)

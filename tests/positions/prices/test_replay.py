@@ -170,20 +170,20 @@ async def test_file_out_of_order_is_played_in_order(source):
         ),
         (b"time,token,price\n\n2018-01-10T04:55:00Z,,1\n", ", line 3: token is empty."),
         (
-            b"time,token,price\n2018-01-10T04:55:00Z,ADA,1\n2018-01-10T04:55:00Z,ETH,0\n",
-            ", line 3: price must be a number above 0 and below 10^12; it is '0'.",
+            b"time,token,price\n2018-01-10T04:55:00Z,ADA,1\n2018-01-10T04:55:00Z,ETH,1e12\n",
+            ", line 3: price must be a number from 0 to below 10^12; it is '1e12'.",
         ),
         (
             b"time,token,price\n2018-01-10T04:55:00Z,ADA,nan\n",
-            ", line 2: price must be a number above 0 and below 10^12; it is 'nan'.",
+            ", line 2: price must be a number from 0 to below 10^12; it is 'nan'.",
         ),
         (
             b"time,token,price\n2018-01-10T04:55:00Z,ADA,-1\n",
-            ", line 2: price must be a number above 0 and below 10^12; it is '-1'.",
+            ", line 2: price must be a number from 0 to below 10^12; it is '-1'.",
         ),
         (
             b"time,token,price,price_usd\n2018-01-10T04:55:00Z,ADA,1,1e12\n",
-            ", line 2: price_usd must be a number above 0 and below 10^12; it is '1e12'.",
+            ", line 2: price_usd must be a number from 0 to below 10^12; it is '1e12'.",
         ),
         (b"time,token,price\n2018-01-10T04:55:00Z,ADA\n", ", line 2: 2 values in 3 columns."),
         (
@@ -215,3 +215,15 @@ def test_file_that_is_a_folder_is_refused(tmp_path: Path):
 async def test_price_keeps_its_digits(source):
     replay = source("time,token,price\n2018-01-10T04:55:00Z,ADA,0.000000000000000001\n")
     assert (await replay.fetch([ADA])).quotes[BONK].price == Decimal("1e-18")
+
+
+async def test_price_may_be_smaller_than_any_amount_and_in_the_end_nothing(source):
+    replay = source(
+        "time,token,price\n"
+        "2018-01-10T04:55:00Z,SOL,1\n"
+        "2018-01-10T04:55:00Z,ADA,0.00000000000000000000123456789012345\n"
+        "2018-01-10T05:00:00Z,ADA,0\n"
+    )
+    assert (await replay.fetch([ADA])).quotes[BONK].price == Decimal("1.23456789012e-21")
+    worthless = (await replay.fetch([ADA])).quotes[BONK]
+    assert (worthless.price, worthless.sol_usd, worthless.status) == (0, None, "live")

@@ -1,0 +1,76 @@
+"""Prices that jump: not relied on until they have stood for some rounds, unless the market itself bears them out.
+
+A wick, a bad trade, or an answer that lacks the deep pool for a moment changes a price several times over and is gone
+in seconds: nobody should sell on it. A real crash moves what lies in the pool along with the price, and the token's
+other pools with it: that is believed at once. Pure: keeps what it was told, asks nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+
+from positions.prices.markets import AGREEMENT, Candidate, Choice
+
+JUMP = Decimal(2)
+"""A price that has changed by more than this factor since the last one that was believed."""
+
+
+@dataclass(slots=True)
+class _Known:
+    believed: Candidate
+    doubted: Decimal | None = None
+    rounds: int = 0
+
+
+class Jumps:
+    """What each token's price was when it was last believed."""
+
+    def __init__(self, rounds: int) -> None:
+        self._rounds = rounds
+        self._known: dict[str, _Known] = {}
+
+    def doubts(self, token: str, choice: Choice) -> bool:
+        """Return whether this round's price is a jump that nothing bears out yet."""
+        now = choice.best
+        if now is None:
+            return False
+        known = self._known.get(token)
+        if known is None:
+            self._known[token] = _Known(now)
+            return False
+        if (
+            _near(now.price, known.believed.price, JUMP)
+            or choice.is_borne_out
+            or _moved_with_its_pool(known.believed, now)
+        ):
+            known.believed, known.doubted = now, None
+            return False
+        stands = known.doubted is not None and _near(now.price, known.doubted, AGREEMENT)
+        known.rounds = known.rounds + 1 if stands else 1
+        known.doubted = now.price
+        if known.rounds < self._rounds:
+            return True
+        known.believed, known.doubted = now, None
+        return False
+
+    def keep_only(self, tokens: Collection[str]) -> None:
+        for token in self._known.keys() - set(tokens):
+            del self._known[token]
+
+
+def _moved_with_its_pool(before: Candidate, now: Candidate) -> bool:
+    """Return whether the pool's reserves have moved as far as its price."""
+    if before.pool.address != now.pool.address:
+        return False
+    if not (before.pool_tokens and before.pool_sol and now.pool_tokens and now.pool_sol):
+        return False
+    with localcontext(prec=50):
+        reserves = (now.pool_sol / now.pool_tokens) / (before.pool_sol / before.pool_tokens)
+        return _near(now.price / before.price, reserves, AGREEMENT)
+
+
+def _near(one: Decimal, other: Decimal, factor: Decimal) -> bool:
+    with localcontext(prec=50):
+        return other / factor <= one <= other * factor

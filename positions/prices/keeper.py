@@ -1,0 +1,78 @@
+"""Keeps the last quotes in the database, beside the rounds: a few hundred at a time, and none of them waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+
+from asgiref.sync import sync_to_async
+from django.db import Error as DatabaseError
+from django.db import close_old_connections, connection
+
+from positions.prices.last_quotes import write_last_quotes
+from positions.prices.quotes import Quote
+
+MOST_AT_ONCE = 500
+"""Of a round: some 25 ms of the feed's processor. 20,000 tokens take a minute."""
+KEPT_SECONDS = 60.0
+"""How long what is kept of a token is good enough, unless its status has changed."""
+LAST_WRITE_SECONDS = 5.0
+
+
+class Keeper:
+    """Writes the quotes that are due, one write at a time."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._kept: dict[str, tuple[Quote, float]] = {}
+        self._writing: asyncio.Task[None] | None = None
+        self.problem: BaseException | None = None
+        """Why the last write failed; None if it did not."""
+
+    def offer(self, quotes: Mapping[str, Quote]) -> None:
+        """Begin to write what is due of these, unless a write is running. Returns at once."""
+        if self._writing is not None and not self._writing.done():
+            return
+        for token in self._kept.keys() - quotes.keys():
+            del self._kept[token]
+        due = self._due(quotes)
+        if due:
+            self._writing = asyncio.create_task(self._write(due))
+
+    async def finish(self) -> None:
+        """Wait for the write that is running, a few seconds at most."""
+        if self._writing is not None:
+            await asyncio.wait({self._writing}, timeout=LAST_WRITE_SECONDS)
+
+    def _due(self, quotes: Mapping[str, Quote]) -> list[Quote]:
+        now = self._clock()
+        urgent, old = [], []
+        for token, quote in quotes.items():
+            kept, at = self._kept.get(token, (None, 0.0))
+            if kept is None or kept.status != quote.status:
+                urgent.append(quote)
+            elif now - at > KEPT_SECONDS and quote.as_of > kept.as_of:
+                old.append((at, quote))
+        old.sort(key=lambda each: each[0])
+        return [*urgent, *(quote for _, quote in old)][:MOST_AT_ONCE]
+
+    async def _write(self, quotes: list[Quote]) -> None:
+        try:
+            await _in_own_thread(quotes)
+        except DatabaseError as error:
+            self.problem = error
+            return
+        self.problem = None
+        at = self._clock()
+        self._kept.update((quote.token_address, (quote, at)) for quote in quotes)
+
+
+# Not the thread that reads the held tokens: a write that hangs must not keep it busy.
+@sync_to_async(thread_sensitive=False)
+def _in_own_thread(quotes: list[Quote]) -> None:
+    close_old_connections()
+    try:
+        write_last_quotes(quotes)
+    finally:
+        connection.close()

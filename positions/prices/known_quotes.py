@@ -1,0 +1,98 @@
+"""What the feed knows of each held token, and what of it the servers have been told. No I/O."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+
+from positions.prices.quotes import UNKNOWN_MARKET, Market, Prices, PriceStatus, Quote, in_usd, judged
+
+STEP = Decimal("0.01")
+"""Reserves and liquidity that move by less, as a share, are told as they were: they change with every trade."""
+ZERO = Decimal(0)
+
+
+class KnownQuotes:
+    """The newest quote of each token."""
+
+    def __init__(self) -> None:
+        self.latest: dict[str, Quote] = {}
+        self._told: dict[str, Quote] = {}  # empty after an outage
+
+    def keep_only(self, tokens: Collection[str]) -> None:
+        for known in (self.latest, self._told):
+            for token in known.keys() - set(tokens):
+                del known[token]
+
+    def restore(self, quotes: Iterable[Quote]) -> None:
+        """Take what was known before this feed began."""
+        for quote in quotes:
+            self.latest.setdefault(quote.token_address, replace(quote, is_stale=False))
+
+    def take(self, prices: Prices, now: datetime) -> dict[str, Quote]:
+        """Take a round's answer; return it as it counts, with the tokens that are gone at their last price."""
+        taken = {}
+        for token, quote in prices.quotes.items():
+            before = self.latest.get(token)
+            if before is None or quote.as_of >= before.as_of:
+                taken[token] = _steady(quote, before)
+        for token in prices.gone:
+            if token in self.latest and token not in taken:
+                taken[token] = _gone(self.latest[token], prices.sol_usd, now)
+        self.latest.update(taken)
+        return taken
+
+    def news(self) -> list[Quote]:
+        """Return what the servers have not been told; without its market where that has not changed."""
+        news = []
+        for token, quote in self.latest.items():
+            told = self._told.get(token)
+            if not quote.same_market(told):
+                news.append(quote if quote.market else replace(quote, market=UNKNOWN_MARKET))
+            elif not quote.same_price(told):
+                news.append(replace(quote, market=None) if quote.market else quote)
+        return news
+
+    def have_been_told(self, news: Iterable[Quote]) -> None:
+        self._told.update((quote.token_address, self.latest[quote.token_address]) for quote in news)
+
+    def tell_all_again(self) -> None:
+        self._told.clear()
+
+    def statuses(self, tokens: Iterable[str], now: datetime) -> Mapping[PriceStatus, int]:
+        """Return how many of these tokens have a price of each status."""
+        found: Counter[PriceStatus] = Counter()
+        for token in tokens:
+            quote = self.latest.get(token)
+            found[judged(quote, now).status if quote else "none"] += 1
+        return found
+
+
+def _steady(quote: Quote, before: Quote | None) -> Quote:
+    """Return the quote with the market figures of the one before, as far as they have hardly moved."""
+    new, old = quote.market, before.market if before else None
+    if new is None or old is None:
+        return quote
+    reserves = (old.pool_tokens, old.pool_sol)
+    if not (_near(new.pool_tokens, old.pool_tokens) and _near(new.pool_sol, old.pool_sol)):
+        reserves = (new.pool_tokens, new.pool_sol)
+    liquidity = old.liquidity_usd if _near(new.liquidity_usd, old.liquidity_usd) else new.liquidity_usd
+    steady = Market(new.status, liquidity, *reserves, new.priced_at)
+    return replace(quote, market=old if steady == old else steady)
+
+
+def _gone(last: Quote, sol_usd: Decimal | None, now: datetime) -> Quote:
+    """Return the last price as that of a token without a market: nothing can be sold."""
+    market = last.market
+    if market is None or market.status != "gone":
+        market = Market("gone", ZERO, ZERO, ZERO, last.priced_at)
+    return replace(last, price_usd=in_usd(last.price, sol_usd) or last.price_usd, as_of=now, market=market)
+
+
+def _near(one: Decimal | None, other: Decimal | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return abs(one - other) <= STEP * other

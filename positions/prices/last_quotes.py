@@ -1,0 +1,85 @@
+"""The last known quote of each token, in the database: what stands in where the cache has lost it or expired.
+
+The feed writes them in the background, a few at a time: no round waits for it. All others read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from positions.books.accounting import digits
+from positions.books.quotes import MarketStatus
+from positions.models import LastQuote
+from positions.prices.cache import get_prices
+from positions.prices.quotes import UNKNOWN_MARKET, Market, Prices, Quote, judged
+from positions.valkey import Unavailable
+
+CACHE_AWAY = "The price cache cannot be reached."
+_FIGURES = ("price", "price_usd", "as_of", "priced_at", "status", "liquidity_usd", "pool_tokens", "pool_sol")
+
+
+def newest_prices(token_addresses: Collection[str]) -> Prices:
+    """Return the newest quotes of these tokens: one MGET, and one query where the cache misses some.
+
+    Never raises Unavailable: without the cache all come from the database, and `errors` says so.
+    """
+    try:
+        cached, errors = get_prices(token_addresses), []
+    except Unavailable:
+        cached, errors = Prices({}), [CACHE_AWAY]
+    missing = set(token_addresses) - cached.quotes.keys()
+    known = {**read_last_quotes(missing), **cached.quotes}
+    return Prices(
+        {token: known[token] for token in token_addresses if token in known}, cached.sol_usd, errors
+    )
+
+
+def read_last_quotes(token_addresses: Collection[str]) -> dict[str, Quote]:
+    """Return what was last known of these tokens: one query; none for none."""
+    if not token_addresses:
+        return {}
+    now = datetime.now(UTC)
+    rows = LastQuote.objects.filter(pk__in=list(token_addresses))
+    return {row.token_address: judged(_quote(row), now) for row in rows}
+
+
+def write_last_quotes(quotes: Iterable[Quote]) -> None:
+    """Write these quotes: one statement."""
+    LastQuote.objects.bulk_create(
+        [_row(quote) for quote in quotes],
+        update_conflicts=True,
+        unique_fields=["token_address"],
+        update_fields=_FIGURES,
+    )
+
+
+def _quote(row: LastQuote) -> Quote:
+    priced_at = None if row.priced_at == row.as_of else row.priced_at
+    status: MarketStatus = row.status  # type: ignore[assignment]
+    market = Market(
+        status, _plain(row.liquidity_usd), _plain(row.pool_tokens), _plain(row.pool_sol), priced_at
+    )
+    known = None if market == UNKNOWN_MARKET else market
+    return Quote(row.token_address, Decimal(digits(row.price)), _plain(row.price_usd), row.as_of, known)
+
+
+def _plain(figure: Decimal | None) -> Decimal | None:
+    """Return the figure without the zeros that its column adds."""
+    return None if figure is None else Decimal(digits(figure))
+
+
+def _row(quote: Quote) -> LastQuote:
+    market = quote.market or UNKNOWN_MARKET
+    return LastQuote(
+        token_address=quote.token_address,
+        price=quote.price,
+        price_usd=quote.price_usd,
+        as_of=quote.as_of,
+        priced_at=quote.priced_at,
+        status=market.status,
+        liquidity_usd=market.liquidity_usd,
+        pool_tokens=market.pool_tokens,
+        pool_sol=market.pool_sol,
+    )
