@@ -19,6 +19,8 @@ RESTART_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """The delays before a failed task is restarted: the first, the second, and so on; then always the last."""
 STABLE_SECONDS = 60.0
 """A task that ran this long before it failed starts with the shortest delay again."""
+STOP_SECONDS, CANCELLATIONS = 0.5, 3
+"""How long a task has to end after it was cancelled, and how often it is cancelled."""
 OK, NOT_WORKING = "ok", "not working"
 
 
@@ -74,14 +76,25 @@ class Tasks:
             await asyncio.wait(set(self._spawned))
 
     async def stop(self, names: Iterable[str]) -> None:
-        """End these of the tasks that are kept running. Safe to cancel."""
-        stopping = []
-        for name in names:
+        """End these of the tasks that are kept running. Takes at most CANCELLATIONS × STOP_SECONDS. Safe to cancel.
+
+        A task may swallow a cancellation (before Python 3.12, `asyncio.wait_for` does: python/cpython#86296).
+        """
+        running = {name: self._kept.pop(name) for name in names}
+        for name in running:
             del self._health[name]
-            stopping.append(self._kept.pop(name))
-            stopping[-1].cancel()
-        if stopping:
-            await asyncio.wait(stopping)
+        for number in range(1, CANCELLATIONS + 1):
+            for task in running.values():
+                task.cancel()
+            if running:
+                await asyncio.wait(running.values(), timeout=STOP_SECONDS)
+            running = {name: task for name, task in running.items() if not task.done()}
+            for name in running:
+                if number < CANCELLATIONS:
+                    sentence = "%s has not ended %g s after its cancellation; cancelling it again"
+                    logger.warning(sentence, name, STOP_SECONDS)
+                else:
+                    logger.error("%s does not end: it has swallowed %d cancellations", name, number)
 
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         # In a context of its own, not in that of the connection that happens to be the first.
@@ -106,6 +119,10 @@ async def _keep_running(name: str, work: Work, health: Health) -> None:
             error = cancelled  # not this task was cancelled, but something it waited for
         except Exception as failure:  # noqa: BLE001  logged below
             error = failure
+        if task is not None and task.cancelling():  # `stop` wants it to end, however it does
+            if error is not None:
+                logger.error("%s failed while it was stopped", name, exc_info=error)
+            return
         health.fails()
         failures = 1 if monotonic() - started >= STABLE_SECONDS else failures + 1
         wait_seconds = RESTART_SECONDS[min(failures, len(RESTART_SECONDS)) - 1]

@@ -1,14 +1,16 @@
-"""Tasks that run as long as their process: what becomes of one that ends, and who is told."""
+"""Tasks that run as long as their process: restarted when they end, reported as not working, stopped."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from realtime.monitoring import tasks as tasks_module
 from realtime.monitoring.tasks import Health, Tasks
+from tests.live import PATIENCE_SECONDS
 from tests.waiting import eventually
 
 
@@ -21,7 +23,7 @@ async def tasks(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Tasks]:
 
 
 class Work:
-    """Ends as told, the given number of times; then it works until it is cancelled."""
+    """Calls `end`, which ends it, the given number of times; then it works until it is cancelled."""
 
     def __init__(self, end: Callable[[], None], *, times: int = 1) -> None:
         self.end, self.times, self.starts = end, times, 0
@@ -95,6 +97,85 @@ async def test_task_that_is_stopped_ends_and_is_not_started_again(tasks: Tasks, 
     assert work.starts == 1
     assert tasks.checks() == {}
     assert caplog.records == []
+
+
+class Stubborn:
+    """Swallows the given number of cancellations, as a library may; `end` ends it."""
+
+    def __init__(self, swallows: float) -> None:
+        self.swallows = swallows
+        self.end, self.ended = asyncio.Event(), False
+
+    async def __call__(self, health: Health) -> None:
+        while not self.end.is_set():
+            try:
+                await self.end.wait()
+            except asyncio.CancelledError:
+                self.swallows -= 1
+                if self.swallows < 0:
+                    self.ended = True
+                    raise
+
+
+async def test_task_that_swallows_a_cancellation_is_cancelled_again_and_named(
+    tasks: Tasks, caplog, monkeypatch
+):
+    monkeypatch.setattr(tasks_module, "STOP_SECONDS", 0.01)
+    work = Stubborn(1)
+    tasks.keep_running("worker", work, grace_seconds=1000)
+    tasks.keep_running("other", Work(fail, times=0), grace_seconds=1000)
+    await asyncio.sleep(0)
+    await tasks.stop(["worker", "other"])
+    assert work.ended
+    assert [record.getMessage() for record in caplog.records] == [
+        "worker has not ended 0.01 s after its cancellation; cancelling it again"
+    ]
+
+
+async def test_task_that_swallows_every_cancellation_holds_up_nobody(tasks: Tasks, caplog, monkeypatch):
+    monkeypatch.setattr(tasks_module, "STOP_SECONDS", 0.01)
+    work = Stubborn(math.inf)
+    tasks.keep_running("worker", work, grace_seconds=1000)
+    await asyncio.sleep(0)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await tasks.stop(["worker"])
+    assert tasks.checks() == {}
+    assert caplog.records[-1].getMessage() == "worker does not end: it has swallowed 3 cancellations"
+    work.end.set()
+    await until_it_is_the_only_task()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_task_that_ends_otherwise_when_it_is_stopped_is_not_started_again(
+    tasks: Tasks, caplog, fails: bool
+):
+    starts = 0
+
+    async def work(health: Health) -> None:
+        nonlocal starts
+        starts += 1
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if fails:
+                raise ValueError("a fault") from None
+
+    tasks.keep_running("worker", work, grace_seconds=1000)
+    await asyncio.sleep(0)
+    await tasks.stop(["worker"])
+    await until_it_is_the_only_task()
+    assert starts == 1
+    assert [record.getMessage() for record in caplog.records] == fails * [
+        "worker failed while it was stopped"
+    ]
+    assert ("ValueError: a fault" in caplog.text) == fails
+
+
+async def until_it_is_the_only_task() -> None:
+    async def is_alone() -> bool:
+        return asyncio.all_tasks() == {asyncio.current_task()}
+
+    await eventually(is_alone, "the task has ended")
 
 
 async def test_task_beside_others_that_fails_is_logged(tasks: Tasks, caplog):
