@@ -63,7 +63,6 @@ class WalletInline(WalletTabularInline):
     model = Wallet
     fields = ("address", "kind")
     extra = 0
-    max_num = len(Wallet.kind.field.choices or ())
     show_change_link = True
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -125,11 +125,6 @@ class WalletBody(Body):
             raise ValidationError("Agent not found.")
         return agent_id
 
-    def validate(self, attrs: Any) -> Any:
-        if Wallet.objects.filter(agent_id=attrs["agent_id"], kind=attrs["kind"]).exists():
-            raise ValidationError({"kind": f"This agent already has a {attrs['kind']} wallet."})
-        return attrs
-
 
 class OpenBody(Body):
     wallet = Address()

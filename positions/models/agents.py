@@ -49,9 +49,6 @@ class Wallet(models.Model):
 
     class Meta:
         ordering = ["address"]
-        constraints = [
-            models.UniqueConstraint(fields=["agent", "kind"], name="wallet_one_of_a_kind_per_agent")
-        ]
 
     def __str__(self) -> str:
         return self.address

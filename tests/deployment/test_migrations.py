@@ -15,7 +15,12 @@ from django.db.models import NOT_PROVIDED
 from positions.models.fields import ExactDecimalField
 
 # What is taken away, a release after the last one that used it: (app, migration) → why it is safe now.
-CONTRACTED: dict[tuple[str, str], str] = {}
+CONTRACTED: dict[tuple[str, str], str] = {
+    ("positions", "0007_wallets_of_a_kind"): (
+        "one wallet of a kind for each agent: the releases before check it themselves when a wallet is made, and read"
+        " no wallet by its kind"
+    )
+}
 
 
 def dangers(operations: Iterable[Operation], app: str, state: ProjectState) -> list[str]:

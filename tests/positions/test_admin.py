@@ -301,7 +301,7 @@ def test_agent_page_saves_the_agent_and_adds_a_wallet_but_changes_none(admin, ag
         "owner": agent.owner_id,
         "trading_mode": "live",
         "event_seq": "99",
-        "wallets-TOTAL_FORMS": "2",
+        "wallets-TOTAL_FORMS": "4",
         "wallets-INITIAL_FORMS": "1",
         "wallets-0-address": "Changed",
         "wallets-0-agent": str(agent.pk),
@@ -309,6 +309,12 @@ def test_agent_page_saves_the_agent_and_adds_a_wallet_but_changes_none(admin, ag
         "wallets-1-address": "A1phaLive",
         "wallets-1-agent": str(agent.pk),
         "wallets-1-kind": "live",
+        "wallets-2-address": "A1phaLive2",
+        "wallets-2-agent": str(agent.pk),
+        "wallets-2-kind": "live",
+        "wallets-3-address": "A1phaLive3",
+        "wallets-3-agent": str(agent.pk),
+        "wallets-3-kind": "live",
         "positions-TOTAL_FORMS": "1",
         "positions-INITIAL_FORMS": "1",
         "positions-0-id": str(position.pk),
@@ -320,6 +326,8 @@ def test_agent_page_saves_the_agent_and_adds_a_wallet_but_changes_none(admin, ag
     assert sorted(agent.wallets.values_list("address", "kind")) == [
         (wallet.address, "simulation"),
         ("A1phaLive", "live"),
+        ("A1phaLive2", "live"),
+        ("A1phaLive3", "live"),
     ]
     assert Position.objects.get().token_symbol == "BONK"
 
@@ -341,7 +349,7 @@ def test_agent_can_be_added_with_a_wallet(admin, alice):
     assert Agent.objects.get().wallets.get().address == "New"
 
 
-def test_agent_with_two_wallets_of_a_kind_is_refused_on_the_page(admin, agent, wallet):
+def test_agent_with_a_wallet_that_is_none_is_refused_on_the_page(admin, agent, wallet):
     data = {
         "name": "alpha",
         "owner": agent.owner_id,

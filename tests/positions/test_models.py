@@ -83,14 +83,13 @@ def test_address_that_is_not_base58_is_refused(agent: Agent, address: str):
     assert refused.value.message_dict == {"address": [message]}
 
 
-def test_wallet_of_a_kind_that_the_agent_has_is_refused(wallet: Wallet):
+def test_agent_has_several_wallets_of_a_kind(wallet: Wallet):
     second = Wallet(
         agent=wallet.agent, address="A1phaSecond1111111111111111111111111111111", kind=wallet.kind
     )
-    with pytest.raises(IntegrityError), transaction.atomic():
-        second.save()
-    with pytest.raises(ValidationError, match="Agent and Kind already exists"):
-        second.full_clean()
+    second.full_clean()
+    second.save()
+    assert set(wallet.agent.wallets.all()) == {wallet, second}
 
 
 def test_position_in_a_wallet_of_another_agent_is_refused_by_validation(position: Position, bob):

@@ -9,6 +9,7 @@ import pytest
 from positions.books.snapshots import timestamp
 from positions.models import Agent, Position, Wallet
 from positions.services import close_position
+from tests.conftest import BONK
 from tests.positions.api.conftest import UNKNOWN_ID, Api
 
 NOT_FOUND = (404, {"detail": "Not found."})
@@ -56,9 +57,14 @@ def test_wallet_of_an_address_taken_by_anybody_is_refused(alices: Api, agent: Ag
         assert answer.refusal == (400, {"errors": {"address": ["This address is taken."]}})
 
 
-def test_wallet_second_of_its_kind_is_refused(alices: Api, agent: Agent, wallet: Wallet):
+def test_wallet_second_of_its_kind_may_hold_the_same_token(alices: Api, agent: Agent, position: Position):
     answer = alices.post("wallets/", {"address": ADDRESS, "agentId": str(agent.pk), "kind": "simulation"})
-    assert answer.refusal == (400, {"errors": {"kind": ["This agent already has a simulation wallet."]}})
+    assert answer.status == 201
+    body = {"wallet": ADDRESS, "tokenAddress": BONK, "tokens": 1, "spentSol": 1}
+    assert alices.post("positions/", body).status == 201
+    held = alices.get(f"positions/?agent={agent.pk}&token={BONK}").data["results"]
+    assert [row["walletAddress"] for row in held] == [position.wallet_id, ADDRESS]
+    assert len(alices.get(f"positions/?wallet={ADDRESS}").data["results"]) == 1
 
 
 @pytest.mark.parametrize(
