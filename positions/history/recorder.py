@@ -23,12 +23,11 @@ from psycopg_pool import PoolTimeout
 
 from positions.books.quotes import Quote
 from positions.history.candle_store import CandleStore
-from positions.history.candles import Collector, rows
+from positions.history.candles import Collector, Minutes, Row, rows
 from positions.history.extremes import Extremes
 from positions.history.peaks import behind
 from positions.history.values import ValueStore
 from positions.models import Position
-from positions.models.querysets import chunks
 from positions.valkey import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -125,9 +124,10 @@ class Recorder:
         """
         pause_seconds = 0.0 if is_last else PAUSE_SECONDS
         started, error, followed, points, pruned = time.monotonic(), None, 0, 0, 0
-        minutes = self._collector.take()
-        waiting = rows(minutes)
+        minutes: Minutes = self._collector.take()
+        waiting: list[Row] = []
         try:
+            waiting = await self._in_thread(rows, minutes)
             for first in range(0, len(waiting), ROWS_PER_STATEMENT):
                 await self._in_thread(self._candles.write, waiting[first : first + ROWS_PER_STATEMENT])
                 await self._sleep(pause_seconds)
@@ -162,14 +162,15 @@ class Recorder:
         started, moved = self._now(), 0
         market = self._extremes.overall()
         found = await self._in_thread(behind, market) if market else []
-        wider = {}
-        for each in found:
-            # Of its own time only: it may have been opened since the market was there.
-            extreme = self._extremes.since(each.token_address, each.created_at)
-            if extreme:
-                wider[each.position_id] = extreme
-        for some in chunks(wider):
-            moved += await self._in_thread(Position.objects.follow_market, {key: wider[key] for key in some})
+        for first in range(0, len(found), ROWS_PER_STATEMENT):
+            wider = {}
+            for each in found[first : first + ROWS_PER_STATEMENT]:
+                # Of its own time only: it may have been opened since the market was there.
+                extreme = self._extremes.since(each.token_address, each.created_at)
+                if extreme:
+                    wider[each.position_id] = extreme
+            if wider:
+                moved += await self._in_thread(Position.objects.follow_market, wider)
             await self._sleep(pause_seconds)
         self._extremes.forget(before=started - REMEMBERED)
         return moved

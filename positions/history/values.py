@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal, localcontext
 from typing import NamedTuple
 from uuid import UUID
@@ -26,7 +26,7 @@ from positions.books.accounting import SOL, ZERO
 from positions.history.pruning import delete_some
 from positions.models import Agent, AgentValue, Position
 from positions.prices.cache import get_prices
-from positions.prices.quotes import Prices, Quote
+from positions.prices.quotes import Prices, Quote, judged
 
 
 class Held(NamedTuple):
@@ -171,7 +171,7 @@ def _hour(moment: datetime) -> datetime:
 
 
 def _is_live(quote: Quote | None, now: datetime) -> bool:
-    return quote is not None and now - quote.as_of < timedelta(seconds=60)
+    return quote is not None and judged(quote, now).status == "live"
 
 
 def connect() -> None:

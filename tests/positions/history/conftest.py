@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -14,6 +15,7 @@ from positions.books.accounting import digits
 from positions.history.recorder import Recorder
 from positions.models import Candle
 from positions.prices.feed import PriceFeed
+from positions.prices.quotes import Market as MarketOfToken
 from positions.prices.quotes import Prices, Quote, Token, quotes_in_sol
 
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -29,11 +31,15 @@ class Market:
         self.now = NOON
         self.prices: dict[str, Decimal] = {}
         self.sol_usd: Decimal | None = Decimal(100)
+        self.market: MarketOfToken | None = None
+        """What is told of the tokens' markets."""
 
     async def fetch(self, tokens: Collection[Token]) -> Prices:
         held = {token.address for token in tokens}
         prices = {address: price for address, price in self.prices.items() if address in held}
-        return Prices(quotes_in_sol(prices, sol_usd=self.sol_usd, as_of=self.now), self.sol_usd)
+        quotes = quotes_in_sol(prices, sol_usd=self.sol_usd, as_of=self.now)
+        told = {address: replace(quote, market=self.market) for address, quote in quotes.items()}
+        return Prices(told, self.sol_usd)
 
     async def aclose(self) -> None:
         pass

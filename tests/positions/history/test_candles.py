@@ -12,7 +12,7 @@ from django.db import connection
 from positions.history.candle_store import CandleStore
 from positions.history.candles import Collector, Part, Row, rows
 from positions.models import Candle, PricedToken
-from positions.prices.quotes import WRAPPED_SOL, Quote
+from positions.prices.quotes import WRAPPED_SOL, Market, Quote
 from tests.conftest import BONK, WIF
 from tests.positions.history.conftest import NOON, World, acandles, candles
 
@@ -47,6 +47,15 @@ async def test_minutes_without_a_price_have_no_candle(history: World, position):
     await history.recorder.write()
     assert await acandles(BONK) == [("12:00", "3", "3", "3", "3"), ("12:02", "4", "4", "4", "4")]
     assert await acandles(BONK, Candle.HOUR) == [("12:00", "3", "4", "3", "4")]
+
+
+async def test_price_that_is_not_to_be_relied_on_makes_no_candle(history: World, position):
+    await history.round("12:00:01", **{BONK: "3"})
+    history.market.market = Market("thin")
+    await history.round("12:00:02", **{BONK: "300"})
+    await history.round("12:01:02", **{BONK: "300"})
+    await history.recorder.write()
+    assert await acandles(BONK) == [("12:00", "3", "3", "3", "3")]
 
 
 async def test_candle_grows_over_writes_and_restarts(history: World, position):

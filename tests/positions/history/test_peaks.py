@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from positions.books.snapshots import live, snapshot
 from positions.history.extremes import Extreme, Extremes
 from positions.models import Agent, Position, PositionEvent
-from positions.prices.quotes import Quote
+from positions.prices.quotes import Market, Quote
 from positions.services import close_position, open_position
 from tests.conftest import BONK, WIF
 from tests.positions.history.conftest import NOON, World
@@ -102,6 +103,12 @@ async def test_closed_position_keeps_its_extremes(history: World, held: Position
     assert await aextremes(held) == before
 
 
+async def test_price_that_is_not_to_be_relied_on_moves_nothing(history: World, held: Position):
+    history.market.market = Market("thin")
+    await history.round("12:00:01", **{BONK: "7"})
+    assert (await history.recorder.write()).followed == 0
+
+
 async def test_price_with_more_digits_than_the_column_moves_it_once(history: World, held: Position):
     tiny = Decimal("1e-30")
     history.recorder.hear([Quote(BONK, tiny + Decimal("1e-33"), None, NOON)])
@@ -179,6 +186,15 @@ def test_present_price_counts_before_it_is_stored(held: Position):
     assert at(held, "0.5") == (b"0.5", b"0.000002")
     assert at(held, "0.0000005") == (b"0.000002", b"0.0000005")
     assert at(held, "0.5", as_of=NOON - timedelta(hours=2)) == (b"0.000002", b"0.000002")
+
+
+@pytest.mark.parametrize(
+    "doubt", [{"market": Market("thin")}, {"market": Market("gone")}, {"is_stale": True}]
+)
+def test_present_price_that_is_not_live_does_not_count(held: Position, doubt):
+    quote = replace(Quote(BONK, Decimal("0.5"), None, NOON), **doubt)
+    sent = live(snapshot(Position.objects.get(pk=held.pk)), quote, sol_usd=None)
+    assert (bytes(sent.peak_price), bytes(sent.lowest_price)) == (b"0.000002", b"0.000002")  # type: ignore[arg-type]
 
 
 def test_without_stored_extremes_the_present_price_is_both(held: Position):
