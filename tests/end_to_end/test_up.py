@@ -7,13 +7,11 @@ import os
 import queue
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ import redis
 from websockets.sync.client import ClientConnection, connect
 
 from nexgent.environment import embedded_valkey_socket
+from testbed.processes import free_port
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_SECONDS = 60.0
@@ -51,11 +50,6 @@ def manage(data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=DEADLINE_SECONDS,
     )
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        return int(listener.getsockname()[1])
 
 
 def processes_of(data_dir: Path) -> dict[int, str]:

@@ -10,9 +10,11 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import psycopg
 import pytest
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from positions import services, valkey
@@ -74,6 +76,20 @@ async def is_streaming(socket: Client, agent: Agent, *, seq: int) -> None:
     assert (update["seq"], update["position"]["agentId"]) == (seq, str(agent.pk))
 
 
+def write_end(database: psycopg.Connection, session: EndedSession) -> None:
+    """Write the row of a log-out, on the connection that holds the lock; no message is sent."""
+    database.execute(
+        f"INSERT INTO {ENDED_SESSIONS} (id, user_id, ended_at, expires_at) VALUES (%s, %s, now(), now())",  # noqa: S608
+        [session.pk, session.user_id],
+    )
+
+
+async def change_session(socket: Client, user: User) -> None:
+    """Give the socket a token of no session."""
+    await socket.send(type="refresh", data={"token": access_token(user)})
+    await socket.expect("refreshed")
+
+
 async def test_lost_access_to_an_agent_leaves_a_socket_alone_that_has_moved_on(
     patient_server, alice, bob, agent, position, beta
 ):
@@ -103,14 +119,10 @@ async def test_log_out_ends_no_socket_that_has_got_a_token_of_another_session(
     async with client(patient_server, token=access_token(alice, sid=str(session.pk)), agent=agent) as socket:
         await socket.until("initial_data")
         with locked(ENDED_SESSIONS) as database:
-            database.execute(
-                f"INSERT INTO {ENDED_SESSIONS} (id, user_id, ended_at, expires_at) VALUES (%s, %s, now(), now())",  # noqa: S608
-                [session.pk, alice.pk],
-            )
+            write_end(database, session)
             await send(agent, access_message(agent.pk))
             await until_waiting(1)
-            await socket.send(type="refresh", data={"token": access_token(alice)})
-            await socket.expect("refreshed")
+            await change_session(socket, alice)
         await is_streaming(socket, agent, seq=2)
 
 
@@ -185,12 +197,8 @@ async def test_stream_that_starts_over_goes_on_after_a_token_of_another_session_
         with locked(AGENTS) as database:
             await send(agent, ahead)  # a gap that nothing fills
             await until_waiting(1, AGENTS)
-            database.execute(
-                f"INSERT INTO {ENDED_SESSIONS} (id, user_id, ended_at, expires_at) VALUES (%s, %s, now(), now())",  # noqa: S608
-                [session.pk, alice.pk],
-            )
-            await socket.send(type="refresh", data={"token": access_token(alice)})
-            await socket.expect("refreshed")
+            write_end(database, session)
+            await change_session(socket, alice)
         assert (await socket.expect("initial_data"))["data"]["seq"] == 3
 
 
