@@ -24,14 +24,13 @@ class Number(serializers.Field[Decimal, Any, str, Any]):
     """A JSON number, or a string of one, for clients whose JSON library has no exact numbers."""
 
     def to_internal_value(self, data: Any) -> Decimal:
-        name = camel(self.field_name or "")
-        try:
-            if isinstance(data, str):
-                return read_number(data, name)
-            if isinstance(data, bool) or not isinstance(data, int | Decimal):
-                raise InvalidAmount(f"{name} must be a number, such as 0.25 or 1.2e-7, not {shown(data)}")
-        except InvalidAmount as error:
-            raise ValidationError(error.message) from error
+        if isinstance(data, str):
+            try:
+                return read_number(data, _name(self))
+            except InvalidAmount as error:
+                raise ValidationError(error.message) from error
+        if isinstance(data, bool) or not isinstance(data, int | Decimal):
+            raise _refused(self, "be a number, such as 0.25 or 1.2e-7", data)
         return Decimal(data)
 
 
@@ -40,8 +39,13 @@ class Text(serializers.CharField):
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
-            self.fail("invalid")
-        return super().to_internal_value(data)
+            raise _refused(self, "be a string", data)
+        text = super().to_internal_value(data)
+        if self.max_length is not None and len(text) > self.max_length:
+            raise ValidationError(
+                f"{_name(self)} must have at most {self.max_length} characters; it has {len(text)}"
+            )
+        return text
 
 
 class Address(Text):
@@ -53,7 +57,7 @@ class Symbol(serializers.Field[str, Any, str, Any]):
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
-            raise ValidationError(f"tokenSymbol must be a string, not {shown(data)}")
+            raise _refused(self, "be a string", data)
         return data
 
 
@@ -62,8 +66,36 @@ class Flag(serializers.BooleanField):
 
     def to_internal_value(self, data: Any) -> bool:
         if not isinstance(data, bool):
-            self.fail("invalid", input=data)
+            raise _refused(self, "be true or false", data)
         return data
+
+
+class Choice(serializers.ChoiceField):
+    """One of a few strings."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str) or data not in self.choices:
+            raise _refused(self, f"be one of {', '.join(self.choices)}", data)
+        return data
+
+
+class Id(serializers.UUIDField):
+    """A UUID in a string."""
+
+    def to_internal_value(self, data: Any) -> UUID:
+        try:
+            return UUID(data)
+        except (ValueError, AttributeError, TypeError):
+            raise _refused(self, "be a UUID", data) from None
+
+
+def _name(field: serializers.Field[Any, Any, Any, Any]) -> str:
+    """Return a field's name as the client wrote it."""
+    return camel(field.field_name or "")
+
+
+def _refused(field: serializers.Field[Any, Any, Any, Any], rule: str, data: object) -> ValidationError:
+    return ValidationError(f"{_name(field)} must {rule}, not {shown(data)}")
 
 
 class Body(serializers.Serializer[Any]):
@@ -107,13 +139,13 @@ def transaction_id() -> Text:
 
 class AgentBody(Body):
     name = Text(max_length=100)
-    trading_mode = serializers.ChoiceField(Mode.choices, required=False)
+    trading_mode = Choice(Mode.choices, required=False)
 
 
 class WalletBody(Body):
     address = Address(max_length=64, validators=[base58])
-    agent_id = serializers.UUIDField()
-    kind = serializers.ChoiceField(Mode.choices, default=Mode.SIMULATION)
+    agent_id = Id()
+    kind = Choice(Mode.choices, default=Mode.SIMULATION)
 
     def validate_address(self, address: str) -> str:
         if Wallet.objects.filter(pk=address).exists():

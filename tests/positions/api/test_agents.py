@@ -49,11 +49,17 @@ def test_agent_counts_its_events_and_its_open_positions(alices: Api, position: P
         ({}, {"name": ["This field is required."]}),
         ({"name": ""}, {"name": ["This field may not be blank."]}),
         ({"name": None}, {"name": ["This field may not be null."]}),
-        ({"name": 5}, {"name": ["Not a valid string."]}),
+        ({"name": 5}, {"name": ["name must be a string, not 5"]}),
         ({"name": "a\0"}, {"name": ["Null characters are not allowed."]}),
-        ({"name": "x" * 101}, {"name": ["Ensure this field has no more than 100 characters."]}),
-        ({"name": "a", "tradingMode": "paper"}, {"tradingMode": ['"paper" is not a valid choice.']}),
-        ({"name": "a", "tradingMode": []}, {"tradingMode": ['"[]" is not a valid choice.']}),
+        ({"name": "x" * 101}, {"name": ["name must have at most 100 characters; it has 101"]}),
+        (
+            {"name": "a", "tradingMode": "paper"},
+            {"tradingMode": ['tradingMode must be one of simulation, live, not "paper"']},
+        ),
+        (
+            {"name": "a", "tradingMode": []},
+            {"tradingMode": ["tradingMode must be one of simulation, live, not a list"]},
+        ),
         ({"name": "a", "trading_mode": "live"}, {"trading_mode": ["Unknown field."]}),
         (
             {"eventSeq": 7, "owner": 1},

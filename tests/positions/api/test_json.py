@@ -104,7 +104,7 @@ def test_body_at_the_limit_is_read(alices: Api):
     answer = alices.post("agents/", text)
     assert answer.refusal == (
         400,
-        {"errors": {"name": ["Ensure this field has no more than 100 characters."]}},
+        {"errors": {"name": ["name must have at most 100 characters; it has 65524"]}},
     )
 
 

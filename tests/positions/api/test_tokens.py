@@ -127,7 +127,7 @@ def test_refresh_of_an_inactive_user_is_refused(nobodys: Api, alice: User):
 def test_revoke_of_what_is_no_string_is_refused(nobodys: Api, db):
     assert nobodys.post("token/revoke/", {"refresh": 4}).refusal == (
         400,
-        {"errors": {"refresh": ["Not a valid string."]}},
+        {"errors": {"refresh": ["refresh must be a string, not 4"]}},
     )
 
 

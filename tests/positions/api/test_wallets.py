@@ -74,9 +74,9 @@ def test_wallet_second_of_its_kind_may_hold_the_same_token(alices: Api, agent: A
             "0OIl",
             "“0OIl” is not a Solana address: base58 has no 0, O, I, l or other signs.",
         ),
-        ("a" * 65, "Ensure this field has no more than 64 characters."),
+        ("a" * 65, "address must have at most 64 characters; it has 65"),
         ("", "This field may not be blank."),
-        (7, "Not a valid string."),
+        (7, "address must be a string, not 7"),
         (None, "This field may not be null."),
     ],
 )
@@ -92,7 +92,7 @@ def test_wallet_without_anything_names_every_field(alices: Api):
         "agent": ["Unknown field."],
         "address": required,
         "agentId": required,
-        "kind": ['"paper" is not a valid choice.'],
+        "kind": ['kind must be one of simulation, live, not "paper"'],
     }
     assert answer.refusal == (400, {"errors": errors})
 
