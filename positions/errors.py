@@ -36,3 +36,15 @@ class AlreadyOpen(PositionsError):
 
 class PriceUnknown(PositionsError):
     """The market price is needed and not live."""
+
+
+class ImpossibleTrade(PositionsError):
+    """A trade, booked late, with which the ones after it cannot have been: more was sold than was held."""
+
+
+class TransactionIdTaken(PositionsError):
+    """A transaction id that this wallet has booked with other content."""
+
+
+class TradesAreKept(PositionsError):
+    """A change or deletion of a booked trade."""

@@ -25,12 +25,19 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler, set_rollback
 
-from positions.errors import DATABASE_UNAVAILABLE, AlreadyOpen, PositionClosed, PositionsError, PriceUnknown
+from positions.errors import (
+    DATABASE_UNAVAILABLE,
+    AlreadyOpen,
+    PositionClosed,
+    PositionsError,
+    PriceUnknown,
+    TransactionIdTaken,
+)
 from positions.models import Agent, Position, Wallet
 
 logger = logging.getLogger("positions.api")
 
-CONFLICTS = (AlreadyOpen, PositionClosed, PriceUnknown)
+CONFLICTS = (AlreadyOpen, PositionClosed, PriceUnknown, TransactionIdTaken)
 # A row that was deleted between the check of its owner and the write.
 GONE = (Agent.DoesNotExist, Wallet.DoesNotExist, Position.DoesNotExist)
 

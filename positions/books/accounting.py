@@ -73,13 +73,13 @@ class Valuation:
     """The average cost at today's price of SOL."""
 
 
-def buy(holding: Holding, *, tokens: Decimal, spent_sol: Decimal) -> Holding:
-    """Return the holding after a purchase: opening, or averaging down (DCA).
+def buy(holding: Holding, *, tokens: Decimal, spent_sol: Decimal, may_be_free: bool = False) -> Holding:
+    """Return the holding after a purchase: opening, or averaging down (DCA). An airdrop `may_be_free`.
 
     Raises InvalidAmount where an argument or the result does not fit its column.
     """
     check_amount(tokens, "tokens")
-    check_sol(spent_sol, "spent_sol", positive=True)
+    check_sol(spent_sol, "spent_sol", positive=not may_be_free)
     with localcontext(_CONTEXT):
         held = holding.remaining_amount + tokens
         bought = holding.purchase_amount + tokens

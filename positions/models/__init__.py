@@ -1,6 +1,7 @@
 """The tables, and the event that every write of a position makes, whichever way Django is used.
 
     agents, positions, events, sessions     columns and constraints
+    trades                                  columns and constraints; rows are only added
     quotes                                  last known prices; written by positions.prices, without events
     history                                 candles and values; written by positions.history, without events
     fields                                  exact decimals on SQLite, counters, stored snapshots
@@ -17,6 +18,7 @@ from positions.models.history import AgentValue, Candle, PricedToken
 from positions.models.positions import Position
 from positions.models.quotes import LastQuote
 from positions.models.sessions import EndedSession
+from positions.models.trades import Trade
 
 __all__ = [
     "Agent",
@@ -28,6 +30,7 @@ __all__ = [
     "Position",
     "PositionEvent",
     "PricedToken",
+    "Trade",
     "Wallet",
     "base58",
 ]

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from positions.books import symbols
 from positions.books.accounting import Holding
+from positions.books.trades import Books
 from positions.models.agents import Agent, Wallet, base58
 from positions.models.fields import ExactDecimalField, ExtremeField, SymbolField
 from positions.models.querysets import PositionQuerySet
@@ -36,6 +37,11 @@ def extreme_field(*, highest: bool, **options: Any) -> ExtremeField:
 def sol_field(**options: Any) -> ExactDecimalField:
     """Sums of SOL, to the lamport."""
     return ExactDecimalField(max_digits=20, decimal_places=9, **options)
+
+
+def usd_field(**options: Any) -> ExactDecimalField:
+    """Sums of USD as of each trade; null where one's SOL/USD is not known."""
+    return ExactDecimalField(max_digits=30, decimal_places=9, null=True, blank=True, **options)
 
 
 def _not_negative(*names: str) -> list[models.CheckConstraint]:
@@ -67,6 +73,12 @@ class Position(models.Model):
     total_invested_sol = sol_field()
     remaining_amount = amount_field(help_text="Tokens held now.")
     realized_profit_sol = sol_field(default=0)
+    cost_usd = usd_field(
+        editable=False, help_text="What was paid for the tokens held now, in USD as of then."
+    )
+    realized_profit_usd = usd_field(
+        editable=False, help_text="What sales brought above cost, in USD as of then."
+    )
 
     current_stop_loss_percentage = ExactDecimalField(
         max_digits=9,
@@ -90,6 +102,20 @@ class Position(models.Model):
     last_take_profit_time = models.DateTimeField(null=True, blank=True)
     moon_bag_activated = models.BooleanField(default=False)
     moon_bag_amount = amount_field(null=True, blank=True)
+
+    last_trade_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="When its newest trade was executed; null without trades.",
+    )
+    books_digest = models.CharField(
+        max_length=16,
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Of the figures that its trades led to: a row whose figures have another was changed beside them.",
+    )
 
     status = models.CharField(max_length=6, choices=Status, default=Status.OPEN)
     closed_at = models.DateTimeField(null=True, blank=True)
@@ -149,6 +175,24 @@ class Position(models.Model):
         self.remaining_amount = holding.remaining_amount
         self.total_invested_sol = holding.total_invested_sol
         self.realized_profit_sol = holding.realized_profit_sol
+
+    @property
+    def transaction_ids(self) -> list[str]:
+        """As the wire carries them; the trades have them, too."""
+        opening = [self.purchase_transaction_id] if self.purchase_transaction_id else []
+        return [*opening, *self.dca_transaction_ids, *self.take_profit_transaction_ids]
+
+    @property
+    def books(self) -> Books:
+        return Books(self.holding, self.cost_usd, self.realized_profit_usd, self.dca_count)
+
+    @books.setter
+    def books(self, books: Books) -> None:
+        """Take the figures over, as those that the trades lead to."""
+        self.holding = books.holding
+        self.cost_usd, self.realized_profit_usd = books.cost_usd, books.realized_profit_usd
+        self.dca_count = books.dca_count
+        self.books_digest = books.digest
 
     def clean(self) -> None:
         super().clean()

@@ -4,5 +4,15 @@ For views, the admin, commands and other apps. Imports models, prices and books;
 """
 
 from positions.services.positions import buy_more, close_position, move_stop_loss, open_position, take_profit
+from positions.services.transfers import book_airdrop, transfer_in, transfer_out
 
-__all__ = ["buy_more", "close_position", "move_stop_loss", "open_position", "take_profit"]
+__all__ = [
+    "book_airdrop",
+    "buy_more",
+    "close_position",
+    "move_stop_loss",
+    "open_position",
+    "take_profit",
+    "transfer_in",
+    "transfer_out",
+]

@@ -21,7 +21,7 @@ from positions.books.accounting import SOL, TOKEN_DECIMALS, proceeds
 from positions.demo_login import DEMO_PASSWORD, DEMO_USERNAME
 from positions.errors import PositionsError
 from positions.models import Agent, Mode, Position, Wallet
-from positions.prices.simulated import START_PRICES
+from positions.prices.simulated import SOL_IN_USD, START_PRICES
 from positions.services import buy_more, close_position, move_stop_loss, open_position, take_profit
 
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -208,15 +208,19 @@ def _tell(story: Story, wallet: Wallet, now: datetime) -> None:
         tokens=_tokens(story.spent_sol, _price(mint, story.at)),
         spent_sol=Decimal(story.spent_sol),
         transaction_id=next(ids),
-        opened_at=opened_at,
+        executed_at=opened_at,
+        sol_usd=SOL_IN_USD.start,
     )
     key = position.pk
-    # The services use the current time.
-    times: dict[str, datetime] = {}
     for at, spent_sol in story.more:
-        tokens = _tokens(spent_sol, _price(mint, at))
-        buy_more(position_id=key, tokens=tokens, spent_sol=Decimal(spent_sol), transaction_id=next(ids))
-        times["last_dca_time"] = next(moments)
+        buy_more(
+            position_id=key,
+            tokens=_tokens(spent_sol, _price(mint, at)),
+            spent_sol=Decimal(spent_sol),
+            transaction_id=next(ids),
+            executed_at=next(moments),
+            sol_usd=SOL_IN_USD.start,
+        )
     for at, part in story.profits:
         position.refresh_from_db()
         tokens = (position.remaining_amount * Decimal(part)).quantize(Decimal("1e-6"))
@@ -226,19 +230,24 @@ def _tell(story: Story, wallet: Wallet, now: datetime) -> None:
             proceeds_sol=proceeds(tokens=tokens, price=_price(mint, at)),
             transaction_id=next(ids),
             moon_bag=story.moon_bag and (at, part) == story.profits[-1],
+            executed_at=next(moments),
+            sol_usd=SOL_IN_USD.start,
         )
-        times["last_take_profit_time"] = next(moments)
     if story.stop_loss is not None:
         peak = _price(mint, story.peak_at) if story.peak_at else None
-        move_stop_loss(position_id=key, percentage=Decimal(story.stop_loss), peak_price=peak)
-        times["last_stop_loss_update"] = max([opened_at, *times.values()])
+        position = move_stop_loss(position_id=key, percentage=Decimal(story.stop_loss), peak_price=peak)
+        # The service takes the current time.
+        Position.objects.filter(pk=key).update(last_stop_loss_update=position.last_trade_at)
     if story.closed_at is not None:
         position.refresh_from_db()
-        sol = proceeds(tokens=position.remaining_amount, price=_price(mint, story.closed_at))
-        close_position(position_id=key, proceeds_sol=sol, reason=story.close_reason, transaction_id=next(ids))
-        times["closed_at"] = next(moments)
-    if times:
-        Position.objects.filter(pk=key).update(**times)
+        close_position(
+            position_id=key,
+            proceeds_sol=proceeds(tokens=position.remaining_amount, price=_price(mint, story.closed_at)),
+            reason=story.close_reason,
+            transaction_id=next(ids),
+            executed_at=next(moments),
+            sol_usd=SOL_IN_USD.start,
+        )
 
 
 def _price(mint: str, multiple: str) -> Decimal:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from positions.prices.cache import FeedStatus, put_prices
@@ -24,13 +24,13 @@ def fresh_quote(token_address: str, price: str) -> Quote:
     return quote(token_address, price, as_of=datetime.now(UTC))
 
 
-def put(*quotes: Quote, sol_usd: Decimal | None = None) -> None:
-    """Write the quotes to the cache, and what SOL costs as the feed's status has it."""
+def put(*quotes: Quote, sol_usd: Decimal | None = None, age: timedelta = timedelta(0)) -> None:
+    """Write the quotes to the cache, and what SOL costs as the feed's status of that long ago has it."""
     status = FeedStatus(
         source="simulated",
         simulated=True,
         sol_usd=sol_usd,
-        updated_at=datetime.now(UTC),
+        updated_at=datetime.now(UTC) - age,
         interval_seconds=1.5,
     )
 

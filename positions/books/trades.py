@@ -1,0 +1,199 @@
+"""The fold: what a position's figures are, worked out from its trades. Pure, as all of `positions.books`.
+
+`apply` is one step: a write that comes last in time takes it from the figures that are stored. `fold` takes them all:
+for a trade that is booked late, for `check_books`, and in tests.
+
+Cost in USD is kept as of each trade, by the average-cost method as well: `cost_usd` is what was paid for what is still
+held, `realized_profit_usd` what sales brought above that. Both are None once they depend on a trade whose SOL/USD is
+not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal, localcontext
+from enum import StrEnum
+from hashlib import blake2b
+from typing import Any, Protocol
+
+from positions.books import accounting
+from positions.books.accounting import ZERO, Holding, digits
+from positions.books.numbers import shown
+from positions.errors import ImpossibleTrade, InvalidAmount, NotEnoughTokens, PositionsError
+
+USD = Decimal("1e-9")
+"""As finely as the columns of USD keep a sum; what is sent is rounded to 6 decimals."""
+USD_LIMIT = Decimal("1e21")
+RATE_LIMIT = Decimal("1e9")
+"""USD for one SOL."""
+
+
+class Side(StrEnum):
+    PURCHASE = "purchase"
+    SALE = "sale"
+    AIRDROP = "airdrop"
+    """A purchase for 0 SOL."""
+    TRANSFER_IN = "transfer_in"
+    """A purchase at the cost that is stated."""
+    TRANSFER_OUT = "transfer_out"
+    """A sale at cost: no profit, neither in SOL nor in USD."""
+    BALANCE = "balance"
+    """The figures as they were at that moment, where the trades that led to them are not known, or were corrected."""
+
+
+class Booked(Protocol):
+    """A trade, as the fold needs it: a row of Trade, or a Booking that is to become one."""
+
+    @property
+    def side(self) -> str: ...
+    @property
+    def tokens(self) -> Decimal: ...
+    @property
+    def sol(self) -> Decimal: ...
+    @property
+    def sol_usd(self) -> Decimal | None: ...
+    @property
+    def executed_at(self) -> datetime: ...
+    @property
+    def figures(self) -> Mapping[str, Any] | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """All of a position that follows from its trades."""
+
+    holding: Holding = field(default_factory=Holding)
+    cost_usd: Decimal | None = ZERO
+    realized_profit_usd: Decimal | None = ZERO
+    dca_count: int = 0
+    """Purchases of what was held already."""
+
+    @property
+    def figures(self) -> dict[str, str | int]:
+        """What a balance states, as JSON: all but the sums of USD, which it does not know."""
+        holding = {name: digits(getattr(self.holding, name)) for name in FIGURES}
+        return {**holding, "dca_count": self.dca_count}
+
+    @property
+    def digest(self) -> str:
+        """Return a short digest of `figures`: where a row's differs, something else than a trade has changed them."""
+        text = "|".join(map(str, self.figures.values()))
+        return blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+FIGURES = tuple(Holding.__dataclass_fields__)
+
+
+def balance(figures: Mapping[str, Any]) -> Books:
+    """Return the books that begin with these figures."""
+    holding = Holding(**{name: Decimal(figures[name]) for name in FIGURES})
+    return Books(holding, cost_usd=None, realized_profit_usd=None, dca_count=figures["dca_count"])
+
+
+def apply(books: Books, trade: Booked) -> Books:
+    """Return the books after this trade. Raises InvalidAmount, or NotEnoughTokens."""
+    before = books.holding
+    match Side(trade.side):
+        case Side.BALANCE:
+            assert trade.figures is not None  # noqa: S101  the table has no other
+            return balance(trade.figures)
+        case Side.PURCHASE | Side.AIRDROP | Side.TRANSFER_IN as side:
+            is_purchase = side is Side.PURCHASE
+            after = accounting.buy(
+                before, tokens=trade.tokens, spent_sol=trade.sol, may_be_free=not is_purchase
+            )
+            return Books(
+                after,
+                cost_usd=_usd(books.cost_usd, _in_usd(trade)),
+                realized_profit_usd=books.realized_profit_usd,
+                dca_count=books.dca_count + bool(is_purchase and before.remaining_amount),
+            )
+        case Side.SALE:
+            after = accounting.sell(before, tokens=trade.tokens, proceeds_sol=trade.sol)
+        case Side.TRANSFER_OUT:
+            sold = accounting.sell(before, tokens=trade.tokens, proceeds_sol=ZERO)
+            after = replace(sold, realized_profit_sol=before.realized_profit_sol)
+    cost_left = _share(books.cost_usd, after.remaining_amount, before.remaining_amount)
+    realized = books.realized_profit_usd
+    if trade.side == Side.SALE:
+        cost = None if books.cost_usd is None or cost_left is None else cost_left - books.cost_usd
+        realized = _usd(_usd(realized, cost), _in_usd(trade))
+    return replace(books, holding=after, cost_usd=cost_left, realized_profit_usd=realized)
+
+
+def fold(trades: Iterable[Booked]) -> Books:
+    """Return the books after these trades, which are in the order of their execution.
+
+    Raises ImpossibleTrade, which names the first one that cannot have been: it sells more than was held then.
+    """
+    books = Books()
+    for trade in trades:
+        try:
+            books = apply(books, trade)
+        except NotEnoughTokens as error:
+            raise ImpossibleTrade(
+                f"executed_at: the {named(trade)} would then be more than was held, {held(books)}",
+                field="executed_at",
+            ) from error
+        except PositionsError as error:
+            raise ImpossibleTrade(
+                f"executed_at: {named(trade)}: {error.message}", field="executed_at"
+            ) from error
+    return books
+
+
+def named(trade: Booked) -> str:
+    """Return a trade as a message names it: `sale of 5 at 2026-01-31T12:00:00+00:00`."""
+    side = trade.side.replace("_", " ")
+    return f"{side} of {digits(trade.tokens)} at {trade.executed_at.isoformat()}"
+
+
+def held(books: Books) -> str:
+    return digits(books.holding.remaining_amount)
+
+
+def check_rate(sol_usd: Any) -> Decimal:
+    """Return USD for one SOL as it is stored, to 9 decimals. Raises InvalidAmount."""
+    if not isinstance(sol_usd, Decimal):
+        raise InvalidAmount(f"sol_usd must be a Decimal, not {type(sol_usd).__name__}", field="sol_usd")
+    if not sol_usd.is_finite() or not USD <= sol_usd < RATE_LIMIT:
+        raise InvalidAmount(
+            f"sol_usd must be at least {digits(USD)} and below {digits(RATE_LIMIT)}, not {shown(sol_usd)}",
+            field="sol_usd",
+        )
+    with localcontext(prec=50):
+        rate: Decimal = sol_usd.quantize(USD)
+        return rate
+
+
+def _in_usd(trade: Booked) -> Decimal | None:
+    """Return what the trade cost or brought, exactly; nothing is nothing in any currency."""
+    if not trade.sol:
+        return ZERO
+    with localcontext(prec=80):
+        return None if trade.sol_usd is None else trade.sol * trade.sol_usd
+
+
+def _usd(total: Decimal | None, part: Decimal | None) -> Decimal | None:
+    """Return the sum, to the digits of its column; None where either is unknown."""
+    if total is None or part is None:
+        return None
+    with localcontext(prec=80):
+        result = (total + part).quantize(USD)
+    if abs(result) >= USD_LIMIT:
+        raise InvalidAmount(
+            f"sol_usd: {digits(result)} USD in all is more than a position can hold", field="sol_usd"
+        )
+    return result
+
+
+def _share(total: Decimal | None, part: Decimal, whole: Decimal) -> Decimal | None:
+    """Return the cost of what is left of a holding."""
+    if not part:
+        return ZERO  # of nothing, whatever the rest did cost
+    if total is None:
+        return None
+    with localcontext(prec=80):
+        return (total * part / whole).quantize(USD)
