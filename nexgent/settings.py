@@ -46,7 +46,7 @@ CORS_ALLOWED_ORIGINS = env.items(
     "NEXGENT_ALLOWED_ORIGINS", [], origin, "origins such as https://app.example.org"
 )
 CORS_URLS_REGEX = r"/api/(?!session/)"
-CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "x-request-id"]
+CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key", "x-request-id"]
 CORS_EXPOSE_HEADERS = ["retry-after", "www-authenticate", "x-request-id"]
 
 INSTALLED_APPS = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 from testbed.processes import PATIENCE_SECONDS
@@ -16,3 +17,11 @@ async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> Non
                 await asyncio.sleep(0.02)  # between two checks of a condition
     except TimeoutError:
         raise AssertionError(f"it never happened that {what}") from None
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Return once the condition holds; for tests that are no coroutines."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"it never happened that {what}"
+        time.sleep(0.005)  # between two checks of a condition

@@ -14,6 +14,7 @@ from rest_framework.serializers import BaseSerializer
 from positions.api import schema, serializers, wire, wire_history
 from positions.api.filters import DEFAULT_LIMIT, LARGEST, MAX_LIMIT, MAX_TOKENS
 from positions.api.pages import LONGEST_CURSOR
+from positions.api.repeats import HEADER, LONGEST_KEY
 from positions.api.serializers import Body
 from positions.api.spans import DEFAULT_INTERVAL, DEFAULT_POINTS, INTERVALS, MAX_POINTS
 from positions.models import Position
@@ -172,14 +173,29 @@ wallets = extend_schema_view(
 )
 
 
+ONCE = OpenApiParameter(
+    HEADER,
+    # An HTTP library may strip blanks at the ends.
+    {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+    OpenApiParameter.HEADER,
+    description="Names this write: the same request with the same key again answers the same and writes nothing;"
+    " another request with it answers 409. A new one for each write, such as a UUID.",
+)
+
+
 def _write(summary: str, body: type[Body]) -> Callable[[Any], Any]:
-    return operation(summary, wire.PositionOnRest, body=body, parameters=BY_UUID, refuses=(404, 409))
+    return operation(summary, wire.PositionOnRest, body=body, parameters=(*BY_UUID, ONCE), refuses=(404, 409))
 
 
 positions = extend_schema_view(
     list=operation("List your positions", wire.PositionOnRest, parameters=(*FILTERS, *PAGE), refuses=INPUT),
     create=operation(
-        "Open a position", wire.PositionOnRest, code=201, body=serializers.OpenBody, refuses=(409,)
+        "Open a position",
+        wire.PositionOnRest,
+        code=201,
+        body=serializers.OpenBody,
+        parameters=(ONCE,),
+        refuses=(409,),
     ),
     retrieve=operation("Get a position", wire.PositionOnRest, parameters=BY_UUID, refuses=(404,)),
     buy=_write("Buy more", serializers.BuyBody),

@@ -129,6 +129,16 @@ class Body(serializers.Serializer[Any]):
         }
 
     @property
+    def content(self) -> dict[str, Any]:
+        """What was given, whatever rows it names, by the names that the client used. Raises ValidationError."""
+        fields = {camel(name): field for name, field in self.fields.items()}
+        return {
+            name: fields[name].run_validation(value)
+            for name, value in self.initial_data.items()
+            if value is not None and name in fields
+        }
+
+    @property
     def owner_id(self) -> Any:
         return self.context["request"].user.pk
 

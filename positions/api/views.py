@@ -7,8 +7,10 @@ is: the user, a COUNT and the rows; positions one MGET besides.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NoReturn, TypeVar
+from uuid import UUID
 
 from django.core.exceptions import ValidationError as InvalidValue
 from django.db import transaction
@@ -37,10 +39,12 @@ from positions.api.filters import (
     whole_number,
 )
 from positions.api.pages import Pages
+from positions.api.repeats import Once
 from positions.api.spans import span_of
 from positions.api.wire import (
     agent_on_rest,
     event_on_rest,
+    position_on_rest,
     positions_on_rest,
     prices_on_rest,
     wallet_on_rest,
@@ -192,8 +196,7 @@ class PositionViewSet(OwnedViewSet[Position]):
         return list(positions_on_rest(rows))
 
     def create(self, request: Request) -> Response:
-        position = services.open_position(**self.body(serializers.OpenBody))
-        return self.answer(position, status.HTTP_201_CREATED)
+        return self._write(serializers.OpenBody, services.open_position, status.HTTP_201_CREATED)
 
     @action(detail=True, methods=["post"])
     def buy(self, request: Request, pk: str) -> Response:
@@ -211,9 +214,33 @@ class PositionViewSet(OwnedViewSet[Position]):
     def close(self, request: Request, pk: str) -> Response:
         return self._write(serializers.CloseBody, services.close_position)
 
-    def _write(self, body_class: type[serializers.Body], service: Callable[..., Position]) -> Response:
-        position = self.get_object()  # first: a stranger gets 404, whatever their input
-        return self.answer(service(position_id=position.pk, **self.body(body_class)))
+    def _write(
+        self,
+        body_class: type[serializers.Body],
+        service: Callable[..., Position],
+        code: int = status.HTTP_200_OK,
+    ) -> Response:
+        """Answer with the position as the service has written it: once, however often the request is repeated."""
+        once = Once(self.request, self._path(), body_class)
+
+        def prepare() -> Callable[[], Response]:
+            # First: a stranger gets 404, whatever their input.
+            position = self.get_object() if "pk" in self.kwargs else None
+            arguments = once.arguments()
+            if position:
+                arguments["position_id"] = position.pk
+            # Before the service locks the agent: a price cache that hangs must not hold up its other writers.
+            prices = newest_prices([position.token_address if position else arguments["token_address"]])
+            return lambda: Response(position_on_rest(service(**arguments), prices), status=code)
+
+        return once.answer(prepare)
+
+    def _path(self) -> str:
+        """Return the request's path, with the position's id as it is written here."""
+        key = self.kwargs.get("pk", "")
+        with contextlib.suppress(ValueError):
+            return self.request.path.replace(key, str(UUID(key)))
+        return self.request.path
 
 
 class PricesView(APIView):

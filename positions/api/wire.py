@@ -97,10 +97,10 @@ class PricesOnRest(Struct, rename="camel", kw_only=True):
 def positions_on_rest(positions: Sequence[Position]) -> list[PositionOnRest]:
     """Return the positions at the newest prices: one MGET, and one query where the cache misses some."""
     prices = newest_prices({position.token_address for position in positions}) if positions else Prices({})
-    return [_position(position, prices) for position in positions]
+    return [position_on_rest(position, prices) for position in positions]
 
 
-def _position(position: Position, prices: Prices) -> PositionOnRest:
+def position_on_rest(position: Position, prices: Prices) -> PositionOnRest:
     priced = live(snapshot(position), prices.quotes.get(position.token_address), sol_usd=prices.sol_usd)
     if position.status != Position.Status.OPEN:  # what the market does afterwards is none of its extremes
         priced.peak_price, priced.lowest_price = number(position.peak_price), number(position.lowest_price)

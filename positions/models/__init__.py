@@ -4,6 +4,7 @@
     trades                                  columns and constraints; rows are only added
     quotes                                  last known prices; written by positions.prices, without events
     history                                 candles and values; written by positions.history, without events
+    answers                                 what writes answered, for repeats; written by positions.api, without events
     fields                                  exact decimals on SQLite, counters, stored snapshots
     recording                               locks, the state before a write, numbered events; single saves and deletions
     querysets                               writes to many rows at once
@@ -13,6 +14,7 @@ New code should write through `positions.services`. Every wing above imports the
 """
 
 from positions.models.agents import Agent, Mode, Wallet, base58
+from positions.models.answers import StoredAnswer
 from positions.models.events import PositionEvent
 from positions.models.history import AgentValue, Candle, PricedToken
 from positions.models.positions import Position
@@ -30,6 +32,7 @@ __all__ = [
     "Position",
     "PositionEvent",
     "PricedToken",
+    "StoredAnswer",
     "Trade",
     "Wallet",
     "base58",

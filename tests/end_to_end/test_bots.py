@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import io
 import json
 import os
@@ -11,13 +13,14 @@ import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Self
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.core.management import call_command
 
 from positions import services
-from positions.models import Agent, Position, Wallet
+from positions.models import Agent, Position, PositionEvent, StoredAnswer, Wallet
 from realtime.publish.broadcast import broadcast_prices
 from tests.conftest import WIF, fresh_token, quote
 from tests.contract import check_from_server
@@ -85,6 +88,66 @@ async def test_python_bot_resumes_renews_its_token_and_reacts(
     await bonk.arefresh_from_db()
     assert (bonk.status, bonk.close_reason) == ("closed", "stop loss")
     assert bonk.realized_profit_sol == Decimal("-0.5")
+
+
+class LosesAnAnswer:
+    """A proxy that passes everything on, but the first answer to a write: that connection ends instead."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.lost: list[bytes] = []
+
+    async def __aenter__(self) -> Self:
+        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._listener.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._listener.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._server.port)
+        head = await reader.read(65_536)
+        server_writer.write(head)
+        if head.startswith(b"POST /api/positions/") and not self.lost:
+            sending = asyncio.create_task(pass_on(reader, server_writer))
+            self.lost.append(await server_reader.read(65_536))
+            sending.cancel()
+        else:
+            await asyncio.gather(pass_on(reader, server_writer), pass_on(server_reader, writer))
+        for each in (writer, server_writer):
+            each.close()
+
+
+async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+async def test_python_bot_whose_answer_is_lost_asks_again_and_sells_once(
+    daphne_server: Server, transactional_db: None, agent: Agent, bonk: Position, tmp_path: Path
+):
+    script = tmp_path / "bot.py"
+    script.write_text(PYTHON.text)
+    environment = {
+        "NEXGENT_USER": "alice",
+        "NEXGENT_PASSWORD": "alice-has-a-password",
+        "NEXGENT_AGENT": str(agent.pk),
+    }
+    async with (
+        LosesAnAnswer(daphne_server) as proxy,
+        Program(sys.executable, str(script), NEXGENT_URL=proxy.url, **environment) as bot,
+    ):
+        await bot.until("holding 1 up to event 1")
+        await broadcast_prices([quote(bonk.token_address, "0.0000015")])
+        await bot.until("no answer, asking again")
+        await bot.until("sold BONK")
+    assert proxy.lost[0].startswith(b"HTTP/1.1 200 ")
+    assert await StoredAnswer.objects.acount() == 1
+    assert await PositionEvent.objects.acount() == 2
 
 
 # curl and websocat

@@ -1,4 +1,4 @@
-"""`manage.py prune_events`."""
+"""`manage.py prune_events` and `manage.py prune_answers`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from positions import services
-from positions.models import Agent, PositionEvent
+from positions.models import Agent, PositionEvent, StoredAnswer
 
 
 def prune(*arguments: str) -> list[str]:
@@ -56,3 +56,20 @@ def test_prune_in_senseless_batches_is_refused():
         prune("--older-than", "1d", "--batch", "0")
     with pytest.raises(CommandError, match=r"^--batch must be at most 50000; it is 50001\.$"):
         prune("--older-than", "1d", "--batch", "50001")
+
+
+def test_prune_of_answers_keeps_them_for_a_year(alice):
+    now = timezone.now()
+    for days in (1, 364, 366, 800):
+        StoredAnswer.objects.create(
+            user=alice,
+            key=str(days),
+            path="/",
+            content={},
+            status=200,
+            created_at=now - timedelta(days=days),
+        )
+    out = io.StringIO()
+    call_command("prune_answers", stdout=out)
+    assert out.getvalue().splitlines()[-1].startswith("2 answers from before ")
+    assert set(StoredAnswer.objects.values_list("key", flat=True)) == {"1", "364"}

@@ -36,18 +36,23 @@ def at_once(*functions: Callable[[], R]) -> list[R]:
         return [future.result(PATIENCE_SECONDS) for future in futures]
 
 
-def wait_until_blocked(future: Future[R]) -> None:
-    """Return when a connection to the test's database waits for a lock; fail where `future` ends before."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+def is_blocked() -> bool:
+    """Return whether a connection to the test's database waits for a lock."""
     question = """
         SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
     """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
+        cursor.execute(question)
+        (blocked,) = cursor.fetchone()
+    return bool(blocked)
+
+
+def wait_until_blocked(future: Future[R]) -> None:
+    """Return when a connection to the test's database waits for a lock; fail where `future` ends before."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_stat_clear_snapshot()")
-            cursor.execute(question)
-            (blocked,) = cursor.fetchone()
-        if blocked:
+        if is_blocked():
             return
         assert not future.done(), "it did not wait"
     pytest.fail("nobody waits for a lock")

@@ -76,7 +76,8 @@ export class Actions {
     write("close-title", `Close ${symbol}?`);
     write("close-text", closingText(position));
     if ((await ask(this.#closeDialog)) !== "confirm") return;
-    const request = () => api.closePosition(this.#session, id);
+    /** @param {string} key */
+    const request = (key) => api.closePosition(this.#session, id, key);
     await this.#do(agent, id, { text: "Closing…" }, request, `${symbol} was not closed`);
   }
 
@@ -95,7 +96,8 @@ export class Actions {
     const { digits } = readPercentage(this.#percentage.value);
     if (digits === undefined) return;
     const pending = { text: "Moving stop loss…", stopLoss: digits };
-    const request = () => api.moveStopLoss(this.#session, id, digits);
+    /** @param {string} key */
+    const request = (key) => api.moveStopLoss(this.#session, id, digits, key);
     await this.#do(agent, id, pending, request, `The stop loss of ${position.tokenSymbol} was not moved`);
   }
 
@@ -103,7 +105,7 @@ export class Actions {
    * @param {ChosenAgent} agent
    * @param {string} id
    * @param {PendingAction} pending
-   * @param {() => Promise<unknown>} request
+   * @param {(key: string) => Promise<unknown>} request
    * @param {string} failure
    */
   async #do(agent, id, pending, request, failure) {
@@ -112,7 +114,7 @@ export class Actions {
     this.#onPending(id);
     const settle = () => agent.pending.get(id) === pending && this.#settle(agent, id);
     try {
-      await request();
+      await request(newKey());
       // The event is on its way, or was here before the answer.
       if (!agent.signal.aborted) agent.timers.set(id, CONFIRMED_WITHIN_MS, settle);
     } catch (error) {
@@ -200,6 +202,9 @@ function ask(dialog) {
     dialog.addEventListener("close", () => answer(dialog.returnValue), { once: true });
   });
 }
+
+/** Names one action of the user. (Not randomUUID, which a page has over HTTPS and from this machine only.) */
+const newKey = () => Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join("-");
 
 /**
  * @param {Wire.Digits | undefined} requested

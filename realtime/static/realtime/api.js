@@ -73,20 +73,22 @@ export async function events(session, agentId, { after = 0, limit = 500, positio
 }
 
 /**
- * Sell everything that is left, at the market price that the server knows.
+ * Sell everything that is left, at the market price that the server knows. With the same `key` again: once.
  *
  * @param {Session} session
  * @param {string} id
+ * @param {string} key
  */
-export const closePosition = (session, id) =>
-  session.request(`/api/positions/${id}/close/`, { method: "POST", body: { reason: "manual" } });
+export const closePosition = (session, id, key) =>
+  session.request(`/api/positions/${id}/close/`, { method: "POST", body: { reason: "manual" }, key });
 
 /**
- * Move the stop loss to `percentage` of the average cost.
+ * Move the stop loss to `percentage` of the average cost. With the same `key` again: once.
  *
  * @param {Session} session
  * @param {string} id
  * @param {Wire.Digits} percentage
+ * @param {string} key
  */
-export const moveStopLoss = (session, id, percentage) =>
-  session.request(`/api/positions/${id}/stop-loss/`, { method: "POST", body: { percentage } });
+export const moveStopLoss = (session, id, percentage, key) =>
+  session.request(`/api/positions/${id}/stop-loss/`, { method: "POST", body: { percentage }, key });

@@ -12,12 +12,14 @@ import { parse } from "./wire.js";
 
 const REQUEST_LIMIT_MS = 15_000;
 const RENEW_BEFORE_MS = 30_000;
+const ASK_AGAIN_AFTER_MS = 1_000;
 const OPEN = "session"; // stored from a log-in to the log-out
 
 /**
  * @typedef {object} Request
  * @property {string} [method]
  * @property {object} [body]
+ * @property {string} [key] names a write, so that the server does it once, however often this is sent
  * @property {AbortSignal} [signal]
  */
 
@@ -96,12 +98,31 @@ export class Session {
   }
 
   /**
-   * Call the REST API, as this user. Throws LoginRequired or RequestFailed.
+   * Call the REST API, as this user; what has a key, once more where no answer came. Throws LoginRequired or
+   * RequestFailed.
    *
    * @param {string} path
    * @param {Request} [request]
    */
   async request(path, request = {}) {
+    const { signal } = this.#user;
+    try {
+      return await this.#request(path, request);
+    } catch (error) {
+      if (!request.key || !(error instanceof RequestFailed) || error.status !== 0) throw error;
+    }
+    await new Promise((resume) => {
+      setTimeout(resume, ASK_AGAIN_AFTER_MS);
+    });
+    signal.throwIfAborted();
+    return this.#request(path, request);
+  }
+
+  /**
+   * @param {string} path
+   * @param {Request} request
+   */
+  async #request(path, request) {
     const signal = AbortSignal.any([this.#user.signal, ...(request.signal ? [request.signal] : [])]);
     /** @param {boolean} fresh */
     const attempt = async (fresh) => {
@@ -187,12 +208,13 @@ function lifetime(token) {
  * @param {string} path
  * @param {Request & {token?: string}} request
  */
-async function send(path, { method = "GET", token, body, signal }) {
+async function send(path, { method = "GET", token, body, key, signal }) {
   /** @type {Record<string, string>} */
   const headers = { Accept: "application/json" };
   if (token) headers.Authorization = `Bearer ${token}`;
   else headers["X-CSRFToken"] = csrfToken(); // where the cookie is the credential
   if (body) headers["Content-Type"] = "application/json";
+  if (key) headers["Idempotency-Key"] = key;
   let response, text;
   try {
     response = await fetch(path, {

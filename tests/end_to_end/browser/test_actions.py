@@ -90,11 +90,35 @@ def test_close_without_an_answer_says_that_the_outcome_is_unknown(shown: Window,
     shown.by_id("close-position").click()
     shown.by_id("close-confirm").click()
     expect(shown.row(bonk).get_by_test_id("pending")).to_be_visible()
+    shown.page.route("**/close/", lambda route: route.abort())  # it asks once more
     held[0].abort()
     expect(shown.by_id("toast-error")).to_contain_text(
         "BONK was not closed, or the outcome is unknown: The server cannot be reached. The table shows the actual"
     )
     expect(shown.row(bonk).get_by_test_id("pending")).to_be_hidden()
+    shown.forgive_network_trouble()
+
+
+def test_close_whose_answer_is_lost_is_repeated_under_the_same_key(shown: Window, bonk: Position) -> None:
+    sent: list[tuple[str, str]] = []
+
+    def lose_the_first_answer(route: Route) -> None:
+        answer = route.fetch()
+        sent.append((route.request.headers["idempotency-key"], answer.text()))
+        if len(sent) == 1:
+            route.abort()
+        else:
+            route.fulfill(response=answer)
+
+    shown.page.route("**/close/", lose_the_first_answer)
+    open_details(shown, bonk)
+    with shown.page.expect_response("**/close/") as answered:
+        shown.by_id("close-position").click()
+        shown.by_id("close-confirm").click()
+    assert answered.value.status == 200
+    assert sent[0] == sent[1]
+    expect(shown.rows()).to_have_count(0)
+    expect(shown.by_id("toast-error")).to_have_count(0)
     shown.forgive_network_trouble()
 
 

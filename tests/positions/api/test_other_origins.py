@@ -24,10 +24,12 @@ def preflight(path: str, origin: str = LISTED) -> Any:
     return Client().options(path, headers={"Origin": origin, **asked})
 
 
-def test_preflight_of_a_listed_origin_allows_tokens_and_json():
+def test_preflight_of_a_listed_origin_allows_tokens_json_and_keys():
     headers = preflight("/api/agents/").headers
     assert headers["Access-Control-Allow-Origin"] == LISTED
-    assert {"authorization", "content-type"} <= set(headers["Access-Control-Allow-Headers"].split(", "))
+    assert {"authorization", "content-type", "idempotency-key"} <= set(
+        headers["Access-Control-Allow-Headers"].split(", ")
+    )
     assert {"GET", "POST", "PATCH", "DELETE"} <= set(headers["Access-Control-Allow-Methods"].split(", "))
     assert len(headers["X-Request-ID"]) == 32
 

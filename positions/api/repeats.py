@@ -1,0 +1,154 @@
+"""Writes happen once: a request that is repeated gets the answer of the first, and books nothing.
+
+A client whose answer was lost cannot tell whether its trade was booked. It names each write in an `Idempotency-Key`
+header and sends it again until an answer comes (draft-ietf-httpapi-idempotency-key-header-07). docs/adr/0010 has what
+was decided where that draft leaves it open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from django.db import IntegrityError, transaction
+from django.http import Http404
+from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from positions.api.errors import Conflict
+from positions.api.json import ExactJSONRenderer
+from positions.api.serializers import Body
+from positions.models import StoredAnswer
+
+HEADER = "Idempotency-Key"
+LONGEST_KEY = 255
+
+_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+
+
+class KeyReused(Conflict):
+    """A key that came with another request before."""
+
+    default_code = "key_reused"
+
+
+class _Repeated(IntegrityError):
+    """The key is taken: its first request has been answered."""
+
+
+class Once:
+    """One request that writes, by its key; without a key, a request like any other."""
+
+    def __init__(self, request: Request, path: str, body_class: type[Body]) -> None:
+        """`path` is the same for all spellings of one."""
+        self._request = request
+        self._user_id: Any = request.user.pk
+        self._key = request.headers.get(HEADER)
+        self._path = path
+        self._body_class = body_class
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what the body says, for a service to take. Raises ValidationError, also where the key is invalid."""
+        if self._key is not None and not _is_valid(self._key):
+            raise ValidationError(
+                {HEADER: [f"This must have 1 to {LONGEST_KEY} printable ASCII characters."]}
+            )
+        self._body.is_valid(raise_exception=True)
+        return self._body.arguments
+
+    @cached_property
+    def _body(self) -> Body:
+        # Parsed when it is first needed: a stranger's request is refused before that.
+        return self._body_class(data=self._request.data, context={"request": self._request})
+
+    @cached_property
+    def _content(self) -> dict[str, Any]:
+        return {name: _canonical(value) for name, value in self._body.content.items()}
+
+    def answer(self, prepare: Callable[[], Callable[[], Response]]) -> Response:
+        """Return the answer of the first request with this key, or else of this one, which is then kept.
+
+        `prepare` reads what needs no lock, and returns what writes, in one transaction. What either refuses is not
+        kept. A request at the same moment waits for the first one's transaction.
+        """
+        try:
+            write = prepare()
+            with transaction.atomic():
+                claimed = self._claim()
+                response = write()
+                return self._keep(claimed, response) if claimed else response
+        except (_Repeated, Http404, ValidationError):
+            # The last two: what the first request named may be gone since.
+            stored = self._stored()
+            if stored is None:
+                raise
+        return _read(stored)
+
+    def _claim(self) -> StoredAnswer | None:
+        """Take the key until the transaction ends; wait for another transaction that has it."""
+        if self._key is None:
+            return None
+        try:
+            # The transaction's first statement: whoever waits here has no lock on an agent yet.
+            return StoredAnswer.objects.create(
+                user_id=self._user_id,
+                key=self._key,
+                path=self._path,
+                content=self._content,
+                status=0,
+            )
+        except IntegrityError as error:
+            raise _Repeated from error
+
+    def _keep(self, claimed: StoredAnswer, response: Response) -> Response:
+        claimed.status = response.status_code
+        claimed.body = ExactJSONRenderer().render(response.data).decode()
+        claimed.save(update_fields=["status", "body"])
+        return _read(claimed)
+
+    def _stored(self) -> StoredAnswer | None:
+        """Return what the key's first request was answered, None where there was none. Raises KeyReused."""
+        if self._key is None or not _is_valid(self._key):
+            return None
+        try:
+            content = self._content
+        except APIException:  # no JSON, or no such fields: nothing like this was ever booked
+            return None
+        stored = StoredAnswer.objects.filter(user_id=self._user_id, key=self._key).first()
+        if stored and (stored.path, stored.content) != (self._path, content):
+            raise KeyReused(self._difference(stored))
+        return stored
+
+    def _difference(self, stored: StoredAnswer) -> str:
+        used = f"was used for POST {stored.path} at {stored.created_at:%Y-%m-%d %H:%M:%S} UTC"
+        if stored.path == self._path:
+            names = sorted({*stored.content, *self._content})
+            differ = [name for name in names if stored.content.get(name) != self._content.get(name)]
+            used += f", with another body: {', '.join(differ)}"
+        return f"The {HEADER} {self._key!r} {used}. Nothing was booked now: a new request needs a new key."
+
+
+def _is_valid(key: str) -> bool:
+    return 1 <= len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()
+
+
+def _read(stored: StoredAnswer) -> Response:
+    return Response(msgspec.Raw(stored.body.encode()), status=stored.status)
+
+
+def _canonical(value: Any) -> Any:
+    """Return a value as JSON that is equal where the value is: the numbers 1, 1.0 and "1" are one."""
+    match value:
+        case Decimal():
+            return str(_EXACT.normalize(value) or 0)
+        case datetime():
+            return value.astimezone(UTC).isoformat()
+        case UUID():
+            return str(value)
+    return value
