@@ -1,4 +1,4 @@
-/** What a `Nexgent` tells, by event: realtime/static/realtime/nexgent.js. */
+/** The events of a `Nexgent` and what each carries: realtime/static/realtime/nexgent.js. */
 
 declare namespace Client {
   type State =

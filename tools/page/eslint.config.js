@@ -69,7 +69,7 @@ export default defineConfig([
   {
     files: WORKER,
     languageOptions: { sourceType: "script", globals: globals.serviceworker },
-    rules: { "no-implicit-globals": "off" }, // a worker shares its scope with nobody
+    rules: { "no-implicit-globals": "off" }, // a worker shares its scope with no other script
   },
   { files: NODE, languageOptions: { globals: globals.node }, rules: { "no-console": "off" } },
 ]);

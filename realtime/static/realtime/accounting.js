@@ -1,8 +1,8 @@
 /**
  * What a position is worth at a price: the rules of docs/protocol.md, as positions/books/accounting.py has them.
  *
- * Both are held to tests/accounting_vectors.json, to the last digit. Pure: strings of digits or Decimals in, out as
- * said.
+ * tests/accounting_vectors.json checks both, to the last digit. Pure: takes strings of digits or Decimals, and returns
+ * what each function says.
  */
 
 import { Decimal, HUNDRED, ZERO } from "./decimal.js";
@@ -25,7 +25,7 @@ const PRICE_DECIMALS = 30;
  */
 
 /**
- * What sums need of a valued holding. The figures in USD are null where the rate is unknown: unknown is not nothing.
+ * What sums need of a valued holding. The figures in USD are null where the rate is unknown: unknown is not zero.
  *
  * @typedef {{exactProfit: Decimal, positionValueSol: Decimal, positionValueUsd: Decimal | null,
  *   profitLossSol: Decimal, profitLossUsd: Decimal | null, unrealizedSol: Decimal,

@@ -147,7 +147,7 @@ export class Actions {
 function closingText({ tokenSymbol, remainingAmount, priceSource, currentPrice, ...figures }) {
   const all = `This sells all ${format.amount(remainingAmount)} ${tokenSymbol} at`;
   if (priceSource !== "live") {
-    return `${all} the market price. It is unknown here; if it is unknown to the server, too, the server refuses.`;
+    return `${all} the market price, which is unknown here. If the server does not know it either, nothing is sold.`;
   }
   const price = `about ${format.price(currentPrice)} SOL each, for about ${format.sol(figures.positionValueSol)} SOL`;
   const percent = format.percent(figures.profitLossPercent, format.signed);

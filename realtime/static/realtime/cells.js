@@ -1,5 +1,5 @@
 /**
- * Writing figures into the page: only what changed, and only as text. A token's symbol is whatever its maker called it.
+ * Writes figures into the page: only what changed, and only as text, since a token's symbol is its maker's choice.
  */
 
 import * as format from "./format.js";

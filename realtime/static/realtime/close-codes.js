@@ -26,8 +26,8 @@ const ANSWERS = new Map([
  * Judge a close event.
  *
  * @param {{code: number, reason: string}} event of the WebSocket.
- * @param {Wire.ClosingData | null} closing the server's last message, if it announced the close. It also stands in for
- *   a code that a proxy on the way has lost (1005, 1006).
+ * @param {Wire.ClosingData | null} closing the server's last message, if it announced the close. Its code is also used
+ *   where a proxy has lost the real one (1005, 1006).
  * @returns {{answer: Answer, reason: string, retryAfter: number}} wait at least `retryAfter` milliseconds.
  */
 export function judge(event, closing) {

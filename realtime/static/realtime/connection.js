@@ -20,7 +20,7 @@ export class Connection {
   /** @type {Wire.ClosingData | null} the server's announcement of the close to come */
   #closing = null;
   #pingInterval = DEFAULT_PING_INTERVAL_MS;
-  #heardAt = performance.now();
+  #receivedAt = performance.now();
   /** @type {number | null} */
   #liveSince = null;
   #timers = new Timers(); // silence, probe
@@ -69,7 +69,7 @@ export class Connection {
     this.#socket.send(JSON.stringify({ type, ...(data && { data }), timestamp: new Date().toISOString() }));
   }
 
-  /** Expect an answer soon where there is reason to doubt: the network changed, or the machine slept. */
+  /** Expect an answer soon, when the connection is in doubt: the network changed, or the machine slept. */
   probe() {
     if (this.#timers.has("probe")) return;
     this.send("ping");
@@ -85,7 +85,7 @@ export class Connection {
 
   /** @param {string} text */
   #receive(text) {
-    this.#heardAt = performance.now();
+    this.#receivedAt = performance.now();
     this.#timers.cancel("probe");
     /** @type {Wire.Message} */
     let message;
@@ -109,7 +109,7 @@ export class Connection {
 
   /** Fail after two ping intervals without a frame. */
   #watch() {
-    const left = this.#heardAt + 2 * this.#pingInterval - performance.now();
+    const left = this.#receivedAt + 2 * this.#pingInterval - performance.now();
     if (left <= 0) this.#fail("Nothing received");
     else this.#timers.set("silence", left, () => this.#watch());
   }

@@ -1,9 +1,9 @@
 /**
- * The page: who is logged in, which agents there are, and what the connection of the chosen one brings.
+ * The page: who is logged in, which agents there are, and what arrives on the connection of the chosen one.
  *
- * Modules import each other by their plain names: relative imports resolve beside the importing file, with hashed
- * names (production, where collectstatic keeps the plain ones as well) and without, and need no inline import map,
- * which the content security policy would refuse.
+ * Modules import each other by their plain names: relative imports resolve in the importing file's folder, where
+ * collectstatic keeps files under their plain names as well as under hashed ones (production). So no inline import map
+ * is needed, which the content security policy would refuse.
  */
 
 import * as api from "./api.js";
@@ -77,13 +77,13 @@ class Dashboard {
   }
 
   async #logOut() {
-    const told = this.#session.logout();
+    const answer = this.#session.logout();
     this.#clear();
     let problem = "";
     try {
-      await told;
+      await answer;
     } catch (error) {
-      problem = `You are logged out here, but the server could not be told: ${messageOf(error)}`;
+      problem = `You are logged out here, but the server could not be notified: ${messageOf(error)}`;
     }
     this.#login.show(problem);
   }

@@ -114,7 +114,7 @@ export class Details {
       if (id !== this.#id) return;
       const items = describeAll(events).reverse().map((entry) => item(entry, { withSymbol: false }));
       byId("details-history").replaceChildren(...items);
-      if (items.length === 0) note = "Its events have been deleted.";
+      if (items.length === 0) note = "The events of this position have been deleted.";
     } catch (error) {
       if (isAborted(error)) return;
       note = `The history is unavailable: ${error instanceof Error ? error.message : error}`;
@@ -137,7 +137,7 @@ export class Details {
     find(this.#chart, ".line", SVGElement).setAttribute("d", path);
     find(this.#chart, ".fill", SVGElement).setAttribute("d", area(path, WIDTH, HEIGHT));
     find(this.#chart, ".average", SVGElement).setAttribute("d", inside ? `M0 ${y.toFixed(1)}H${WIDTH}` : "");
-    let caption = "The line starts with the next prices.";
+    let caption = "The chart starts with the next price.";
     if (path !== "") {
       const range = `${format.price(String(low))} to ${format.price(String(high))} SOL`;
       caption = `${range} since ${format.minute(new Date(points[0][0]))}`;

@@ -120,7 +120,7 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
     this.#listening = null;
   }
 
-  /** Listen to the window until `close`: the window keeps alive whoever listens to it. */
+  /** Listen to the window until `close`: the window keeps its listeners alive. */
   #listen() {
     if (this.#listening) return;
     this.#listening = new AbortController();
@@ -184,14 +184,14 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
         break;
       case "initial_data":
         if (!stream.snapshot(message.data)) break;
-        this.#tell("snapshot", message.data);
+        this.#emit("snapshot", message.data);
         this.#flow();
         break;
       case "position_update":
         this.#takeEvent(message.data);
         break;
       case "price_update_batch":
-        if (stream.flows) this.#tell("prices", message.data);
+        if (stream.flows) this.#emit("prices", message.data);
         break;
       case "error":
         this.#takeError(message.data);
@@ -204,7 +204,7 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
   #takeEvent(data) {
     const place = this.#stream.event(data);
     if (place === "next") {
-      this.#tell("event", data);
+      this.#emit("event", data);
     } else if (place === "gap") {
       this.#subscribe();
     } else if (place === "lost") {
@@ -220,7 +220,7 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
     } else if (data.code === "token_refused") {
       this.#renew("renew");
     } else {
-      this.#tell("problem", data);
+      this.#emit("problem", data);
     }
   }
 
@@ -327,7 +327,7 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
   /** @param {Client.State} state */
   #enter(state) {
     this.state = state;
-    this.#tell("state", state);
+    this.#emit("state", state);
   }
 
   /**
@@ -335,7 +335,7 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
    * @param {K} type
    * @param {Client.Events[K]} detail
    */
-  #tell(type, detail) {
+  #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }

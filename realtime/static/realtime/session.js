@@ -63,9 +63,9 @@ export class Session {
   }
 
   /**
-   * Resume the session that this browser has. Returns whether there is one. Throws RequestFailed, and LoginRequired
-   * where it has ended without a log-out, even where another window, or this one before it was reloaded, was told
-   * first: the answer clears the cookie.
+   * Resume the session that this browser has. Returns whether there is one. Throws RequestFailed, and LoginRequired if
+   * it has ended without a log-out, even if another window, or this one before it was reloaded, got that answer first:
+   * the answer clears the cookie.
    */
   async resume() {
     const answer = await this.#ask(this.#user.signal);
@@ -74,14 +74,14 @@ export class Session {
     return answer !== null;
   }
 
-  /** Log out, here and on the server. Throws RequestFailed where the server could not be told. */
+  /** Log out, here and on the server. Throws RequestFailed if the server could not be notified. */
   async logout() {
     this.forget();
     remember(OPEN, "");
     await send("/api/session/", { method: "DELETE" });
   }
 
-  /** Forget the user, without telling the server. */
+  /** Forget the user, without notifying the server. */
   forget() {
     this.#change();
     this.#access = this.#renewal = this.username = null;
@@ -158,7 +158,7 @@ export class Session {
   }
 
   async #fetchAccess() {
-    if (this.username === null) throw new LoginRequired("Nobody is logged in");
+    if (this.username === null) throw new LoginRequired("No user is logged in");
     const answer = await this.#ask(this.#user.signal);
     // Logged out in another window, perhaps, or logged in as someone else.
     if (answer?.username !== this.username) throw new LoginRequired("Logged out");

@@ -1,7 +1,7 @@
 /**
  * What the agent holds, by the messages so far: state before + events = a fresh snapshot.
  *
- * A tick marks what it changes; a position is valued when it is read, hence once a frame, however many ticks.
+ * A tick marks what it changes; a position is valued when it is read, so once a frame, however many ticks there were.
  *
  * @import { Worth } from "./accounting.js"
  */

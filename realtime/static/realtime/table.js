@@ -13,7 +13,7 @@ import { Row } from "./row.js";
 
 const UNSEEN_ROWS_A_FRAME = 8;
 const REORDER_EVERY_MS = 2_000;
-// More flashes than this in a second are an unreadable flicker: then cells are lit, and not faded.
+// More flashes than this in a second are an unreadable flicker: then cells are highlighted without fading.
 const BUSY_FLASHES_A_SECOND = 30;
 const LIT_MS = 500;
 
@@ -143,7 +143,7 @@ export class PositionTable {
   }
 
   /**
-   * Count a flash; where there are too many, light the cells instead, and put them out after a while.
+   * Count a flash; if there are too many, highlight the cells instead, and end that after a while.
    *
    * @param {Row} row
    */

@@ -81,7 +81,7 @@ def test_log_out_that_does_not_reach_the_server_says_so(window: Window, bonk: Po
     window.expect_state("live")
     window.page.route("**/api/session/", lambda route: route.abort())
     window.by_id("log-out").click()
-    expect(window.by_id("login-error")).to_contain_text("the server could not be told")
+    expect(window.by_id("login-error")).to_contain_text("the server could not be notified")
     window.forgive_network_trouble()
 
 
