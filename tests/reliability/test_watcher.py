@@ -122,6 +122,30 @@ def test_digit_that_differs_is_a_violation(tokens):
     ]
 
 
+@pytest.mark.parametrize(
+    ("status", "peak", "violations"),
+    [
+        ("live", "3", []),
+        ("live", "2", ["event 5: peak_price is '2', not '3'"]),
+        ("stale", "2", []),
+        ("stale", "3", ["event 5: peak_price is '3', not '2'"]),
+    ],
+)
+def test_highest_price_takes_in_the_live_price_of_the_event(status, peak, violations):
+    told = event(5)
+    times = {"createdAt": "2026-01-01T00:00:00.000Z", "priceTimestamp": "2026-01-01T00:00:01.000Z"}
+    told["data"]["position"] |= {"currentPrice": "3", "priceStatus": status, "peakPrice": peak, **times}
+    watcher = watched(initial(4), told)
+    watcher.account(
+        database(
+            5,
+            [5, "position_updated", "p1", {**stored(), "peak_price": "2"}],
+            held={**stored(), "peak_price": "9"},
+        )
+    )
+    assert watcher.violations == violations
+
+
 def test_position_that_should_be_gone_is_a_violation():
     watcher = watched(initial(4, stored()), event(5))
     watcher.account({"seq": 5, "events": [row(5)], "held": {}})
