@@ -19,7 +19,8 @@ from positions.books.accounting import ZERO, Holding, value
 from positions.books.snapshots import holding
 from positions.history.performance import Closed, Performance, performance
 from positions.models import Agent, Position, PositionEvent
-from positions.prices.cache import get_openings, get_prices
+from positions.prices.cache import get_openings
+from positions.prices.last_quotes import known_prices
 from positions.prices.quotes import Quote
 
 CLOSED_COLUMNS = (
@@ -49,7 +50,7 @@ class Results:
 
 
 def results(agent: Agent) -> Results:
-    """Return the agent's results. Three queries, an MGET and an HMGET. Raises valkey.Unavailable."""
+    """Return the agent's results. Four queries at most, an MGET and an HMGET. Raises valkey.Unavailable."""
     now = timezone.now()
     midnight = datetime.combine(now.date(), time.min, tzinfo=now.tzinfo)
     closed = Position.objects.filter(agent=agent, status=Position.Status.CLOSED).order_by()
@@ -61,7 +62,7 @@ def results(agent: Agent) -> Results:
         )
     )
     openings = get_openings({position.token_address for position in concerned}, now.date())
-    prices = get_prices({position.token_address for position in concerned} - openings.keys())
+    prices = known_prices({position.token_address for position in concerned} - openings.keys())
     began = {
         position.pk: openings[position.token_address].as_of
         if position.token_address in openings

@@ -20,20 +20,22 @@ CACHE_AWAY = "The price cache cannot be reached."
 _FIGURES = ("price", "price_usd", "as_of", "priced_at", "status", "liquidity_usd", "pool_tokens", "pool_sol")
 
 
-def newest_prices(token_addresses: Collection[str]) -> Prices:
+def known_prices(token_addresses: Collection[str]) -> Prices:
     """Return the newest quotes of these tokens: one MGET, and one query where the cache misses some.
 
-    Never raises Unavailable: without the cache all come from the database, and `errors` says so.
+    Raises valkey.Unavailable.
     """
-    try:
-        cached, errors = get_prices(token_addresses), []
-    except Unavailable:
-        cached, errors = Prices({}), [CACHE_AWAY]
+    cached = get_prices(token_addresses)
     missing = set(token_addresses) - cached.quotes.keys()
-    known = {**read_last_quotes(missing), **cached.quotes}
-    return Prices(
-        {token: known[token] for token in token_addresses if token in known}, cached.sol_usd, errors
-    )
+    return Prices({**cached.quotes, **read_last_quotes(missing)}, cached.sol_usd)
+
+
+def newest_prices(token_addresses: Collection[str]) -> Prices:
+    """Like known_prices; without the cache, all come from the database, and `errors` says so."""
+    try:
+        return known_prices(token_addresses)
+    except Unavailable:
+        return Prices(read_last_quotes(token_addresses), errors=[CACHE_AWAY])
 
 
 def read_last_quotes(token_addresses: Collection[str]) -> dict[str, Quote]:

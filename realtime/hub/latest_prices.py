@@ -64,10 +64,11 @@ class LatestPrices:
         else:
             kept = [self._as_of(token) <= as_of for token in fragments]
             fragments, digits = dict(compress(fragments.items(), kept)), list(compress(digits, kept))
-        unknown = fragments.keys() - self._known.keys()
+        known, told = self._known.keys(), fragments.keys()
+        unknown = () if told <= known else told - known  # the usual case, without a set for each round
         self._known.update(zip(fragments, zip(fragments.values(), digits, repeat(as_of)), strict=False))
-        if told := self._judge(fragments.keys(), as_of, markets, unknown):
-            fragments = fragments | told
+        if more := self._judge(told, as_of, markets, unknown):
+            fragments = fragments | more
         if WRAPPED_SOL in fragments:
             self._learn_sol_usd()
         self.version += bool(fragments)

@@ -205,6 +205,7 @@ MESSAGES: tuple[type[Struct], ...] = (
 )
 
 _encoder = msgspec.json.Encoder()
+_read_raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def encode(message: Struct) -> str:
@@ -236,9 +237,6 @@ def too_big(limit_bytes: int) -> str:
     return f"a message may have at most {limit_bytes} bytes"
 
 
-_read_update = msgspec.json.Decoder(PriceUpdate).decode
-
-
 def says_more(fragment: str) -> bool:
     """Return whether a fragment says more than the price."""
     return '"priceStatus":' in fragment or '"poolSol":' in fragment
@@ -248,11 +246,7 @@ def followed_by(older: str, newer: str) -> str:
     """Return the newer fragment of a token, with what only the older one says: a client that missed it hears both."""
     if not says_more(older):
         return newer
-    first, then = _read_update(older), _read_update(newer)
-    for name in ("price_status", "pool_tokens", "pool_sol"):
-        if getattr(then, name) is UNSET:
-            setattr(then, name, getattr(first, name))
-    return encode(then)
+    return _encoder.encode(_read_raw(older) | _read_raw(newer)).decode()
 
 
 def price_batch(fragments: Iterable[str], at: str) -> str:

@@ -201,7 +201,8 @@ def test_results_cost_the_same_for_any_number(
         opening(f"To{number}ken", "0.12")
         take_profit(position_id=position.pk, tokens=Decimal(1), proceeds_sol=Decimal(1))
         close_position(position_id=closed.pk, proceeds_sol=Decimal(1))
-    with django_assert_num_queries(5):  # user, agent, closed ones, those of today, their events
+    # user, agent, closed ones, those of today, prices that the cache does not have, their events
+    with django_assert_num_queries(6):
         assert results(alices, agent) == (0, Decimal("0.2") * count, 0)
 
 

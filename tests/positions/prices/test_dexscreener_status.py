@@ -1,0 +1,141 @@
+"""What DexScreener's answers say of how far to believe a price: thin, gone, out of line, or not answered at all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from positions.prices import dexscreener as module
+from positions.prices.dexscreener import DexScreenerSource
+from positions.prices.quotes import Market, Prices, Token
+from tests.conftest import BONK, WIF
+from tests.positions.prices.price_api import Answer, PriceApi, Request, dexscreener, pair
+from tests.positions.prices.test_dexscreener import mint
+
+DEEP = pair(BONK, "0.01", "1.2", liquidity_usd=50_000)
+
+
+@pytest.fixture
+async def source(api, sleep, settings) -> AsyncIterator[DexScreenerSource]:
+    settings.PRICES = {**settings.PRICES, "JUPITER_API_KEY": ""}  # nobody else to ask
+    source = DexScreenerSource(sleep=sleep)
+    yield source
+    await source.aclose()
+
+
+async def ask(source: DexScreenerSource, *tokens: str) -> Prices:
+    return await source.fetch([Token(token) for token in tokens or [BONK]])
+
+
+def is_survey(request: Request) -> bool:
+    return "/token-pairs/" in request.path
+
+
+async def statuses(source: DexScreenerSource, api: PriceApi, *prices: str) -> list[str]:
+    found: list[str] = []
+    for price in prices:
+        api.respond = dexscreener(pair(BONK, price, str(Decimal(price) * 120), liquidity_usd=50_000))
+        found.append((await ask(source)).quotes[BONK].status)
+    return found
+
+
+async def test_market_is_told_with_liquidity_and_reserves(api, source):
+    api.respond = dexscreener(DEEP)
+    market = (await ask(source)).quotes[BONK].market
+    assert market == Market("live", Decimal(50_000), Decimal(15_688_012), Decimal("2048.6806"))
+
+
+async def test_pool_below_the_floor_is_thin(api, source):
+    api.respond = dexscreener(pair(BONK, "0.01", "1.2", liquidity_usd=900))
+    assert (await ask(source)).quotes[BONK].status == "thin"
+
+
+async def test_token_that_both_requests_know_nothing_of_is_gone(api, source):
+    api.respond = dexscreener(DEEP)
+    assert (await ask(source)).gone == []
+    api.respond = dexscreener()
+    first, second = await ask(source), await ask(source)
+    assert (first.quotes, first.gone, second.gone) == ({}, [BONK], [BONK])
+    assert sum(map(is_survey, api.requests)) == 1
+    api.respond = dexscreener(DEEP)
+    assert (await ask(source)).quotes[BONK].status == "live"
+
+
+async def test_token_that_one_answer_leaves_out_is_not_gone(api, source):
+    api.respond = dexscreener(DEEP)
+    await ask(source)
+    full, empty = dexscreener(DEEP), dexscreener()
+    api.respond = lambda request: (full if is_survey(request) else empty)(request)
+    prices = await ask(source)
+    assert (prices.quotes[BONK].status, prices.gone) == ("live", [])
+    api.respond = lambda request: Answer(status=404) if is_survey(request) else empty(request)
+    await ask(source)
+    assert (await ask(source)).gone == []
+
+
+async def test_token_whose_request_fails_is_neither_priced_nor_gone(api, source):
+    """Also one whose pools a survey told of before: that answer is of another minute."""
+    tokens = [mint(number) for number in range(40)]
+    thin = [pair(token, "0.5", "60", liquidity_usd=10) for token in tokens]
+    api.respond = dexscreener(*thin)
+    assert (await ask(source, *tokens)).quotes.keys() == set(tokens)
+    some = dexscreener(*thin)
+
+    def respond(request: Request) -> Answer:
+        fails = not is_survey(request) and len(request.addresses) < 30
+        return Answer(status=404) if fails else some(request)
+
+    api.respond = respond
+    prices = await ask(source, *tokens)
+    assert len(prices.quotes) == 29  # of the batch that has wrapped SOL, too
+    assert (prices.gone, len(prices.errors)) == ([], 1)
+
+
+async def test_price_of_a_pool_that_only_a_survey_told_of_is_as_old_as_that(
+    api, sleep, settings, monkeypatch
+):
+    """And the next round asks again, as far as the limit allows."""
+    settings.PRICES = {**settings.PRICES, "JUPITER_API_KEY": ""}
+    shallow = pair(BONK, "0.0101", "1.21", liquidity_usd=2000)
+    some, all_ = dexscreener(shallow), dexscreener(shallow, DEEP)
+    api.respond = lambda request: (all_ if is_survey(request) else some)(request)
+    source = DexScreenerSource(per_minute=1000, sleep=sleep)
+    monkeypatch.setattr(module, "SURVEY_SECONDS", -1.0)
+    try:
+        await ask(source)
+        surveyed = (await ask(source)).quotes[BONK]
+        monkeypatch.setattr(module, "SURVEY_SECONDS", 60.0)
+        source._surveys.pause(60)
+        before = datetime.now(UTC)
+        kept = (await ask(source)).quotes[BONK]
+    finally:
+        await source.aclose()
+    assert (surveyed.price, kept.price) == (Decimal("0.01"), Decimal("0.01"))
+    assert before - timedelta(seconds=60) < kept.as_of < before
+
+
+async def test_jump_is_thin_until_it_has_stood_for_five_rounds(api, source):
+    assert await statuses(source, api, "0.01", "0.1", "0.1", "0.1", "0.1", "0.1", "0.1") == [
+        *["live", "thin", "thin", "thin", "thin"],
+        *["live", "live"],
+    ]
+
+
+async def test_jump_that_comes_back_is_live_at_once(api, source):
+    assert await statuses(source, api, "0.01", "0.001", "0.001", "0.001", "0.01") == [
+        *["live", "thin", "thin", "thin"],
+        "live",
+    ]
+
+
+async def test_jump_that_another_pool_shares_is_live(api, source):
+    api.respond = dexscreener(DEEP, pair(WIF, "0.25", "30"))
+    await ask(source)
+    api.respond = dexscreener(
+        pair(BONK, "0.001", "0.12", liquidity_usd=40_000),
+        pair(BONK, "0.00101", "0.1212", liquidity_usd=9_000),
+    )
+    assert (await ask(source)).quotes[BONK].status == "live"

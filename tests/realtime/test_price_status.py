@@ -1,0 +1,194 @@
+"""How far to believe a price, as a server process learns it and tells its sockets."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from positions import valkey
+from positions.prices.cache import put_prices
+from positions.prices.last_quotes import write_last_quotes
+from positions.prices.quotes import Market, Quote
+from realtime.hub import price_fan_out
+from realtime.hub.latest_prices import LatestPrices
+from realtime.protocol.envelopes import price_message, read_prices
+from realtime.protocol.messages import followed_by
+from tests.conftest import BONK, WIF, quote
+from tests.realtime.test_price_fan_out import House
+
+POOL = Market("live", Decimal(50_000), Decimal(16_666), Decimal(166))
+THIN = replace(POOL, status="thin", pool_tokens=Decimal(38_326), pool_sol=Decimal("0.00002161"))
+PLAIN = {"tokenAddress", "price", "priceUsd"}
+
+
+def hear(prices: LatestPrices, *quotes: Quote) -> dict[str, dict[str, Any]]:
+    """Let a batch come; return what clients are told of each token."""
+    return told(
+        {
+            token: text
+            for each in read_prices(price_message(quotes))
+            for token, text in prices.remember(each).items()
+        }
+    )
+
+
+def told(fragments: dict[str, str]) -> dict[str, dict[str, Any]]:
+    return {token: json.loads(fragment) for token, fragment in fragments.items()}
+
+
+def seen_in(market: Market | None, price: str = "0.01") -> Quote:
+    return replace(quote(BONK, price, "1.5"), market=market)
+
+
+def later(seconds: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+def test_live_price_that_stays_live_is_sent_as_ever():
+    prices = LatestPrices()
+    first = hear(prices, seen_in(POOL))[BONK]
+    assert (first["priceStatus"], first["poolTokens"], first["poolSol"]) == ("live", 16_666, 166)
+    assert hear(prices, seen_in(None, "0.011"))[BONK].keys() == PLAIN
+    assert hear(prices, seen_in(replace(POOL, liquidity_usd=Decimal(60_000))))[BONK].keys() == PLAIN
+
+
+def test_change_of_status_is_news_while_the_price_stands_still():
+    prices = LatestPrices()
+    hear(prices, seen_in(POOL))
+    thin = hear(prices, seen_in(THIN))[BONK]
+    assert thin == {
+        "tokenAddress": BONK,
+        "price": 0.01,
+        "priceUsd": 1.5,
+        "priceStatus": "thin",
+        "poolTokens": 38_326,
+        "poolSol": 0.00002161,
+    }
+    gone = Market("gone", Decimal(0), Decimal(0), Decimal(0), datetime.now(UTC))
+    assert hear(prices, seen_in(gone))[BONK]["priceStatus"] == "gone"
+    known = prices.quote(BONK)
+    assert known is not None
+    assert (known.status, known.priced_at) == ("gone", gone.priced_at)
+    assert hear(prices, seen_in(POOL))[BONK]["priceStatus"] == "live"
+
+
+def test_reserves_are_told_where_they_have_moved_and_the_status_is_not():
+    prices = LatestPrices()
+    hear(prices, seen_in(POOL))
+    moved = hear(prices, seen_in(replace(POOL, pool_sol=Decimal(120))))[BONK]
+    assert moved.keys() == PLAIN | {"poolTokens", "poolSol"}
+
+
+def test_price_that_nobody_confirms_becomes_stale_once_and_live_again(settings):
+    prices = LatestPrices()
+    hear(prices, seen_in(POOL), quote(WIF, "0.5"))
+    assert prices.aged([BONK, WIF, "unknown"], later(59)) == {}
+    old = told(prices.aged([BONK], later(61)))
+    assert old == {BONK: {"tokenAddress": BONK, "price": 0.01, "priceUsd": 1.5, "priceStatus": "stale"}}
+    assert prices.aged([BONK], later(62)) == {}
+    known = prices.quote(BONK)
+    assert known is not None
+    assert (known.status, known.market) == ("stale", POOL)
+    assert hear(prices, seen_in(None))[BONK]["priceStatus"] == "live"
+    assert hear(prices, seen_in(None))[BONK].keys() == PLAIN
+
+
+def test_thin_price_that_was_stale_is_thin_again():
+    prices = LatestPrices()
+    hear(prices, seen_in(THIN))
+    prices.aged([BONK], later(61))
+    assert hear(prices, seen_in(None))[BONK]["priceStatus"] == "thin"
+
+
+def test_answer_that_is_itself_too_old_makes_nothing_live():
+    prices = LatestPrices()
+    old = replace(seen_in(POOL), as_of=later(-90))
+    assert told(prices.learn([old]))[BONK]["priceStatus"] == "stale"
+    assert hear(prices, replace(old, as_of=later(-80)))[BONK].keys() == PLAIN
+    assert hear(prices, seen_in(None))[BONK]["priceStatus"] == "live"
+
+
+def test_client_that_may_have_missed_something_is_told_in_full():
+    prices = LatestPrices()
+    hear(prices, seen_in(POOL), quote(WIF, "0.5"))
+    assert told(prices.fragments([BONK]))[BONK].keys() == PLAIN
+    full = told(prices.fragments([BONK, WIF, "unknown"], in_full=True))
+    assert (full[BONK]["priceStatus"], full[BONK]["poolSol"]) == ("live", 166)
+    assert full[WIF].keys() == PLAIN | {"priceStatus"}
+    hear(prices, seen_in(THIN))
+    assert told(prices.fragments([BONK]))[BONK]["priceStatus"] == "thin"
+
+
+def test_slow_client_hears_of_a_status_that_a_newer_price_left_out():
+    prices = LatestPrices()
+    hear(prices, seen_in(POOL))
+    [(_, thin)] = prices.remember(next(iter(read_prices(price_message([seen_in(THIN)]))))).items()
+    [(_, plain)] = prices.remember(next(iter(read_prices(price_message([seen_in(None, "0.02")]))))).items()
+    both = json.loads(followed_by(thin, plain))
+    assert (both["price"], both["priceStatus"], both["poolSol"]) == (0.02, "thin", 0.00002161)
+    assert followed_by(plain, plain) == plain
+
+
+async def test_cache_tells_a_status_whose_batch_was_lost(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(price_fan_out, "GRACE_SECONDS", 0.0)
+    house = House([BONK])
+    before = seen_in(POOL)
+    await house.batch(before)
+    # Of the same moment as what is known: a later batch without the market came, and the one with it did not.
+    await put_prices([replace(before, market=THIN)])
+    await house.fan_out.refresh()
+    await house.fan_out.refresh()
+    [_, update] = [json.loads(text)["data"]["updates"][0] for text in house.texts[0]]
+    assert (update["priceStatus"], update["poolSol"]) == ("thin", 0.00002161)
+
+
+async def test_confirmed_price_stays_live_though_no_batch_comes(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(price_fan_out, "GRACE_SECONDS", 0.0)
+    house = House([BONK])
+    await house.batch(replace(seen_in(POOL), as_of=later(-50)))
+    await put_prices([seen_in(POOL)])  # the same price, of now
+    await house.fan_out.refresh()
+    await house.fan_out.age()
+    assert len(house.texts[0]) == 1
+
+
+async def test_sockets_are_told_that_a_price_is_stale_though_the_cache_is_away(settings):
+    settings.PRICES = {**settings.PRICES, "STALE_SECONDS": 1e-9}
+    settings.REDIS_URL = "unix:///nowhere/valkey.sock"
+    await valkey.close_async_client()
+    house = House([BONK], [BONK], [WIF])
+    await house.batch(seen_in(POOL))
+    with pytest.raises(valkey.Unavailable):
+        await house.fan_out.refresh()
+    await house.fan_out.age()
+    await house.fan_out.age()
+    await valkey.close_async_client()
+    statuses = [
+        [update.get("priceStatus") for text in texts for update in json.loads(text)["data"]["updates"]]
+        for texts in house.texts
+    ]
+    assert statuses == [["stale"], ["stale"], []]
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_stream_starts_with_what_the_database_last_knew(settings):
+    """The cache is empty and the source down, or without the cache at all: never the purchase price again."""
+    await sync_to_async(write_last_quotes)([replace(seen_in(THIN), as_of=later(-3600))])
+    house = House([BONK])
+    await house.fan_out.learn([BONK, "never priced"], ask_source=True)
+    known = house.fan_out._latest.quote(BONK)
+    assert known is not None
+    assert (known.status, known.price, known.market) == ("stale", Decimal("0.01"), THIN)
+    settings.REDIS_URL = "unix:///nowhere/valkey.sock"
+    await valkey.close_async_client()
+    other = House([BONK])
+    await other.fan_out.learn([BONK], ask_source=True)
+    await valkey.close_async_client()
+    [update] = json.loads(other.texts[0][0])["data"]["updates"]
+    assert (update["price"], update["priceStatus"]) == (0.01, "stale")
