@@ -23,18 +23,19 @@ from positions.admin.closing import close_with_reason
 from positions.admin.export import Columns, as_csv
 from positions.admin.links import AgentFilter, to_list, to_page
 from positions.admin.values import UNKNOWN, VALUE_COLUMNS, ValueColumns, value_rows
-from positions.models import Agent, Position, Wallet
+from positions.models import Agent, Mint, Position, Wallet
 
 if TYPE_CHECKING:
     AgentModelAdmin = admin.ModelAdmin[Agent]
     WalletModelAdmin = admin.ModelAdmin[Wallet]
     PositionModelAdmin = admin.ModelAdmin[Position]
+    MintModelAdmin = admin.ModelAdmin[Mint]
     WalletTabularInline = admin.TabularInline[Wallet, Agent]
     PositionTabularInline = admin.TabularInline[Position, Agent]
     PositionInlineFormSet = BaseInlineFormSet[Position, Agent, ModelForm[Position]]
     PositionForm = ModelForm[Position]
 else:
-    AgentModelAdmin = WalletModelAdmin = PositionModelAdmin = admin.ModelAdmin
+    AgentModelAdmin = WalletModelAdmin = PositionModelAdmin = MintModelAdmin = admin.ModelAdmin
     WalletTabularInline = PositionTabularInline = admin.TabularInline
     PositionInlineFormSet = BaseInlineFormSet
     PositionForm = ModelForm
@@ -143,6 +144,18 @@ class WalletAdmin(WalletModelAdmin):
     @admin.display(description="positions")
     def positions(self, wallet: Wallet) -> SafeString:
         return to_list("position", "positions", wallet__address__exact=wallet.pk)
+
+
+@admin.register(Mint)
+class MintAdmin(MintModelAdmin):
+    """To be corrected where no source tells: amounts are rounded to these decimals when they are booked."""
+
+    list_display = ("address", "decimals")
+    search_fields = ("address",)
+    show_full_result_count = False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Mint | None = None) -> tuple[str, ...]:
+        return ("address",) if obj else ()  # another address would be another row
 
 
 class ValuedChangeList(ChangeList):

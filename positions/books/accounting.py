@@ -38,6 +38,9 @@ TOKEN_DECIMALS = 9
 """Of a mint whose own decimals are not known: hardly any has more. (A mint's supply is a 64-bit number of its smallest
 unit, so that more would leave less than 1.8e10 tokens.)"""
 
+MOST_DECIMALS = 18
+"""Of a mint whose amounts a column can hold."""
+
 # Enough digits for a price times an amount, and for sums of these, to be exact.
 _CONTEXT = Context(prec=100, rounding=ROUND_HALF_EVEN)
 

@@ -3,6 +3,7 @@
     agents, positions, events, sessions     columns and constraints
     trades                                  columns and constraints; rows are only added
     quotes                                  last known prices; written by positions.prices, without events
+    mints                                   decimals of tokens; written by positions.prices, without events
     history                                 candles and values; written by positions.history, without events
     answers                                 what writes answered, for repeats; written by positions.api, without events
     fields                                  exact decimals on SQLite, counters, stored snapshots
@@ -17,6 +18,7 @@ from positions.models.agents import Agent, Mode, Wallet, base58
 from positions.models.answers import StoredAnswer
 from positions.models.events import PositionEvent
 from positions.models.history import AgentValue, Candle, PricedToken
+from positions.models.mints import Mint
 from positions.models.positions import Position
 from positions.models.quotes import LastQuote
 from positions.models.sessions import EndedSession
@@ -28,6 +30,7 @@ __all__ = [
     "Candle",
     "EndedSession",
     "LastQuote",
+    "Mint",
     "Mode",
     "Position",
     "PositionEvent",

@@ -23,6 +23,7 @@ from positions.prices.cache import FeedStatus, aget_prices, put_openings, put_pr
 from positions.prices.keeper import Keeper
 from positions.prices.known_quotes import KnownQuotes
 from positions.prices.last_quotes import read_last_quotes
+from positions.prices.mint_decimals import DecimalsKeeper
 from positions.prices.quotes import (
     WRAPPED_SOL,
     Prices,
@@ -102,6 +103,7 @@ class PriceFeed:
         self._held: frozenset[Token] = frozenset()
         self._known = KnownQuotes()
         self._keeper = Keeper(clock=clock)
+        self._decimals = DecimalsKeeper()
         self._looked_up: set[str] = set()  # what was known of them before this feed began
         self._opened: dict[str, date] = {}  # by token, the day whose first price is stored
         self._cache_behind = False
@@ -143,6 +145,7 @@ class PriceFeed:
         others = len(errors)
         prices = await self._ask(errors)
         source_errors = len(errors) - others
+        await self._keep_decimals(prices.decimals, errors)
         self._known.keep_only(addresses | {WRAPPED_SOL})
         for token in self._opened.keys() - addresses - {WRAPPED_SOL}:
             del self._opened[token]
@@ -227,6 +230,13 @@ class PriceFeed:
         self._answered_at = datetime.now(UTC)
         errors.extend(error[:MAX_ERROR_CHARACTERS] for error in prices.errors)
         return prices
+
+    async def _keep_decimals(self, told: Mapping[str, int], errors: list[str]) -> None:
+        try:
+            async with asyncio.timeout(DATABASE_DEADLINE_SECONDS):
+                await self._decimals.keep(told)
+        except (DatabaseError, TimeoutError) as error:
+            errors.append(_sentence("Decimals of tokens cannot be kept in the database", error))
 
     async def _write(self, quotes: Mapping[str, Quote], status: FeedStatus, errors: list[str]) -> None:
         if self._cache_behind:

@@ -1,7 +1,7 @@
 """Jupiter's price API: the last swap of each token over all Solana exchanges, outliers removed. Needs a key.
 
-`GET /price/v3?ids=<up to 50 addresses>` answers `{mint: {"usdPrice": …}}`, without tokens that have no reliable
-price. https://dev.jup.ag/docs/price/v3
+`GET /price/v3?ids=<up to 50 addresses>` answers `{mint: {"usdPrice": …, "decimals": …}}`, without tokens that have no
+reliable price. https://dev.jup.ag/docs/price/v3
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from decimal import Decimal, localcontext
 from urllib.parse import quote
 
 from positions.prices.http import JsonApi, decimal, in_batches, mints, setting
+from positions.prices.mint_decimals import usable_decimals
 from positions.prices.quotes import WRAPPED_SOL, Prices, SourceError, Token, quotes_in_sol, usable
 from positions.prices.rate_limit import Sleep
 
@@ -45,9 +46,12 @@ class JupiterSource:
     async def fetch(self, tokens: Collection[Token]) -> Prices:
         """One request for every 49 tokens: wrapped SOL is part of each."""
         addresses = mints(tokens)[1:]
-        answers, errors = await in_batches(
-            addresses or [WRAPPED_SOL], ADDRESSES_PER_REQUEST - 1, self._prices_in_usd
-        )
+        decimals: dict[str, int] = {}
+
+        async def ask(batch: Sequence[str]) -> dict[str, Decimal]:
+            return await self._prices_in_usd(batch, decimals)
+
+        answers, errors = await in_batches(addresses or [WRAPPED_SOL], ADDRESSES_PER_REQUEST - 1, ask)
         prices = {WRAPPED_SOL: Decimal(1)}
         for in_usd in answers:
             with localcontext(prec=50):
@@ -56,21 +60,30 @@ class JupiterSource:
         sol_usd = answers[0][WRAPPED_SOL]
         asked = {token.address for token in tokens}
         wanted = {address: price for address, price in prices.items() if address in asked}
-        return Prices(quotes_in_sol(wanted, sol_usd=sol_usd, as_of=datetime.now(UTC)), sol_usd, errors)
+        quotes = quotes_in_sol(wanted, sol_usd=sol_usd, as_of=datetime.now(UTC))
+        return Prices(
+            quotes, sol_usd, errors, decimals={mint: decimals[mint] for mint in asked & decimals.keys()}
+        )
 
     async def aclose(self) -> None:
         await self._api.aclose()
 
-    async def _prices_in_usd(self, addresses: Sequence[str]) -> dict[str, Decimal]:
+    async def _prices_in_usd(self, addresses: Sequence[str], decimals: dict[str, int]) -> dict[str, Decimal]:
+        """Return the prices of these; add the decimals of their mints to `decimals`."""
         ids = ",".join(quote(address, safe="") for address in dict.fromkeys([WRAPPED_SOL, *addresses]))
         answer = await self._api.get(f"/price/v3?ids={ids}")
         if not isinstance(answer, dict):
             raise SourceError("Jupiter's answer is not the documented object of tokens.")
         prices = {}
         for address, entry in answer.items():
-            price = usable(decimal(entry.get("usdPrice"))) if isinstance(entry, dict) else None
+            if not isinstance(entry, dict):
+                continue
+            price = usable(decimal(entry.get("usdPrice")))
             if price is not None:
                 prices[address] = price
+            told = usable_decimals(entry.get("decimals"))
+            if told is not None:
+                decimals[address] = told
         if WRAPPED_SOL not in prices:
             raise SourceError("Jupiter gave no price of wrapped SOL, without which none can be given in SOL.")
         return prices

@@ -14,6 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+from positions.prices.mint_decimals import usable_decimals
 from positions.prices.quotes import Prices, Quote, SourceError, Token, usable
 
 logger = logging.getLogger(__name__)
@@ -86,7 +87,12 @@ def _checked(prices: Any) -> Prices:
             quotes[address] = quote
         else:
             bad.append(f"Invalid price of {address}: {quote!r:.200}.")
-    return Prices(quotes, usable(prices.sol_usd), [*prices.errors, *bad], prices.notes, prices.gone)
+    decimals = {
+        address: number
+        for address, told in prices.decimals.items()
+        if (number := usable_decimals(told)) is not None
+    }
+    return Prices(quotes, usable(prices.sol_usd), [*prices.errors, *bad], prices.notes, prices.gone, decimals)
 
 
 def _is_sound(address: str, quote: Quote) -> bool:

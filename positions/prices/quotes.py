@@ -40,6 +40,8 @@ class Prices:
     """Messages to show once that are no errors, likewise."""
     gone: Collection[str] = ()
     """Tokens of which the source knows no market, as it has just found out. One that it could not ask is not named."""
+    decimals: Mapping[str, int] = field(default_factory=dict)
+    """How many decimals an amount of a token has, where the source tells: by mint, 0 to 18."""
 
 
 class PriceSource(Protocol):

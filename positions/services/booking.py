@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from decimal import Context, Decimal
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from functools import wraps
 from hashlib import sha256
 from typing import Any, ParamSpec, TypedDict, TypeVar
@@ -23,6 +23,7 @@ from positions.books.accounting import ZERO, digits
 from positions.books.trades import Books, Side, apply, check_rate, fold
 from positions.errors import InvalidAmount, PositionClosed, PositionsError, TransactionIdTaken
 from positions.models import Agent, Position, Trade, Wallet
+from positions.prices.mint_decimals import decimals_of
 from positions.services.sol_price import sol_in_usd
 
 P = ParamSpec("P")
@@ -36,6 +37,7 @@ EARLIEST = datetime(2020, 3, 16, tzinfo=UTC)
 LATE = timedelta(minutes=5)
 """After that, the price of SOL now is not the one of then."""
 TICK = timedelta(microseconds=1)
+_AS_GIVEN = Context(prec=100, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[])
 
 
 class Terms(TypedDict, total=False):
@@ -91,8 +93,10 @@ def entry(
 ) -> Entry:
     """Check what every trade says. Raises PositionsError.
 
-    `request`: what else was asked for, so that the same again is known. Where `sol_usd` is not given, a trade of this
-    moment has that of the price cache: one GET, before any lock, since a cache that hangs must hold up nobody else.
+    `request`: what else was asked for, so that the same again is known. `tokens`: as they were given; what is booked is
+    rounded to the mint's decimals, which may become known between a request and its repeat. Where `sol_usd` is not
+    given, a trade of this moment has that of the price cache: one GET, before any lock, since a cache that hangs must
+    hold up nobody else.
     """
     check_transaction_id(transaction_id)
     fee_sol = ZERO if fee_sol is None else fee_sol
@@ -145,6 +149,12 @@ def lock(position_id: UUID) -> Position:
     agent_id = Position.objects.values_list("agent_id", flat=True).get(pk=position_id)
     Agent.objects.select_for_update().get(pk=agent_id)
     return Position.objects.select_for_update().get(pk=position_id)
+
+
+def tokens_to_sell(position: Position, tokens: Decimal) -> Decimal:
+    """Return how many of the tokens held `tokens` are, in units of their mint: all of them, to within dust."""
+    decimals = decimals_of(position.token_address)
+    return accounting.tokens_to_sell(tokens, "tokens", held=position.remaining_amount, decimals=decimals)
 
 
 def check_open(position: Position) -> None:
@@ -305,7 +315,7 @@ def _content(side: Side, request: Mapping[str, Any]) -> str:
 def _plain(value: Any) -> str:
     match value:
         case Decimal():
-            return str(value.normalize(Context(prec=100)))  # not its digits: an exponent may be huge
+            return str(value.normalize(_AS_GIVEN))  # not its digits: an exponent may be huge
         case datetime():
             return value.astimezone(UTC).isoformat()
         case Wallet():

@@ -25,6 +25,7 @@ from positions.books.trades import Side
 from positions.errors import AlreadyOpen, InvalidAmount, PositionsError, PriceUnknown
 from positions.models import Agent, Position, Wallet, base58
 from positions.prices.last_quotes import newest_prices
+from positions.prices.mint_decimals import decimals_of
 from positions.prices.quotes import Quote
 from positions.services import booking
 from positions.services.booking import Entry, Terms, write
@@ -56,7 +57,6 @@ def open_position(
     _check_token(token_address)
     if side not in {Side.PURCHASE, Side.AIRDROP, Side.TRANSFER_IN}:
         raise PositionsError("side must be purchase, airdrop or transfer_in", field="side")
-    tokens = accounting.tokens_of(tokens, "tokens")
     spent_sol = accounting.sol_of(spent_sol, "spent_sol", positive=side is Side.PURCHASE)
     if side is Side.AIRDROP and spent_sol:
         raise InvalidAmount("spent_sol of an airdrop must be 0", field="spent_sol")
@@ -73,12 +73,14 @@ def open_position(
         "stop_loss_percentage": stop_loss_percentage,
     }
     entry = booking.entry(side, request, tokens=tokens, sol=spent_sol, **terms)
+    decimals = decimals_of(token_address)
+    tokens = accounting.tokens_of(tokens, "tokens", decimals=decimals)
     # The agent's lock makes this check final: every write through the ORM takes it (see positions.models.recording).
     Agent.objects.select_for_update().get(pk=wallet.agent_id)
     held = Position.objects.open().filter(wallet=wallet, token_address=token_address).first()
     if booked := booking.repeated(entry, wallet.pk, held):
         return booked
-    if held and not accounting.is_dust(held.remaining_amount):
+    if held and not accounting.is_dust(held.remaining_amount, decimals):
         raise AlreadyOpen(
             f"{wallet.address} already has an open position in {token_address}", field="token_address"
         )
@@ -91,7 +93,7 @@ def open_position(
         token_symbol=symbol_of(token_symbol, token_address),
         purchase_transaction_id=entry.transaction_id,
     )
-    trade = booking.book(position, entry)
+    trade = booking.book(position, replace(entry, tokens=tokens))
     position.created_at = trade.executed_at
     if side is Side.PURCHASE:
         position.peak_price = position.lowest_price = position.purchase_price
@@ -111,16 +113,16 @@ def buy_more(
     **terms: Unpack[Terms],
 ) -> Position:
     """Average down (DCA): buy `tokens` more of what the position holds, for `spent_sol` SOL."""
-    tokens = accounting.tokens_of(tokens, "tokens")
     spent_sol = accounting.sol_of(spent_sol, "spent_sol", positive=True)
-    paid = accounting.buy(Holding(), tokens=tokens, spent_sol=spent_sol).purchase_price
     booking.check_fee(terms, spent_sol, "spent_sol")
     entry = booking.entry(Side.PURCHASE, {"position_id": position_id}, tokens=tokens, sol=spent_sol, **terms)
     position = booking.lock(position_id)
     if booked := booking.repeated(entry, position.wallet_id, position):
         return booked
     booking.check_open(position)
-    trade = booking.book(position, entry)
+    tokens = accounting.tokens_of(tokens, "tokens", decimals=decimals_of(position.token_address))
+    paid = accounting.buy(Holding(), tokens=tokens, spent_sol=spent_sol).purchase_price
+    trade = booking.book(position, replace(entry, tokens=tokens))
     position.last_dca_time = _latest(position.last_dca_time, trade.executed_at)
     position.lowest_price = paid if position.lowest_price is None else min(position.lowest_price, paid)
     if entry.transaction_id is not None:
@@ -149,9 +151,8 @@ def take_profit(
     if booked := booking.repeated(entry, position.wallet_id, position):
         return booked
     booking.check_open(position)
-    tokens = accounting.tokens_to_sell(tokens, "tokens", held=position.remaining_amount)
-    entry = replace(entry, tokens=tokens)
-    trade = booking.book(position, entry)
+    tokens = booking.tokens_to_sell(position, tokens)
+    trade = booking.book(position, replace(entry, tokens=tokens))
     position.take_profit_levels_hit += 1
     position.last_take_profit_time = _latest(position.last_take_profit_time, trade.executed_at)
     if entry.transaction_id is not None:

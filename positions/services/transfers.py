@@ -11,6 +11,7 @@ from positions.books import accounting
 from positions.books.accounting import ZERO
 from positions.books.trades import Side
 from positions.models import Position
+from positions.prices.mint_decimals import decimals_of
 from positions.services import booking
 from positions.services.booking import Terms, write
 
@@ -36,7 +37,7 @@ def transfer_out(*, position_id: UUID, tokens: Decimal, **terms: Unpack[Terms]) 
     if booked := booking.repeated(entry, position.wallet_id, position):
         return booked
     booking.check_open(position)
-    tokens = accounting.tokens_to_sell(tokens, "tokens", held=position.remaining_amount)
+    tokens = booking.tokens_to_sell(position, tokens)
     # Stated for who reads the trade; the fold takes what they cost then.
     cost = accounting.proceeds(tokens=tokens, price=position.purchase_price)
     trade = booking.book(position, replace(entry, tokens=tokens, sol=cost))
@@ -46,12 +47,12 @@ def transfer_out(*, position_id: UUID, tokens: Decimal, **terms: Unpack[Terms]) 
 
 
 def _receive(position_id: UUID, side: Side, tokens: Decimal, cost_sol: Decimal, terms: Terms) -> Position:
-    tokens = accounting.tokens_of(tokens, "tokens")
     entry = booking.entry(side, {"position_id": position_id}, tokens=tokens, sol=cost_sol, **terms)
     position = booking.lock(position_id)
     if booked := booking.repeated(entry, position.wallet_id, position):
         return booked
     booking.check_open(position)
-    trade = booking.book(position, entry)
+    tokens = accounting.tokens_of(tokens, "tokens", decimals=decimals_of(position.token_address))
+    trade = booking.book(position, replace(entry, tokens=tokens))
     booking.save(position, trade)
     return position

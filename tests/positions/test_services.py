@@ -20,8 +20,17 @@ from positions.errors import (
     PositionsError,
     PriceUnknown,
 )
-from positions.models import Agent, Position, PositionEvent, Wallet
-from positions.services import buy_more, close_position, move_stop_loss, open_position, take_profit
+from positions.models import Agent, Mint, Position, PositionEvent, Trade, Wallet
+from positions.services import (
+    book_airdrop,
+    buy_more,
+    close_position,
+    move_stop_loss,
+    open_position,
+    take_profit,
+    transfer_in,
+    transfer_out,
+)
 from tests.conftest import BONK, WIF
 from tests.positions.market import fresh_quote, put, quote
 from tests.positions.threads import at_once
@@ -236,6 +245,51 @@ def test_take_profit_of_all_closes_the_position(position: Position):
 def test_take_profit_of_all_but_dust_or_dust_more_closes(position: Position, tokens: str):
     sold = take_profit(position_id=position.pk, tokens=Decimal(tokens), proceeds_sol=Decimal("3.0000000001"))
     assert (sold.status, sold.remaining_amount, sold.realized_profit_sol) == ("closed", 0, 1)
+
+
+def test_amounts_are_rounded_to_the_decimals_that_the_mint_is_known_to_have(
+    position: Position, wallet: Wallet
+):
+    Mint.objects.create(address=BONK, decimals=5)
+    buy_more(position_id=position.pk, tokens=Decimal("0.1234567"), spent_sol=Decimal(1), transaction_id="dca")
+    position.refresh_from_db()
+    assert position.remaining_amount == Decimal("1000000.12346")
+    take_profit(position_id=position.pk, tokens=Decimal("1000000.1234"), proceeds_sol=Decimal(3))
+    position.refresh_from_db()
+    assert (position.status, position.remaining_amount) == ("open", Decimal("0.00006"))
+    Mint.objects.update(decimals=4)
+    open_position(**opening(wallet, token_address=BONK))  # what was left is nothing
+    position.refresh_from_db()
+    assert (position.status, position.close_reason) == ("closed", "nothing left")
+
+
+def test_repeat_is_known_though_the_mint_s_decimals_became_known_in_between(position: Position):
+    again: dict[str, Any] = {
+        "position_id": position.pk,
+        "tokens": Decimal("0.1234567"),
+        "spent_sol": Decimal(1),
+        "transaction_id": "x",
+    }
+    booked = buy_more(**again)
+    Mint.objects.create(address=BONK, decimals=5)
+    assert buy_more(**again).remaining_amount == booked.remaining_amount == Decimal("1000000.1234567")
+    assert Trade.objects.filter(transaction_id="x").count() == 1
+
+
+@pytest.mark.parametrize("number", ["1e999999999", "-1e999999999", "1e-999999999", "NaN", "sNaN", "Infinity"])
+def test_number_out_of_all_bounds_is_refused_also_with_a_transaction_id(position: Position, number: str):
+    amount: dict[str, Any] = {"position_id": position.pk, "tokens": Decimal(number), "transaction_id": "x"}
+    services: list[tuple[Any, dict[str, Any]]] = [
+        (buy_more, {"spent_sol": Decimal(1)}),
+        (take_profit, {"proceeds_sol": Decimal(1)}),
+        (transfer_in, {"cost_sol": Decimal(1)}),
+        (transfer_out, {}),
+        (book_airdrop, {}),
+    ]
+    for service, money in services:
+        with pytest.raises(InvalidAmount, match=r"^tokens must be .*, not "):
+            service(**amount, **money)
+    assert Trade.objects.count() == 1
 
 
 def test_take_profit_of_a_hundred_thousand_billion_is_right_to_the_lamport(wallet: Wallet):

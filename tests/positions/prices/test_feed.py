@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 
 from positions import valkey
-from positions.models import Position
+from positions.models import Mint, Position
 from positions.prices.cache import aget_feed_status, aget_prices
 from positions.prices.feed import PriceFeed, Round
 from positions.prices.quotes import WRAPPED_SOL, Prices, Quote, SourceError, Token, quotes_in_sol
@@ -35,6 +35,7 @@ class ScriptedSource:
         self.failure: Exception | None = None
         self.hang = False
         self.errors: list[str] = []
+        self.decimals: dict[str, int] = {}
         self.running = 0
         self.is_asked = asyncio.Event()
 
@@ -51,7 +52,7 @@ class ScriptedSource:
             held = {token.address for token in tokens}
             prices = {address: price for address, price in self.prices.items() if address in held}
             quotes = quotes_in_sol(prices, sol_usd=self.sol_usd, as_of=datetime.now(UTC))
-            return Prices(quotes, self.sol_usd, self.errors)
+            return Prices(quotes, self.sol_usd, self.errors, decimals=self.decimals)
         finally:
             self.running -= 1
 
@@ -112,6 +113,17 @@ def valkey_turned(settings) -> Callable[[str], Awaitable[None]]:
 async def test_round_asks_for_the_tokens_held_and_wrapped_sol(feed, source, holding):
     await feed.round()
     assert source.asked == [{Token(BONK, "BONK"), Token(WIF, "WIF"), Token(WRAPPED_SOL, "SOL")}]
+
+
+async def test_round_keeps_the_decimals_that_the_source_tells(feed, source, holding):
+    decimals = sync_to_async(lambda: dict(Mint.objects.values_list("address", "decimals")))
+    source.decimals = {BONK: 5}
+    assert (await feed.round()).errors == ()
+    assert await decimals() == {BONK: 5}
+    await sync_to_async(Mint.objects.update)(decimals=6)
+    source.decimals = {BONK: 5, WIF: 6}
+    await feed.round()
+    assert await decimals() == {BONK: 6, WIF: 6}  # those told before were not written again
 
 
 async def test_round_fills_cache_and_status(feed, holding):

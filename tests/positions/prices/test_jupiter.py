@@ -62,6 +62,16 @@ async def test_fetch_batches_with_two_prices_of_sol_agree_on_one(api, fetch):
     assert {quote.sol_usd for quote in prices.quotes.values()} == {prices.sol_usd}
 
 
+@pytest.mark.parametrize("told", [5, 0, 18, None, "5", True, -1, 19, 5.5, []])
+async def test_fetch_tells_decimals_that_an_amount_can_have(api, fetch, told):
+    api.respond = lambda _: Answer(
+        {WRAPPED_SOL: {"usdPrice": 150, "decimals": 9}, BONK: {"usdPrice": 3, "decimals": told}}
+    )
+    prices = await fetch(BONK)
+    assert prices.decimals == ({BONK: told} if told in (5, 0, 18) else {})
+    assert prices.quotes.keys() == {BONK}
+
+
 async def test_fetch_failing_batch_spoils_no_other(api, fetch):
     addresses = sorted(mint(number) for number in range(60))
     good = jupiter({WRAPPED_SOL: 150} | dict.fromkeys(addresses, 3))

@@ -1,0 +1,22 @@
+"""What is known of a token's mint."""
+
+from __future__ import annotations
+
+from django.core.validators import MaxValueValidator
+from django.db import models
+
+from positions.books.accounting import MOST_DECIMALS
+from positions.models.agents import base58
+
+
+class Mint(models.Model):
+    """How finely a token is divided. The price feed writes it where its source tells; the admin may."""
+
+    address = models.CharField(primary_key=True, max_length=64, validators=[base58])
+    decimals = models.PositiveSmallIntegerField(validators=[MaxValueValidator(MOST_DECIMALS)])
+
+    class Meta:
+        ordering = ["address"]
+
+    def __str__(self) -> str:
+        return self.address
