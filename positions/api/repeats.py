@@ -2,7 +2,8 @@
 
 A client whose answer was lost cannot tell whether its trade was booked. It names each write in an `Idempotency-Key`
 header and sends it again until an answer comes (draft-ietf-httpapi-idempotency-key-header-07). docs/adr/0010 has what
-was decided where that draft leaves it open.
+was decided where that draft leaves it open. A trade with a transaction id is known by that, too: whether a request
+repeats it, the service says (positions.services.booking), and the answer is here.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -24,7 +25,9 @@ from rest_framework.response import Response
 from positions.api.errors import Conflict
 from positions.api.json import ExactJSONRenderer
 from positions.api.serializers import Body
-from positions.models import StoredAnswer
+from positions.api.wire import position_on_rest
+from positions.models import Position, StoredAnswer, Trade
+from positions.prices.quotes import Prices
 
 HEADER = "Idempotency-Key"
 LONGEST_KEY = 255
@@ -40,6 +43,15 @@ class KeyReused(Conflict):
 
 class _Repeated(IntegrityError):
     """The key is taken: its first request has been answered."""
+
+
+class Prepared(NamedTuple):
+    """A write that is about to be made."""
+
+    write: Callable[[], Position]
+    prices: Prices
+    """For the answer. Read before the transaction: a price cache that hangs must not hold the agent's lock."""
+    status: int
 
 
 class Once:
@@ -71,24 +83,25 @@ class Once:
     def _content(self) -> dict[str, Any]:
         return {name: _canonical(value) for name, value in self._body.content.items()}
 
-    def answer(self, prepare: Callable[[], Callable[[], Response]]) -> Response:
-        """Return the answer of the first request with this key, or else of this one, which is then kept.
+    def answer(self, prepare: Callable[[], Prepared]) -> Response:
+        """Return the answer of the first of these requests; where this is the first, keep its answer.
 
-        `prepare` reads what needs no lock, and returns what writes, in one transaction. What either refuses is not
-        kept. A request at the same moment waits for the first one's transaction.
+        `prepare` reads what needs no lock. What it or the service refuses is not kept. A request at the same moment
+        waits for the first one's transaction.
         """
         try:
-            write = prepare()
+            prepared = prepare()
             with transaction.atomic():
                 claimed = self._claim()
-                response = write()
-                return self._keep(claimed, response) if claimed else response
+                position = prepared.write()
+                body = ExactJSONRenderer().render(position_on_rest(position, prepared.prices)).decode()
+                return self._keep(claimed, position, prepared.status, body)
         except (_Repeated, Http404, ValidationError):
             # The last two: what the first request named may be gone since.
             stored = self._stored()
             if stored is None:
                 raise
-        return _read(stored)
+        return _response(stored.status, stored.body)
 
     def _claim(self) -> StoredAnswer | None:
         """Take the key until the transaction ends; wait for another transaction that has it."""
@@ -106,11 +119,33 @@ class Once:
         except IntegrityError as error:
             raise _Repeated from error
 
-    def _keep(self, claimed: StoredAnswer, response: Response) -> Response:
-        claimed.status = response.status_code
-        claimed.body = ExactJSONRenderer().render(response.data).decode()
-        claimed.save(update_fields=["status", "body"])
-        return _read(claimed)
+    def _keep(self, claimed: StoredAnswer | None, position: Position, status: int, body: str) -> Response:
+        """Store the answer by the key and the trade, and return it; of a repeat, that of the trade's first request.
+
+        The service holds the agent's lock, so that nobody else answers for this trade.
+        """
+        transaction_id = self._body.arguments.get("transaction_id")
+        trade_id = None
+        if transaction_id is not None:
+            trades = Trade.objects.filter(wallet_id=position.wallet_id, transaction_id=transaction_id)
+            known: Any = trades.values_list("pk", "answer__status", "answer__body").first()
+            if known and known[1] is not None:
+                _, status, body = known
+            elif known:
+                trade_id = known[0]
+        if claimed:
+            claimed.status, claimed.body, claimed.trade_id = status, body, trade_id
+            claimed.save(update_fields=["status", "body", "trade"])
+        elif trade_id:
+            StoredAnswer.objects.create(
+                user_id=self._user_id,
+                trade_id=trade_id,
+                path=self._path,
+                content=self._content,
+                status=status,
+                body=body,
+            )
+        return _response(status, body)
 
     def _stored(self) -> StoredAnswer | None:
         """Return what the key's first request was answered, None where there was none. Raises KeyReused."""
@@ -138,8 +173,8 @@ def _is_valid(key: str) -> bool:
     return 1 <= len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()
 
 
-def _read(stored: StoredAnswer) -> Response:
-    return Response(msgspec.Raw(stored.body.encode()), status=stored.status)
+def _response(status: int, body: str) -> Response:
+    return Response(msgspec.Raw(body.encode()), status=status)
 
 
 def _canonical(value: Any) -> Any:

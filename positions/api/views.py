@@ -39,12 +39,11 @@ from positions.api.filters import (
     whole_number,
 )
 from positions.api.pages import Pages
-from positions.api.repeats import Once
+from positions.api.repeats import Once, Prepared
 from positions.api.spans import span_of
 from positions.api.wire import (
     agent_on_rest,
     event_on_rest,
-    position_on_rest,
     positions_on_rest,
     prices_on_rest,
     wallet_on_rest,
@@ -223,15 +222,14 @@ class PositionViewSet(OwnedViewSet[Position]):
         """Answer with the position as the service has written it: once, however often the request is repeated."""
         once = Once(self.request, self._path(), body_class)
 
-        def prepare() -> Callable[[], Response]:
+        def prepare() -> Prepared:
             # First: a stranger gets 404, whatever their input.
             position = self.get_object() if "pk" in self.kwargs else None
             arguments = once.arguments()
             if position:
                 arguments["position_id"] = position.pk
-            # Before the service locks the agent: a price cache that hangs must not hold up its other writers.
-            prices = newest_prices([position.token_address if position else arguments["token_address"]])
-            return lambda: Response(position_on_rest(service(**arguments), prices), status=code)
+            token = position.token_address if position else arguments["token_address"]
+            return Prepared(lambda: service(**arguments), newest_prices([token]), code)
 
         return once.answer(prepare)
 

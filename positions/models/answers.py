@@ -8,9 +8,14 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from positions.models.trades import Trade
+
 
 class StoredAnswer(models.Model):
-    """The answer to a write that named a key. It is written in the transaction of the write: both exist, or neither."""
+    """The answer to a write that is known by a key of its user's, by the transaction id of its trade, or by both.
+
+    It is written in the transaction of the write: both exist, or neither.
+    """
 
     # Not a sequence: a loaded dump has keys of its own, which must still be free.
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -20,6 +25,14 @@ class StoredAnswer(models.Model):
     )
     key = models.CharField(
         max_length=255, null=True, editable=False, help_text="The request's Idempotency-Key."
+    )
+    trade = models.OneToOneField(
+        Trade,
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="answer",
+        editable=False,
+        help_text="What was booked, where it has a transaction id.",
     )
     path = models.TextField(editable=False)
     content = models.JSONField(editable=False, help_text="What the request's body said, field by field.")

@@ -18,7 +18,7 @@ from tests.live import PATIENCE_SECONDS, Server, access_token
 from tests.positions.threads import is_blocked
 from tests.waiting import until
 
-BODY = {"tokens": "250000", "proceedsSol": "1"}
+BODY = {"tokens": "250000", "proceedsSol": "1", "transactionId": "tx-1"}
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def server(transactional_db: None, tmp_path: Path) -> Iterator[Server]:
         yield server
 
 
-def headers(user: User) -> dict[str, str]:
-    return {"Authorization": f"Bearer {access_token(user)}", "Idempotency-Key": "sale-1"}
+def headers(user: User, key: str | None = "sale-1") -> dict[str, str]:
+    return {"Authorization": f"Bearer {access_token(user)}"} | ({"Idempotency-Key": key} if key else {})
 
 
 def send_unread(server: Server, user: User, path: str) -> socket.socket:
@@ -41,8 +41,8 @@ def send_unread(server: Server, user: User, path: str) -> socket.socket:
     return client
 
 
-def repeat(server: Server, user: User, path: str) -> httpx.Response:
-    return httpx.post(server.url + path, json=BODY, headers=headers(user), timeout=2 * PATIENCE_SECONDS)
+def repeat(server: Server, user: User, path: str, key: str | None = "sale-1") -> httpx.Response:
+    return httpx.post(server.url + path, json=BODY, headers=headers(user, key), timeout=2 * PATIENCE_SECONDS)
 
 
 def test_server_killed_after_the_commit_has_booked_and_the_repeat_gets_the_answer(
@@ -53,7 +53,7 @@ def test_server_killed_after_the_commit_has_booked_and_the_repeat_gets_the_answe
         until(lambda: StoredAnswer.objects.exists(), "the sale is committed")
         server.stop(signal.SIGKILL)
     server.start()
-    answers = [repeat(server, alice, path) for _ in range(2)]
+    answers = [repeat(server, alice, path, key) for key in ("sale-1", None, "sale-1")]
     assert {(answer.status_code, answer.text) for answer in answers} == {
         (200, StoredAnswer.objects.get().body)
     }

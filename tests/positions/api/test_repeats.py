@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
 
 from positions.models import Position, PositionEvent, StoredAnswer, Wallet
-from positions.services import close_position
+from positions.services import buy_more, close_position
 from tests.conftest import BONK, WIF, quote
 from tests.positions.api.conftest import Answer, Api
 from tests.positions.api.test_positions_write import ACTIONS, opening
@@ -165,6 +166,51 @@ def test_another_key_and_no_key_book_again(alices: Api, position: Position):
     assert StoredAnswer.objects.count() == 2
 
 
+# By transaction id
+
+
+@pytest.mark.parametrize("action", ["open", "buy", "take-profit", "close"])
+def test_transaction_repeated_answers_as_the_first_whatever_has_changed_since(
+    alices: Api, wallet: Wallet, position: Position, action: str, feed
+):
+    if action == "open":
+        path, body = "positions/", opening(wallet, transactionId="tx-1")
+    else:
+        path, body = f"positions/{position.pk}/{action}/", ACTIONS[action] | {"transactionId": "tx-1"}
+    first = send(alices, path, body, None)
+    assert first.status == (201 if action == "open" else 200)
+    if action != "close":
+        close_position(position_id=UUID(first.data["id"]), proceeds_sol=Decimal(3))
+    written = events()
+    feed(quote(WIF, "0.1"), quote(BONK, "0.1"), sol_usd=Decimal(100))
+    for key in (None, "k1", "k1", "k2", None):
+        again = send(alices, path, body, key)
+        assert (again.status, again.text) == (first.status, first.text)
+    assert events() == written
+
+
+def test_transaction_with_other_content_is_refused_and_leaves_its_key_free(alices: Api, position: Position):
+    path = f"positions/{position.pk}/buy/"
+    first = send(alices, path, ACTIONS["buy"] | {"transactionId": "tx-1"}, "k1")
+    assert first.status == 200
+    for key in (None, "k2"):
+        refused = send(alices, path, {"tokens": 2, "spentSol": 1, "transactionId": "tx-1"}, key)
+        assert (refused.status, list(refused.data["errors"])) == (409, ["transactionId"])
+    assert send(alices, path, {"tokens": 2, "spentSol": 1, "transactionId": "tx-2"}, "k2").status == 200
+    assert events() == 3
+
+
+def test_transaction_that_other_code_booked_is_answered_with_the_position_as_it_was_first_asked_for(
+    alices: Api, position: Position
+):
+    buy_more(position_id=position.pk, tokens=Decimal(1), spent_sol=Decimal(1), transaction_id="tx-1")
+    path = f"positions/{position.pk}/buy/"
+    first = send(alices, path, ACTIONS["buy"] | {"transactionId": "tx-1"}, None)
+    assert (first.status, first.data["dcaCount"]) == (200, 1)
+    assert send(alices, path, ACTIONS["buy"]).data["dcaCount"] == 2
+    assert send(alices, path, ACTIONS["buy"] | {"transactionId": "tx-1"}, None).text == first.text
+
+
 # What was refused
 
 
@@ -228,7 +274,7 @@ def test_stored_answer_is_what_was_sent_and_nothing_of_the_headers(alices: Api, 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("round_", range(3))
-@pytest.mark.parametrize("action", ["open", "buy", "sell-all", "close"])
+@pytest.mark.parametrize("action", ["open", "buy", "sell-all", "close", "buy-tx", "open-tx", "close-tx"])
 def test_many_at_once_book_one_and_all_get_its_answer(
     alice: User, wallet: Wallet, position: Position, action: str, round_: int
 ):
@@ -237,10 +283,15 @@ def test_many_at_once_book_one_and_all_get_its_answer(
         "buy": (f"positions/{position.pk}/buy/", ACTIONS["buy"]),
         "sell-all": (f"positions/{position.pk}/take-profit/", {"tokens": 1_000_000, "proceedsSol": 3}),
         "close": (f"positions/{position.pk}/close/", ACTIONS["close"]),
-    }[action]
+    }[action.removesuffix("-tx")]
+    by_transaction = action.endswith("-tx")
+    if by_transaction:
+        body = body | {"transactionId": "tx-1"}
     clients = [Api(alice) for _ in range(12)]
-    answers = at_once(*(lambda api=api: send(api, path, body) for api in clients))
-    assert {answer.status for answer in answers} == {201 if action == "open" else 200}
+    answers = at_once(
+        *(lambda api=api: send(api, path, body, None if by_transaction else KEY) for api in clients)
+    )
+    assert {answer.status for answer in answers} == {201 if action.startswith("open") else 200}
     assert len({answer.text for answer in answers}) == 1
     assert events() == 2
 
