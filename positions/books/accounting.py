@@ -159,6 +159,13 @@ def proceeds(*, tokens: Decimal, price: Decimal) -> Decimal:
         return (tokens * price).quantize(SOL)
 
 
+def price_paid(*, tokens: Decimal, sol: Decimal) -> Decimal | None:
+    """Return what a trade of `tokens` for `sol` says of the price of one; None where that is nothing, or no price."""
+    with localcontext(_CONTEXT):
+        price = (sol / tokens).quantize(PRICE) if tokens and sol < PRICE_LIMIT * tokens else ZERO
+    return price if price > 0 else None
+
+
 def sol_of(number: Decimal, name: str, *, positive: bool) -> Decimal:
     """Return a sum of SOL as a client gave it in whole lamports. Raises InvalidAmount.
 

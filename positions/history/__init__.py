@@ -2,7 +2,7 @@
 
     candles, candle_store       a round's prices become candles; how they are written, and deleted
     extremes, peaks             the highest and lowest prices of positions
-    values                      what agents' positions are worth, and what went in and out
+    values, transfers           what agents' positions are worth, and what went in and out
     recorder                    the task that writes, beside the rounds
     reading                     spans of a series
     results, performance        what closed positions brought, and today's change

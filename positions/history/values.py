@@ -24,8 +24,9 @@ from django.db.models.signals import post_delete
 
 from positions.books.accounting import SOL, ZERO
 from positions.history.pruning import delete_some
+from positions.history.transfers import CLOCKS_DIFFER, Transfers, beyond_cost
 from positions.models import Agent, AgentValue, Position
-from positions.prices.cache import get_prices
+from positions.prices.last_quotes import known_prices
 from positions.prices.quotes import Prices, Quote, judged
 
 
@@ -45,6 +46,8 @@ class Known:
 
     event_seq: int = 0
     at: datetime | None = None
+    transfers_since: datetime | None = None
+    """Which transfers are to be counted next: those booked since. None before the first point: they are at cost."""
     transfers_sol: Decimal = ZERO
     """What transfers moved beyond their cost: those in, less those out."""
     closed_sol: Decimal | None = None
@@ -56,12 +59,13 @@ class ValueStore:
 
     def __init__(self) -> None:
         self._known: dict[UUID, Known] = {}
+        self._transfers = Transfers()
         self._pruned_to: UUID | None = None
 
     def record(self, now: datetime, *, after: UUID | None, agents: int) -> tuple[UUID | None, int]:
         """Write a point for each of the next agents that hold something, or whose positions have changed.
 
-        Return the last of the agents, None at the end, and how many points were written. Seven statements and an MGET,
+        Return the last of the agents, None at the end, and how many points were written. Nine statements and an MGET,
         fewer where nothing happened. Raises valkey.Unavailable: without prices, a value would be invented.
         """
         with _one_moment():
@@ -78,12 +82,21 @@ class ValueStore:
             self._read_closed(
                 [key for key in active if key in changed or self._known[key].closed_sol is None]
             )
-        prices = get_prices({each.token_address for key in active for each in held[key]})
-        points = [self._point(now, key, seqs[key], held[key], prices) for key in active]
+            since = {key: at for key in changed if (at := self._known[key].transfers_since) is not None}
+            transfers = self._transfers.new(since)
+        tokens = {each.token_address for key in active for each in held[key]}
+        prices = known_prices(tokens | {each.token_address for each in transfers})
+        beyond = beyond_cost(transfers, prices)
+        points = [
+            self._point(now, key, seqs[key], held[key], prices, beyond.get(key, ZERO)) for key in active
+        ]
         AgentValue.objects.bulk_create(points, ignore_conflicts=True)
+        self._transfers.have_counted(transfers, now)
         for point in points:
             known = self._known[point.agent_id]
             known.event_seq, known.at = point.event_seq, point.at
+            known.transfers_since = max(known.transfers_since or now, now - CLOCKS_DIFFER)
+            known.transfers_sol += beyond.get(point.agent_id, ZERO)
         return next(reversed(seqs)) if len(seqs) == agents else None, len(points)
 
     def prune(self, *, fine_before: datetime, before: datetime, agents: int, limit: int) -> int:
@@ -105,7 +118,10 @@ class ValueStore:
         keys = [key for key in last.values_list("pk", "last") if key[1] is not None]
         for point in AgentValue.objects.filter(pk__in=keys):
             at_cost = point.invested_sol - point.realized_sol
-            self._known[point.agent_id] = Known(point.event_seq, point.at, point.flow_sol - at_cost)
+            # The last process may have counted any of its time.
+            self._known[point.agent_id] = Known(
+                point.event_seq, point.at, transfers_since=point.at, transfers_sol=point.flow_sol - at_cost
+            )
 
     def _read_closed(self, agents: Collection[UUID]) -> None:
         """Read what these agents have realised with closed positions."""
@@ -127,7 +143,13 @@ class ValueStore:
             known.closed_sol = (known.closed_sol or ZERO) + profit_sol
 
     def _point(
-        self, now: datetime, agent_id: UUID, event_seq: int, held: list[Held], prices: Prices
+        self,
+        now: datetime,
+        agent_id: UUID,
+        event_seq: int,
+        held: list[Held],
+        prices: Prices,
+        beyond_cost_sol: Decimal,
     ) -> AgentValue:
         known, not_live = self._known[agent_id], 0
         worth = cost = ZERO
@@ -149,7 +171,7 @@ class ValueStore:
                 sol_usd=prices.sol_usd,
                 invested_sol=invested,
                 realized_sol=realized,
-                flow_sol=invested - realized + known.transfers_sol,
+                flow_sol=invested - realized + known.transfers_sol + beyond_cost_sol,
                 positions=len(held),
                 not_live=not_live,
                 event_seq=event_seq,

@@ -218,7 +218,21 @@ def book(position: Position, entry: Entry) -> Trade:
     else:
         position.books = _refold(position, trade)
         position.created_at = min(position.created_at, executed_at)
+    _widen_extremes(position, trade)
     return trade
+
+
+def _widen_extremes(position: Position, trade: Trade) -> None:
+    """Let the price of a purchase or a sale, without its fee, count among the highest and lowest."""
+    if trade.side not in (Side.PURCHASE, Side.SALE):
+        return
+    price = accounting.price_paid(
+        tokens=trade.tokens,
+        sol=trade.sol - trade.fee_sol if trade.side == Side.PURCHASE else trade.sol + trade.fee_sol,
+    )
+    if price:
+        position.peak_price = max(position.peak_price or price, price)
+        position.lowest_price = min(position.lowest_price or price, price)
 
 
 def close_if_empty(position: Position, reason: str) -> None:

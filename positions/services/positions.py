@@ -95,8 +95,6 @@ def open_position(
     )
     trade = booking.book(position, replace(entry, tokens=tokens))
     position.created_at = trade.executed_at
-    if side is Side.PURCHASE:
-        position.peak_price = position.lowest_price = position.purchase_price
     if stop_loss_percentage is not None:
         position.current_stop_loss_percentage = stop_loss_percentage
         position.last_stop_loss_update = position.created_at
@@ -121,10 +119,9 @@ def buy_more(
         return booked
     booking.check_open(position)
     tokens = accounting.tokens_of(tokens, "tokens", decimals=decimals_of(position.token_address))
-    paid = accounting.buy(Holding(), tokens=tokens, spent_sol=spent_sol).purchase_price
+    accounting.buy(Holding(), tokens=tokens, spent_sol=spent_sol)
     trade = booking.book(position, replace(entry, tokens=tokens))
     position.last_dca_time = _latest(position.last_dca_time, trade.executed_at)
-    position.lowest_price = paid if position.lowest_price is None else min(position.lowest_price, paid)
     if entry.transaction_id is not None:
         position.dca_transaction_ids = [*position.dca_transaction_ids, entry.transaction_id]
     booking.save(position, trade)
@@ -171,7 +168,8 @@ def move_stop_loss(
 ) -> Position:
     """Set the stop loss, in percent of the average cost: -20 sells 20 % below it, 5 sells 5 % above it.
 
-    None removes it, and the time of its last update with it.
+    None removes it, and the time of its last update with it. `peak_price`: a price that the caller has seen, which
+    counts where it is above the position's.
     """
     if percentage is not None:
         percentage = _stop_loss(percentage, "percentage")
@@ -180,7 +178,8 @@ def move_stop_loss(
     position.current_stop_loss_percentage = percentage
     position.last_stop_loss_update = None if percentage is None else timezone.now()
     if peak_price is not None:
-        position.peak_price = accounting.price_of(peak_price, "peak_price")
+        peak_price = accounting.price_of(peak_price, "peak_price")
+        position.peak_price = max(position.peak_price or peak_price, peak_price)
     position.save()
     return position
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -12,6 +13,7 @@ from django.db import transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
+from positions import services
 from positions.books.snapshots import live, snapshot
 from positions.history.extremes import Extreme, Extremes
 from positions.models import Agent, Position, PositionEvent
@@ -220,3 +222,36 @@ def test_extremes_since_a_moment_are_those_of_the_prices_since(prices, since: in
     assert kept.since(BONK, moments[since]) == (Extreme(max(left), min(left)) if left else None)
     remembered = [Decimal(price) for price in prices[forgotten:]]
     assert kept.overall() == ({BONK: (max(remembered), min(remembered))} if remembered else {})
+
+
+# Its own trades
+
+
+def test_own_purchases_and_sales_count_without_their_fees(held: Position):
+    """Bought at 0.000002; more at 0.000001 and a fee; sold at 0.000005 before a fee, and for nothing."""
+    amount: dict[str, Any] = {"position_id": held.pk, "tokens": Decimal(100_000)}
+    services.buy_more(**amount, spent_sol=Decimal("0.11"), fee_sol=Decimal("0.01"))
+    assert extremes(held) == (Decimal("0.000002"), Decimal("0.000001"))
+    services.take_profit(**amount, proceeds_sol=Decimal("0.4"), fee_sol=Decimal("0.1"))
+    services.take_profit(**amount, proceeds_sol=Decimal(0))
+    assert extremes(held) == (Decimal("0.000005"), Decimal("0.000001"))
+
+
+def test_what_costs_nothing_is_no_price(held: Position):
+    services.book_airdrop(position_id=held.pk, tokens=Decimal(100))
+    services.transfer_in(position_id=held.pk, tokens=Decimal(100), cost_sol=Decimal(1))
+    services.transfer_out(position_id=held.pk, tokens=Decimal(100))
+    assert extremes(held) == (Decimal("0.000002"), Decimal("0.000002"))
+
+
+def test_price_of_a_sale_beyond_all_prices_does_not_count(held: Position):
+    """One unit of a token's smallest denomination for ten thousand SOL: booked, as the bot says so."""
+    services.take_profit(position_id=held.pk, tokens=Decimal("1e-9"), proceeds_sol=Decimal(10_000))
+    assert extremes(held) == (Decimal("0.000002"), Decimal("0.000002"))
+
+
+def test_peak_that_a_bot_reports_counts_where_it_is_higher(held: Position):
+    moved = services.move_stop_loss(position_id=held.pk, percentage=None, peak_price=Decimal(3))
+    assert (moved.peak_price, extremes(held)[0]) == (3, 3)
+    moved = services.move_stop_loss(position_id=held.pk, percentage=None, peak_price=Decimal(2))
+    assert (moved.peak_price, extremes(held)[0]) == (3, 3)

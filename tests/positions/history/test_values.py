@@ -8,10 +8,11 @@ from itertools import pairwise
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db.models import QuerySet
 
 from positions import services, valkey
 from positions.history.values import ValueStore
-from positions.models import Agent, AgentValue, Position, Wallet
+from positions.models import Agent, AgentValue, Position, Trade, Wallet
 from tests.conftest import BONK, WIF
 from tests.positions.history.conftest import NOON, World
 
@@ -20,6 +21,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 buy_more = sync_to_async(services.buy_more)
 close_position = sync_to_async(services.close_position)
 take_profit = sync_to_async(services.take_profit)
+move_stop_loss = sync_to_async(services.move_stop_loss)
+transfer_in, transfer_out = sync_to_async(services.transfer_in), sync_to_async(services.transfer_out)
 
 
 @sync_to_async
@@ -42,6 +45,16 @@ async def minute(history: World, at: str, **prices: str) -> None:
     await history.round(at, **prices)
     written = await history.recorder.write()
     assert written.error is None
+
+
+async def note_booked(at: str) -> None:
+    """Let the last trade have been booked at this time of the day."""
+    last = await Trade.objects.order_by("recorded_at").alast()
+    assert last is not None
+    hour, minute, second = map(int, at.split(":"))
+    # QuerySet's own update: Trade's refuses.
+    rows = QuerySet[Trade](Trade).filter(pk=last.pk)
+    await rows.aupdate(recorded_at=NOON.replace(hour=hour, minute=minute, second=second))
 
 
 async def gains(agent: Agent) -> list[Decimal]:
@@ -209,3 +222,70 @@ async def test_points_are_deleted_with_their_agent(history: World, position: Pos
     await minute(history, "12:00:00", **{BONK: "0.000003"})
     await agent.adelete()
     assert not await AgentValue.objects.aexists()
+
+
+# Transfers, which the books have at cost
+
+
+async def test_transfers_are_no_gain_at_whatever_price(history: World, position: Position, agent: Agent):
+    """Bought at 0.000002, worth 0.000003 a token: out and in again, at other costs than that."""
+    price = {BONK: "0.000003"}
+    await minute(history, "12:00:00", **price)
+    await transfer_out(position_id=position.pk, tokens=Decimal(400_000))
+    await minute(history, "12:01:00", **price)
+    await transfer_in(position_id=position.pk, tokens=Decimal(100_000), cost_sol=Decimal("0.7"))
+    await minute(history, "12:02:00", **price)
+    await transfer_out(position_id=position.pk, tokens=Decimal(700_000))  # all of it
+    await minute(history, "12:03:00", **price)
+    assert await gains(agent) == [0, 0, 0]
+    assert [point.flow_sol for point in await points(agent)] == [2, Decimal("0.8"), Decimal("1.1"), -1]
+
+
+async def test_transfer_to_another_agent_is_no_gain_of_either(
+    history: World, position: Position, agent: Agent, alice
+):
+    other = await Agent.objects.acreate(owner=alice, name="beta")
+    wallet = await Wallet.objects.acreate(agent=other, address="Beta")
+    theirs = await buy(wallet, BONK, "1000", "0.001")
+    await minute(history, "12:00:00", **{BONK: "0.000005"})
+    await transfer_out(position_id=position.pk, tokens=Decimal(500_000))
+    await transfer_in(position_id=theirs.pk, tokens=Decimal(500_000), cost_sol=Decimal(1))
+    await minute(history, "12:01:00", **{BONK: "0.000005"})
+    assert await gains(agent) == [0]
+    assert await gains(other) == [0]
+
+
+async def test_transfer_is_counted_once_whatever_the_clocks_say(
+    history: World, position: Position, agent: Agent
+):
+    """The server that books it is a minute ahead, or behind."""
+    await minute(history, "12:00:00", **{BONK: "0.000003"})
+    for at, booked in (("12:01:00", "12:02:00"), ("12:03:00", "12:02:00"), ("12:04:00", "12:03:30")):
+        await transfer_out(position_id=position.pk, tokens=Decimal(100_000))
+        await note_booked(booked)
+        await minute(history, at, **{BONK: "0.000003"})
+    await move_stop_loss(position_id=position.pk, percentage=Decimal(-20))
+    await minute(history, "12:05:00", **{BONK: "0.000003"})
+    assert await gains(agent) == [0, 0, 0, 0]
+
+
+async def test_restart_counts_no_transfer_twice(history: World, position: Position, agent: Agent):
+    await minute(history, "12:00:00", **{BONK: "0.000003"})
+    await transfer_out(position_id=position.pk, tokens=Decimal(100_000))
+    await note_booked("12:00:50")
+    await minute(history, "12:01:00", **{BONK: "0.000003"})
+    for at in ("12:02:00", "12:03:00"):
+        await history.recorder.flush()
+        history.restart()
+        await move_stop_loss(position_id=position.pk, percentage=Decimal(-20))
+        await minute(history, at, **{BONK: "0.000003"})
+    assert await gains(agent) == [0, 0, 0]
+
+
+async def test_transfer_of_what_never_had_a_price_counts_its_cost(
+    history: World, position: Position, agent: Agent
+):
+    await minute(history, "12:00:00")
+    await transfer_out(position_id=position.pk, tokens=Decimal(100_000))
+    await minute(history, "12:01:00")
+    assert await gains(agent) == [0]
