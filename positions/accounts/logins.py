@@ -1,4 +1,4 @@
-"""Lock-out after failed logins, counted in Redis or Valkey, hence across all processes.
+"""Lock-out after failed logins, counted in Redis or Valkey and so across all processes.
 
 Three counts, each in a fixed window: for a name from one address, for an address, for a name from everywhere. An
 attempt is counted before the password is checked, so that concurrent attempts cannot get around the limit, and
@@ -63,7 +63,7 @@ end
 
 
 class _Here:
-    """The same two steps in this process's memory. Drops expired counts, then the oldest."""
+    """The same two operations in this process's memory. Drops expired counts, then the oldest."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -119,7 +119,7 @@ class Attempts:
             answer = cast("int | None", valkey.client().eval(script, len(keys), *keys, *arguments))
         except valkey.Unavailable as error:
             if not self._is_unavailable:  # once an outage, not once a login
-                logger.warning("attempts to log in are counted by each process for itself: %s", error)
+                logger.warning("login attempts are counted per process, not across processes: %s", error)
             self._is_unavailable, self._ask_again_at = True, time.monotonic() + RETRY_SECONDS
             return None
         self._is_unavailable = False

@@ -30,7 +30,7 @@ class OneUseToken(RefreshToken):
     """A refresh token that is valid for one use, even of two at the same moment."""
 
     def blacklist(self) -> Any:
-        outcome: Any = super().blacklist()  # the row, and whether it is new: the database lets one of two in
+        outcome: Any = super().blacklist()  # the row, and whether it is new: of two requests, one creates it
         if not outcome[1]:
             raise TokenError("Token is blacklisted")
         return outcome

@@ -82,6 +82,6 @@ class SessionAuthentication(JWTAuthentication):
 
 
 class SessionScheme(SimpleJWTScheme):
-    """To the schema it is simplejwt's: a bearer token."""
+    """In the OpenAPI document it is simplejwt's: a bearer token."""
 
     target_class = "positions.accounts.sessions.SessionAuthentication"

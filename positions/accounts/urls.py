@@ -1,4 +1,4 @@
-"""The paths of tokens and sessions, mounted at /api/ before the API's own, whose last one answers what is unknown."""
+"""The paths of tokens and sessions, mounted at /api/ before the API's own, whose last one catches unknown paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The admin's pages of the log of events: read-only, since these rows are what clients were sent."""
+"""The admin's pages of the event log: read-only, since these rows are what was sent to clients."""
 
 from __future__ import annotations
 

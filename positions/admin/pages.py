@@ -47,7 +47,7 @@ POSITION_COLUMNS: Columns = [
     ("agent", attrgetter("agent.name")),
     *((field.attname, attrgetter(field.attname)) for field in Position._meta.concrete_fields),
 ]
-NO_PRICES = "The price cache cannot be reached: values are at the last prices that the database has."
+NO_PRICES = "The price cache cannot be reached: values use the last prices stored in the database."
 
 
 class ValuedFormSet(PositionInlineFormSet):
@@ -177,7 +177,10 @@ class PositionAdmin(ValueColumns, PositionModelAdmin):
     show_full_result_count = False
     search_fields = ("token_address", "token_symbol", "wallet__address", "agent__name", "=id")
     actions = ("close_selected", "export_selected")
-    exclude = ("agent", "wallet")  # links stand for them: a choice among all agents would be most of the page
+    exclude = (
+        "agent",
+        "wallet",
+    )  # shown as links: a list of all agents to choose from would be most of the page
     readonly_fields = (
         *("id", "agent_link", "wallet_link", "events", "token_address", "purchase_transaction_id"),
         *VALUE_COLUMNS,
@@ -210,7 +213,7 @@ class PositionAdmin(ValueColumns, PositionModelAdmin):
         return ValuedChangeList
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return False  # a purchase opens a position, not a form with ten figures that must fit each other
+        return False  # a purchase opens a position, not a form with ten figures that must be consistent
 
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)

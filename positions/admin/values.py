@@ -52,12 +52,12 @@ class ValueColumns:
         if position.status != Position.Status.OPEN:
             return UNKNOWN
         worth = self._live(position)
-        told = (
+        source = (
             "purchase price"
             if worth.price_timestamp is None
             else f"{worth.price_status}, {worth.price_timestamp}"
         )
-        return f"{_number(worth.current_price)} ({told})"
+        return f"{_number(worth.current_price)} ({source})"
 
     @admin.display(description="value (SOL)")
     def value_sol(self, position: Position) -> str:

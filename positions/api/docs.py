@@ -6,8 +6,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-# This origin's own files, and nothing is sent elsewhere. Icons: Swagger UI's stylesheet holds them as data. It sets
-# no inline style (sidecar 2026.10.1, looked for in a browser on 2026-11-25, with an operation tried out).
+# Only this origin's files; nothing is sent elsewhere. Swagger UI's stylesheet contains its icons as data. It sets no
+# inline style (sidecar 2026.10.1; checked in a browser on 2026-11-25, executing an operation).
 CONTENT_SECURITY_POLICY = "; ".join(
     [
         "default-src 'none'",

@@ -1,4 +1,4 @@
-"""The views of what was, over time."""
+"""The views of history."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """JSON in and out of the REST API, numbers digit for digit. The settings name its two classes.
 
-In: a number with a point or an exponent becomes a Decimal of exactly its digits, any other an int. What is not JSON
-(NaN and Infinity are not), not an object, or over MAX_BODY_BYTES is refused.
+In: a number with a point or an exponent becomes a Decimal of exactly its digits, any other an int. A body that is not
+JSON (NaN and Infinity are not), not an object, or over MAX_BODY_BYTES is refused.
 
 Out: msgspec, as on the socket. It would write a Decimal as a string, or with an exponent: every Decimal is written
 here, in plain digits. (The Structs of the wire have digits already.)

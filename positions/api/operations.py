@@ -26,7 +26,7 @@ def _reference(struct: type[Struct]) -> dict[str, str]:
 
 ANY_INPUT = {"anyOf": [_reference(schema.Errors), _reference(schema.Detail)]}
 REFUSALS: dict[int, tuple[Any, str]] = {
-    400: (ANY_INPUT, "The input is invalid."),
+    400: (ANY_INPUT, "Invalid input."),
     401: (schema.Detail, "The token is missing, invalid or expired."),
     403: (schema.Detail, "The token's scope is `read`: it may not write."),
     404: (schema.Detail, "Not found, or another user's."),
@@ -116,9 +116,9 @@ BEFORE = _query(
     "Only events before this `seq`, newest first, instead of `after`.",
 )
 SPAN = (
-    _query("interval", str, "Of a minute or an hour.", enum=list(INTERVALS), default=DEFAULT_INTERVAL),
-    _query("from", datetime, "Only from this time on: the first ones after it."),
-    _query("to", datetime, "Only before this time; without `from`, the last ones before it."),
+    _query("interval", str, "A minute or an hour.", enum=list(INTERVALS), default=DEFAULT_INTERVAL),
+    _query("from", datetime, "The start of the span: the earliest results after it are returned."),
+    _query("to", datetime, "The end of the span; without `from`, the latest results before it are returned."),
     _whole("limit", "Maximum number of results.", minimum=1, maximum=MAX_POINTS, default=DEFAULT_POINTS),
 )
 POSITION = _query("position", UUID, "Only of this position.")
@@ -151,13 +151,13 @@ agents = extend_schema_view(
         refuses=(400, 404),
     ),
     value_history=operation(
-        "Get what an agent's positions were worth over time, and what went in and out",
+        "Get the value of an agent's positions over time, with the net flow of SOL",
         wire_history.ValueHistoryOnRest,
         parameters=(*BY_UUID, *SPAN),
         refuses=(400, 404),
     ),
     results=operation(
-        "Get an agent's results: what its closed positions brought, and the basis of today's change",
+        "Get an agent's results: the profit of its closed positions, and the basis of today's change",
         wire_history.ResultsOnRest,
         parameters=BY_UUID,
         refuses=(400, 404),
@@ -175,11 +175,11 @@ wallets = extend_schema_view(
 
 ONCE = OpenApiParameter(
     HEADER,
-    # An HTTP library may strip blanks at the ends.
+    # An HTTP library may strip spaces at the ends.
     {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[!-~]([ -~]*[!-~])?$"},
     OpenApiParameter.HEADER,
-    description="Names this write: the same request with the same key again answers the same and writes nothing;"
-    " another request with it answers 409. A new one for each write, such as a UUID.",
+    description="Identifies this write. The same request with the same key returns the first answer and writes nothing;"
+    " a different request with it answers 409. Use a new key for each write, such as a UUID.",
 )
 
 
@@ -204,7 +204,7 @@ positions = extend_schema_view(
     close=_write("Close a position", serializers.CloseBody),
 )
 candles = operation(
-    "Get a token's prices over time, of a token that one of your agents holds or held, or of wrapped SOL",
+    "Get the candles of a token that one of your agents holds or held, or of wrapped SOL",
     wire_history.CandlesOnRest,
     parameters=(OpenApiParameter("token", schema.ADDRESS, OpenApiParameter.PATH), *SPAN),
     refuses=(400, 404),

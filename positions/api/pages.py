@@ -1,8 +1,8 @@
-"""Pages of a list that nothing is missing from while it is written to.
+"""Pages of a list, from which no row is missing even if the list changes meanwhile.
 
-A page's links name the row at its edge and continue from there, whatever was closed, opened or removed meanwhile; with
-`offset`, a row that leaves the list moves one that was not seen yet onto a page that was. (REST framework's
-CursorPagination compares one column and counts rows within equal values, and has no order for what is null.)
+A page's links name the row at its edge and continue from there, whatever was closed, opened or removed meanwhile. With
+`offset`, a row that leaves the list moves an unseen one onto a page that was already read. (REST framework's
+CursorPagination compares one column, counts rows within equal values, and does not order null.)
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Key(NamedTuple):
         return OrderBy(F(self.name), descending=not self.is_descending, nulls_first=True)
 
     def beyond(self, value: Any, *, backward: bool) -> Q:
-        """Return which rows come after this value, or before it."""
+        """Return the condition for rows after this value, or before it."""
         if value is None:
             return Q(**{f"{self.name}__isnull": False}) if backward else Q(pk__in=())
         direction = "lt" if self.is_descending != backward else "gt"

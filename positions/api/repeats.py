@@ -1,9 +1,9 @@
-"""Writes happen once: a request that is repeated gets the answer of the first, and books nothing.
+"""Writes happen once: a repeated request gets the answer of the first, and writes nothing.
 
-A client whose answer was lost cannot tell whether its trade was booked. It names each write in an `Idempotency-Key`
-header and sends it again until an answer comes (draft-ietf-httpapi-idempotency-key-header-07). docs/adr/0010 has what
-was decided where that draft leaves it open. A trade with a transaction id is known by that, too: whether a request
-repeats it, the service says (positions.services.booking), and the answer is here.
+A client that got no answer cannot know whether its trade was booked. It identifies each write with an
+`Idempotency-Key` header and repeats the request until it gets an answer (draft-ietf-httpapi-idempotency-key-header-07).
+docs/adr/0010 has the decisions that the draft leaves open. A trade is also identified by its transaction id: whether a
+request repeats one, the service decides (positions.services.booking); the answer is kept here.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
 class KeyReused(Conflict):
-    """A key that came with another request before."""
+    """A key that was used for another request before."""
 
     default_code = "key_reused"
 
@@ -55,7 +55,7 @@ class Prepared(NamedTuple):
 
 
 class Once:
-    """One request that writes, by its key; without a key, a request like any other."""
+    """One request that writes, with its key; without a key, a request like any other."""
 
     def __init__(self, request: Request, path: str, body_class: type[Body]) -> None:
         """`path` is the same for all spellings of one."""
@@ -108,7 +108,7 @@ class Once:
         if self._key is None:
             return None
         try:
-            # The transaction's first statement: whoever waits here has no lock on an agent yet.
+            # The transaction's first statement: a request that waits here holds no lock on an agent yet.
             return StoredAnswer.objects.create(
                 user_id=self._user_id,
                 key=self._key,

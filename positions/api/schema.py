@@ -86,7 +86,7 @@ STRUCTS = (
 
 
 def add_components(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """Put the schemas of the Structs beside those of the bodies (a hook of drf-spectacular)."""
+    """Add the schemas of the Structs to those of the bodies (a hook of drf-spectacular)."""
     _, ours = msgspec.json.schema_components(STRUCTS, ref_template=REF)
     schemas = result["components"].setdefault("schemas", {})
     schemas.update(ours)
@@ -124,8 +124,8 @@ class SymbolSchema(OpenApiSerializerFieldExtension):
     def map_serializer_field(self, auto_schema: AutoSchema, direction: Any) -> dict[str, Any]:
         return {
             "type": "string",
-            "description": f"Control, format and other invisible characters are left out, and then it has at most"
-            f" {LONGEST} characters. Without a symbol, the short address stands in.",
+            "description": f"Control, format and other invisible characters are removed; the rest has at most"
+            f" {LONGEST} characters. Without a symbol, the shortened address is used.",
         }
 
 

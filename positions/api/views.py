@@ -2,7 +2,7 @@
 
 Users reach only their own rows; another user's row is answered exactly like one that does not exist. Writes to
 positions go through `positions.services`, which lock and check. A list takes the same number of queries however long it
-is: the user, a COUNT and the rows; positions one MGET besides.
+is: the user, a COUNT and the rows; positions also take one MGET.
 """
 
 from __future__ import annotations
@@ -144,14 +144,14 @@ class AgentViewSet(OwnedViewSet[Agent]):
 
     @action(detail=True, methods=["get"], url_path="value-history")
     def value_history(self, request: Request, pk: str) -> Response:
-        """Return what the agent's positions were worth over a span of time."""
+        """Return the value of the agent's positions over a span of time."""
         agent, span = self.get_object(), span_of(request)
         points, more = values(agent.pk, span)
         return Response(value_history_on_rest(agent, span.interval, points, more=more))
 
     @action(detail=True, methods=["get"])
     def results(self, request: Request, pk: str) -> Response:
-        """Return what the agent's closed positions brought, and the basis of today's change."""
+        """Return the results of the agent's closed positions, and the basis of today's change."""
         agent = self.get_object()
         check_parameters(request, once=())
         try:
@@ -223,7 +223,7 @@ class PositionViewSet(OwnedViewSet[Position]):
         once = Once(self.request, self._path(), body_class)
 
         def prepare() -> Prepared:
-            # First: a stranger gets 404, whatever their input.
+            # First: another user gets 404, valid input or not.
             position = self.get_object() if "pk" in self.kwargs else None
             arguments = once.arguments()
             if position:

@@ -76,7 +76,7 @@ class PriceOnRest(Struct, rename="camel", kw_only=True):
     liquidity_usd: Number | None
     pool_tokens: Number | None
     pool_sol: Number | None
-    """What lies in the pool that makes the price; null where the source does not say."""
+    """The reserves of the pool that sets the price; null if the source does not report them."""
     answered_at: Timestamp
     """When the source last answered for the token."""
 
@@ -87,7 +87,7 @@ class PricesOnRest(Struct, rename="camel", kw_only=True):
     source: str | None
     simulated: bool | None
     stale: bool
-    """Whether the source has not answered at all for too long, be it that no feed asks it."""
+    """Whether the source has not answered for too long, for instance because no feed is running."""
     sol_price_usd: Number | None
     updated_at: Timestamp | None
     errors: list[str]

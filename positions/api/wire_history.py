@@ -1,4 +1,4 @@
-"""The REST API's responses about what was, over time."""
+"""The REST API's responses about history: candles, values, results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class CandleOnRest(Struct, rename="camel", kw_only=True):
 
 
 class CandlesOnRest(Struct, rename="camel", kw_only=True):
-    """Candles, oldest first. A minute or hour without a live price has none; `more`: the span has further ones."""
+    """Candles, oldest first. A minute or hour without a live price has none; `more`: whether the span has more."""
 
     token_address: str
     interval: str
@@ -37,26 +37,26 @@ class CandlesOnRest(Struct, rename="camel", kw_only=True):
 
 
 class ValueOnRest(Struct, rename="camel", kw_only=True):
-    """An agent's open positions at one moment. Between two of these it gained the difference of `valueSol` less
-    `netFlowSol`, whatever was bought, sold or transferred in between."""
+    """The value of an agent's open positions at one moment. The gain between two points is the difference of `valueSol`
+    minus that of `netFlowSol`, whatever was bought, sold or transferred in between."""
 
     timestamp: Timestamp
     value_sol: Number
     value_usd: Number | None
     sol_price_usd: Number | None
     invested_sol: Number
-    """What was paid for the tokens held, at average cost."""
+    """The average cost of the tokens held."""
     realized_profit_sol: Number
     """Of all positions until then, closed ones included."""
     net_flow_sol: Number
-    """Purchases less proceeds of sales until then; transfers as what they were worth."""
+    """Purchases minus proceeds of sales until then; transfers at their value."""
     positions: int
     positions_not_live: int
-    """Those of them whose price was not live: their last price counts, or what they cost where none was known."""
+    """Those without a live price: valued at their last price, or at cost if none was ever known."""
 
 
 class ValueHistoryOnRest(Struct, rename="camel", kw_only=True):
-    """Points, oldest first; `more`: the span has further ones. While nothing is held or no feed runs, none is made."""
+    """Points, oldest first; `more`: whether the span has more. None while nothing is held or no feed runs."""
 
     agent_id: Id
     interval: str
@@ -68,15 +68,15 @@ class TodayOnRest(Struct, rename="camel", kw_only=True):
     """Today's change = the profit of the open positions now + `closedProfitSol` - `startProfitSol`."""
 
     since: Timestamp | None
-    """When the day began: the first price of the day (UTC). Without one, today's change is not known."""
+    """When the day began: the first price of the day (UTC). Without one, today's change is unknown."""
     start_profit_sol: Number | None
-    """What all that is open, or was closed today, had earned by then; null where it is no longer known."""
+    """The profit then of all positions that are open or were closed today; null if it is no longer known."""
     closed_profit_sol: Number
-    """Earned, over all their life, with the positions that were closed today."""
+    """The total profit of the positions that were closed today, since each was opened."""
 
 
 class ClosedOnRest(Struct, rename="camel", kw_only=True):
-    """A closed position, and what it brought in percent of all that was spent on it: null where that was nothing."""
+    """A closed position, and its return in percent of everything spent on it: null if nothing was."""
 
     position_id: Id
     token_symbol: str
@@ -86,7 +86,7 @@ class ClosedOnRest(Struct, rename="camel", kw_only=True):
 
 
 class DayOnRest(Struct, rename="camel", kw_only=True):
-    """What the positions brought, over all their life, that were closed on a day (UTC)."""
+    """The total profit of the positions that were closed on one day (UTC), since each was opened."""
 
     date: Annotated[str, Meta(extra_json_schema={"format": "date"})]
     profit_sol: Number
@@ -94,19 +94,19 @@ class DayOnRest(Struct, rename="camel", kw_only=True):
 
 
 class ResultsOnRest(Struct, rename="camel", kw_only=True):
-    """The averages are of closed positions, each counted alike; null where there are none."""
+    """How an agent's closed positions performed. Averages count each position equally; null if there are none."""
 
     closed_positions: int
     closed_profit_sol: Number
     win_rate_percent: Number | None
-    """How many of them ended with a profit."""
+    """How many of them closed with a profit."""
     average_return_percent: Number | None
-    """Of what was spent on each; those that cost nothing are left out."""
+    """Of what was spent on each; positions that cost nothing are left out."""
     average_holding_seconds: int | None
     best: ClosedOnRest | None
     worst: ClosedOnRest | None
     days: list[DayOnRest]
-    """Those on which a position was closed, oldest first."""
+    """The days on which a position was closed, oldest first."""
     today: TodayOnRest
 
 

@@ -1,4 +1,4 @@
-"""Numbers as text: read as clients write them, written in plain digits, and shown in error messages."""
+"""Numbers as text: parsed from clients' input, written in plain digits, and quoted in error messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A token's price at one moment, and how far to believe it."""
+"""A token's price at one moment, and how reliable it is."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Literal
 WRAPPED_SOL = "So11111111111111111111111111111111111111112"
 
 MarketStatus = Literal["live", "thin", "gone"]
-"""What a source's answer is worth: a good market, one whose price is not to be relied on, none any more."""
+"""A reliable market; one whose price is not reliable; a market that no longer exists."""
 PriceStatus = Literal["live", "stale", "thin", "gone", "none"]
-"""What a reader is told: `stale` if the source has not answered for too long, `none` if no price was ever known."""
+"""The status that clients see: `stale` if the source has not answered for too long, `none` without any price yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """The market that makes a price, as the source last told it."""
+    """The market that sets a price, as the source last reported it."""
 
     status: MarketStatus = "live"
     liquidity_usd: Decimal | None = None
     pool_tokens: Decimal | None = None
     pool_sol: Decimal | None = None
-    """What lies in the pool: tokens, and the other side in SOL; None where the source does not say."""
+    """The pool's reserves: tokens, and the other side in SOL; None if the source does not report them."""
     priced_at: datetime | None = None
-    """When it gave the last price, where it has answered without one since."""
+    """When it gave the last price, if it has answered without one since."""
 
 
 UNKNOWN_MARKET = Market()
@@ -43,7 +43,7 @@ class Quote:
     as_of: datetime
     """When the source last answered for the token."""
     market: Market | None = None
-    """None where the source tells nothing of it, and in a message between processes where it is as it was."""
+    """None if the source reports nothing of it, and in a message between processes if it has not changed."""
     is_stale: bool = False
     """Whether that is too long ago (`positions.prices.quotes.judged`, at the moment of reading)."""
 
@@ -63,7 +63,7 @@ class Quote:
         return other is not None and (self.price, self.price_usd) == (other.price, other.price_usd)
 
     def same_market(self, other: Quote | None) -> bool:
-        """Whether the markets, too, are told alike."""
+        """Whether the markets are reported as the same, too."""
         return other is not None and (self.market or UNKNOWN_MARKET) == (other.market or UNKNOWN_MARKET)
 
     @property

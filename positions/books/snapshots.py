@@ -1,6 +1,6 @@
 """A position as data: stored with its event, and sent over the wire with what it is worth now.
 
-One way leads from a row to what a client sees, for the socket's snapshot, its events and the REST API alike:
+There is one path from a row to what a client sees, for the socket's snapshot, its events and the REST API alike:
 row → `snapshot` (digits as strings, kept with each event) → `live` (adds the computed fields at a price).
 
 A snapshot carries the version of its shape. Events outlive releases, so a stored one is upgraded when it is read
@@ -119,7 +119,7 @@ def holding(data: Mapping[str, Any]) -> Holding:
 def live(data: Mapping[str, Any], quote: Quote | None, *, sol_usd: Decimal | None) -> LivePosition:
     """Return a snapshot with its computed fields, at the quote's price.
 
-    Without a quote the purchase price stands in, and `sol_usd` (USD for one SOL, None where unknown) prices it.
+    Without a quote the purchase price is used, and `sol_usd` (USD for one SOL, None where unknown) values it.
     """
     held = holding(data)
     status: PriceStatus = quote.status if quote else "none"

@@ -1,4 +1,4 @@
-"""Names of tokens as their makers chose them, made harmless wherever they come in, so that they are harmless wherever
+"""Names of tokens as their makers chose them, made harmless on input, so that they are harmless wherever
 they are shown: on the page, in the admin, on a terminal, in CSV, and in whatever a client does with them.
 
 On the chain a symbol is any text: padded with NULs, empty, an emoji of several code points, or made to look like

@@ -62,13 +62,13 @@ class Booked(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """All of a position that follows from its trades."""
+    """Everything about a position that follows from its trades."""
 
     holding: Holding = field(default_factory=Holding)
     cost_usd: Decimal | None = ZERO
     realized_profit_usd: Decimal | None = ZERO
     dca_count: int = 0
-    """Purchases of what was held already."""
+    """How many purchases added to tokens already held."""
 
     @property
     def figures(self) -> dict[str, str | int]:
@@ -126,7 +126,7 @@ def apply(books: Books, trade: Booked) -> Books:
 def fold(trades: Iterable[Booked]) -> Books:
     """Return the books after these trades, which are in the order of their execution.
 
-    Raises ImpossibleTrade, which names the first one that cannot have been: it sells more than was held then.
+    Raises ImpossibleTrade, which names the first trade that sells more than was held then.
     """
     books = Books()
     for trade in trades:
@@ -169,7 +169,7 @@ def check_rate(sol_usd: Any) -> Decimal:
 
 
 def _in_usd(trade: Booked) -> Decimal | None:
-    """Return what the trade cost or brought, exactly; nothing is nothing in any currency."""
+    """Return the cost or proceeds of the trade, exactly; 0 SOL is 0 USD at any rate."""
     if not trade.sol:
         return ZERO
     with localcontext(prec=80):
@@ -192,7 +192,7 @@ def _usd(total: Decimal | None, part: Decimal | None) -> Decimal | None:
 def _share(total: Decimal | None, part: Decimal, whole: Decimal) -> Decimal | None:
     """Return the cost of what is left of a holding."""
     if not part:
-        return ZERO  # of nothing, whatever the rest did cost
+        return ZERO  # nothing is left, so nothing of the cost
     if total is None:
         return None
     with localcontext(prec=80):

@@ -1,4 +1,4 @@
-"""Candles in the making: what the rounds of prices since the last write have come to, by token and minute.
+"""Candles that are not written yet: the prices of all rounds since the last write, by token and minute.
 
 No database, no clock. A candle is a merge of any number of parts, which may be written one by one: what is in the
 database and what came since, before and after a restart, make one.
@@ -18,7 +18,7 @@ from positions.models import Candle
 
 @dataclass(slots=True)
 class Part:
-    """What a token's price did over a stretch of time, in SOL."""
+    """A token's prices over a period of time, in SOL: the first, highest, lowest and last."""
 
     open: Decimal
     high: Decimal
@@ -103,7 +103,7 @@ class Row(NamedTuple):
 
 
 def rows(minutes: Minutes) -> list[Row]:
-    """Return a row for each token's minutes and hours, ordered by their key: whoever writes locks in that order."""
+    """Return a row for each token's minutes and hours, ordered by key: every writer locks rows in that order."""
     hours: dict[tuple[str, datetime], Part] = {}
     found = []
     for start, parts in sorted(minutes.items()):

@@ -1,4 +1,4 @@
-"""Deletes old rows a few at a time, so that nobody waits for a deletion."""
+"""Deletes old rows a few at a time, so that no query waits long for a deletion."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The task beside the rounds: hears every round's prices, and writes what they come to at its own pace.
+"""The task that records history, beside the rounds: notes every round's prices, and writes them at its own pace.
 
-A round only notes its prices in memory (`hear`). Everything that waits for the database is in `run`, on a thread of its
-own: a slow database makes history late, not the rounds.
+A round only notes its prices in memory (`note_round`). Everything that waits for the database is in `run`, on a thread
+of its own: a slow database makes history late, not the rounds.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Written:
 
 
 class Recorder:
-    """Keeps the history of one feed. `on_write` hears the result of each write."""
+    """Records the history of one feed. `on_write` is called with the result of each write."""
 
     def __init__(
         self,
@@ -88,11 +88,11 @@ class Recorder:
         self._values = ValueStore()
         self._values_due = datetime.min.replace(tzinfo=UTC)
         self._runs_rounds = False
-        # One thread, hence one connection: not that on which the rounds look up what is held.
+        # One thread, and so one connection: not the one on which the rounds look up what is held.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="history")
         self._failing = False
 
-    def hear(self, quotes: Iterable[Quote]) -> None:
+    def note_round(self, quotes: Iterable[Quote]) -> None:
         """Note the prices of a round. Takes 20 ms for 20,000."""
         self._runs_rounds = True
         quotes = list(quotes)
@@ -100,7 +100,7 @@ class Recorder:
         self._extremes.add(quotes)
 
     async def run(self) -> None:
-        """Write for ever. Safe to cancel: what was not written is left to `flush`."""
+        """Write until cancelled; what was not written is left to `flush`."""
         rows = 0
         while True:
             await self._sleep(self._wait_seconds(rows))
@@ -108,7 +108,7 @@ class Recorder:
             rows = written.rows + written.followed + written.points
 
     async def flush(self) -> None:
-        """Write what has not been written, as far as that is possible in a few seconds; the last thing to do."""
+        """Write what has not been written, as far as possible within a few seconds. Call it last."""
         try:
             async with asyncio.timeout(FLUSH_SECONDS):
                 await self.write(is_last=True)
@@ -118,9 +118,9 @@ class Recorder:
         self._thread.shutdown(wait=False)
 
     async def write(self, *, is_last: bool = False) -> Written:
-        """Write what came since the last time, and delete some of what is old. Errors are in the result.
+        """Write what came since the last time, and delete some old rows. Errors are in the result.
 
-        The last write has only what would be lost, and no pauses.
+        The last write has only what would otherwise be lost, and no pauses.
         """
         pause_seconds = 0.0 if is_last else PAUSE_SECONDS
         started, error, followed, points, pruned = time.monotonic(), None, 0, 0, 0

@@ -1,4 +1,4 @@
-"""An agent's results: what its closed positions brought, and today's change.
+"""An agent's results: the profit of its closed positions, and today's change.
 
 Today's change is the profit of all positions now, less their profit at the first price that their token had today
 (UTC). The feed keeps that price; what was held at that moment is in the log of events.

@@ -1,4 +1,4 @@
-"""What each agent's positions are worth, minute by minute, and what went into them and came out.
+"""The value of each agent's positions, minute by minute, and their net flow of SOL.
 
 Synchronous: the recorder calls `ValueStore.record` on a thread, for a few agents at a time.
 

@@ -1,4 +1,4 @@
-"""What was: the candles of every token that was held, and what each agent's positions were worth.
+"""History: the candles of every token that was held, and the value of each agent's positions.
 
 Written by `positions.history`, in bulk; no events. Rows are pruned by age.
 """
@@ -58,10 +58,10 @@ def _sum_field(**options: Any) -> ExactDecimalField:
 
 
 class AgentValue(models.Model):
-    """An agent at one moment: what its open positions were worth, and what had gone in and out.
+    """An agent at one moment: the value of its open positions, and the net flow of SOL until then.
 
     Deleted with its agent, by `positions.history.values`: as a cascade it would fill the admin's page of what goes with
-    an agent. A new point has the sums of the last one where nothing has happened in between, which `event_seq` tells.
+    an agent. A new point has the sums of the last one if nothing has happened in between, by `event_seq`.
     """
 
     pk = models.CompositePrimaryKey("agent_id", "at")

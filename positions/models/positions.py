@@ -128,7 +128,7 @@ class Position(models.Model):
     class Meta:
         ordering = ["created_at", "id"]
         # Related managers' add() and save() write through the base manager: without this, the first of them would
-        # pass by PositionQuerySet.update, hence make no event.
+        # bypass PositionQuerySet.update, and so make no event.
         base_manager_name = "objects"
         indexes = [models.Index(fields=["agent", "status"], name="position_agent_status")]
         constraints = [

@@ -51,9 +51,9 @@ class PositionQuerySet(models.QuerySet[Row]):
     def follow_market(self, extremes: Mapping[UUID, tuple[Any, Any]]) -> int:
         """Widen `peak_price` and `lowest_price` of open positions to these prices; return how many were written.
 
-        The one write without an event, and it leaves `updated_at` alone: the market moved, not the position. Whoever
-        watches has had the price itself, and works both out from it (`positions.books.snapshots.live`). Nothing else
-        may be written this way.
+        The one write without an event, and it leaves `updated_at` alone: the market moved, not the position. Clients
+        have received the price itself, and compute both from it (`positions.books.snapshots.live`). Nothing else may
+        be written this way.
 
         It takes no agent's lock, and waits for no other writer's: a position that is locked is left out. So it cannot
         be part of a deadlock, and cannot narrow what another transaction widens. One statement.

@@ -10,12 +10,12 @@ from positions.models.fields import ExactDecimalField
 
 
 def _figure(**options: Any) -> ExactDecimalField:
-    # As sources tell them: reserves up to 10³⁰, and prices of 30 decimals.
+    # As sources report them: reserves up to 10³⁰, and prices of 30 decimals.
     return ExactDecimalField(max_digits=61, decimal_places=30, **options)
 
 
 class LastQuote(models.Model):
-    """What a source last told of a token (positions.books.quotes.Quote). The feed writes it now and then, in bulk."""
+    """The last quote of a token (positions.books.quotes.Quote). The feed writes them now and then, in bulk."""
 
     class Status(models.TextChoices):
         LIVE = "live"

@@ -4,9 +4,9 @@ Single saves and deletions arrive through Django's signals (`connect`), writes t
 `positions.models.querysets`. This module imports no Position: callers pass a queryset of its rows, bound to the
 database that is written.
 
-Whoever writes positions, or locks them, locks their agents first, all at once and in order of their keys: this
-serialises the writers of one agent, so that sequence numbers follow the order of commits, and no two writers can each
-hold what the other waits for. (A transaction that goes on to a further agent can: PostgreSQL then ends one of them.)
+Every writer of positions locks their agents first, all at once and in order of their keys: this serialises the
+writers of one agent, so that sequence numbers follow the order of commits, and writers cannot deadlock. (A transaction
+that goes on to a further agent can: PostgreSQL then ends one of the two.)
 """
 
 from __future__ import annotations

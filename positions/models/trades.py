@@ -1,4 +1,4 @@
-"""What was bought, sold, received and sent: the rows that a position's figures are the fold of."""
+"""What was bought, sold, received and sent: the rows from which a position's figures follow."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEPT = "A booked trade is never changed or deleted; book another one that correc
 
 
 class TradeQuerySet(models.QuerySet["Trade"]):
-    """Trades, which are only added. (A deletion that cascades from a position, wallet or agent passes by here.)"""
+    """Trades, which are only added. (A deletion that cascades from a position, wallet or agent bypasses it.)"""
 
     def update(self, **kwargs: Any) -> NoReturn:
         raise TradesAreKept(KEPT)

@@ -46,7 +46,7 @@ NEVER = datetime.fromtimestamp(0, UTC)
 
 Publish = Callable[[list[Quote]], Awaitable[None]]
 """Sends quotes to all server processes as one message."""
-Hear = Callable[[Collection[Quote]], None]
+OnPrices = Callable[[Collection[Quote]], None]
 """Gets the live prices that a round brought, and must neither wait nor fail: `positions.history` records them."""
 
 
@@ -87,7 +87,7 @@ class PriceFeed:
         interval_seconds: float,
         *,
         on_round: Callable[[Round], None] = lambda _: None,
-        hear: Hear = lambda _: None,
+        on_prices: OnPrices = lambda _: None,
         deadline_seconds: float = DEADLINE_SECONDS,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -96,7 +96,7 @@ class PriceFeed:
         self._publish = publish
         self._interval = interval_seconds
         self._on_round = on_round
-        self._hear = hear
+        self._on_prices = on_prices
         self._deadline = deadline_seconds
         self._sleep = sleep
         self._clock = clock
@@ -169,7 +169,7 @@ class PriceFeed:
         # The cache first: a client that connects in between reads the new price there, and gets it again.
         await self._write({**restored, **taken}, status, errors)
         published = await self._tell(news, errors)
-        self._hear([quote for quote in taken.values() if quote.status == "live"])
+        self._on_prices([quote for quote in taken.values() if quote.status == "live"])
         latest = self._known.latest
         ages = [(now - latest[address].priced_at).total_seconds() for address in addresses & latest.keys()]
         return Round(

@@ -1,4 +1,4 @@
-"""The last known quote of each token, in the database: what stands in where the cache has lost it or expired.
+"""The last known quote of each token, in the database: used where the cache has lost it or it has expired.
 
 The feed writes them in the background, a few at a time: no round waits for it. All others read.
 """

@@ -49,7 +49,7 @@ def open_position(
 ) -> Position:
     """Open a position: buy `tokens` of a token that the wallet does not hold, for `spent_sol` SOL.
 
-    The short address stands in for a symbol that is empty or invisible.
+    The shortened address replaces a symbol that is empty or invisible.
     `side`: how they came, if not by a purchase: an airdrop, for 0 SOL, or a transfer in, whose cost `spent_sol` is.
     `opened_at`: another name of `executed_at`. Raises AlreadyOpen where the wallet holds the token: that is `buy_more`.
     An open position with nothing but dust left is closed first.

@@ -46,7 +46,7 @@ class PriceFanOut:
     async def learn(self, tokens: Collection[str], *, ask_source: bool) -> None:
         """Read the prices of these tokens, from the cache, and with `ask_source` from the source where it has none.
 
-        Raises nothing for want of prices: what the database last knew stands in, then the purchase price. A price that
+        A missing price is not an error: the last one in the database is used, or else the purchase price. A price that
         is news is sent to every socket that holds the token: once it is known here, no later round would send it.
         """
         try:

@@ -165,7 +165,7 @@ def test_pages_are_for_staff_only(client, alice, position, model):
 def test_every_page_works_without_valkey(admin, position, agent, wallet, no_valkey):
     response = admin.get(listing("position"))
     assert said(response) == [
-        ("warning", "The price cache cannot be reached: values are at the last prices that the database has.")
+        ("warning", "The price cache cannot be reached: values use the last prices stored in the database.")
     ]
     assert rows(response)[0][6:8] == ["0.000002 (purchase price)", "2"]
     assert rows(admin.get(listing("agent")))[0][-1] == "—"

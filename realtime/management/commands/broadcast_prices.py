@@ -136,7 +136,7 @@ class Command(BaseCommand):
         async def run() -> None:
             # A new feed with every lease: another process may have sent newer prices than an earlier one of ours.
             feed = PriceFeed(
-                source, broadcast_prices, interval_seconds, on_round=on_round, hear=recorder.hear
+                source, broadcast_prices, interval_seconds, on_round=on_round, on_prices=recorder.note_round
             )
             await feed.run(rounds)
 

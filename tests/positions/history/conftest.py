@@ -55,7 +55,7 @@ class World:
     def restart(self) -> None:
         """Go on in another process: what this one remembers is gone."""
         self.recorder = Recorder(sleep=self.sleep, now=lambda: self.market.now)
-        self.feed = PriceFeed(self.market, self.publish, 1.5, hear=self.recorder.hear)
+        self.feed = PriceFeed(self.market, self.publish, 1.5, on_prices=self.recorder.note_round)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(0)

@@ -113,7 +113,7 @@ async def test_price_that_is_not_to_be_relied_on_moves_nothing(history: World, h
 
 async def test_price_with_more_digits_than_the_column_moves_it_once(history: World, held: Position):
     tiny = Decimal("1e-30")
-    history.recorder.hear([Quote(BONK, tiny + Decimal("1e-33"), None, NOON)])
+    history.recorder.note_round([Quote(BONK, tiny + Decimal("1e-33"), None, NOON)])
     assert (await history.recorder.write()).followed == 1
     assert await aextremes(held) == (Decimal("0.000002"), tiny)
 
