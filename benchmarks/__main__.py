@@ -26,7 +26,17 @@ from benchmarks.rows import BY_NAME, versions  # noqa: E402
 from benchmarks.stage import Stage  # noqa: E402
 from benchmarks.workloads import Options  # noqa: E402
 
-WORKLOADS = ("fan-out", "growth", "history", "events", "connect", "memory", "slow-clients", "scale-out")
+WORKLOADS = (
+    "fan-out",
+    "growth",
+    "history",
+    "events",
+    "writes",
+    "connect",
+    "memory",
+    "slow-clients",
+    "scale-out",
+)
 
 
 def run(workload: str, options: Options, command: str) -> Report:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -16,11 +18,14 @@ from benchmarks.children import obey
 django.setup()
 
 from django.contrib.auth.models import User  # noqa: E402
-from django.db import connection  # noqa: E402
+from django.db import connection, transaction  # noqa: E402
 from django.db.models import QuerySet  # noqa: E402
+from django.test import Client  # noqa: E402
 from rest_framework_simplejwt.tokens import AccessToken  # noqa: E402
 
+from positions.books import accounting  # noqa: E402
 from positions.models import Agent, AgentValue, Candle, Position, Wallet  # noqa: E402
+from positions.services import buy_more, open_position  # noqa: E402
 
 BATCH = 2_000
 
@@ -91,6 +96,72 @@ def saves(
     return {"began": began, "seconds": time.monotonic() - begin}
 
 
+def purchases(*, kinds: list[str], count: int) -> dict[str, dict[str, float]]:
+    """Book so many purchases of each kind, in turn; return the medians of what one took."""
+    owner = User.objects.get(username="benchmark")
+    agent = Agent.objects.create(owner=owner, name="purchases")
+    wallet = Wallet.objects.create(
+        agent=agent, address=market.token(0)[:-20] + agent.pk.hex[:16].replace("0", "z")
+    )
+    client = Client(HTTP_HOST="127.0.0.1", HTTP_AUTHORIZATION=f"Bearer {AccessToken.for_user(owner)}")
+    positions = {
+        kind: open_position(
+            wallet=wallet, token_address=market.token(number), tokens=Decimal(1000), spent_sol=Decimal(10)
+        ).pk
+        for number, kind in enumerate(kinds)
+    }
+    elapsed: dict[str, list[float]] = {kind: [] for kind in kinds}
+    cpu: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for number in range(count):
+        for kind in kinds:
+            began, cpu_began = time.perf_counter(), time.thread_time()
+            PURCHASES[kind](positions[kind], f"{kind}-{wallet.address}-{number}", client)
+            elapsed[kind].append(1e3 * (time.perf_counter() - began))
+            cpu[kind].append(1e3 * (time.thread_time() - cpu_began))
+    return {
+        kind: {
+            "milliseconds": statistics.median(elapsed[kind]),
+            "cpu_milliseconds": statistics.median(cpu[kind]),
+        }
+        for kind in kinds
+    }
+
+
+@transaction.atomic
+def _without_a_trade(position_id: Any, name: str, client: Client) -> None:
+    """What `buy_more` did before there were trades."""
+    agent_id = Position.objects.values_list("agent_id", flat=True).get(pk=position_id)
+    Agent.objects.select_for_update().get(pk=agent_id)
+    position = Position.objects.select_for_update().get(pk=position_id)
+    position.holding = accounting.buy(position.holding, tokens=Decimal("1.5"), spent_sol=Decimal("0.01"))
+    position.dca_count += 1
+    position.save()
+
+
+def _post(position_id: Any, client: Client, **headers: str) -> None:
+    answer = client.post(
+        f"/api/positions/{position_id}/buy/",
+        {"tokens": "1.5", "spentSol": "0.01"},
+        "application/json",
+        secure=True,  # else it is redirected to https
+        headers=headers,
+    )
+    assert answer.status_code == 200, (answer.status_code, answer.content)  # noqa: S101
+
+
+PURCHASES: dict[str, Callable[[Any, str, Client], object]] = {
+    "event": _without_a_trade,
+    "trade": lambda position_id, name, client: buy_more(
+        position_id=position_id, tokens=Decimal("1.5"), spent_sol=Decimal("0.01")
+    ),
+    "transaction": lambda position_id, name, client: buy_more(
+        position_id=position_id, tokens=Decimal("1.5"), spent_sol=Decimal("0.01"), transaction_id=name
+    ),
+    "post": lambda position_id, name, client: _post(position_id, client),
+    "key": lambda position_id, name, client: _post(position_id, client, idempotency_key=name),
+}
+
+
 def history() -> dict[str, tuple[int, int]]:
     """Return how many candles and points there are, and how many bytes they take, indexes included."""
     found = {}
@@ -102,7 +173,9 @@ def history() -> dict[str, tuple[int, int]]:
 
 
 def main() -> None:
-    obey({"migrate": migrate, "populate": populate, "saves": saves, "history": history})
+    obey(
+        {"migrate": migrate, "populate": populate, "saves": saves, "purchases": purchases, "history": history}
+    )
 
 
 if __name__ == "__main__":
