@@ -22,7 +22,7 @@ from positions.accounts.admin_login import AdminLoginForm
 from positions.admin.closing import close_with_reason
 from positions.admin.export import Columns, as_csv
 from positions.admin.links import AgentFilter, to_list, to_page
-from positions.admin.values import UNKNOWN, VALUE_COLUMNS, ValueColumns, value_rows
+from positions.admin.values import COMPUTED, UNKNOWN, VALUE_COLUMNS, ValueColumns, computed, value_rows
 from positions.models import Agent, Mint, Position, Wallet
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ POSITION_COLUMNS: Columns = [
     ("owner", lambda position: position.agent.owner.get_username()),
     ("agent", attrgetter("agent.name")),
     *((field.attname, attrgetter(field.attname)) for field in Position._meta.concrete_fields),
+    *((name, computed(name)) for name in COMPUTED),
 ]
 NO_PRICES = "The price cache cannot be reached: values use the last prices stored in the database."
 
@@ -232,4 +233,6 @@ class PositionAdmin(ValueColumns, PositionModelAdmin):
 
     @admin.action(description="Export selected positions as CSV", permissions=["view"])
     def export_selected(self, request: HttpRequest, queryset: QuerySet[Position]) -> StreamingHttpResponse:
-        return as_csv(queryset.select_related("agent__owner"), POSITION_COLUMNS, name="positions")
+        return as_csv(
+            queryset.select_related("agent__owner"), POSITION_COLUMNS, name="positions", prepare=value_rows
+        )

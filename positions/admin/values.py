@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin
+from msgspec import Raw
 
 from positions.books.accounting import digits
 from positions.books.snapshots import LivePosition, live, snapshot
@@ -96,6 +98,25 @@ VALUE_COLUMNS = (
     "profit_loss_sol",
     "profit_loss_percent",
 )
+
+
+COMPUTED = (
+    *("current_price", "current_price_usd", "price_status", "price_timestamp", "liquidity_usd"),
+    *("position_value_sol", "position_value_usd", "exit_value_sol", "profit_loss_sol", "profit_loss_usd"),
+)
+"""Fields of a LivePosition that exports have, too."""
+
+
+def computed(name: str) -> Callable[[Position], object]:
+    """Return what reads a computed field off a row that `value_rows` has valued; None off a closed position's."""
+
+    def read(position: Position) -> object:
+        if position.status != Position.Status.OPEN:
+            return None
+        found = getattr(position.live, name)  # type: ignore[attr-defined]
+        return Decimal(bytes(found).decode()) if isinstance(found, Raw) else found
+
+    return read
 
 
 def _number(raw: Any) -> str:

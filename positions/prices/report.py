@@ -8,8 +8,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from positions.prices.feed import Round
+from positions.prices.quotes import PriceStatus
 
 SUMMARY_SECONDS = 60.0
+UNRELIABLE: tuple[PriceStatus, ...] = ("stale", "thin", "gone")
 CLEAR_LINE = "\r\x1b[K"
 
 
@@ -82,6 +84,9 @@ def summary(result: Round) -> str:
     """Return one round's figures."""
     age = "no price yet" if result.oldest_age_seconds is None else f"oldest {_age(result.oldest_age_seconds)}"
     figures = f"{_counted(result.tokens, 'token')}, {result.priced} priced, {result.changed} changed, {age}"
+    figures += "".join(
+        f", {result.statuses[each]} {each}" for each in UNRELIABLE if result.statuses.get(each)
+    )
     if not result.tokens:
         figures = "no token to price"
     return f"{figures}, {_counted(len(result.errors), 'error')}, took {result.seconds:.2f} s"

@@ -12,11 +12,13 @@ import sys
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from msgspec import Struct
+
+from positions.books.quotes import PriceStatus
 
 if TYPE_CHECKING:
     from positions.history.recorder import Written
@@ -58,6 +60,9 @@ PROCESS_METRICS = {
     "nexgent_price_changes": Metric("counter", "Prices sent to the servers."),
     "nexgent_price_tokens": Metric("gauge", "Tokens of open positions, at the last round."),
     "nexgent_price_tokens_priced": Metric("gauge", "Those of them that the source priced."),
+    "nexgent_price_tokens_by_status": Metric(
+        "gauge", "Tokens of open positions, by their price's status.", ("status",)
+    ),
     "nexgent_price_oldest_age_seconds": Metric("gauge", "Age of the oldest price among them."),
     "nexgent_history_rows": Metric("counter", "Rows of history.", ("change",)),
     "nexgent_history_write_seconds": Metric("histogram", "How long a write of history took."),
@@ -122,6 +127,8 @@ class Counts:
         self.closes: Counter[tuple[str, str]] = Counter()
         self.price_rounds: Counter[tuple[str, str]] = Counter()
         self.price_source_errors: Counter[str] = Counter()
+        self.price_statuses: Mapping[str, int] = {}
+        """Of the last round: how many tokens have a price of each status."""
         self.event_seconds = Histogram(EVENT_BUCKETS)
         self.round_seconds = Histogram(ROUND_BUCKETS)
         self.history_rows: Counter[str] = Counter()
@@ -150,6 +157,8 @@ class Counts:
         self.round_seconds.observe(result.seconds)
         self.gauges["nexgent_price_tokens"] = result.tokens
         self.gauges["nexgent_price_tokens_priced"] = result.priced
+        # Each of them, so that one that no token has any more falls to 0.
+        self.price_statuses = {status: result.statuses.get(status, 0) for status in get_args(PriceStatus)}
         self.gauges.pop("nexgent_price_oldest_age_seconds", None)
         if result.oldest_age_seconds is not None:
             self.gauges["nexgent_price_oldest_age_seconds"] = result.oldest_age_seconds
@@ -197,6 +206,7 @@ class Counts:
             "nexgent_price_round_seconds": [self.round_seconds.sample()],
             "nexgent_price_source_errors": _labelled(self.price_source_errors.items()),
             "nexgent_price_changes": [Sample([], self.price_changes)],
+            "nexgent_price_tokens_by_status": _labelled(self.price_statuses.items()),
             "nexgent_history_rows": _labelled(self.history_rows.items()),
             "nexgent_history_write_seconds": [self.history_seconds.sample()],
             "nexgent_history_errors": [Sample([], self.history_errors)],

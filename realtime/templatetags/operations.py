@@ -11,6 +11,7 @@ from django.utils import timezone
 from positions.admin.values import UNKNOWN
 from positions.models import Agent, Position, PositionEvent
 from positions.prices.cache import FeedStatus, get_feed_status
+from positions.prices.quotes import is_stale
 from positions.valkey import Unavailable
 from realtime.hub.presence import connection_count, process_count
 
@@ -56,4 +57,6 @@ def _feed_line(status: FeedStatus | None, now: Any) -> str:
     source = f"{status.source} (made up)" if status.simulated else status.source
     seconds = max(0, round((now - status.updated_at).total_seconds()))
     line = f"{source}: {status.priced} of {status.tokens} tokens priced {seconds} s ago"
-    return f"{line}; rounds have stopped" if status.is_stale(now) else line
+    if is_stale(status.updated_at, now):
+        return f"{line}; rounds have stopped"
+    return f"{line}; the source does not answer" if status.is_stale(now) else line

@@ -26,6 +26,7 @@ from positions.books.accounting import (
     Holding,
     buy,
     digits,
+    exit_value,
     price_of,
     proceeds,
     sell,
@@ -599,16 +600,79 @@ def expected(inputs: dict[str, str | None]) -> dict[str, str | None]:
     }
 
 
+EXIT_INPUTS = ("remainingAmount", "priceStatus", "poolTokens", "poolSol")
+EXIT_CASES: dict[str, tuple[str, str, str | None, str | None]] = {
+    "sale into a deep pool": ("100", "live", "16666", "166"),
+    "sale of as much as the pool has": ("100", "live", "100", "2"),
+    "sale into a drained pool": ("100", "thin", "38326", "0.00002161"),
+    "sale at a price that nobody confirms": ("100", "stale", "16666", "166"),
+    "sale without a market": ("100", "gone", "16666", "166"),
+    "sale without a market, reserves unknown": ("100", "gone", None, None),
+    "sale where no price was ever known": ("100", "none", None, None),
+    "sale into a curve that names no reserves": ("100", "live", None, None),
+    "sale of nothing into nothing": ("0", "thin", "0", "0"),
+    "sale of an endless fraction": ("1", "live", "2", "10"),
+    "sale worth less than a lamport": ("0.000000001", "live", "16666", "0.01"),
+    "sale between two lamports, to the even one below": ("1", "live", "1", "0.000000001"),
+    "sale between two lamports, to the even one above": ("1", "live", "1", "0.000000003"),
+    "sale of the largest amount": (
+        "999999999999999999999.999999999999999999",
+        "live",
+        "1000000000000000000000000000000",
+        "123456789012.123456789",
+    ),
+}
+
+
+def expected_exit(inputs: dict[str, str | None]) -> dict[str, str | None]:
+    """Work out what a sale brings in fractions, independently of positions.books.accounting."""
+    if inputs["priceStatus"] == "gone":
+        return {"exitValueSol": "0"}
+    tokens, pool_tokens, pool_sol = (
+        inputs["remainingAmount"],
+        inputs["poolTokens"],
+        inputs["poolSol"],
+    )
+    if tokens is None or pool_tokens is None or pool_sol is None:
+        return {"exitValueSol": None}
+    whole = Fraction(pool_tokens) + Fraction(tokens)
+    return {"exitValueSol": rounded(Fraction(pool_sol) * Fraction(tokens) / whole, 9) if whole else "0"}
+
+
 def vectors() -> list[dict[str, object]]:
     named = {name: dict(zip(INPUTS, numbers, strict=True)) for name, numbers in CASES.items()}
-    return [{"name": name, "inputs": inputs, "expected": expected(inputs)} for name, inputs in named.items()]
+    exits = {name: dict(zip(EXIT_INPUTS, inputs, strict=True)) for name, inputs in EXIT_CASES.items()}
+    made: list[dict[str, object]] = []
+    for name, inputs in named.items():
+        made.append({"name": name, "inputs": inputs, "expected": expected(inputs)})
+    for name, inputs in exits.items():
+        made.append({"name": name, "inputs": inputs, "expected": expected_exit(inputs)})
+    return made
+
+
+STORED_VECTORS = json.loads(VECTORS.read_text())
+OF_VALUES = [vector for vector in STORED_VECTORS if "exitValueSol" not in vector["expected"]]
+OF_EXITS = [vector for vector in STORED_VECTORS if "exitValueSol" in vector["expected"]]
 
 
 def test_vectors_file_is_what_the_rules_give():
     assert json.loads(VECTORS.read_text()) == vectors()
 
 
-@pytest.mark.parametrize("vector", json.loads(VECTORS.read_text()), ids=lambda vector: vector["name"])
+@pytest.mark.parametrize("vector", OF_EXITS, ids=lambda vector: vector["name"])
+def test_exit_value_of_a_vector_is_what_the_file_says(vector):
+    tokens, status, pool_tokens, pool_sol = (vector["inputs"][name] for name in EXIT_INPUTS)
+    sold = exit_value(
+        Decimal(tokens),
+        status=status,
+        pool_tokens=pool_tokens and Decimal(pool_tokens),
+        pool_sol=pool_sol and Decimal(pool_sol),
+    )
+    expected_sol = vector["expected"]["exitValueSol"]
+    assert sold == (expected_sol and Decimal(expected_sol))
+
+
+@pytest.mark.parametrize("vector", OF_VALUES, ids=lambda vector: vector["name"])
 def test_value_of_a_vector_is_what_the_file_says(vector):
     number = {name: digits and Decimal(digits) for name, digits in vector["inputs"].items()}
     holding = Holding(

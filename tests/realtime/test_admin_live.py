@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from decimal import Decimal
 
 import httpx
@@ -18,8 +19,10 @@ from django.contrib.sessions.backends.db import SessionStore
 from positions.admin import export
 from positions.admin.export import as_csv
 from positions.models import Agent, Position, PositionEvent
+from positions.prices.cache import put_prices
+from positions.prices.quotes import Market
 from positions.services import close_position, move_stop_loss, open_position
-from tests.conftest import WIF
+from tests.conftest import WIF, quote
 from tests.live import PATIENCE_SECONDS, Server, watching
 
 
@@ -64,12 +67,14 @@ async def test_positions_are_exported_digit_for_digit_and_start_no_formula(
             wallet=wallet,
             token_address=WIF,
             token_symbol='+W"F,',
-            tokens=Decimal("1.000000000000000001"),
+            tokens=Decimal("1.000000001"),
             spent_sol=Decimal(3),
             stop_loss_percentage=Decimal(-20),
         )
 
     wif = await prepare()
+    pool = Market("thin", Decimal(900), Decimal(3), Decimal("0.4"))
+    await put_prices([replace(quote(WIF, "3.5"), market=pool)])
     async with operator(server, session_key) as http:
         answer = await act(http, "position", "export_selected", position.pk, wif.pk)
     assert answer.status_code == 200
@@ -79,8 +84,15 @@ async def test_positions_are_exported_digit_for_digit_and_start_no_formula(
     assert len(found) == 2
     bought, sold = found[str(wif.pk)], found[str(position.pk)]
     assert (bought["owner"], bought["agent"], bought["wallet_id"]) == ("alice", "alpha", wallet.pk)
-    assert (bought["token_symbol"], bought["remaining_amount"]) == ("'+W\"F,", "1.000000000000000001")
+    assert (bought["token_symbol"], bought["remaining_amount"]) == ("'+W\"F,", "1.000000001")
     assert (bought["current_stop_loss_percentage"], bought["closed_at"]) == ("-20", "")
+    assert (bought["current_price"], bought["price_status"], bought["liquidity_usd"]) == (
+        "3.5",
+        "thin",
+        "900",
+    )
+    assert (bought["position_value_sol"], bought["exit_value_sol"]) == ("3.500000004", "0.1")
+    assert (sold["current_price"], sold["price_status"], sold["exit_value_sol"]) == ("", "", "")
     assert (sold["status"], sold["close_reason"], sold["realized_profit_sol"]) == (
         "closed",
         "'=HYPERLINK(1)",

@@ -14,6 +14,7 @@ from asgiref.sync import sync_to_async
 from django.test import AsyncClient, Client
 from prometheus_client.parser import text_string_to_metric_families
 
+from positions.books.quotes import PriceStatus
 from positions.history.recorder import Written
 from positions.prices.feed import Round
 from positions.services import move_stop_loss
@@ -266,8 +267,13 @@ def test_close_is_counted_by_code_and_reason(close, client_code, counted):
 
 def test_round_of_prices_is_counted():
     counts = Counts()
-    counts.round("dexscreener", Round(tokens=3, priced=2, changed=2, seconds=0.25, oldest_age_seconds=4.5))
-    counts.round("dexscreener", Round(tokens=3, errors=("a", "b"), source_errors=1, seconds=9.0))
+    counts.round(
+        "dexscreener", Round(tokens=3, priced=2, seconds=0.25, oldest_age_seconds=4.5, statuses={"live": 2})
+    )
+    assert Sample(["live"], 2) in counts.read("prices")["nexgent_price_tokens_by_status"]
+    statuses: dict[PriceStatus, int] = {"stale": 2, "none": 1}
+    failed = Round(tokens=3, errors=("a", "b"), source_errors=1, seconds=9.0, statuses=statuses)
+    counts.round("dexscreener", failed)
     samples = counts.read("prices")
     assert samples["nexgent_price_rounds"] == [
         Sample(["dexscreener", "ok"], 1),
@@ -275,6 +281,10 @@ def test_round_of_prices_is_counted():
     ]
     assert samples["nexgent_price_source_errors"] == [Sample(["dexscreener"], 1)]
     assert samples["nexgent_price_tokens"] == [Sample([], 3)]
+    assert samples["nexgent_price_tokens_by_status"] == [
+        *[Sample(["live"], 0), Sample(["stale"], 2), Sample(["thin"], 0), Sample(["gone"], 0)],
+        Sample(["none"], 1),
+    ]
     assert "nexgent_price_oldest_age_seconds" not in samples  # nobody knows it
     assert samples["nexgent_price_round_seconds"][0].value == 9.25
 

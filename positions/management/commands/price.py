@@ -48,7 +48,8 @@ class Command(BaseCommand):
                 prices = await source.fetch([Token(address) for address in tokens])
                 for address in tokens:
                     quote = prices.quotes.get(address)
-                    self.stdout.write(f"{address}: {f'{digits(quote.price)} SOL' if quote else 'no price'}")
+                    told = f"{digits(quote.price)} SOL, {quote.status}" if quote else "no price"
+                    self.stdout.write(f"{address}: {told}")
                 return bool(prices.quotes)
             found = False
             for address in tokens:
@@ -63,8 +64,8 @@ class Command(BaseCommand):
         if choice.best is None:
             self.stdout.write(f"{address}: no price, {_counted(pools)}")
         else:
-            thin = ", below the floor" if choice.is_thin else ""
-            self.stdout.write(f"{address}: {digits(choice.best.price)} SOL{thin}, {_counted(pools)}")
+            status = "thin: below the floor" if choice.is_thin else "live"
+            self.stdout.write(f"{address}: {digits(choice.best.price)} SOL, {status}, {_counted(pools)}")
         rows = [("", "pool", "exchange", "against", "price", "liquidity USD", "traded USD/day", "")]
         for pool in sorted(pools, key=lambda each: (each.liquidity_usd or 0, each.traded_usd), reverse=True):
             is_best = choice.best is not None and choice.best.pool is pool

@@ -97,6 +97,22 @@ export function value(cost, price, priceUsd) {
 }
 
 /**
+ * The SOL that selling the tokens into the pool brings now: constant product, before fees. Null where the reserves are
+ * unknown, 0 where the market is gone.
+ *
+ * @param {Decimal} tokens
+ * @param {Wire.PriceStatus} status
+ * @param {Decimal | null} poolTokens
+ * @param {Decimal | null} poolSol
+ */
+export function exitValue(tokens, status, poolTokens, poolSol) {
+  if (status === "gone") return ZERO;
+  if (poolTokens === null || poolSol === null) return null;
+  const whole = poolTokens.plus(tokens);
+  return whole.sign === 0 ? ZERO : poolSol.times(tokens).over(whole, PRECISION).rounded(SOL_DECIMALS);
+}
+
+/**
  * The computed fields that `worth` leaves out, and those that it has, as strings of digits.
  *
  * @param {Holding} held

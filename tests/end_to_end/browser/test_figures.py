@@ -17,6 +17,8 @@ from tests.end_to_end.browser.windows import Window
 from tests.live import ROOT
 
 VECTORS = json.loads((ROOT / "tests" / "accounting_vectors.json").read_text())
+OF_VALUES = [vector for vector in VECTORS if "exitValueSol" not in vector["expected"]]
+OF_EXITS = [vector for vector in VECTORS if "exitValueSol" in vector["expected"]]
 
 
 def test_position_without_a_price_shows_its_cost_and_says_so(window: Window, bonk: Position) -> None:
@@ -122,7 +124,23 @@ def test_totals_add_up_and_are_unknown_in_usd_where_a_part_is(
     )
 
 
-@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
+@pytest.mark.parametrize("vector", OF_EXITS, ids=lambda vector: vector["name"])
+def test_exit_value_in_the_browser_agrees_with_the_server(script_page, vector) -> None:
+    sold = script_page.evaluate(
+        """async ({folder, inputs}) => {
+            const { exitValue } = await import(`${folder}/accounting.js`);
+            const { Decimal } = await import(`${folder}/decimal.js`);
+            const decimal = (digits) => digits === null ? null : Decimal.of(digits);
+            const tokens = Decimal.of(inputs.remainingAmount);
+            const sold = exitValue(tokens, inputs.priceStatus, decimal(inputs.poolTokens), decimal(inputs.poolSol));
+            return sold === null ? null : String(sold);
+        }""",
+        {"folder": "/static/realtime", "inputs": vector["inputs"]},
+    )
+    assert {"exitValueSol": sold} == vector["expected"]
+
+
+@pytest.mark.parametrize("vector", OF_VALUES, ids=lambda vector: vector["name"])
 def test_accounting_in_the_browser_agrees_with_the_server(script_page, vector) -> None:
     inputs = vector["inputs"]
     valued = script_page.evaluate(

@@ -22,7 +22,7 @@ def test_price_shows_every_pool_and_why(api):
     dust = pair(BONK, "0.019", "1.9", liquidity_usd=0.16)
     api.respond = dexscreener(curve, dust)
     shown = price(BONK)
-    assert shown.startswith(f"{BONK}: 0.0000001773 SOL, 2 pools\n")
+    assert shown.startswith(f"{BONK}: 0.0000001773 SOL, live, 2 pools\n")
     lines = {line.split()[-1]: line for line in shown.splitlines()}
     assert "→" in lines["deepest"]
     assert "curve" in lines["deepest"]
@@ -32,12 +32,12 @@ def test_price_shows_every_pool_and_why(api):
 
 def test_price_of_a_pool_below_the_floor_says_so(api):
     api.respond = dexscreener(pair(BONK, "0.019", "1.9", liquidity_usd=0.16))
-    assert f"{BONK}: 0.019 SOL, below the floor, 1 pool" in price(BONK)
+    assert f"{BONK}: 0.019 SOL, thin: below the floor, 1 pool" in price(BONK)
 
 
 def test_price_of_another_source_is_what_it_answers(api):
     api.respond = jupiter({WRAPPED_SOL: "150", BONK: "3"})
-    assert price(BONK, WIF, "--source", "jupiter") == f"{BONK}: 0.02 SOL\n{WIF}: no price\n"
+    assert price(BONK, WIF, "--source", "jupiter") == f"{BONK}: 0.02 SOL, live\n{WIF}: no price\n"
 
 
 @pytest.mark.parametrize(
