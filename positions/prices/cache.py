@@ -40,7 +40,7 @@ class FeedStatus(msgspec.Struct, kw_only=True, rename="camel"):
     """When the source last answered at all; None where the feed of an older release does not say."""
 
     def is_stale(self, now: datetime) -> bool:
-        """Whether the source has not answered for too long, be it that no feed asks it."""
+        """Whether the source has not answered for too long, for instance because no feed is running."""
         return is_stale(self.answered_at or self.updated_at, now)
 
 

@@ -139,7 +139,7 @@ class PriceFeed:
         errors: list[str] = []
         await self._look_up_held(errors)
         if self._keeper.problem is not None:
-            errors.append(_sentence("The last prices cannot be kept in the database", self._keeper.problem))
+            errors.append(_sentence("The last prices cannot be stored in the database", self._keeper.problem))
         addresses = {token.address for token in self._held}
         restored = await self._restore(addresses | {WRAPPED_SOL})
         others = len(errors)
@@ -168,7 +168,7 @@ class PriceFeed:
         )
         # The cache first: a client that connects in between reads the new price there, and gets it again.
         await self._write({**restored, **taken}, status, errors)
-        published = await self._tell(news, errors)
+        published = await self._send_changes(news, errors)
         self._on_prices([quote for quote in taken.values() if quote.status == "live"])
         latest = self._known.latest
         ages = [(now - latest[address].priced_at).total_seconds() for address in addresses & latest.keys()]
@@ -236,7 +236,7 @@ class PriceFeed:
             async with asyncio.timeout(DATABASE_DEADLINE_SECONDS):
                 await self._decimals.keep(told)
         except (DatabaseError, TimeoutError) as error:
-            errors.append(_sentence("Decimals of tokens cannot be kept in the database", error))
+            errors.append(_sentence("The decimals of tokens cannot be stored in the database", error))
 
     async def _write(self, quotes: Mapping[str, Quote], status: FeedStatus, errors: list[str]) -> None:
         if self._cache_behind:
@@ -263,7 +263,7 @@ class PriceFeed:
             await put_openings(first)
             self._opened.update((quote.token_address, quote.as_of.astimezone(UTC).date()) for quote in first)
 
-    async def _tell(self, changed: list[Quote], errors: list[str]) -> bool:
+    async def _send_changes(self, changed: list[Quote], errors: list[str]) -> bool:
         if not changed:
             return True
         try:
@@ -275,13 +275,13 @@ class PriceFeed:
             return False
         # After an outage of the cache alone, all prices are sent again: clients that connected meanwhile read old ones.
         if not self._cache_behind:
-            self._known.have_been_told(changed)
+            self._known.mark_sent(changed)
         return True
 
     def _outage(self) -> None:
         """Make the next successful round write and send every price."""
         self._cache_behind = True
-        self._known.tell_all_again()
+        self._known.send_all_again()
 
     def _backoff(self) -> float:
         """Seconds to wait beyond the interval, with full jitter: 0 after a good round."""

@@ -1,8 +1,8 @@
-"""Prices that jump: not relied on until they have stood for some rounds, unless the market itself bears them out.
+"""Prices that jump: not relied on until they have persisted for some rounds, unless the market itself confirms them.
 
 A wick, a bad trade, or an answer that lacks the deep pool for a moment changes a price several times over and is gone
-in seconds: nobody should sell on it. A real crash moves what lies in the pool along with the price, and the token's
-other pools with it: that is believed at once. Pure: keeps what it was told, asks nobody.
+in seconds: nobody should sell on it. A real crash moves the pool's reserves along with the price, and the token's
+other pools too: that is accepted at once. Pure: keeps what it is given, makes no requests.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from decimal import Decimal, localcontext
 from positions.prices.markets import AGREEMENT, Candidate, Choice
 
 JUMP = Decimal(2)
-"""A price that has changed by more than this factor since the last one that was believed."""
+"""A price that has changed by more than this factor since the last one that was accepted."""
 
 
 @dataclass(slots=True)
@@ -25,14 +25,14 @@ class _Known:
 
 
 class Jumps:
-    """What each token's price was when it was last believed."""
+    """The last accepted price of each token."""
 
     def __init__(self, rounds: int) -> None:
         self._rounds = rounds
         self._known: dict[str, _Known] = {}
 
     def doubts(self, token: str, choice: Choice) -> bool:
-        """Return whether this round's price is a jump that nothing bears out yet."""
+        """Return whether this round's price is a jump that nothing confirms yet."""
         now = choice.best
         if now is None:
             return False

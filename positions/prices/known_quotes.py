@@ -1,4 +1,4 @@
-"""What the feed knows of each held token, and what of it the servers have been told. No I/O."""
+"""The newest quote of each held token, and which of them have been sent to the servers. No I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from decimal import Decimal
 from positions.prices.quotes import UNKNOWN_MARKET, Market, Prices, PriceStatus, Quote, in_usd, judged
 
 STEP = Decimal("0.01")
-"""Reserves and liquidity that move by less, as a share, are told as they were: they change with every trade."""
+"""Reserves and liquidity that move by less than this share are kept as they were: they change with every trade."""
 ZERO = Decimal(0)
 
 
@@ -20,20 +20,20 @@ class KnownQuotes:
 
     def __init__(self) -> None:
         self.latest: dict[str, Quote] = {}
-        self._told: dict[str, Quote] = {}  # empty after an outage
+        self._sent: dict[str, Quote] = {}  # empty after an outage
 
     def keep_only(self, tokens: Collection[str]) -> None:
-        for known in (self.latest, self._told):
+        for known in (self.latest, self._sent):
             for token in known.keys() - set(tokens):
                 del known[token]
 
     def restore(self, quotes: Iterable[Quote]) -> None:
-        """Take what was known before this feed began."""
+        """Take over quotes from before this feed began."""
         for quote in quotes:
             self.latest.setdefault(quote.token_address, replace(quote, is_stale=False))
 
     def take(self, prices: Prices, now: datetime) -> dict[str, Quote]:
-        """Take a round's answer; return it as it counts, with the tokens that are gone at their last price."""
+        """Take a round's answer; return what it changes, with tokens that are gone at their last price."""
         taken = {}
         for token, quote in prices.quotes.items():
             before = self.latest.get(token)
@@ -46,21 +46,21 @@ class KnownQuotes:
         return taken
 
     def news(self) -> list[Quote]:
-        """Return what the servers have not been told; without its market where that has not changed."""
+        """Return what has not been sent to the servers; without the market if that has not changed."""
         news = []
         for token, quote in self.latest.items():
-            told = self._told.get(token)
-            if not quote.same_market(told):
+            sent = self._sent.get(token)
+            if not quote.same_market(sent):
                 news.append(quote if quote.market else replace(quote, market=UNKNOWN_MARKET))
-            elif not quote.same_price(told):
+            elif not quote.same_price(sent):
                 news.append(replace(quote, market=None) if quote.market else quote)
         return news
 
-    def have_been_told(self, news: Iterable[Quote]) -> None:
-        self._told.update((quote.token_address, self.latest[quote.token_address]) for quote in news)
+    def mark_sent(self, news: Iterable[Quote]) -> None:
+        self._sent.update((quote.token_address, self.latest[quote.token_address]) for quote in news)
 
-    def tell_all_again(self) -> None:
-        self._told.clear()
+    def send_all_again(self) -> None:
+        self._sent.clear()
 
     def statuses(self, tokens: Iterable[str], now: datetime) -> Mapping[PriceStatus, int]:
         """Return how many of these tokens have a price of each status."""
@@ -72,7 +72,7 @@ class KnownQuotes:
 
 
 def _steady(quote: Quote, before: Quote | None) -> Quote:
-    """Return the quote with the market figures of the one before, as far as they have hardly moved."""
+    """Return the quote, with those market figures of the one before that have hardly moved."""
     new, old = quote.market, before.market if before else None
     if new is None or old is None:
         return quote

@@ -35,7 +35,7 @@ ZERO, ONE, TWO = Decimal(0), Decimal(1), Decimal(2)
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """One market, as its exchange tells it."""
+    """One market, as its exchange reports it."""
 
     address: str
     exchange: str
@@ -46,11 +46,11 @@ class Pool:
     base_usd: Decimal | None
     """One base in USD, as the source works it out; None where it does not."""
     liquidity_usd: Decimal | None
-    """None for a launch curve, which names none."""
+    """None for a launch curve, which reports none."""
     base_reserve: Decimal | None
     quote_reserve: Decimal | None
     traded_usd: Decimal
-    """What it trades in a day, by what it has traded lately."""
+    """Its volume per day, extrapolated from recent trades."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Candidate:
     depth_usd: Decimal
     pool_tokens: Decimal | None
     pool_sol: Decimal | None
-    """What lies in it: tokens, and the other side in SOL; None where it does not say."""
+    """Its reserves: tokens, and the other side in SOL; None if they are not reported."""
 
     @property
     def is_known(self) -> bool:
@@ -75,11 +75,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a token's pools come to."""
+    """The pool chosen among a token's pools, and why."""
 
     best: Candidate | None
     is_thin: bool
-    """Whether the best there is lies below the floor."""
+    """Whether the best pool is below the floor."""
     reasons: dict[str, str]
     """Why each pool was chosen or not, by its address, in a few words."""
     is_borne_out: bool = False
@@ -120,7 +120,7 @@ def choose(token: str, pools: Iterable[Pool], *, sol_usd: Decimal | None, floor_
         if best is None and (candidate.is_known or _agrees(candidate, deepest_known)):
             best = candidate
             reasons[candidate.pool.address] = (
-                "the deepest" if good else "below the floor, and nothing else is there"
+                "the deepest" if good else "below the floor, but there is no other"
             )
         elif best is None:
             reasons[candidate.pool.address] = "far from the deepest pool against SOL or dollars"

@@ -37,7 +37,7 @@ class Prices:
     errors: list[str] = field(default_factory=list)
     """Partial failures, each a sentence for a terminal."""
     notes: list[str] = field(default_factory=list)
-    """Messages to show once that are no errors, likewise."""
+    """Messages to show once that are not errors, each a sentence as well."""
     gone: Collection[str] = ()
     """Tokens of which the source knows no market, as it has just found out. One that it could not ask is not named."""
     decimals: Mapping[str, int] = field(default_factory=dict)
@@ -73,7 +73,7 @@ def is_stale(answered_at: datetime, now: datetime) -> bool:
 
 
 def judged(quote: Quote, now: datetime) -> Quote:
-    """Return the quote as it is to be read at that moment: with `is_stale` told. Every reader goes by this."""
+    """Return the quote with `is_stale` set as of that moment. Every reader uses this."""
     stale = is_stale(quote.as_of, now)
     return quote if stale == quote.is_stale else replace(quote, is_stale=stale)
 

@@ -37,7 +37,7 @@ class ReplaySource:
     prices every held token of that name. A token without a row in a step keeps its last price.
     After the last step prices stay, with a note once; with `loop`, the file begins again.
 
-    `as_of` is the time of the round, not the file's: it tells whether the feed is alive. USD
+    `as_of` is the time of the round, not the file's: it shows whether the feed is alive. USD
     comes from the column `price_usd`; a row without it is priced with SOL in USD as the step's row of SOL has
     it (an address or the symbol SOL), else as its first row with both prices; without any, USD is unknown.
     """
@@ -138,7 +138,7 @@ def _read(path: Path) -> tuple[list[datetime], list[Step]]:
             raise SourceError(f"{path}, line {line}: {token} has a second price at {fields['time']}.")
         step[token] = row
     if not steps:
-        raise SourceError(f"{path}: there is no price in it.")
+        raise SourceError(f"{path}: it contains no prices.")
     moments = sorted(steps)
     return moments, [steps[moment] for moment in moments]
 

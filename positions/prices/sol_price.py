@@ -8,7 +8,7 @@ from decimal import Decimal
 BAND = Decimal("0.1")
 """How far from the last value a new one may be and need no confirmation, as a share of it."""
 CONFIRMING_ROUNDS = 5
-"""For how many rounds a value outside of the band must stand where there is nobody else to ask."""
+"""For how many rounds a value outside the band must persist if no other source can be asked."""
 
 Opinion = Callable[[], Awaitable[Decimal | None]]
 """Asks another source for USD for one SOL; returns None where it does not answer. Raises nothing."""

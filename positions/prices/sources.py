@@ -21,7 +21,7 @@ OVER_HTTP = frozenset({"dexscreener", "jupiter"})
 
 
 def names() -> tuple[str, ...]:
-    """Return what `--source` may name, `auto` aside."""
+    """Return what `--source` may name, except `auto`."""
     return (*NAMES, *plugged.names())
 
 

@@ -19,7 +19,7 @@ from positions.prices.sources import make_source, names
 
 
 class Command(BaseCommand):
-    help = "Show what a price source answers for tokens: every pool, which one makes the price, and why."
+    help = "Show what a price source answers for tokens: every pool, which one sets the price, and why."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("tokens", nargs="+", metavar="TOKEN", help="the address of a token's mint")

@@ -22,7 +22,7 @@ def told(known: KnownQuotes, *quotes: Quote, gone: tuple[str, ...] = (), after: 
     answer = Prices({quote.token_address: quote for quote in quotes}, Decimal(150), gone=gone)
     known.take(answer, NOW + timedelta(seconds=after))
     news = known.news()
-    known.have_been_told(news)
+    known.mark_sent(news)
     return news
 
 

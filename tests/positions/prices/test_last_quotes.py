@@ -158,7 +158,7 @@ async def test_database_that_does_not_take_them_is_an_error_of_the_next_round(ma
         [error] = (await feed.round()).errors
     finally:
         await sync_to_async(rename)("elsewhere", table)
-    assert error.startswith("The last prices cannot be kept in the database: ")
+    assert error.startswith("The last prices cannot be stored in the database: ")
     await feed.run(1)
     assert (await feed.round()).errors == ()
     assert await stored() is not None

@@ -158,8 +158,8 @@ async def test_file_out_of_order_is_played_in_order(source):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (b"", ": there is no price in it."),
-        (b"time,token,price\n", ": there is no price in it."),
+        (b"", ": it contains no prices."),
+        (b"time,token,price\n", ": it contains no prices."),
         (
             b"time,symbol,close\n",
             ", line 1: the first line must name the columns time,token,price[,price_usd]; token and price missing.",
