@@ -26,6 +26,7 @@ from positions.api.errors import Conflict
 from positions.api.json import ExactJSONRenderer
 from positions.api.serializers import Body
 from positions.api.wire import position_on_rest
+from positions.history.sales import sale_prices
 from positions.models import Position, StoredAnswer, Trade
 from positions.prices.quotes import Prices
 
@@ -94,7 +95,11 @@ class Once:
             with transaction.atomic():
                 claimed = self._claim()
                 position = prepared.write()
-                body = ExactJSONRenderer().render(position_on_rest(position, prepared.prices)).decode()
+                body = (
+                    ExactJSONRenderer()
+                    .render(position_on_rest(position, prepared.prices, sale_prices([position])))
+                    .decode()
+                )
                 return self._keep(claimed, position, prepared.status, body)
         except (_Repeated, Http404, ValidationError):
             # The last two: what the first request named may be gone since.

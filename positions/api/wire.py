@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated
+from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -20,6 +22,7 @@ from positions.books.snapshots import (
     stored,
     timestamp,
 )
+from positions.history.sales import sale_prices
 from positions.models import Agent, Mode, Position, PositionEvent, Wallet
 from positions.prices.cache import FeedStatus
 from positions.prices.last_quotes import newest_prices
@@ -37,6 +40,8 @@ class PositionOnRest(LivePosition, rename="camel", kw_only=True):
     status: StatusName
     closed_at: Timestamp | None
     close_reason: str | None
+    sale_price: Number | None
+    """What a closed position was sold at: on average, in SOL, net of fees. Null where it was never sold."""
 
 
 class AgentOnRest(Struct, rename="camel", kw_only=True):
@@ -95,12 +100,17 @@ class PricesOnRest(Struct, rename="camel", kw_only=True):
 
 
 def positions_on_rest(positions: Sequence[Position]) -> list[PositionOnRest]:
-    """Return the positions at the newest prices: one MGET, and one query where the cache misses some."""
+    """Return the positions at the newest prices.
+
+    One MGET, one query where the cache misses some, and one for the sales of closed positions.
+    """
     prices = newest_prices({position.token_address for position in positions}) if positions else Prices({})
-    return [position_on_rest(position, prices) for position in positions]
+    sold = sale_prices(positions)
+    return [position_on_rest(position, prices, sold) for position in positions]
 
 
-def position_on_rest(position: Position, prices: Prices) -> PositionOnRest:
+def position_on_rest(position: Position, prices: Prices, sold: Mapping[UUID, Decimal]) -> PositionOnRest:
+    """Return the position at its price; `sold`: what closed ones were sold at."""
     priced = live(snapshot(position), prices.quotes.get(position.token_address), sol_usd=prices.sol_usd)
     if position.status != Position.Status.OPEN:  # what the market does afterwards is none of its extremes
         priced.peak_price, priced.lowest_price = number(position.peak_price), number(position.lowest_price)
@@ -109,6 +119,7 @@ def position_on_rest(position: Position, prices: Prices) -> PositionOnRest:
         status=position.status,
         closed_at=timestamp(position.closed_at) if position.closed_at else None,
         close_reason=position.close_reason or None,
+        sale_price=number(sold.get(position.pk)),
     )
 
 

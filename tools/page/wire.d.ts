@@ -59,6 +59,7 @@ declare namespace Wire {
     status: string;
     closedAt: Timestamp | null;
     closeReason: string | null;
+    salePrice: Digits | null;
   }
 
   interface AgentOnRest {

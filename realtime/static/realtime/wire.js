@@ -9,7 +9,7 @@ const EXACT = new Set([
   "currentPrice", "currentPriceUsd", "purchasePriceUsd", "positionValueSol", "positionValueUsd",
   "profitLossSol", "profitLossUsd", "profitLossPercent", "priceChangePercent",
   "price", "priceUsd", "solPriceUsd", "closedProfitSol", "startProfitSol",
-  "profitSol", "returnPercent", "winRatePercent", "averageReturnPercent",
+  "salePrice", "profitSol", "returnPercent", "winRatePercent", "averageReturnPercent",
 ]);
 
 /**

@@ -16,7 +16,7 @@ from positions.books.snapshots import live, snapshot, timestamp
 from positions.models import Agent, Position, Wallet
 from positions.prices.cache import get_prices
 from positions.prices.quotes import Quote
-from positions.services import close_position, open_position
+from positions.services import close_position, open_position, take_profit, transfer_out
 from tests.conftest import BONK, JUP, WIF
 from tests.positions.api.conftest import AS_OF, UNKNOWN_ID, Api
 
@@ -54,7 +54,7 @@ def test_position_is_byte_for_byte_the_socket_s_with_three_fields_more(
     on_the_socket = msgspec.json.encode(
         live(snapshot(position), prices.quotes[BONK], sol_usd=prices.sol_usd)
     ).decode()
-    expected = f'{on_the_socket[:-1]},"status":"open","closedAt":null,"closeReason":null}}'
+    expected = f'{on_the_socket[:-1]},"status":"open","closedAt":null,"closeReason":null,"salePrice":null}}'
     assert alices.get(f"positions/{position.pk}/").text == expected
     listed = alices.get("positions/")
     assert listed.text == f'{{"count":1,"next":null,"previous":null,"results":[{expected}]}}'
@@ -302,6 +302,32 @@ def test_positions_are_not_found_by_a_stranger(bobs: Api, three: list[Position])
 @pytest.mark.parametrize("key", [UNKNOWN_ID, "1", "%00", "é"])
 def test_position_that_is_unknown_is_not_found(alices: Api, key: str):
     assert alices.get(f"positions/{key}/").refusal == NOT_FOUND
+
+
+def test_closed_position_tells_what_it_was_sold_at(alices: Api, position: Position):
+    """A million: 600,000 sold, for 0.3 and 0.5 SOL after fees; the rest was sent away."""
+    assert alices.get(f"positions/{position.pk}/").data["salePrice"] is None
+    take_profit(position_id=position.pk, tokens=Decimal(200_000), proceeds_sol=Decimal("0.3"))
+    take_profit(
+        position_id=position.pk,
+        tokens=Decimal(400_000),
+        proceeds_sol=Decimal("0.5"),
+        fee_sol=Decimal("0.1"),
+    )
+    assert alices.get(f"positions/{position.pk}/").data["salePrice"] is None
+    transfer_out(position_id=position.pk, tokens=Decimal(400_000))
+    [closed] = alices.get("positions/?status=closed").data["results"]
+    assert closed["salePrice"] == Decimal("0.000001333333333333333333333333")
+
+
+@pytest.mark.parametrize(("proceeds", "price"), [(Decimal(0), 0), (None, None)])
+def test_closed_position_that_brought_nothing(alices: Api, position: Position, proceeds, price):
+    """It was sold for nothing, or never sold."""
+    if proceeds is None:
+        transfer_out(position_id=position.pk, tokens=Decimal(1_000_000))
+    else:
+        close_position(position_id=position.pk, proceeds_sol=proceeds)
+    assert alices.get(f"positions/{position.pk}/").data["salePrice"] == price
 
 
 @pytest.mark.parametrize("count", [1, 5])
