@@ -11,6 +11,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Self
@@ -18,9 +20,12 @@ from typing import Self
 import pytest
 from asgiref.sync import sync_to_async
 from django.core.management import call_command
+from django.utils import timezone
 
 from positions import services
 from positions.models import Agent, Position, PositionEvent, StoredAnswer, Wallet
+from positions.prices.cache import put_prices
+from positions.prices.quotes import Market
 from realtime.publish.broadcast import broadcast_prices
 from tests.conftest import WIF, fresh_token, quote
 from tests.contract import check_from_server
@@ -88,6 +93,37 @@ async def test_python_bot_resumes_renews_its_token_and_reacts(
     await bonk.arefresh_from_db()
     assert (bonk.status, bonk.close_reason) == ("closed", "stop loss")
     assert bonk.realized_profit_sol == Decimal("-0.5")
+
+
+async def test_python_bot_acts_on_live_prices_only_and_from_its_start_on(
+    daphne_server: Server, transactional_db: None, agent: Agent, bonk: Position, tmp_path: Path
+):
+    script = tmp_path / "bot.py"
+    script.write_text(PYTHON.text)
+    environment = {
+        "NEXGENT_URL": daphne_server.url,
+        "NEXGENT_USER": "alice",
+        "NEXGENT_PASSWORD": "alice-has-a-password",
+        "NEXGENT_AGENT": str(agent.pk),
+    }
+    low = replace(quote(bonk.token_address, "0.0000011"), as_of=timezone.now() - timedelta(minutes=10))
+    await put_prices([low])  # stale
+    async with Program(sys.executable, str(script), **environment) as bot:
+        await bot.until("holding 1 up to event 1")
+        for price in ("0.0000012", "0.0000013", "0.0000012"):
+            thin = replace(quote(bonk.token_address, price), market=Market("thin"))
+            await broadcast_prices([thin])
+        assert await bot.until("the price of") == "the price of BONK is thin"
+        await broadcast_prices([replace(quote(bonk.token_address, "0.0000017"), market=Market("live"))])
+        assert await bot.until("the price of") == "the price of BONK is live"
+    await put_prices([quote(bonk.token_address, "0.0000014")])
+    await broadcast_prices([quote(bonk.token_address, "0.0000014")])
+    async with Program(sys.executable, str(script), **environment) as bot:
+        await bot.until("holding 1 up to event 1")  # not sold so far
+        assert await bot.until("stop loss of") == "stop loss of BONK at 0.0000014"
+        await bot.until("sold BONK")
+    await bonk.arefresh_from_db()
+    assert bonk.realized_profit_sol == Decimal("-0.6")
 
 
 class LosesAnAnswer:
