@@ -30,7 +30,7 @@ run: $(INSTALLED) ## Start everything and print the address (options: make run A
 # Workers of pytest-xdist: two a core, since most tests wait for other processes. `make test WORKERS=0`: none.
 WORKERS ?= $(shell $(BIN)/python -c 'import os; print(2 * (os.cpu_count() or 1))')
 PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
-# Containers like to set it. Every process that the tests start would then compile every module anew.
+# Containers like to set it. Every process that the tests start would then compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
 test: $(INSTALLED) ## Run every test on PostgreSQL, then on SQLite what `make run` uses there (COVERAGE=1: see coverage)

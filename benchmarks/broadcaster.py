@@ -80,7 +80,7 @@ class Broadcaster:
 
     async def prepare(self, *, tokens: int, first: int, agents: int) -> None:
         self._send = self._make(tokens, range(first, first + agents))
-        await self._send(market.FIRST_ROUND - 1)  # whoever connects now finds prices in the cache
+        await self._send(market.FIRST_ROUND - 1)  # clients that connect now find prices in the cache
 
     async def rounds(self, *, first_round: int, rounds: int, interval_seconds: float) -> Any:
         """Send the rounds; return when each began (CLOCK_MONOTONIC, shared by all processes) and the CPU time."""

@@ -46,7 +46,7 @@ class Child:
     def pid(self) -> int:
         return self.process.pid
 
-    def tell(self, do: str, **command: Any) -> None:
+    def send(self, do: str, **command: Any) -> None:
         """Send a command; `answer` waits for its result."""
         assert self.process.stdin is not None  # noqa: S101
         try:
@@ -66,7 +66,7 @@ class Child:
         return answer["answer"]
 
     def ask(self, do: str, *, timeout_seconds: float = PATIENCE_SECONDS, **command: Any) -> Any:
-        self.tell(do, **command)
+        self.send(do, **command)
         return self.answer(timeout_seconds)
 
     def close(self) -> None:
@@ -98,7 +98,7 @@ def say(answer: Any) -> None:
 
 
 def obey(commands: Mapping[str, Callable[..., Any]]) -> None:
-    """Carry out commands until whoever started this process is gone."""
+    """Carry out commands until the process that started this one is gone."""
     for line in sys.stdin:
         command = json.loads(line)
         say(commands[command.pop("do")](**command))

@@ -1,4 +1,4 @@
-"""The load generator: `python -m benchmarks.generator`, a process of its own, told what to do by its parent.
+"""The load generator: `python -m benchmarks.generator`, a process of its own, controlled by its parent.
 
 Opens sockets, counts every message of each, and reads a sample of them word for word. On picows, whose frames cost
 a few µs: it must never be what limits a server.
@@ -115,7 +115,7 @@ class Load:
         odd = [each for each in self.counted if not each.done]
         if odd:
             self.tally.problem(
-                f"{len(odd)} of {len(self.counted)} sockets have not heard the last round: the first heard"
+                f"{len(odd)} of {len(self.counted)} sockets have not received the last round: the first received"
                 f" {odd[0].received} of {self.tally.rounds}"
             )
         return {

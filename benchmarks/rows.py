@@ -31,7 +31,7 @@ class Row:
 
     @property
     def makes_its_prices(self) -> bool:
-        """Whether it sends on a timer of its own, to be started by a message, instead of hearing a channel layer."""
+        """Whether it sends on a timer of its own, started by a message, instead of reading a channel layer."""
         return self.way in {"floor", "seed", "limit"}
 
     def command(self, port: int) -> list[str]:

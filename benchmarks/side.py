@@ -104,7 +104,7 @@ class Side:
     def connect(self, sockets: int, *, first: int = 0, at_once: int = AT_ONCE, slow: int = 0) -> list[Any]:
         """Open sockets first … first + `sockets` of each process; return what each generator says of it."""
         for process in self.processes:
-            process.generator.tell(
+            process.generator.send(
                 "connect", url=process.url, first=process.first_agent + first, count=sockets, tokens=self.tokens,
                 at_once=at_once, slow=slow,
             )  # fmt: skip
@@ -134,14 +134,14 @@ class Side:
         began: list[float] = []
         command = {"first_round": first, "rounds": count, "interval_seconds": interval_seconds}
         if self.broadcaster is not None:
-            self.broadcaster.tell("rounds", **command)
+            self.broadcaster.send("rounds", **command)
         else:
             for process in self.processes:
                 process.generator.ask("trigger", **command)
         # A row that cannot keep up gets the time it needs; one that has lost a message does not.
         patience = 10.0 + count * interval_seconds * 2
         for process in self.processes:
-            process.generator.tell("finish", timeout_seconds=patience)
+            process.generator.send("finish", timeout_seconds=patience)
         answers = [process.generator.answer(patience + 30) for process in self.processes]
         spent = self.cpu_seconds() - before
         if self.broadcaster is not None:

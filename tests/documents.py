@@ -15,7 +15,7 @@ from tests.live import PATIENCE_SECONDS, ROOT
 class Block(NamedTuple):
     language: str
     title: str
-    """The words before it, where they are a line of their own that ends in a colon; a file's name stands in `…`."""
+    """The words before it, where they are a line of their own that ends in a colon; a file's name is in `…`."""
     text: str
 
 

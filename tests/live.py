@@ -23,7 +23,7 @@ from websockets.exceptions import ConnectionClosed
 from testbed.processes import PATIENCE_SECONDS, ROOT, command, free_port
 from tests.contract import check_from_client, check_from_server
 
-__all__ = ["PATIENCE_SECONDS", "ROOT", "free_port"]  # for the tests, beside what stands below
+__all__ = ["PATIENCE_SECONDS", "ROOT", "free_port"]  # for the tests, in addition to what is below
 
 
 def database_url() -> str:

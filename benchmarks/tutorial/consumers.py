@@ -1,6 +1,6 @@
 """The tutorial way: a group for each agent, send_json. What the Channels documentation and its tutorials teach.
 
-Prices are left out of what it says at first: this makes it cheaper than what it stands for.
+Its first message has no prices: this makes it cheaper than the real thing.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def _latencies(side: Side, report: Report, sockets: int, seconds: float) -> list
     assert side.bot is not None  # noqa: S101  the burst started it
     assert side.broadcaster is not None  # noqa: S101
     rounds = round(seconds / ROUND_SECONDS) + 1
-    side.broadcaster.tell(
+    side.broadcaster.send(
         "rounds", first_round=side.next_round(rounds), rounds=rounds, interval_seconds=ROUND_SECONDS
     )
     done = side.bot.ask(

@@ -147,12 +147,12 @@ async def test_until_port_is_free_port_taken_is_named() -> None:
     await until_port_is_free("localhost", port, seconds=0)
 
 
-async def test_until_redis_answers_nobody_there_says_so(folder: Path) -> None:
+async def test_until_redis_answers_without_a_server_says_so(folder: Path) -> None:
     with pytest.raises(NotReadyError, match=r"^The Redis or Valkey server does not answer: .*valkey\.sock"):
         await until_redis_answers(f"unix://{folder}/valkey.sock", seconds=0)
 
 
-async def test_until_http_answers_nobody_there_says_so() -> None:
+async def test_until_http_answers_without_a_server_says_so() -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
     with pytest.raises(NotReadyError, match=rf"^The server does not answer at http://127\.0\.0\.1:{port}/: "):

@@ -31,7 +31,7 @@ from tests.positions.old_events import OLD_EVENTS
 OLD_MESSAGES: dict[str, list[dict[str, Any]]] = json.loads(
     Path(__file__).with_name("old_messages.json").read_text(encoding="utf-8")
 )
-"""By type, what the first release sends for OLD_EVENTS and two prices: never made anew."""
+"""By type, what the first release sends for OLD_EVENTS and two prices: never generated again."""
 AGENT = UUID(OLD_EVENTS[0]["agent_id"])
 QUOTES = [
     Quote(
@@ -152,7 +152,7 @@ async def test_messages_of_the_first_release_reach_sockets(server, alice, agent,
         assert (update["currentPrice"], update["priceSource"]) == (2.345678901234e-06, "live")
 
 
-async def test_newer_messages_are_skipped_and_what_they_told_is_read(own_server, alice, agent, position):
+async def test_newer_messages_are_skipped_and_their_content_is_read(own_server, alice, agent, position):
     layer = get_channel_layer()
     async with watching(own_server, alice, agent) as socket:
         for seq in (2, 3):

@@ -1,4 +1,4 @@
-"""A process's hub over a channel layer that fails in ways which nobody has foreseen."""
+"""A process's hub over a channel layer that fails in unexpected ways."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.waiting import eventually
 
 
 class Layer(InMemoryChannelLayer):  # type: ignore[misc]
-    """Some other channel layer, which any project may have: it breaks when it is told to."""
+    """Some other channel layer, which any project may have: it fails on request."""
 
     is_broken = False
     failures = 0
@@ -59,7 +59,7 @@ async def ready() -> tuple[int, dict[str, str]]:
     }
 
 
-async def hears(hub: Hub, price: str) -> None:
+async def receives(hub: Hub, price: str) -> None:
     """Send a price to all hubs, and wait until this one has it."""
 
     async def has_come() -> bool:
@@ -78,7 +78,7 @@ async def test_listener_that_dies_is_started_again_and_the_process_is_not_ready_
     layer, ended_hub, caplog
 ):
     hub = get_hub()
-    await hears(hub, "0.5")
+    await receives(hub, "0.5")
     assert await ready() == (200, {})
     layer.is_broken = True
     await layer.group_send(PRICES_GROUP, {"type": "break.down"})
@@ -89,7 +89,7 @@ async def test_listener_that_dies_is_started_again_and_the_process_is_not_ready_
     await eventually(has_failed_again, "the listener is started again")
     assert await ready() == (503, {"listener": "not working"})
     layer.is_broken = False
-    await hears(hub, "0.625")
+    await receives(hub, "0.625")
     assert await ready() == (200, {})
     assert "listener has ended; restarting in 0.2 s" in caplog.text
     assert "RuntimeError: a fault of the channel layer" in caplog.text
@@ -104,7 +104,7 @@ async def test_channel_layer_that_is_broken_from_the_beginning_is_listened_to_on
 
     await eventually(is_noticed, "the process is not ready")
     layer.is_broken = False
-    await hears(hub, "0.5")
+    await receives(hub, "0.5")
     assert await ready() == (200, {})
 
 

@@ -97,7 +97,7 @@ async def test_connection_that_its_server_cancels_is_forgotten(hub, alice, agent
 async def test_consumer_without_the_token_middleware_answers_as_to_an_anonymous_user(
     hub, alice, agent, has_user
 ):
-    """Another middleware's user has shown no token, which is what the socket's lifetime hangs on."""
+    """Another middleware's user has presented no token, on which the socket's lifetime depends."""
     communicator = WebsocketCommunicator(PositionConsumer.as_asgi(), f"/?agentId={agent.pk}")
     if has_user:
         communicator.scope["user"] = alice

@@ -75,7 +75,7 @@ async def test_created_position_is_followed_by_the_price_of_its_token(server, al
         await expect_nothing(socket)
 
 
-async def test_price_that_another_socket_of_the_process_has_heard_follows_too(
+async def test_price_that_another_socket_of_the_process_has_received_follows_too(
     server, alice, agent, wallet, token
 ):
     """No look into the cache is needed for it."""

@@ -36,26 +36,26 @@ in_thread = sync_to_async
 read = partial(json.loads, parse_float=str, parse_int=str)
 
 
-def as_told() -> list[dict[str, Any]]:
-    """Return what clients are told of the old events, without their times."""
-    told = []
+def as_sent() -> list[dict[str, Any]]:
+    """Return the old events as sent to clients, without their times."""
+    sent = []
     for row in read(json.dumps(OLD_EVENTS)):
         event = {"eventType": row["event_type"], "seq": row["seq"]}
         if row["position"] is None:
             event["positionId"] = row["position_id"]
         else:
             event["position"] = {camel(name): value for name, value in row["position"].items()}
-        told.append(event)
-    return told
+        sent.append(event)
+    return sent
 
 
 def stored_part(event: dict[str, Any]) -> dict[str, Any]:
     """Return an event without its time, and its position without what it is worth."""
     known = {camel(name) for name in OLD_EVENTS[0]["position"]}
-    told = {name: value for name, value in event.items() if name != "timestamp"}
-    if "position" in told:
-        told["position"] = {name: value for name, value in told["position"].items() if name in known}
-    return told
+    sent = {name: value for name, value in event.items() if name != "timestamp"}
+    if "position" in sent:
+        sent["position"] = {name: value for name, value in sent["position"].items() if name in known}
+    return sent
 
 
 # Those of the first release
@@ -67,11 +67,11 @@ async def test_old_events_are_replayed_to_a_client_that_comes_back(server, alice
     async with client(server, query=query) as socket:
         await socket.expect("connected")
         assert (await socket.expect("subscribed"))["data"]["recovered"] is True
-        told = []
+        sent = []
         for _ in OLD_EVENTS:
             await socket.until("position_update")  # between them, the price of a token where one is known
-            told.append(stored_part(read(socket.raw)["data"]))
-        assert told == as_told()
+            sent.append(stored_part(read(socket.raw)["data"]))
+        assert sent == as_sent()
 
 
 @pytest.mark.django_db
@@ -79,7 +79,7 @@ def test_old_events_are_listed_over_rest(alice):
     agent = store(alice)
     answer = Api(alice).get(f"agents/{agent.pk}/events/")
     assert answer.status == 200, answer.text
-    assert [stored_part(event) for event in read(answer.text)["events"]] == as_told()
+    assert [stored_part(event) for event in read(answer.text)["events"]] == as_sent()
 
 
 @pytest.mark.django_db
@@ -198,10 +198,10 @@ async def test_field_more_makes_no_stored_event_unreadable(next_server, alice):
     agent = await in_thread(store)(alice)
     events = await resumed(next_server, alice, agent, 0, len(OLD_EVENTS))
     assert [event["position"]["note"] for event in events if "position" in event] == [None] * 5
-    assert [stored_part(read(json.dumps(event))) for event in events][-1] == as_told()[-1]
+    assert [stored_part(read(json.dumps(event))) for event in events][-1] == as_sent()[-1]
 
 
-async def test_releases_beside_each_other_read_what_the_other_stores_and_sends(
+async def test_releases_side_by_side_read_what_the_other_stores_and_sends(
     next_release, next_server, server, alice, agent, position
 ):
     query = {"token": access_token(alice), "agentId": str(agent.pk)}
@@ -212,7 +212,7 @@ async def test_releases_beside_each_other_read_what_the_other_stores_and_sends(
             f"services.move_stop_loss(position_id='{position.pk}', percentage=Decimal({percentage}))"
         )
 
-    # What the next one writes: heard live here, replayed, and listed.
+    # What the next one writes: received live here, replayed, and listed.
     async with watching(server, alice, agent) as socket:
         await in_thread(next_release.shell)(move(-1), next_server.environment)
         update = (await socket.expect("position_update"))["data"]
@@ -221,12 +221,12 @@ async def test_releases_beside_each_other_read_what_the_other_stores_and_sends(
     assert [event["seq"] for event in await resumed(server, alice, agent, 1, 1)] == [2]
     listed = await in_thread(Api(alice).get)(f"agents/{agent.pk}/events/")
     assert [event["seq"] for event in listed.data["events"]] == [1, 2]
-    # What this one writes: heard live there, and replayed.
+    # What this one writes: received live there, and replayed.
     url = f"{next_server.ws_url}?{urlencode(query)}"
     async with connect(url, open_timeout=PATIENCE_SECONDS) as connection:
         assert (await until(connection, "initial_data"))["positions"][0]["note"] == "new"
         await in_thread(services.move_stop_loss)(position_id=position.pk, percentage=Decimal(-2))
-        heard = await until(connection, "position_update")
+        received = await until(connection, "position_update")
     replayed = await resumed(next_server, alice, agent, 0, 3)
-    assert heard["position"]["note"] is None
+    assert received["position"]["note"] is None
     assert [event["position"]["note"] for event in replayed] == [None, "new", None]

@@ -52,7 +52,7 @@ class Connection:
 
 @pytest.fixture(autouse=True, params=[False, True], ids=["over ASGI", "direct"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each stream takes either way in turn, and nobody can tell which."""
+    """Each stream takes either way in turn, and no test can tell which."""
     monkeypatch.setattr(Connection, "direct", request.param)
 
 
@@ -177,7 +177,7 @@ async def test_price_of_a_new_token_waits_with_its_event_for_a_client_that_does_
     assert updates(connection) == ["event 1", "event 2", ["A", "B"]]
 
 
-async def test_position_whose_token_changes_is_no_longer_told_of_the_old_one():
+async def test_position_whose_token_changes_gets_no_more_prices_of_the_old_one():
     connection, index = Connection(), TokenIndex[Outbox]()
     outbox = stream(connection, index=index)
     outbox.start([], 0, [("A", "1")])
@@ -279,7 +279,7 @@ async def test_token_stays_held_until_the_last_position_in_it_closes():
 
 
 async def test_index_follows_the_events_order_and_not_that_of_their_arrival():
-    """A close that overtakes its opening must not leave the token held for ever."""
+    """A close that overtakes its opening must not leave the token held forever."""
     connection, index = Connection(), TokenIndex[Outbox]()
     outbox = stream(connection, index=index)
     outbox.start(["snapshot"], 0, [])

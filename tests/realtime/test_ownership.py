@@ -13,12 +13,12 @@ MINUTE = 60_000
 
 
 async def milliseconds_left(agent_id: str) -> int:
-    """Return after how long a claim is forgotten; -1 where it is kept for ever, -2 where there is none."""
+    """Return after how long a claim is forgotten; -1 if it is kept forever, -2 where there is none."""
     return int(await valkey.async_client().pttl(owner_key(agent_id)))
 
 
 async def owner(agent_id: str) -> int:
-    """Return the claim that is written down."""
+    """Return the stored claim."""
     claim = await valkey.async_client().get(owner_key(agent_id))
     assert claim is not None
     return int(claim)

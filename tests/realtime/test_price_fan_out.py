@@ -97,7 +97,7 @@ async def test_batch_of_quotes_of_different_moments_is_one_message_to_each_socke
 
 
 @pytest.mark.parametrize("priced", [1, 10, 17, 18, 19, 20])
-async def test_socket_hears_of_what_it_holds_however_many_tokens_a_round_has(priced: int):
+async def test_socket_gets_what_it_holds_however_many_tokens_a_round_has(priced: int):
     """Of twenty tokens; rounds that have nearly all take another way through the code than others."""
     tokens = [f"token {number}" for number in range(20)]
     holdings = [tokens[begin : begin + size] for begin in range(20) for size in (1, 0, 2, 3)]
@@ -146,7 +146,7 @@ async def test_refresh_reads_all_tokens_however_many_answers_they_come_in(monkey
     assert len(house.updates()) == 2
 
 
-async def test_refresh_waits_for_a_batch_that_is_under_way():
+async def test_refresh_waits_for_a_batch_in_transit():
     """The feed writes the cache, then sends: a look between the two would send it all twice."""
     house = House([BONK, WIF])
     round_ = quote(BONK, "0.002")

@@ -1,4 +1,4 @@
-"""How far to believe a price, as a server process learns it and tells its sockets."""
+"""The status of prices, as a server process learns it and sends it to its sockets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PLAIN = {"tokenAddress", "price", "priceUsd"}
 
 
 def hear(prices: LatestPrices, *quotes: Quote) -> dict[str, dict[str, Any]]:
-    """Let a batch come; return what clients are told of each token."""
+    """Receive a batch; return what is sent to clients, by token."""
     return told(
         {
             token: text

@@ -22,7 +22,7 @@ from realtime.protocol.messages import agent_group
 from realtime.publish.broadcast import broadcast_prices
 from tests.conftest import BONK, WIF, quote
 from tests.live import PATIENCE_SECONDS, Server, access_token, client, watching
-from tests.realtime.test_resume import move, move_unheard
+from tests.realtime.test_resume import move, move_silently
 
 in_thread = sync_to_async
 
@@ -52,7 +52,7 @@ async def test_catching_up_that_ends_after_a_move_sends_nothing_of_the_old_agent
         connection.close()
 
     async with watching(server, alice, agent) as socket:
-        await in_thread(move_unheard)(position, 1, 2)
+        await in_thread(move_silently)(position, 1, 2)
         ahead = event_message(await PositionEvent.objects.aget(agent=agent, seq=3))
         holder = threading.Thread(target=hold_the_log)
         holder.start()
@@ -74,7 +74,7 @@ async def test_catching_up_that_ends_after_a_move_sends_nothing_of_the_old_agent
 async def test_agent_handed_over_during_the_connect_shows_its_old_owner_nothing(
     server, alice, bob, agent, position
 ):
-    # Joining waits for Valkey, after the agent was found to be alice's and before anyone would hear of a change.
+    # Joining waits for Valkey, after the agent was found to be alice's and before a change would be noticed.
     valkey.client().client_pause(1000, all=False)
     async with client(server, token=access_token(alice), agent=agent) as socket:
         await socket.expect("connected")
@@ -106,7 +106,7 @@ async def test_price_that_a_newcomer_read_first_still_reaches_the_others(
 
 async def test_message_that_cannot_be_unpacked_loses_none_of_those_behind_it(server, alice, agent, position):
     async with watching(server, alice, agent) as socket:
-        await in_thread(move_unheard)(position, 1, 2)
+        await in_thread(move_silently)(position, 1, 2)
         with valkey.client().pipeline(transaction=True) as pipeline:
             pipeline.publish("nexgent__group__prices", b"\xc1 is no MessagePack")
             async for event in PositionEvent.objects.filter(agent=agent, seq__gt=1).order_by("seq"):

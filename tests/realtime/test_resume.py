@@ -33,7 +33,7 @@ def move(position: Position, *percentages: int) -> None:
         services.move_stop_loss(position_id=position.pk, percentage=Decimal(-percentage))
 
 
-def move_unheard(position: Position, *percentages: int) -> None:
+def move_silently(position: Position, *percentages: int) -> None:
     """As if the writer had died right after its commit: the rows are there, no message was sent."""
     with transaction.atomic():
         move(position, *percentages)
@@ -65,7 +65,7 @@ async def test_resume_brings_exactly_the_missed_events_then_the_newest_prices(se
         assert [update["seq"] for update in updates] == [3, 4]
         assert [update["position"]["currentStopLossPercentage"] for update in updates] == [-2, -3]
         prices = (await socket.expect("price_update_batch"))["data"]["updates"]
-        # With its status: nobody knows what the client was last told.
+        # With its status: the server does not know what it last sent to the client.
         assert prices == [{"tokenAddress": BONK, "price": 0.5, "priceUsd": 100, "priceStatus": "live"}]
         await in_thread(move)(position, 4)
         assert (await socket.expect("position_update"))["data"]["seq"] == 5
@@ -81,7 +81,7 @@ async def test_resume_with_nothing_missed_goes_on(server, alice, agent, position
 
 
 async def test_resume_follows_positions_that_came_and_went(server, alice, agent, wallet, position):
-    """What is told of prices afterwards is what is held now, not what was held in between."""
+    """The prices sent afterwards are of what is held now, not what was held in between."""
     token = fresh_token()
 
     def trade() -> None:
@@ -189,7 +189,7 @@ async def test_refresh_prolongs_the_connection(server, alice, agent):
 
 
 @pytest.mark.parametrize("which", ["nonsense", "refresh token", "expired", "someone else's"])
-async def test_refresh_with_a_token_that_does_not_hold_is_refused_and_the_socket_stays(
+async def test_refresh_with_an_invalid_token_is_refused_and_the_socket_stays(
     server, alice, bob, agent, which
 ):
     token = {
@@ -219,7 +219,7 @@ async def test_refresh_without_a_token_names_it(server, alice, agent):
 
 async def test_reconciliation_brings_events_that_nobody_sent(reconciliation_server, alice, agent, position):
     async with watching(reconciliation_server, alice, agent) as socket:
-        await in_thread(move_unheard)(position, 1, 2, 3)
+        await in_thread(move_silently)(position, 1, 2, 3)
         assert [(await socket.expect("position_update"))["data"]["seq"] for _ in range(3)] == [2, 3, 4]
 
 
@@ -241,7 +241,7 @@ async def test_reconciliation_of_pruned_events_brings_a_snapshot(
 
 
 @pytest.mark.parametrize("change", ["deactivated", "handed over", "deleted"])
-async def test_reconciliation_ends_the_socket_of_whoever_may_not_watch_any_more(
+async def test_reconciliation_ends_the_socket_of_a_user_who_may_no_longer_watch(
     reconciliation_server, alice, bob, agent, change
 ):
     """By writes that send no signal."""
@@ -303,7 +303,7 @@ async def test_exactly_one_socket_survives_a_race_over_two_processes(pair, alice
         assert ends.count("1000 New connection established") == 19, ends
 
 
-async def test_two_sockets_of_one_agent_that_never_heard_of_each_other_end_up_as_one(
+async def test_two_sockets_of_one_agent_that_do_not_know_of_each_other_end_up_as_one(
     pair, alice, agent, position
 ):
     """The second one's claim is written past the channel layer, as if its message had been lost."""

@@ -101,9 +101,7 @@ def test_refresh_without_a_session_answers_that_there_is_none(page: Browser):
 
 
 @pytest.mark.parametrize("token", ["nonsense", "of a bot", "of a stranger's making"])
-def test_refresh_with_a_cookie_that_does_not_hold_is_refused_and_takes_it_away(
-    page: Browser, alice: User, token: str
-):
+def test_refresh_with_an_invalid_cookie_is_refused_and_takes_it_away(page: Browser, alice: User, token: str):
     made = RefreshToken.for_user(alice)
     if token == "of a stranger's making":
         made[SESSION_CLAIM] = "no id"

@@ -29,7 +29,7 @@ from realtime.protocol.messages import agent_group
 from tests.conftest import WIF
 from tests.live import Client, Server, StartServer, access_token, client, watching
 from tests.realtime.conftest import closed_connections  # noqa: F401  a fixture of every test
-from tests.realtime.test_resume import move, move_unheard
+from tests.realtime.test_resume import move, move_silently
 from tests.reliability.locks import (
     AGENTS,
     ENDED_SESSIONS,
@@ -170,7 +170,7 @@ async def test_stream_that_was_to_start_over_and_has_moved_begins_once(
     patient_server, alice, agent, position, beta
 ):
     async with watching(patient_server, alice, agent) as socket:
-        await in_thread(move_unheard)(position, 1, 2)
+        await in_thread(move_silently)(position, 1, 2)
         ahead = event_message(await PositionEvent.objects.aget(agent=agent, seq=3))
         await PositionEvent.objects.filter(agent=agent, seq=2).adelete()
         with locked(AGENTS):
@@ -191,7 +191,7 @@ async def test_stream_that_starts_over_goes_on_after_a_token_of_another_session_
     session = EndedSession(pk=uuid.uuid4(), user=alice, expires_at=timezone.now() + timedelta(days=1))
     async with client(patient_server, token=access_token(alice, sid=str(session.pk)), agent=agent) as socket:
         await socket.until("initial_data")
-        await in_thread(move_unheard)(position, 1, 2)
+        await in_thread(move_silently)(position, 1, 2)
         ahead = event_message(await PositionEvent.objects.aget(agent=agent, seq=3))
         await PositionEvent.objects.filter(agent=agent, seq=2).adelete()
         with locked(AGENTS) as database:
@@ -206,7 +206,7 @@ async def test_gap_of_the_new_agent_is_filled_while_that_of_the_old_one_is_still
     patient_server, alice, agent, position, beta
 ):
     async with watching(patient_server, alice, agent) as socket:
-        await in_thread(move_unheard)(position, 1, 2)
+        await in_thread(move_silently)(position, 1, 2)
         ahead = event_message(await PositionEvent.objects.aget(agent=agent, seq=3))
         of_beta = await PositionEvent.objects.aget(agent=beta)
         with locked(EVENTS) as database:
@@ -227,7 +227,7 @@ async def test_gap_of_the_new_agent_is_filled_while_that_of_the_old_one_is_still
         assert [(await socket.expect("position_update"))["data"]["seq"] for _ in range(2)] == [2, 3]
 
 
-async def test_standing_that_was_read_for_one_socket_is_not_held_against_the_next(
+async def test_state_that_was_read_for_one_socket_is_not_applied_to_the_next(
     transactional_db, alice, bob, agent
 ):
     sockets = {str(agent.pk): _outbox(alice, agent)}
@@ -251,7 +251,7 @@ async def test_database_that_fails_closes_with_1013_whatever_the_stream_was_doin
     patient_server, alice, agent, position, beta, way
 ):
     async with watching(patient_server, alice, agent) as socket:
-        await in_thread(move_unheard)(position, 1, 2)
+        await in_thread(move_silently)(position, 1, 2)
         ahead = event_message(await PositionEvent.objects.aget(agent=agent, seq=3))
         await PositionEvent.objects.filter(agent=agent, seq=2).adelete()
         with locked(USERS):
