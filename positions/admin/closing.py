@@ -31,24 +31,53 @@ def close_with_reason(
     model_admin: admin.ModelAdmin[Any], request: HttpRequest, queryset: QuerySet[Position]
 ) -> TemplateResponse | None:
     """Ask for the reason, or, once it is given, close. Reports the outcome for each position."""
+    positions = chosen(model_admin, request, queryset)
+    form = ReasonForm(request.POST if "reason" in request.POST else None)
+    if positions and form.is_valid():
+        _close(model_admin, request, positions, form.cleaned_data["reason"])
+    elif positions:
+        return ask(
+            model_admin,
+            request,
+            positions,
+            form,
+            action="close_selected",
+            title="Close at the market price?",
+            note="Positions whose market price is not live stay open.",
+            button="Close",
+        )
+    return None
+
+
+def chosen(
+    model_admin: admin.ModelAdmin[Any], request: HttpRequest, queryset: QuerySet[Position]
+) -> list[Position]:
+    """Return the positions to work on; none, and say so, where they are too many."""
     positions = list(queryset[: MOST_AT_ONCE + 1])
     if len(positions) > MOST_AT_ONCE:
         model_admin.message_user(request, f"At most {MOST_AT_ONCE} positions at once.", messages.ERROR)
-        return None
-    form = ReasonForm(request.POST if "reason" in request.POST else None)
-    if form.is_valid():
-        _close(model_admin, request, positions, form.cleaned_data["reason"])
-        return None
+        return []
+    return positions
+
+
+def ask(
+    model_admin: admin.ModelAdmin[Any],
+    request: HttpRequest,
+    positions: list[Position],
+    form: forms.Form,
+    **texts: str,
+) -> TemplateResponse:
+    """Return the page that asks for what an action needs to know. `texts`: action, title, note and button."""
     context = {
         **model_admin.admin_site.each_context(request),
-        "title": "Close at the market price?",
+        **texts,
         "opts": model_admin.opts,
         "rows": [(position, digits(position.remaining_amount)) for position in positions],
         "form": form,
         "action_checkbox_name": helpers.ACTION_CHECKBOX_NAME,
         "media": model_admin.media,
     }
-    return TemplateResponse(request, "positions/admin_close.html", context)
+    return TemplateResponse(request, "positions/admin_action.html", context)
 
 
 def _close(

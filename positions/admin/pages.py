@@ -22,6 +22,7 @@ from positions.accounts.admin_login import AdminLoginForm
 from positions.admin.closing import close_with_reason
 from positions.admin.export import Columns, as_csv
 from positions.admin.links import AgentFilter, to_list, to_page
+from positions.admin.migrating import migrate_to_mint
 from positions.admin.values import COMPUTED, UNKNOWN, VALUE_COLUMNS, ValueColumns, computed, value_rows
 from positions.models import Agent, Mint, Position, Wallet
 
@@ -177,7 +178,7 @@ class PositionAdmin(ValueColumns, PositionModelAdmin):
     list_select_related = ("agent",)
     show_full_result_count = False
     search_fields = ("token_address", "token_symbol", "wallet__address", "agent__name", "=id")
-    actions = ("close_selected", "export_selected")
+    actions = ("close_selected", "migrate_selected", "export_selected")
     exclude = (
         "agent",
         "wallet",
@@ -230,6 +231,12 @@ class PositionAdmin(ValueColumns, PositionModelAdmin):
     @admin.action(description="Close selected positions at the market price", permissions=["change"])
     def close_selected(self, request: HttpRequest, queryset: QuerySet[Position]) -> TemplateResponse | None:
         return close_with_reason(self, request, queryset)
+
+    @admin.action(
+        description="Follow the token of selected positions to another mint", permissions=["change"]
+    )
+    def migrate_selected(self, request: HttpRequest, queryset: QuerySet[Position]) -> TemplateResponse | None:
+        return migrate_to_mint(self, request, queryset)
 
     @admin.action(description="Export selected positions as CSV", permissions=["view"])
     def export_selected(self, request: HttpRequest, queryset: QuerySet[Position]) -> StreamingHttpResponse:

@@ -204,6 +204,15 @@ class StopLossBody(Body):
     peak_price = Number(required=False, allow_null=True)
 
 
+class MigrateBody(Body):
+    token_address = Address(required=False, allow_null=True, max_length=64)
+    token_symbol = Symbol(required=False, allow_null=True)
+    ratio = Number(
+        required=False, allow_null=True, help_text="How many new tokens each old one became; 1 by default."
+    )
+    transaction_id = transaction_id()
+
+
 class CloseBody(Body):
     proceeds_sol = Number(required=False, allow_null=True)
     reason = Text(required=False, allow_null=True, max_length=200)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, NoReturn, TypeVar
 from uuid import UUID
 
@@ -54,7 +55,7 @@ from positions.history.results import results
 from positions.models import Agent, Position, Wallet, base58
 from positions.models.recording import latest, missed
 from positions.prices.cache import get_feed_status
-from positions.prices.last_quotes import newest_prices
+from positions.prices.last_quotes import newest_prices, read_last_quotes
 from positions.valkey import Unavailable
 
 M = TypeVar("M", bound=Model)
@@ -210,6 +211,10 @@ class PositionViewSet(OwnedViewSet[Position]):
         return self._write(serializers.StopLossBody, services.move_stop_loss)
 
     @action(detail=True, methods=["post"])
+    def migrate(self, request: Request, pk: str) -> Response:
+        return self._write(serializers.MigrateBody, services.migrate_token)
+
+    @action(detail=True, methods=["post"])
     def close(self, request: Request, pk: str) -> Response:
         return self._write(serializers.CloseBody, services.close_position)
 
@@ -228,8 +233,18 @@ class PositionViewSet(OwnedViewSet[Position]):
             arguments = once.arguments()
             if position:
                 arguments["position_id"] = position.pk
-            token = position.token_address if position else arguments["token_address"]
-            return Prepared(lambda: service(**arguments), newest_prices([token]), code)
+            held = position.token_address if position else None
+            prices = newest_prices([token for token in (held, arguments.get("token_address")) if token])
+            quotes = dict(prices.quotes)
+
+            def write() -> Position:
+                row = service(**arguments)
+                if held and row.token_address != held and row.token_address not in quotes:
+                    # What the service has carried over from the mint before: in the database, if anywhere.
+                    quotes.update(read_last_quotes([row.token_address]))
+                return row
+
+            return Prepared(write, replace(prices, quotes=quotes), code)
 
         return once.answer(prepare)
 

@@ -119,6 +119,28 @@ def sell(holding: Holding, *, tokens: Decimal, proceeds_sol: Decimal) -> Holding
     return replace(holding, remaining_amount=held, realized_profit_sol=realized)
 
 
+def exchange(holding: Holding, *, tokens: Decimal) -> Holding:
+    """Return the holding after all of its tokens became `tokens` of another mint, at the same cost in all.
+
+    Raises InvalidAmount, or NotEnoughTokens where nothing is held.
+    """
+    check_amount(tokens, "tokens")
+    held = holding.remaining_amount
+    if not held:
+        raise NotEnoughTokens("tokens: nothing is held that could be exchanged", field="tokens")
+    with localcontext(_CONTEXT):
+        bought = (holding.purchase_amount * tokens / held).quantize(AMOUNT)
+        cost = holding.purchase_price * held / tokens
+    _check_total(bought, "tokens", "bought in all", AMOUNT_LIMIT)
+    _check_total(cost, "tokens", "SOL for one token", PRICE_LIMIT)
+    return replace(
+        holding,
+        purchase_price=cost.quantize(PRICE, context=_CONTEXT),
+        purchase_amount=bought,
+        remaining_amount=tokens,
+    )
+
+
 def value(holding: Holding, *, price: Decimal, sol_usd: Decimal | None) -> Valuation:
     """Return what the holding is worth at `price` (SOL for one token) and at `sol_usd` (USD for one SOL)."""
     with localcontext(_CONTEXT):

@@ -39,6 +39,8 @@ class Side(StrEnum):
     """A purchase at the cost that is stated."""
     TRANSFER_OUT = "transfer_out"
     """A sale at cost: no profit, neither in SOL nor in USD."""
+    MIGRATION = "migration"
+    """All that was held became so many tokens of another mint, at the same cost in SOL and in USD."""
     BALANCE = "balance"
     """The figures as they were at that moment, where the trades that led to them are not known, or were corrected."""
 
@@ -110,6 +112,8 @@ def apply(books: Books, trade: Booked) -> Books:
                 realized_profit_usd=books.realized_profit_usd,
                 dca_count=books.dca_count + bool(is_purchase and before.remaining_amount),
             )
+        case Side.MIGRATION:
+            return replace(books, holding=accounting.exchange(before, tokens=trade.tokens))
         case Side.SALE:
             after = accounting.sell(before, tokens=trade.tokens, proceeds_sol=trade.sol)
         case Side.TRANSFER_OUT:

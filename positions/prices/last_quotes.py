@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 from positions.books.accounting import digits
 from positions.books.quotes import MarketStatus
 from positions.models import LastQuote
 from positions.prices.cache import get_prices
-from positions.prices.quotes import UNKNOWN_MARKET, Market, Prices, Quote, judged
+from positions.prices.quotes import UNKNOWN_MARKET, Market, Prices, Quote, judged, usable
 from positions.valkey import Unavailable
 
 CACHE_AWAY = "The price cache cannot be reached."
@@ -55,6 +55,25 @@ def write_last_quotes(quotes: Iterable[Quote]) -> None:
         unique_fields=["token_address"],
         update_fields=_FIGURES,
     )
+
+
+def carry_over(old: str, new: str, ratio: Decimal) -> None:
+    """Let the last price of a mint stand in for the one that replaces it, until a source knows that.
+
+    `ratio`: how many new tokens each old one became. A position that once had a price keeps one.
+    """
+    quotes = newest_prices([old, new]).quotes
+    quote = quotes.get(old)
+    if quote is None or new in quotes:
+        return
+    with localcontext(prec=50):
+        price = usable(quote.price / ratio)
+        in_usd = None if quote.price_usd is None else usable(quote.price_usd / ratio)
+    if price is not None:
+        # Not live: nothing is sold at a price that no market of this mint has made.
+        is_gone = quote.market is not None and quote.market.status == "gone"
+        market = Market("gone" if is_gone else "thin", priced_at=quote.priced_at)
+        write_last_quotes([Quote(new, price, in_usd, quote.as_of, market)])
 
 
 def _quote(row: LastQuote) -> Quote:

@@ -3,6 +3,7 @@
 For views, the admin, commands and other apps. Imports models, prices and books; never `api`, `admin` or `accounts`.
 """
 
+from positions.services.mints import migrate_token
 from positions.services.positions import buy_more, close_position, move_stop_loss, open_position, take_profit
 from positions.services.transfers import book_airdrop, transfer_in, transfer_out
 
@@ -10,6 +11,7 @@ __all__ = [
     "book_airdrop",
     "buy_more",
     "close_position",
+    "migrate_token",
     "move_stop_loss",
     "open_position",
     "take_profit",

@@ -37,6 +37,7 @@ EARLIEST = datetime(2020, 3, 16, tzinfo=UTC)
 LATE = timedelta(minutes=5)
 """After that, the price of SOL now is not the one of then."""
 TICK = timedelta(microseconds=1)
+_STATES_WHAT_IS_HELD = {Side.BALANCE, Side.MIGRATION}
 _AS_GIVEN = Context(prec=100, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[])
 
 
@@ -291,9 +292,9 @@ def _refold(position: Position, trade: Trade) -> Books:
     """Return what the position's trades lead to with this one among them."""
     trades = list(Trade.objects.filter(position=position).order_by("executed_at", "recorded_at"))
     for later in trades:
-        if later.side == Side.BALANCE and later.executed_at >= trade.executed_at:
+        if later.side in _STATES_WHAT_IS_HELD and later.executed_at >= trade.executed_at:
             raise PositionsError(
-                f"executed_at: a balance of {later.executed_at.isoformat()} states what was held then:"
+                f"executed_at: a {later.side} of {later.executed_at.isoformat()} states what was held then:"
                 " nothing can be booked before it",
                 field="executed_at",
             )

@@ -54,7 +54,7 @@ def open_position(
     `opened_at`: another name of `executed_at`. Raises AlreadyOpen where the wallet holds the token: that is `buy_more`.
     An open position with nothing but dust left is closed first.
     """
-    _check_token(token_address)
+    check_token(token_address)
     if side not in {Side.PURCHASE, Side.AIRDROP, Side.TRANSFER_IN}:
         raise PositionsError("side must be purchase, airdrop or transfer_in", field="side")
     spent_sol = accounting.sol_of(spent_sol, "spent_sol", positive=side is Side.PURCHASE)
@@ -77,15 +77,10 @@ def open_position(
     tokens = accounting.tokens_of(tokens, "tokens", decimals=decimals)
     # The agent's lock makes this check final: every write through the ORM takes it (see positions.models.recording).
     Agent.objects.select_for_update().get(pk=wallet.agent_id)
-    held = Position.objects.open().filter(wallet=wallet, token_address=token_address).first()
+    held = open_in(wallet, token_address)
     if booked := booking.repeated(entry, wallet.pk, held):
         return booked
-    if held and not accounting.is_dust(held.remaining_amount, decimals):
-        raise AlreadyOpen(
-            f"{wallet.address} already has an open position in {token_address}", field="token_address"
-        )
-    if held:
-        close_position(position_id=held.pk, proceeds_sol=ZERO, reason="nothing left")
+    make_room(held, decimals)
     position = Position(
         agent_id=wallet.agent_id,
         wallet=wallet,
@@ -224,7 +219,22 @@ def close_position(
     return position
 
 
-def _check_token(token_address: str) -> None:
+def make_room(held: Position | None, decimals: int) -> None:
+    """Close the position that stands in the way of another, where it has only dust left. Raises AlreadyOpen."""
+    if held and not accounting.is_dust(held.remaining_amount, decimals):
+        raise AlreadyOpen(
+            f"{held.wallet_id} already has an open position in {held.token_address}", field="token_address"
+        )
+    if held:
+        close_position(position_id=held.pk, proceeds_sol=ZERO, reason="nothing left")
+
+
+def open_in(wallet: Wallet, token_address: str) -> Position | None:
+    """Return the open position of a wallet in a token, if there is one."""
+    return Position.objects.open().filter(wallet=wallet, token_address=token_address).first()
+
+
+def check_token(token_address: str) -> None:
     try:
         base58(token_address)
     except ValidationError as error:

@@ -33,9 +33,8 @@ def dangers(operations: Iterable[Operation], app: str, state: ProjectState) -> l
             if not field.null and field.db_default is NOT_PROVIDED and not field.many_to_many:
                 found.append(f"{operation.describe()}: needs null=True or a db_default")
         elif isinstance(operation, migrations.AlterField):
-            if not widens(
-                state.models[app, operation.model_name_lower].fields[operation.name], operation.field
-            ):
+            before = state.models[app, operation.model_name_lower].fields[operation.name]
+            if not only_widens(before, operation.field):
                 found.append(f"{operation.describe()}: more than a wider number")
         elif isinstance(operation, migrations.SeparateDatabaseAndState):
             found += dangers(operation.database_operations, app, state)
@@ -53,13 +52,16 @@ def dangers(operations: Iterable[Operation], app: str, state: ProjectState) -> l
     return found
 
 
-def widens(before: models.Field[Any, Any], after: models.Field[Any, Any]) -> bool:
-    """Whether nothing but the digits of a decimal changes, and none is taken away, before the point or behind it."""
-    if not (isinstance(before, ExactDecimalField) and isinstance(after, ExactDecimalField)):
-        return False
+def only_widens(before: models.Field[Any, Any], after: models.Field[Any, Any]) -> bool:
+    """Whether the database sees no change but more digits of a decimal, none taken away on either side of the point."""
     (_, *was, old), (_, *now, new) = before.deconstruct(), after.deconstruct()
-    decimals = new.pop("decimal_places") - old.pop("decimal_places")
-    more = new.pop("max_digits") - old.pop("max_digits")
+    for name in before.non_db_attrs:  # choices, for one
+        old.pop(name, None)
+        new.pop(name, None)
+    decimals = more = 0
+    if isinstance(before, ExactDecimalField) and isinstance(after, ExactDecimalField):
+        decimals = new.pop("decimal_places") - old.pop("decimal_places")
+        more = new.pop("max_digits") - old.pop("max_digits")
     return (was, old) == (now, new) and more >= decimals >= 0
 
 
@@ -91,6 +93,7 @@ def price(digits: int, decimals: int, **options: Any) -> ExactDecimalField:
         migrations.AlterField("position", "peak_price", price(31, 18)),
         migrations.AlterField("position", "peak_price", price(31, 19)),
         migrations.AlterField("position", "peak_price", price(42, 30)),
+        migrations.AlterField("position", "status", models.CharField(max_length=6, default="open")),
     ],
 )
 def test_what_adds_or_widens_is_safe(release: ProjectState, operation: Operation):

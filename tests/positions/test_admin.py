@@ -23,7 +23,7 @@ from django.utils import timezone
 from positions import valkey
 from positions.admin import closing
 from positions.books.snapshots import timestamp
-from positions.models import Agent, Position, PositionEvent, Wallet
+from positions.models import Agent, Mint, Position, PositionEvent, Wallet
 from positions.prices.quotes import Market, Quote
 from positions.services import close_position, open_position
 from realtime.hub.presence import Presence
@@ -52,7 +52,7 @@ def listing(model: str) -> str:
     return reverse(f"admin:positions_{model}_changelist")
 
 
-def page_of(row: Agent | Wallet | Position | PositionEvent) -> str:
+def page_of(row: Agent | Wallet | Position | PositionEvent | Mint) -> str:
     return reverse(f"admin:positions_{row._meta.model_name}_change", args=[row.pk])
 
 
@@ -627,6 +627,32 @@ def test_close_selected_by_someone_who_may_only_look_is_refused(client, position
     client.force_login(bob)
     close(client, position)
     assert Position.objects.get().status == "open"
+
+
+def test_migrate_selected_asks_for_the_mint_and_says_which_and_why_not(admin, two):
+    data = {"action": "migrate_selected", "_selected_action": [str(position.pk) for position in two]}
+    assert "Follow the token to another mint?" in text(admin.post(listing("position"), data))
+    page = admin.post(listing("position"), {**data, "mint": WIF, "ratio": "ten"})
+    assert "must be a number" in text(page)
+    done = admin.post(
+        listing("position"), {**data, "mint": WIF, "symbol": "NEW", "ratio": "1e-3"}, follow=True
+    )
+    assert sorted(said(done)) == [
+        ("success", f"BONK in {two[0].wallet_id} is now NEW in {two[0].wallet_id}."),
+        ("warning", f"Not migrated: WIF in Beta: ratio must be 1 where the mint stays {WIF}, not 0.001."),
+    ]
+    moved = Position.objects.get(pk=two[0].pk)
+    assert (moved.token_address, moved.remaining_amount) == (WIF, 1000)
+    assert LogEntry.objects.get().get_change_message() == f"Migrated from {BONK} to {WIF}"
+
+
+def test_mint_s_decimals_can_be_entered_and_corrected(admin):
+    add = reverse("admin:positions_mint_add")
+    assert "less than or equal to 18" in text(admin.post(add, {"address": BONK, "decimals": "19"}))
+    assert admin.post(add, {"address": BONK, "decimals": "6"}).status_code == 302
+    changed = admin.post(page_of(Mint.objects.get()), {"address": WIF, "decimals": "5"})
+    assert changed.status_code == 302
+    assert list(Mint.objects.values_list("address", "decimals")) == [(BONK, 5)]
 
 
 # Events

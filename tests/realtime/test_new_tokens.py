@@ -105,6 +105,21 @@ async def test_event_of_a_token_that_is_held_already_brings_no_price(
         await expect_nothing(socket)
 
 
+async def test_token_that_migrates_is_followed(server, alice, agent, wallet, token):
+    new = fresh_token()
+    await put_prices([quote(token, "0.25"), quote(new, "2.5")])
+    (bought,) = await in_thread(buy)(wallet, token)
+    async with watching(server, alice, agent) as socket:
+        await in_thread(services.migrate_token)(
+            position_id=bought.pk, token_address=new, ratio=Decimal("0.1")
+        )
+        event = await expect_event(socket, "position_updated", new)
+        assert (event["position"]["currentPrice"], event["position"]["profitLossSol"]) == (2.5, 1.5)
+        await expect_prices(socket, **{new: 2.5})
+        await broadcast_prices([quote(token, "0.3"), quote(new, "3")])
+        await expect_prices(socket, **{new: 3})
+
+
 async def test_token_that_was_sold_and_is_bought_again_is_new(server, alice, agent, wallet, token):
     await put_prices([quote(token, "0.25")])
     (bought,) = await in_thread(buy)(wallet, token)

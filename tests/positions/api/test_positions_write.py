@@ -23,11 +23,12 @@ NOT_FOUND = (404, {"detail": "Not found."})
 REQUIRED = ["This field is required."]
 NO_NUMBER = "{} must be a number, such as 0.25 or 1.2e-7, not {}"
 LESS_THAN_1E21 = "tokens must be less than 1000000000000000000000, not"
-ACTIONS = {
+ACTIONS: dict[str, dict[str, Any]] = {
     "buy": {"tokens": 1, "spentSol": 1},
     "take-profit": {"tokens": 1, "proceedsSol": 1},
     "stop-loss": {"percentage": -10},
     "close": {"proceedsSol": 1},
+    "migrate": {"tokenAddress": JUP},
 }
 
 
@@ -315,6 +316,22 @@ def test_close_for_named_proceeds_realises_them(alices: Api, position: Position)
     assert answer.data["closedAt"] is not None
 
 
+def test_migrate_follows_the_token_and_its_last_price(
+    alices: Api, position: Position, bonk_at_3_micro: Quote
+):
+    body = {"tokenAddress": JUP, "tokenSymbol": "NEW", "ratio": "1e-3", "transactionId": "m"}
+    answers = [alices.post(f"positions/{position.pk}/migrate/", body) for _ in range(2)]
+    assert answers[0].text == answers[1].text == alices.get(f"positions/{position.pk}/").text
+    data = answers[0].data
+    assert (data["id"], data["tokenAddress"], data["tokenSymbol"]) == (str(position.pk), JUP, "NEW")
+    assert (data["remainingAmount"], data["purchasePrice"]) == (1000, Decimal("0.002"))
+    assert (data["currentPrice"], data["priceSource"], data["priceStatus"]) == (
+        Decimal("0.003"),
+        "live",
+        "thin",
+    )
+
+
 @pytest.mark.parametrize("body", [None, {}, {"proceedsSol": None, "reason": None}])
 def test_close_without_proceeds_sells_at_the_market(
     alices: Api, position: Position, bonk_at_3_micro, body: dict[str, Any] | None
@@ -391,6 +408,8 @@ def test_close_at_a_market_price_that_is_not_live_is_refused(
             {"percentage": 1, "peakPrice": 0},
             {"peakPrice": ["peakPrice must be more than 0, not 0"]},
         ),
+        ("migrate", {}, {"tokenAddress": ["tokenAddress or a symbol is required"]}),
+        ("migrate", {"tokenAddress": JUP, "ratio": -1}, {"ratio": ["ratio must be more than 0, not -1"]}),
         ("close", {"proceedsSol": "-1"}, {"proceedsSol": ["proceedsSol must be 0 or more, not -1"]}),
         (
             "close",
