@@ -75,7 +75,7 @@ def test_close_that_the_server_refuses_is_reverted_with_its_reason(window: Windo
     window.expect_row(bonk, value="2.0000")  # no price is known
     open_details(window, bonk)
     window.by_id("close-position").click()
-    expect(window.by_id("close-text")).to_contain_text("It is unknown here")
+    expect(window.by_id("close-text")).to_contain_text("which is unknown here")
     window.by_id("close-confirm").click()
     expect(window.by_id("toast-error")).to_contain_text(
         "BONK was not closed: proceedsSol: no market price of BONK is known: proceeds are required"
