@@ -53,8 +53,8 @@ class Candle(models.Model):
 
 
 def _sum_field(**options: Any) -> ExactDecimalField:
-    """Sums of SOL over all positions of an agent, to the lamport."""
-    return ExactDecimalField(max_digits=30, decimal_places=9, **options)
+    """Sums of SOL over all positions of an agent, to the lamport: also of the largest amounts at the highest prices."""
+    return ExactDecimalField(max_digits=50, decimal_places=9, **options)
 
 
 class AgentValue(models.Model):

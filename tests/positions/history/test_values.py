@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from itertools import pairwise
 
 import pytest
@@ -289,3 +289,14 @@ async def test_transfer_of_what_never_had_a_price_counts_its_cost(
     await transfer_out(position_id=position.pk, tokens=Decimal(100_000))
     await minute(history, "12:01:00")
     assert await gains(agent) == [0]
+
+
+async def test_largest_amount_at_a_high_price_stops_nobody_s_history(
+    history: World, position: Position, agent: Agent, wallet: Wallet
+):
+    """In a simulation, a hundred million billion of a token that costs a thousand SOL."""
+    await buy(wallet, WIF, "999999999999999999999", "1")
+    await minute(history, "12:00:05", **{BONK: "0.000003", WIF: "999999999999.5"})
+    [point] = await points(agent)
+    with localcontext(prec=50):
+        assert point.value_sol == Decimal("999999999999.5") * Decimal("999999999999999999999") + 3
