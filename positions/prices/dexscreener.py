@@ -15,10 +15,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 from urllib.parse import quote
 
-from positions.prices.http import JsonApi, decimal, in_batches, mints, setting
+from positions.prices.dexscreener_pairs import parsed
+from positions.prices.http import JsonApi, in_batches, mints, setting
 from positions.prices.jumps import Jumps
 from positions.prices.jupiter import JupiterSource
 from positions.prices.markets import Choice, Pool, choose, sol_in_usd
@@ -34,8 +34,6 @@ SURVEY_SECONDS = 60.0
 """How often all pools of a token are asked for, where the limit allows it; while its market is in doubt, each round."""
 SURVEY_GOOD_FOR_SECONDS = 180.0
 """How long a pool that only a survey told of counts."""
-ZERO = Decimal(0)
-SMALLEST, LARGEST = Decimal("1e-30"), Decimal("1e30")
 
 
 @dataclass(slots=True)
@@ -132,14 +130,14 @@ class DexScreenerSource:
 
     async def all_pools_of(self, address: str) -> list[Pool]:
         """Return all pools of one token. Raises SourceError."""
-        return _parsed(await self._api.get(f"/token-pairs/v1/solana/{quote(address, safe='')}"))
+        return parsed(await self._api.get(f"/token-pairs/v1/solana/{quote(address, safe='')}"))
 
     async def aclose(self) -> None:
         await self._api.aclose()
 
     async def _pools(self, addresses: Sequence[str]) -> tuple[Sequence[str], list[Pool]]:
         path = ",".join(quote(address, safe="") for address in addresses)
-        return addresses, _parsed(await self._api.get(f"/tokens/v1/solana/{path}"))
+        return addresses, parsed(await self._api.get(f"/tokens/v1/solana/{path}"))
 
     def _in_doubt(self, addresses: Iterable[str], by_token: Mapping[str, list[Pool]]) -> list[str]:
         """Return the tokens to survey: those whose market is in doubt, then those whose turn it is."""
@@ -217,63 +215,3 @@ def _by_token(pools: Iterable[Pool]) -> dict[str, list[Pool]]:
         found.setdefault(pool.base, []).append(pool)
         found.setdefault(pool.quote, []).append(pool)
     return found
-
-
-def _parsed(answer: Any) -> list[Pool]:
-    if not isinstance(answer, list):
-        raise SourceError("DexScreener's answer is not the documented list of pairs.")
-    pools = [pool for pool in map(_pool, answer) if pool is not None]
-    if answer and not pools:
-        raise SourceError("DexScreener's answer is a list, but not one entry is a pair with a price.")
-    return pools
-
-
-def _pool(item: Any) -> Pool | None:
-    """Return the pool that one entry of the answer describes, or None where it describes none."""
-    try:
-        base, quoted = item["baseToken"]["address"], item["quoteToken"]["address"]
-        price = _positive(item["priceNative"])
-        liquidity = item.get("liquidity")
-        reserves = liquidity or {}
-        pool = Pool(
-            address=str(item.get("pairAddress") or f"{base}/{quoted}"),
-            exchange=str(item.get("dexId") or ""),
-            base=base,
-            quote=quoted,
-            price=price or ZERO,
-            base_usd=_positive(item.get("priceUsd")),
-            liquidity_usd=None if liquidity is None else _amount(reserves.get("usd")) or ZERO,
-            base_reserve=_amount(reserves.get("base")),
-            quote_reserve=_amount(reserves.get("quote")),
-            traded_usd=_traded(item.get("volume") or {}, item.get("txns") or {}),
-        )
-    except (KeyError, TypeError, AttributeError):
-        return None
-    is_sound = price is not None and isinstance(base, str) and isinstance(quoted, str)
-    return pool if is_sound else None
-
-
-def _traded(volume: Mapping[str, Any], trades: Mapping[str, Any]) -> Decimal:
-    """Return what a pool trades in a day, in USD: no more than its last hours say, so that an ended curve fades.
-
-    Where no volume is told, each trade of the day counts as a dollar.
-    """
-    spans = {"h24": 1, "h6": 4, "h1": 24}
-    told = [amount * spans[name] for name in spans if (amount := _amount(volume.get(name))) is not None]
-    if told:
-        return min(told)
-    day = trades.get("h24") or {}
-    return (_amount(day.get("buys")) or ZERO) + (_amount(day.get("sells")) or ZERO)
-
-
-def _positive(value: object) -> Decimal | None:
-    number = _amount(value)
-    return number or None
-
-
-def _amount(value: object) -> Decimal | None:
-    """Return a number that an API sent; None for anything else, and for what no amount or price can be."""
-    number = decimal(value)
-    if number is None or not number.is_finite() or not (number == 0 or SMALLEST <= number <= LARGEST):
-        return None
-    return number

@@ -1,24 +1,27 @@
 """Jupiter's price API: the last swap of each token over all Solana exchanges, outliers removed. Needs a key.
 
-`GET /price/v3?ids=<up to 50 addresses>` answers `{mint: {"usdPrice": …, "decimals": …}}`, without tokens that have no
-reliable price. https://dev.jup.ag/docs/price/v3
+`GET /price/v3?ids=<up to 50 addresses>` answers `{mint: {"usdPrice": …, "decimals": …, "liquidity": …}}`, without
+tokens that have no reliable price: that says nothing of their market, so none is called gone.
+https://dev.jup.ag/docs/price/v3
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal, localcontext
 from urllib.parse import quote
 
 from positions.prices.http import JsonApi, decimal, in_batches, mints, setting
 from positions.prices.mint_decimals import usable_decimals
-from positions.prices.quotes import WRAPPED_SOL, Prices, SourceError, Token, quotes_in_sol, usable
+from positions.prices.quotes import WRAPPED_SOL, Market, Prices, SourceError, Token, quotes_in_sol, usable
 from positions.prices.rate_limit import Sleep
 
 ADDRESSES_PER_REQUEST = 50
 REQUESTS_PER_MINUTE = 60  # of the free plan
+LARGEST = Decimal("1e30")
 
 
 class JupiterSource:
@@ -47,9 +50,10 @@ class JupiterSource:
         """One request for every 49 tokens: wrapped SOL is part of each."""
         addresses = mints(tokens)[1:]
         decimals: dict[str, int] = {}
+        markets: dict[str, Market] = {}
 
         async def ask(batch: Sequence[str]) -> dict[str, Decimal]:
-            return await self._prices_in_usd(batch, decimals)
+            return await self._prices_in_usd(batch, decimals, markets)
 
         answers, errors = await in_batches(addresses or [WRAPPED_SOL], ADDRESSES_PER_REQUEST - 1, ask)
         prices = {WRAPPED_SOL: Decimal(1)}
@@ -60,7 +64,10 @@ class JupiterSource:
         sol_usd = answers[0][WRAPPED_SOL]
         asked = {token.address for token in tokens}
         wanted = {address: price for address, price in prices.items() if address in asked}
-        quotes = quotes_in_sol(wanted, sol_usd=sol_usd, as_of=datetime.now(UTC))
+        quotes = {
+            address: replace(quote, market=markets.get(address))
+            for address, quote in quotes_in_sol(wanted, sol_usd=sol_usd, as_of=datetime.now(UTC)).items()
+        }
         return Prices(
             quotes, sol_usd, errors, decimals={mint: decimals[mint] for mint in asked & decimals.keys()}
         )
@@ -68,8 +75,10 @@ class JupiterSource:
     async def aclose(self) -> None:
         await self._api.aclose()
 
-    async def _prices_in_usd(self, addresses: Sequence[str], decimals: dict[str, int]) -> dict[str, Decimal]:
-        """Return the prices of these; add the decimals of their mints to `decimals`."""
+    async def _prices_in_usd(
+        self, addresses: Sequence[str], decimals: dict[str, int], markets: dict[str, Market]
+    ) -> dict[str, Decimal]:
+        """Return the prices of these; add what is told of their mints and markets to `decimals` and `markets`."""
         ids = ",".join(quote(address, safe="") for address in dict.fromkeys([WRAPPED_SOL, *addresses]))
         answer = await self._api.get(f"/price/v3?ids={ids}")
         if not isinstance(answer, dict):
@@ -84,6 +93,17 @@ class JupiterSource:
             told = usable_decimals(entry.get("decimals"))
             if told is not None:
                 decimals[address] = told
+            market = _market(entry.get("liquidity"))
+            if market is not None and address != WRAPPED_SOL:
+                markets[address] = market
         if WRAPPED_SOL not in prices:
             raise SourceError("Jupiter gave no price of wrapped SOL, without which none can be given in SOL.")
         return prices
+
+
+def _market(liquidity_usd: object) -> Market | None:
+    """Return what is told of a token's market, all of them together; None where nothing is."""
+    liquidity = decimal(liquidity_usd)
+    if liquidity is None or not liquidity.is_finite() or not 0 <= liquidity <= LARGEST:
+        return None
+    return Market("thin" if liquidity < setting("POOL_FLOOR_USD") else "live", liquidity)

@@ -82,6 +82,14 @@ def test_prices_of_the_last_round_become_candles_before_the_command_ends(positio
 
 
 @pytest.mark.django_db(transaction=True)
+def test_interval_that_no_price_can_outlive_is_said_at_the_start(position, settings):
+    settings.PRICES = {**settings.PRICES, "STALE_SECONDS": 0.02}
+    said = "Prices become stale between rounds: NEXGENT_PRICE_STALE_SECONDS is 0.02, --interval 0.02."
+    assert said in broadcast("--source", "simulated", "--rounds", "1", "--interval", "0.02")
+    assert said not in broadcast("--source", "simulated", "--rounds", "1", "--interval", "0.01")
+
+
+@pytest.mark.django_db(transaction=True)
 def test_rounds_prints_a_line_for_each(position):
     printed = broadcast("--source", "simulated", "--rounds", "3", "--interval", "0.01")
     assert len(re.findall(rf"^{STAMP} 1 token, 1 priced, ", printed, re.MULTILINE)) == 3

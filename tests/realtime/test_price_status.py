@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from asgiref.sync import sync_to_async
 
@@ -36,6 +37,18 @@ def hear(prices: LatestPrices, *quotes: Quote) -> dict[str, dict[str, Any]]:
             for token, text in prices.remember(each).items()
         }
     )
+
+
+def test_markets_survive_their_way_between_processes_and_are_only_told_where_they_are_news():
+    gone = Market("gone", Decimal(0), Decimal(0), Decimal(0), datetime.now(UTC))
+    quotes = [seen_in(POOL), quote(WIF, "0.5"), replace(seen_in(gone), token_address="other")]
+    packed = msgspec.msgpack.encode(price_message(quotes))
+    markets: dict[str, Market] = {}
+    for each in read_prices(msgspec.msgpack.decode(packed)):
+        markets |= each.markets
+    assert markets == {BONK: POOL, "other": gone}
+    plain = price_message([quote(WIF, "0.5")])["priced"][0]
+    assert plain.keys() == {"as_of", "fragments", "digits"}  # as the releases before wrote it
 
 
 def told(fragments: dict[str, str]) -> dict[str, dict[str, Any]]:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management import BaseCommand, CommandError, CommandParser
 
 from positions.history.recorder import Recorder
@@ -121,6 +122,12 @@ class Command(BaseCommand):
         elif name == "replay":
             what = f"Prices are replayed from {options['replay']}."
         report.say(f"{why} {what}".strip())
+        stale_seconds: float = settings.PRICES["STALE_SECONDS"]
+        if options["interval"] >= stale_seconds:
+            report.say(
+                f"Prices become stale between rounds: NEXGENT_PRICE_STALE_SECONDS is {stale_seconds:g},"
+                f" --interval {options['interval']:g}."
+            )
         return source
 
     async def _broadcast(

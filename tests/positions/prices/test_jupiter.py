@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from positions.prices.jupiter import JupiterSource
-from positions.prices.quotes import WRAPPED_SOL, Prices, SourceError, Token
+from positions.prices.quotes import WRAPPED_SOL, Market, Prices, SourceError, Token
 from tests.conftest import BONK, WIF
 from tests.positions.prices.price_api import Answer, jupiter
 from tests.positions.prices.test_dexscreener import mint
@@ -128,3 +128,22 @@ def test_source_with_api_key_that_no_header_can_hold_is_refused(settings):
         match=r"^NEXGENT_JUPITER_API_KEY has a character that is not allowed in an HTTP header\.$",
     ):
         JupiterSource()
+
+
+@pytest.mark.parametrize(
+    ("liquidity", "market"),
+    [
+        (883_589.79, Market("live", Decimal("883589.79"))),
+        (12.5, Market("thin", Decimal("12.5"))),
+        (None, None),
+        ("NaN", None),
+        (-1, None),
+        ([], None),
+    ],
+)
+async def test_fetch_token_with_little_liquidity_is_thin(api, fetch, liquidity, market):
+    api.respond = lambda _: Answer(
+        {WRAPPED_SOL: {"usdPrice": 150, "liquidity": 6e8}, BONK: {"usdPrice": 3, "liquidity": liquidity}}
+    )
+    quotes = (await fetch(BONK)).quotes
+    assert (quotes[BONK].price, quotes[BONK].market) == (Decimal("0.02"), market)

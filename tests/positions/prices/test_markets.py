@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from positions.books.quotes import WRAPPED_SOL
-from positions.prices.dexscreener import _parsed
+from positions.prices.dexscreener_pairs import parsed
 from positions.prices.markets import Choice, Pool, choose, sol_in_usd
 from positions.prices.quotes import SourceError
 from tests.conftest import BONK, JUP, WIF
@@ -153,7 +153,7 @@ def test_bent_answer_never_crashes_and_a_pool_below_the_floor_never_beats_a_good
         json.dumps(entries, default=str), parse_float=Decimal, parse_int=Decimal, parse_constant=str
     )
     try:
-        pools = _parsed(answer)
+        pools = parsed(answer)
     except SourceError:
         raise AssertionError("two of the entries are sound") from None
     choice = choose(BONK, pools, sol_usd=sol_in_usd(pools), floor_usd=FLOOR)
