@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -32,7 +33,10 @@ WORKER_POLICY = "default-src 'none'; connect-src 'self'"
 @ensure_csrf_cookie  # for logging in: positions/accounts/session_views.py
 def dashboard(request: HttpRequest) -> HttpResponse:
     """Show the dashboard. No query; it contains nobody's data, so anyone may see it."""
-    response = _with_policy(render(request, "realtime/dashboard.html"))
+    page = render(
+        request, "realtime/dashboard.html", {"stale_after_seconds": settings.PRICES["STALE_SECONDS"]}
+    )
+    response = _with_policy(page)
     # The shell names its files by their current hashes: an old one would request files that no longer exist.
     response["Cache-Control"] = "no-cache"
     return response

@@ -50,9 +50,10 @@ declare namespace Wire {
     profitLossUsd: Digits | null;
     profitLossPercent: Digits;
     priceChangePercent: Digits;
-    priceStatus: PriceStatus;
-    liquidityUsd: Digits | null;
-    exitValueSol: Digits | null;
+    // Servers of earlier releases do not have these.
+    priceStatus?: PriceStatus | undefined;
+    liquidityUsd?: Digits | null;
+    exitValueSol?: Digits | null;
   }
 
   interface PositionOnRest extends LivePosition {
@@ -95,11 +96,12 @@ declare namespace Wire {
     price: Digits;
     priceUsd: Digits | null;
     timestamp: Timestamp;
-    priceStatus: PriceStatus;
-    liquidityUsd: Digits | null;
-    poolTokens: Digits | null;
-    poolSol: Digits | null;
-    answeredAt: Timestamp;
+    // Likewise.
+    priceStatus?: PriceStatus;
+    liquidityUsd?: Digits | null;
+    poolTokens?: Digits | null;
+    poolSol?: Digits | null;
+    answeredAt?: Timestamp;
   }
 
   interface PricesOnRest {

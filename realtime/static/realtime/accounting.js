@@ -134,6 +134,18 @@ export function inFull(held, price, solUsd, { exactProfit, ...known }) {
 }
 
 /**
+ * The result of a position once all that is left of it is sold, as digits.
+ *
+ * @param {Cost} cost
+ * @param {Wire.Digits} proceedsSol
+ */
+export function resultOfSale(cost, proceedsSol) {
+  const { purchasePrice, remainingAmount, totalInvestedSol, realizedProfitSol } = readHolding(cost);
+  const profit = realizedProfitSol.plus(Decimal.of(proceedsSol)).minus(purchasePrice.times(remainingAmount));
+  return { profitLossSol: String(profit.rounded(SOL_DECIMALS)), profitLossPercent: percent(profit, totalInvestedSol) };
+}
+
+/**
  * The highest and lowest price since a position was opened, with a new live price: the server has it there, too, but
  * makes no event of it.
  *
@@ -179,6 +191,26 @@ export function totals(pairs) {
     unrealizedUsd: sumInUsd(({ unrealizedUsd }) => unrealizedUsd),
     realizedSol: String(sum(({ realizedProfitSol }) => realizedProfitSol)),
   };
+}
+
+/**
+ * What selling everything would bring now, as far as that is known, as digits: `worthSol` is what the same holdings are
+ * worth at their prices, `unknown` the number of those that are left out. Null where nothing is known.
+ *
+ * @param {Iterable<{exitValueSol: Decimal | null, positionValueSol: Decimal}>} parts
+ */
+export function exitTotals(parts) {
+  let [exit, held, known, unknown] = [ZERO, ZERO, 0, 0];
+  for (const { exitValueSol, positionValueSol } of parts) {
+    if (exitValueSol === null) {
+      unknown += 1;
+    } else {
+      known += 1;
+      exit = exit.plus(exitValueSol);
+      held = held.plus(positionValueSol);
+    }
+  }
+  return known === 0 ? null : { exitValueSol: String(exit), worthSol: String(held), unknown };
 }
 
 /**

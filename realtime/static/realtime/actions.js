@@ -3,32 +3,34 @@
  * reverted with the reason where the server refuses. The actual state comes over the socket.
  *
  * @import { ChosenAgent, PendingAction } from "./agent.js"
+ * @import { Note } from "./price-status.js"
  * @import { Session } from "./session.js"
  */
 
-import { stopLossPrice } from "./accounting.js";
 import * as api from "./api.js";
-import { Decimal, HUNDRED } from "./decimal.js";
+import { Decimal } from "./decimal.js";
+import { closingText, consequence, proceedsHint, readPercentage, readProceeds } from "./dialogs.js";
 import { byId, write } from "./dom.js";
 import * as format from "./format.js";
 import { LoginRequired } from "./nexgent.js";
 import { isAborted, RequestFailed } from "./session.js";
 
-const LOWEST = Decimal.of("-100");
-const LIMIT = Decimal.of("100000");
 const CONFIRMED_WITHIN_MS = 10_000;
 
 export class Actions {
   #closeDialog = byId("close-dialog", HTMLDialogElement);
+  #proceeds = byId("close-proceeds", HTMLInputElement);
+  #confirmClose = byId("close-confirm", HTMLButtonElement);
   #stopDialog = byId("stop-dialog", HTMLDialogElement);
   #percentage = byId("stop-percentage", HTMLInputElement);
   #confirmStop = byId("stop-confirm", HTMLButtonElement);
-  /** @type {Wire.LivePosition | null} whose stop loss is asked for */
-  #asked = null;
+  /** Writes what the open dialog says; nothing while none is open. */
+  #show = () => {};
   #session;
   #onPending;
   #onError;
   #onLoginRequired;
+  #noteOf;
 
   /**
    * @param {object} options
@@ -36,15 +38,19 @@ export class Actions {
    * @param {(id: string) => void} options.onPending is called with a position whose pending action is new or done.
    * @param {(text: string) => void} options.onError
    * @param {() => void} options.onLoginRequired
+   * @param {(position: Wire.LivePosition) => Note} options.noteOf how far to believe its price
    */
-  constructor({ session, onPending, onError, onLoginRequired }) {
+  constructor({ session, onPending, onError, onLoginRequired, noteOf }) {
     this.#session = session;
     this.#onPending = onPending;
     this.#onError = onError;
     this.#onLoginRequired = onLoginRequired;
-    // No submit button: Enter in the field would press the first of them.
+    this.#noteOf = noteOf;
+    // No submit buttons: Enter in the field would press the first of them.
+    byId("close-cancel").addEventListener("click", () => this.#closeDialog.close("cancel"));
     byId("stop-cancel").addEventListener("click", () => this.#stopDialog.close("cancel"));
-    this.#percentage.addEventListener("input", () => this.#showStop());
+    this.#proceeds.addEventListener("input", () => this.render());
+    this.#percentage.addEventListener("input", () => this.render());
   }
 
   /** Close the dialogs, unconfirmed. */
@@ -72,12 +78,13 @@ export class Actions {
   async close(agent, id) {
     const position = agent.store.get(id);
     if (!position) return;
-    const { tokenSymbol: symbol } = position;
+    const symbol = format.symbol(position.tokenSymbol);
     write("close-title", `Close ${symbol}?`);
-    write("close-text", closingText(position));
-    if ((await ask(this.#closeDialog)) !== "confirm") return;
+    this.#proceeds.value = "";
+    if (!(await this.#ask(this.#closeDialog, agent, position, (now) => this.#showClose(now)))) return;
+    const { digits } = readProceeds(this.#proceeds.value);
     /** @param {string} key */
-    const request = (key) => api.closePosition(this.#session, id, key);
+    const request = (key) => api.closePosition(this.#session, id, digits, key);
     await this.#do(agent, id, { text: "Closing…" }, request, `${symbol} was not closed`);
   }
 
@@ -88,17 +95,16 @@ export class Actions {
   async moveStopLoss(agent, id) {
     const position = agent.store.get(id);
     if (!position) return;
-    this.#asked = position;
-    write("stop-title", `Stop loss of ${position.tokenSymbol}`);
+    const symbol = format.symbol(position.tokenSymbol);
+    write("stop-title", `Stop loss of ${symbol}`);
     this.#percentage.value = position.currentStopLossPercentage ?? "";
-    this.#showStop();
-    if ((await ask(this.#stopDialog)) !== "confirm") return;
+    if (!(await this.#ask(this.#stopDialog, agent, position, (now) => this.#showStop(now)))) return;
     const { digits } = readPercentage(this.#percentage.value);
     if (digits === undefined) return;
     const pending = { text: "Moving stop loss…", stopLoss: digits };
     /** @param {string} key */
     const request = (key) => api.moveStopLoss(this.#session, id, digits, key);
-    await this.#do(agent, id, pending, request, `The stop loss of ${position.tokenSymbol} was not moved`);
+    await this.#do(agent, id, pending, request, `The stop loss of ${symbol} was not moved`);
   }
 
   /**
@@ -134,73 +140,60 @@ export class Actions {
     this.#onPending(id);
   }
 
-  #showStop() {
+  /** Write what the open dialog says, at the newest price. */
+  render() {
+    this.#show();
+  }
+
+  /**
+   * Show the dialog until it is answered; returns whether it is confirmed.
+   *
+   * @param {HTMLDialogElement} dialog
+   * @param {ChosenAgent} agent
+   * @param {Wire.LivePosition} asked
+   * @param {(position: Wire.LivePosition) => void} show writes what the dialog says of the position, as it is now.
+   */
+  async #ask(dialog, agent, asked, show) {
+    // One that is closed meanwhile stays as it was: the server says so.
+    this.#show = () => show((asked = agent.store.get(asked.id) ?? asked));
+    this.#show();
+    dialog.returnValue = "cancel";
+    dialog.showModal();
+    await new Promise((answer) => {
+      dialog.addEventListener("close", answer, { once: true });
+    });
+    this.#show = () => {};
+    return dialog.returnValue === "confirm";
+  }
+
+  /** @param {Wire.LivePosition} position */
+  #showClose(position) {
+    const note = this.#noteOf(position);
+    const { digits, problem } = readProceeds(this.#proceeds.value);
+    const isNeeded = note.status !== "live" && digits === undefined;
+    this.#confirmClose.disabled = Boolean(problem) || isNeeded;
+    this.#proceeds.required = note.status !== "live";
+    write("close-text", closingText(position, note, digits));
+    write("close-hint", proceedsHint(note));
+    this.#complain("close-error", problem);
+  }
+
+  /** @param {Wire.LivePosition} position */
+  #showStop(position) {
     const { digits, problem } = readPercentage(this.#percentage.value);
     this.#confirmStop.disabled = problem !== undefined;
-    byId("stop-error").hidden = !problem;
-    write("stop-error", problem ?? "");
-    write("stop-text", digits === undefined || !this.#asked ? "" : consequence(this.#asked, digits));
+    write("stop-text", digits === undefined ? "" : consequence(position, this.#noteOf(position), digits));
+    this.#complain("stop-error", problem);
   }
-}
 
-/** @param {Wire.LivePosition} position */
-function closingText({ tokenSymbol, remainingAmount, priceSource, currentPrice, ...figures }) {
-  const all = `This sells all ${format.amount(remainingAmount)} ${tokenSymbol} at`;
-  if (priceSource !== "live") {
-    return `${all} the market price, which is unknown here. If the server does not know it either, nothing is sold.`;
+  /**
+   * @param {string} id of the element that says what is wrong with the input
+   * @param {string | undefined} problem
+   */
+  #complain(id, problem = "") {
+    byId(id).hidden = problem === "";
+    write(id, problem);
   }
-  const price = `about ${format.price(currentPrice)} SOL each, for about ${format.sol(figures.positionValueSol)} SOL`;
-  const percent = format.percent(figures.profitLossPercent, format.signed);
-  const result = `${format.sol(figures.profitLossSol, format.signed)} SOL (${percent})`;
-  return `${all} ${price}. The result of the position is then ${result}.`;
-}
-
-/**
- * What a stop loss at this percentage would do.
- *
- * @param {Wire.LivePosition} position
- * @param {Wire.Digits} digits
- */
-function consequence({ purchasePrice, currentPrice, priceSource }, digits) {
-  const stop = stopLossPrice(purchasePrice, digits);
-  const at = `The agent sells when the price falls to ${format.price(stop)} SOL`;
-  const price = Decimal.of(currentPrice);
-  if (stop === null || priceSource !== "live" || price.sign === 0) return `${at}. The current price is unknown.`;
-  const distance = price.minus(Decimal.of(stop)).over(price, 20).times(HUNDRED).rounded(2);
-  if (distance.sign > 0) return `${at}, ${format.percent(String(distance))} below the current price.`;
-  return `${at}. The price is ${format.price(currentPrice)} SOL, already at or below that: it may sell at once.`;
-}
-
-/**
- * Returns `{digits}`, or `{problem}`; the latter "" while nothing is typed.
- *
- * @param {string} text
- * @returns {{digits: Wire.Digits, problem?: undefined} | {digits?: undefined, problem: string}}
- */
-export function readPercentage(text) {
-  const digits = text.trim().replace("−", "-").replace(",", ".").replace(/%$/, "").trim();
-  if (digits === "" || digits === "-") return { problem: "" };
-  if (!/^[+-]?\d{1,6}(\.\d+)?$/.test(digits)) return { problem: "Enter a number, such as -20 or 5.5." };
-  const number = Decimal.of(digits);
-  if (number.rounded(4).compare(number) !== 0) return { problem: "Enter at most 4 decimals." };
-  if (number.compare(LOWEST) < 0 || number.compare(LIMIT) >= 0) {
-    return { problem: "Enter a number from -100 to less than 100000." };
-  }
-  return { digits: number.toString() };
-}
-
-/**
- * Returns the value of the button that closed the dialog.
- *
- * @param {HTMLDialogElement} dialog
- * @returns {Promise<string>}
- */
-function ask(dialog) {
-  dialog.returnValue = "cancel";
-  dialog.showModal();
-  return new Promise((answer) => {
-    dialog.addEventListener("close", () => answer(dialog.returnValue), { once: true });
-  });
 }
 
 /** Names one action of the user. (Not randomUUID, which a page has over HTTPS and from this machine only.) */

@@ -73,14 +73,16 @@ export async function events(session, agentId, { after = 0, limit = 500, positio
 }
 
 /**
- * Sell everything that is left, at the market price that the server knows. With the same `key` again: once.
+ * Sell everything that is left: for `proceedsSol`, or without it at the market price that the server knows. With the
+ * same `key` again: once.
  *
  * @param {Session} session
  * @param {string} id
+ * @param {Wire.Digits | undefined} proceedsSol
  * @param {string} key
  */
-export const closePosition = (session, id, key) =>
-  session.request(`/api/positions/${id}/close/`, { method: "POST", body: { reason: "manual" }, key });
+export const closePosition = (session, id, proceedsSol, key) =>
+  session.request(`/api/positions/${id}/close/`, { method: "POST", body: { reason: "manual", proceedsSol }, key });
 
 /**
  * Move the stop loss to `percentage` of the average cost. With the same `key` again: once.

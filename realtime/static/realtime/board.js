@@ -12,10 +12,12 @@ import { ChosenAgent } from "./agent.js";
 import { Details } from "./details.js";
 import { History } from "./history.js";
 import { Pace } from "./pace.js";
-import { Prices } from "./prices.js";
+import { noteOf, statusOf } from "./price-status.js";
+import { Prices, STALE_AFTER_MS } from "./prices.js";
 import { idOf } from "./store.js";
 import { Summary } from "./summary.js";
 import { PositionTable } from "./table.js";
+import { Timers } from "./timers.js";
 
 const AGES_EVERY_MS = 30_000;
 // Rows that cannot be seen are written a few with every frame; where no more come, this long after the last.
@@ -24,6 +26,9 @@ const REST_AFTER_MS = 150;
 export class Board {
   /** @type {ChosenAgent | null} */
   #agent = null;
+  /** @type {number | null} when the server was last heard, on the clock of `now`; null while the connection is live */
+  #silentSince = null;
+  #timers = new Timers(); // silence
   #view;
   #now;
   #pace = new Pace(
@@ -71,10 +76,12 @@ export class Board {
       onPending: (id) => this.#table.touch([id]),
       onError: (text) => toasts.complain(text),
       onLoginRequired,
+      noteOf: (position) => this.#noteOf(position),
     });
     this.#details = new Details({
       session,
       prices: this.#prices,
+      noteOf: (position) => this.#noteOf(position),
       onCopy,
       onMoveStop: (id) => this.#agent && this.#actions.moveStopLoss(this.#agent, id),
       onClose: (id) => this.#agent && this.#actions.close(this.#agent, id),
@@ -138,8 +145,30 @@ export class Board {
 
   /** @param {Wire.PriceUpdateBatchData} data */
   prices(data) {
-    this.#agent?.store.reprice(data);
-    this.#prices.update(data);
+    if (!this.#agent) return;
+    this.#prices.update({ ...data, updates: this.#agent.store.reprice(data) });
+    this.draw();
+  }
+
+  /**
+   * The connection is live, or it is not: then prices that nothing can confirm become stale here as on the server.
+   *
+   * @param {boolean} live
+   * @param {number} heardAt when the server was last heard, on the clock of `now`
+   */
+  connection(live, heardAt) {
+    if (live) {
+      this.#silentSince = null;
+      this.#timers.cancelAll();
+    } else if (this.#silentSince === null && this.#agent) {
+      this.#silentSince = heardAt;
+      this.#timers.set("silence", heardAt + STALE_AFTER_MS - this.#now(), () => this.#lose(heardAt));
+    }
+  }
+
+  /** @param {number} heardAt */
+  #lose(heardAt) {
+    this.#agent?.store.lose(new Date(heardAt).toISOString());
     this.draw();
   }
 
@@ -155,6 +184,7 @@ export class Board {
     const more = this.#table.render();
     const sum = this.#summary.show(agent, this.#prices.solUsd);
     this.#details.render();
+    this.#actions.render();
     this.#view.setContent(agent.store.size ? "positions" : "empty");
     this.#view.setUpdatedAt(agent.store.updatedAt);
     this.#showTitle(sum);
@@ -171,14 +201,31 @@ export class Board {
    *
    * @param {Wire.LivePosition} position
    */
-  #contextOf({ id, tokenAddress }) {
-    const now = this.#now();
+  #contextOf(position) {
     return {
-      pending: this.#agent?.pending.get(id),
-      staleSince: this.#prices.staleSince(tokenAddress, now),
-      series: this.#prices.series(tokenAddress),
-      now,
+      pending: this.#agent?.pending.get(position.id),
+      note: this.#noteOf(position),
+      series: this.#prices.series(position.tokenAddress),
+      now: this.#now(),
     };
+  }
+
+  /**
+   * How far to believe the position's price.
+   *
+   * @param {Wire.LivePosition} position
+   */
+  #noteOf(position) {
+    const { id, tokenAddress, priceStatus, priceTimestamp } = position;
+    const [status, now] = [statusOf(position), this.#now()];
+    if (status === "thin") return noteOf(status, this.#agent?.store.since(id) ?? null, now);
+    if (priceStatus === undefined && status === "live") {
+      const since = this.#prices.staleSince(tokenAddress, now);
+      return noteOf(since === null ? "live" : "stale", since, now);
+    }
+    // What is polled may have been confirmed after the last update; but it is not what is shown while that is lost.
+    const polled = status === "stale" && this.#silentSince === null ? this.#prices.currentAt(tokenAddress) : null;
+    return noteOf(status, polled !== null && polled > (priceTimestamp ?? "") ? polled : priceTimestamp, now);
   }
 }
 

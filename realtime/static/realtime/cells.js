@@ -105,7 +105,7 @@ export class Cells {
   address(name, address, symbol) {
     const short = format.shortAddress(address);
     this.set(name, short, address);
-    this.put(name, "aria-label", `Copy ${short}, the address of ${symbol}`);
+    this.put(name, "aria-label", `Copy ${short}, the address of ${format.symbol(symbol)}`);
   }
 }
 

@@ -6,6 +6,7 @@ import { stopLossPrice } from "./accounting.js";
 import { Decimal, HUNDRED } from "./decimal.js";
 import { around, byId, find, make } from "./dom.js";
 import { recall, remember } from "./preferences.js";
+import { isLive } from "./price-status.js";
 
 const WIDTHS = {
   token: "minmax(136px, 1.3fr)",
@@ -66,7 +67,7 @@ const KEYS = new Map(
 export function stopDistance(position) {
   const stop = stopLossPrice(position.purchasePrice, position.currentStopLossPercentage);
   const price = Decimal.of(position.currentPrice);
-  if (stop === null || price.sign === 0 || position.priceSource !== "live") return null;
+  if (stop === null || price.sign === 0 || !isLive(position)) return null;
   return price.minus(Decimal.of(stop)).over(price, 20).times(HUNDRED);
 }
 

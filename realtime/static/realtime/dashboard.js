@@ -158,6 +158,8 @@ class Dashboard {
   /** @param {Client.State} state */
   #onState(state) {
     this.#view.setConnection(state);
+    const quietFor = performance.now() - this.#nexgent.lastMessageAt;
+    this.#board.connection(state.name === "live", this.#nexgent.serverNow - quietFor);
     this.#showAge();
     if (state.name === "logged-out") this.#leave(SESSION_ENDED);
     if (state.name === "unavailable") this.#agentIsGone(state.reason);

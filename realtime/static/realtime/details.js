@@ -2,13 +2,14 @@
  * One position in full: its figures, the price since the page first had it, its events, its transactions.
  *
  * @import { ChosenAgent } from "./agent.js"
+ * @import { Note } from "./price-status.js"
  * @import { Prices } from "./prices.js"
  * @import { Session } from "./session.js"
  */
 
 import { stopLossPrice } from "./accounting.js";
 import * as api from "./api.js";
-import { Cells } from "./cells.js";
+import { Cells, sol, usd } from "./cells.js";
 import { around, byId, find, make, write } from "./dom.js";
 import { describeAll } from "./feed.js";
 import * as format from "./format.js";
@@ -28,6 +29,7 @@ export class Details {
   #closePosition = byId("close-position", HTMLButtonElement);
   #session;
   #prices;
+  #noteOf;
   /** @type {ChosenAgent | null} */
   #agent = null;
   /** @type {string | null} */
@@ -37,13 +39,15 @@ export class Details {
    * @param {object} options
    * @param {Session} options.session
    * @param {Prices} options.prices
+   * @param {(position: Wire.LivePosition) => Note} options.noteOf how far to believe its price
    * @param {(text: string) => void} options.onCopy
    * @param {(id: string) => void} options.onMoveStop
    * @param {(id: string) => void} options.onClose
    */
-  constructor({ session, prices, onCopy, onMoveStop, onClose }) {
+  constructor({ session, prices, noteOf, onCopy, onMoveStop, onClose }) {
     this.#session = session;
     this.#prices = prices;
+    this.#noteOf = noteOf;
     this.#dialog.addEventListener("click", (event) => {
       const copied = around(event, ".copy");
       if (copied) onCopy(copied.title);
@@ -99,8 +103,12 @@ export class Details {
     cells.mark("profit", position.profitLossSol);
     cells.set("return", `(${format.percent(position.profitLossPercent, format.signed)})`);
     cells.mark("return", position.profitLossPercent);
+    const note = this.#noteOf(position);
+    this.#dialog.dataset.priceStatus = note.status;
+    cells.set("price-note", note.meaning);
+    cells.hide("price-note", note.status === "live");
     this.#draw(position);
-    showFacts(position);
+    showFacts(position, note, position.liquidityUsd ?? this.#prices.liquidity(position.tokenAddress));
     showTransactions(position);
   }
 
@@ -137,7 +145,7 @@ export class Details {
     find(this.#chart, ".line", SVGElement).setAttribute("d", path);
     find(this.#chart, ".fill", SVGElement).setAttribute("d", area(path, WIDTH, HEIGHT));
     find(this.#chart, ".average", SVGElement).setAttribute("d", inside ? `M0 ${y.toFixed(1)}H${WIDTH}` : "");
-    let caption = "The chart starts with the next price.";
+    let caption = "The chart starts with the next live price.";
     if (path !== "") {
       const range = `${format.price(String(low))} to ${format.price(String(high))} SOL`;
       caption = `${range} since ${format.minute(new Date(points[0][0]))}`;
@@ -147,8 +155,12 @@ export class Details {
   }
 }
 
-/** @param {Wire.LivePosition} position */
-function showFacts(position) {
+/**
+ * @param {Wire.LivePosition} position
+ * @param {Note} note
+ * @param {Wire.Digits | null} liquidityUsd
+ */
+function showFacts(position, note, liquidityUsd) {
   const stop = stopLossPrice(position.purchasePrice, position.currentStopLossPercentage);
   /** @param {Wire.Digits | null} digits */
   const price = (digits) => (digits === null ? format.UNKNOWN : `${format.price(digits)} SOL`);
@@ -158,10 +170,14 @@ function showFacts(position) {
    */
   const times = (count, last) =>
     count ? `${count}×, last ${last ? format.moment(last) : format.UNKNOWN}` : format.UNKNOWN;
+  const current = price(position.priceSource === "live" ? position.currentPrice : null);
+  /** @type {[name: string, text: string, title?: string][]} */
   const facts = [
     ["Held", `${format.amount(position.remainingAmount)} of ${format.amount(position.purchaseAmount)} bought`],
     ["Average price", price(position.purchasePrice)],
-    ["Current price", price(position.priceSource === "live" ? position.currentPrice : null)],
+    ["Current price", note.brief ? `${current} (${note.brief})` : current, note.meaning],
+    ["Exit value", ...exitValue(position)],
+    ["Liquidity", format.usd(liquidityUsd), usd(liquidityUsd)],
     ["Invested", `${format.sol(position.totalInvestedSol)} SOL`],
     ["Realised", `${format.sol(position.realizedProfitSol, format.signed)} SOL`],
     [
@@ -179,9 +195,23 @@ function showFacts(position) {
   if (list.childElementCount !== 2 * facts.length) {
     list.replaceChildren(...facts.flatMap(() => [make("dt"), make("dd")]));
   }
-  facts.flat().forEach((text, index) => {
-    if (list.children[index].textContent !== text) list.children[index].textContent = text;
+  facts.forEach(([name, text, title = ""], index) => {
+    const [term, figure] = [list.children[2 * index], list.children[2 * index + 1]];
+    if (term.textContent !== name) term.textContent = name;
+    if (figure.textContent !== text) figure.textContent = text;
+    if (figure instanceof HTMLElement && figure.title !== title) figure.title = title;
   });
+}
+
+/**
+ * What selling all of it now would bring, with the title that explains it.
+ *
+ * @param {Wire.LivePosition} position
+ * @returns {[text: string, title: string]}
+ */
+function exitValue({ exitValueSol = null }) {
+  if (exitValueSol === null) return [format.UNKNOWN, "The price source does not say what lies in the pool"];
+  return [`${format.sol(exitValueSol)} SOL`, `Selling all of it now, by what lies in the pool: ${sol(exitValueSol)}`];
 }
 
 /** @param {Wire.LivePosition} position */

@@ -15,6 +15,9 @@ const ONE = Decimal.of("1");
 const THOUSAND = Decimal.of("1000");
 const MILLION = Decimal.of("1000000");
 const BILLION = Decimal.of("1000000000");
+const TRILLION = Decimal.of("1000000000000");
+// Letters that are written from right to left: Hebrew, Arabic and their neighbours, and their forms.
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
 /** @type {Map<string, Intl.NumberFormat>} by options, of which there are a few dozen sets */
 const formatters = new Map();
 // Made once: toLocaleString makes one at every call, which took a fifth of a tick's time (2026-11-25).
@@ -29,7 +32,7 @@ const MOMENT = new Intl.DateTimeFormat(LOCALE, { ...MINUTE, day: "numeric", mont
  */
 export function amount(digits) {
   return show(digits, (number) => {
-    if (magnitude(number).compare(BILLION) >= 0) return { notation: "compact", maximumSignificantDigits: 5 };
+    if (magnitude(number).compare(BILLION) >= 0) return compact;
     return small(number) ? { maximumSignificantDigits: 5 } : { maximumFractionDigits: decimalsOf(number) };
   });
 }
@@ -54,7 +57,7 @@ export function price(digits) {
  * @param {Options} [options]
  */
 export function sol(digits, options) {
-  return show(digits, (number) => ({ ...(vanishes(number, 4) ? tiny : fixed(4)), ...options }));
+  return show(digits, (number) => ({ ...sum(number, 4), ...options }));
 }
 
 /**
@@ -67,7 +70,7 @@ export function usd(digits, options) {
   return show(digits, (number) => ({
     style: "currency",
     currency: "USD",
-    ...(vanishes(number, 2) ? tiny : fixed(2)),
+    ...sum(number, 2),
     ...options,
   }));
 }
@@ -134,6 +137,15 @@ export function shortAddress(address) {
 }
 
 /**
+ * A token's symbol within a sentence: isolated where it runs from right to left, so that it turns nothing else around.
+ *
+ * @param {string} text
+ */
+export function symbol(text) {
+  return RIGHT_TO_LEFT.test(text) ? `\u2068${text}\u2069` : text;
+}
+
+/**
  * The time of day of an ISO timestamp, in the reader's time zone.
  *
  * @param {string | Date} timestamp
@@ -185,6 +197,8 @@ function countZeros(text) {
 /** @param {number} number */
 const subscript = (number) => [...String(number)].map((digit) => "₀₁₂₃₄₅₆₇₈₉"[Number(digit)]).join("");
 const tiny = { maximumSignificantDigits: 2 };
+/** @type {Options} */
+const compact = { notation: "compact", maximumSignificantDigits: 5 };
 /** @param {number} decimals */
 const fixed = (decimals) => ({ minimumFractionDigits: decimals, maximumFractionDigits: decimals });
 /** @param {Decimal} number */
@@ -196,6 +210,18 @@ const small = (number) => number.sign !== 0 && magnitude(number).compare(ONE) < 
 function decimalsOf(number) {
   if (magnitude(number).compare(MILLION) >= 0) return 0;
   return magnitude(number).compare(THOUSAND) >= 0 ? 2 : 4;
+}
+
+/**
+ * How a sum is shown: trillions are shortened, and what would vanish has two digits.
+ *
+ * @param {Decimal} number
+ * @param {number} places
+ * @returns {Options}
+ */
+function sum(number, places) {
+  if (magnitude(number).compare(TRILLION) >= 0) return compact;
+  return vanishes(number, places) ? tiny : fixed(places);
 }
 
 /**

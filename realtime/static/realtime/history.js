@@ -25,7 +25,7 @@ export function item({ kind, symbol, text, timestamp, profit = null }, { withSym
   const li = make("li");
   li.dataset.kind = kind;
   const what = make("span", "what");
-  if (withSymbol) what.append(make("strong", "", symbol), " ");
+  if (withSymbol) what.append(make("strong", "", format.symbol(symbol)), " ");
   what.append(text);
   if (profit !== null) {
     const gain = make("span", "gain", ` ${format.sol(profit, format.signed)} SOL`);

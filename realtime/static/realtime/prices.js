@@ -7,17 +7,21 @@
 
 import * as api from "./api.js";
 import { LoginRequired } from "./nexgent.js";
+import { isLive } from "./price-status.js";
 import { Series } from "./series.js";
 import { isAborted } from "./session.js";
 import { Timers } from "./timers.js";
 
 const POLL_EVERY_MS = 10_000;
-const STALE_AFTER_MS = 60_000;
+/** After how long a price that nothing confirms is stale: the server's setting, which comes with the page. */
+export const STALE_AFTER_MS = 1000 * Number(document.body.dataset.staleAfterSeconds || 60);
 
 /** One token's price. */
 class Token {
   /** @type {Wire.Timestamp | null} */
   currentAt = null;
+  /** @type {Wire.Digits | null} in USD */
+  liquidity = null;
   series = new Series();
 }
 
@@ -65,7 +69,7 @@ export class Prices {
   }
 
   /**
-   * New prices have come.
+   * New live prices have come.
    *
    * @param {Wire.PriceUpdateBatchData} data
    */
@@ -83,8 +87,9 @@ export class Prices {
    *
    * @param {Wire.LivePosition} position
    */
-  note({ tokenAddress, priceSource, priceTimestamp, currentPrice }) {
-    if (priceSource !== "live" || priceTimestamp === null) return;
+  note(position) {
+    const { tokenAddress, priceTimestamp, currentPrice } = position;
+    if (!isLive(position) || priceTimestamp === null) return;
     this.series(tokenAddress).add(Date.parse(priceTimestamp), Number(currentPrice));
   }
 
@@ -98,13 +103,31 @@ export class Prices {
   }
 
   /**
-   * The time of the token's price, where that is stale at the moment `now`; else null.
+   * When the token's price was last known to be current; null where unknown.
+   *
+   * @param {string} address
+   */
+  currentAt(address) {
+    return this.#tokens.get(address)?.currentAt ?? null;
+  }
+
+  /**
+   * The liquidity of the token's market in USD; null where unknown.
+   *
+   * @param {string} address
+   */
+  liquidity(address) {
+    return this.#tokens.get(address)?.liquidity ?? null;
+  }
+
+  /**
+   * The time of the token's price, where that is stale at the moment `now`; else null. For servers that do not say.
    *
    * @param {string} address
    * @param {number} now milliseconds of the epoch
    */
   staleSince(address, now) {
-    const at = this.#tokens.get(address)?.currentAt ?? null;
+    const at = this.currentAt(address);
     return at !== null && now - Date.parse(at) > STALE_AFTER_MS ? at : null;
   }
 
@@ -138,10 +161,11 @@ export class Prices {
   #take(status) {
     this.solUsd = status.solPriceUsd;
     const named = new Set();
-    for (const { tokenAddress, timestamp } of status.prices) {
+    for (const { tokenAddress, timestamp, answeredAt = timestamp, liquidityUsd = null } of status.prices) {
       named.add(tokenAddress);
       const token = this.#token(tokenAddress);
-      if (token.currentAt === null || token.currentAt < timestamp) token.currentAt = timestamp;
+      if (token.currentAt === null || token.currentAt < answeredAt) token.currentAt = answeredAt;
+      token.liquidity = liquidityUsd;
     }
     for (const address of this.#tokens.keys()) {
       if (!named.has(address) && !this.#isHeld(address)) this.#tokens.delete(address);

@@ -19,14 +19,17 @@ const FLASHING = [
   ["profit", "profitLossSol"],
   ["amount", "remainingAmount"],
 ];
+const FLASHING_ALWAYS = FLASHING.filter(([cell]) => cell === "amount");
 const FIVE = Decimal.of("5");
+// Every sale moves the price a little; from here on it is worth knowing before one sells.
+const NOTABLE_LOSS = Decimal.of("0.9");
 
 /**
  * What a row shows besides its position.
  *
  * @typedef {object} Context
  * @property {PendingAction | undefined} pending what the user has requested, until it is confirmed
- * @property {Wire.Timestamp | null} staleSince the time of the price, where it is stale
+ * @property {import("./price-status.js").Note} note how far to believe the price
  * @property {Series} series of the token's price
  * @property {number} now milliseconds of the epoch
  */
@@ -58,9 +61,9 @@ export class Row {
    * @param {Context} context
    * @param {boolean} flash whether changes may flash
    */
-  show(position, { pending, staleSince, series, now }, flash) {
+  show(position, { pending, note, series, now }, flash) {
     const cells = this.#cells;
-    const live = position.priceSource === "live";
+    const known = position.priceSource === "live";
     this.dirty = false;
     if (this.#shown?.tokenAddress !== position.tokenAddress || this.#shown.tokenSymbol !== position.tokenSymbol) {
       this.#showToken(position);
@@ -69,9 +72,10 @@ export class Row {
     cells.set("average", format.price(position.purchasePrice), sol(position.purchasePrice));
     cells.set("average-usd", format.usdPrice(position.purchasePriceUsd), usd(position.purchasePriceUsd));
     cells.set("price", format.price(position.currentPrice), sol(position.currentPrice));
-    cells.set("price-usd", live ? format.usdPrice(position.currentPriceUsd) : format.UNKNOWN);
-    this.#showPriceAge(live, staleSince, now);
+    cells.set("price-usd", known ? format.usdPrice(position.currentPriceUsd) : format.UNKNOWN);
+    this.#showStatus(note);
     cells.pair("value", position.positionValueSol, position.positionValueUsd);
+    this.#showExit(position);
     cells.gain("profit", position.profitLossSol, position.profitLossUsd);
     const { profitLossPercent: profit, priceChangePercent: change } = position;
     cells.set("return", format.percent(profit, format.signed), `${profit}% of the amount invested`);
@@ -88,7 +92,7 @@ export class Row {
     cells.hide("pending", !pending);
     cells.set("pending", pending?.text ?? "");
     this.element.toggleAttribute("data-pending", pending !== undefined);
-    if (this.#shown && flash) this.#flash(this.#shown, position);
+    if (this.#shown && flash) this.#flash(this.#shown, position, note.status === "live");
     this.#shown = position;
   }
 
@@ -99,7 +103,7 @@ export class Row {
 
   /** @param {Wire.LivePosition} position */
   #showToken({ tokenSymbol, tokenAddress, walletAddress, createdAt }) {
-    this.#cells.set("symbol", tokenSymbol, `${tokenSymbol}: details`);
+    this.#cells.set("symbol", tokenSymbol, `${format.symbol(tokenSymbol)}: details`);
     this.#cells.address("address", tokenAddress, tokenSymbol);
     this.#cells.set("wallet", `wallet ${format.shortAddress(walletAddress)}`, walletAddress);
     this.#opened = `Opened ${format.moment(createdAt)}`;
@@ -118,17 +122,27 @@ export class Row {
     this.element.dataset.none = [...this.#absent].join(" ");
   }
 
+  /** @param {import("./price-status.js").Note} note */
+  #showStatus({ status, brief, meaning }) {
+    this.#cells.set("price-status", brief, meaning);
+    this.#cells.hide("price-status", status === "live");
+    this.#cells.put("price-status", "data-kind", status === "gone" ? "danger" : "warning");
+    this.element.dataset.priceStatus = status;
+  }
+
   /**
-   * @param {boolean} live
-   * @param {Wire.Timestamp | null} staleSince
-   * @param {number} now
+   * What a sale would bring, where that is much less than the value.
+   *
+   * @param {Wire.LivePosition} position
    */
-  #showPriceAge(live, staleSince, now) {
-    let text = live ? "" : "no live price";
-    if (live && staleSince) text = `${format.age(now - Date.parse(staleSince))} old`;
-    this.#cells.set("no-price", text, live && staleSince ? `Price as of ${format.moment(staleSince)}` : "");
-    this.#cells.hide("no-price", text === "");
-    this.element.toggleAttribute("data-stale", text !== "");
+  #showExit({ exitValueSol = null, positionValueSol, positionValueUsd }) {
+    const value = Decimal.of(positionValueSol);
+    const exit = exitValueSol === null ? value : Decimal.of(exitValueSol);
+    const notable = exit.compare(value.times(NOTABLE_LOSS)) < 0;
+    this.#cells.hide("exit-line", !notable);
+    if (!notable) return;
+    const inUsd = positionValueUsd === null ? null : Decimal.of(positionValueUsd).times(exit).over(value, 20);
+    this.#cells.pair("exit", exitValueSol, inUsd && String(inUsd.rounded(6)));
   }
 
   /**
@@ -174,9 +188,10 @@ export class Row {
    *
    * @param {Wire.LivePosition} before
    * @param {Wire.LivePosition} after
+   * @param {boolean} live whether the price is
    */
-  #flash(before, after) {
-    for (const [cell, field] of FLASHING) {
+  #flash(before, after, live) {
+    for (const [cell, field] of live ? FLASHING : FLASHING_ALWAYS) {
       const way = Decimal.of(after[field]).compare(Decimal.of(before[field]));
       if (way === 0) continue;
       const direction = way > 0 ? "up" : "down";

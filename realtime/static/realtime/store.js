@@ -3,65 +3,21 @@
  *
  * A tick marks what it changes; a position is valued when it is read, so once a frame, however many ticks there were.
  *
- * @import { Worth } from "./accounting.js"
+ * @import { Reserves } from "./entry.js"
  */
 
-import { extremes, inFull, readHolding, solInUsd, totals, worth } from "./accounting.js";
+import { exitTotals, totals } from "./accounting.js";
 import { Decimal } from "./decimal.js";
-
-/** One position: what the server sent, at the newest price. */
-class Entry {
-  /** @type {Worth | null} */
-  #worth;
-  /** @type {Wire.LivePosition | null} */
-  #full;
-
-  /** @param {Wire.LivePosition} position */
-  constructor(position) {
-    /** @type {Wire.LivePosition} */
-    this.position = position;
-    this.holding = readHolding(position);
-    this.#full = position; // the server has valued it
-    this.price = Decimal.of(position.currentPrice);
-    this.solUsd = sentSolInUsd(position);
-    this.#worth = sentWorth(position, this.holding, this.solUsd);
-  }
-
-  /**
-   * @param {Wire.PriceUpdate} update
-   * @param {Decimal} price `update.price`
-   * @param {Decimal | null} solUsd
-   * @param {Wire.Timestamp} timestamp
-   */
-  reprice(update, price, solUsd, timestamp) {
-    this.position = {
-      ...this.position,
-      ...extremes(this.position, update.price),
-      currentPrice: update.price,
-      currentPriceUsd: update.priceUsd,
-      priceSource: "live",
-      priceTimestamp: timestamp,
-    };
-    this.price = price;
-    this.solUsd = solUsd;
-    this.#worth = this.#full = null;
-  }
-
-  get worth() {
-    return (this.#worth ??= worth(this.holding, this.price, this.solUsd));
-  }
-
-  /** The position with all its computed fields. */
-  get full() {
-    return (this.#full ??= { ...this.position, ...inFull(this.holding, this.price, this.solUsd, this.worth) });
-  }
-}
+import { Entry } from "./entry.js";
+import { isLive, statusOf } from "./price-status.js";
 
 export class Store {
   /** @type {Map<string, Entry>} by id, in the server's order */
   #entries = new Map();
   /** @type {Map<string, Set<string>>} ids by token address */
   #byToken = new Map();
+  /** @type {Map<string, Reserves>} by token address, as far as the server has told them */
+  #reserves = new Map();
   /** @type {Set<string>} */
   #changed = new Set();
 
@@ -97,6 +53,25 @@ export class Store {
     return totals([...this.#entries.values()].map(({ holding, worth: each }) => [holding, each]));
   }
 
+  exitTotals() {
+    const parts = [...this.#entries.values()].map(({ exit, worth }) => ({ ...worth, exitValueSol: exit }));
+    return exitTotals(parts);
+  }
+
+  /** How far to believe the price of each position. */
+  statuses() {
+    return [...this.#entries.values()].map(({ position }) => statusOf(position));
+  }
+
+  /**
+   * Since when the position's price has its status; null where it had it from the start.
+   *
+   * @param {string} id
+   */
+  since(id) {
+    return this.#entries.get(id)?.since ?? null;
+  }
+
   /** The ids of positions that were added, changed or removed since the last call. */
   takeChanges() {
     const changed = this.#changed;
@@ -110,7 +85,7 @@ export class Store {
    * @param {Wire.InitialDataData} data
    */
   replace({ positions, timestamp }) {
-    for (const id of [...this.#entries.keys()]) this.#remove(id);
+    for (const id of [...this.#entries.keys()]) this.#remove(id); // with what was known of their pools
     for (const position of positions) this.#put(position);
     this.updatedAt = timestamp;
     this.loaded = true;
@@ -130,22 +105,44 @@ export class Store {
   }
 
   /**
-   * Apply new prices.
+   * Apply new prices; returns those that are live.
    *
    * @param {Wire.PriceUpdateBatchData} data
    */
   reprice({ updates, timestamp }) {
+    const live = [];
     for (const update of updates) {
-      const ids = this.#byToken.get(update.tokenAddress);
+      const { tokenAddress, poolTokens, poolSol } = update;
+      const ids = this.#byToken.get(tokenAddress);
       if (!ids) continue;
+      if (poolTokens !== undefined && poolSol !== undefined) {
+        this.#reserves.set(tokenAddress, { poolTokens: Decimal.of(poolTokens), poolSol: Decimal.of(poolSol) });
+      }
       const price = Decimal.of(update.price);
-      const solUsd = solInUsd(price, update.priceUsd);
+      let isGood = false;
       for (const id of ids) {
-        this.#entries.get(id)?.reprice(update, price, solUsd, timestamp);
+        const entry = this.#entries.get(id);
+        entry?.reprice(update, price, timestamp, this.#reserves.get(tokenAddress) ?? null);
+        isGood ||= entry !== undefined && isLive(entry.position);
         this.#changed.add(id);
       }
+      if (isGood) live.push(update);
     }
     this.updatedAt = timestamp;
+    return live;
+  }
+
+  /**
+   * The server has not been heard for too long: no price that was live is believed any more.
+   *
+   * @param {Wire.Timestamp} since
+   */
+  lose(since) {
+    for (const [id, entry] of this.#entries) {
+      if (!isLive(entry.position)) continue;
+      entry.lose(since);
+      this.#changed.add(id);
+    }
   }
 
   /** @param {Wire.LivePosition} position */
@@ -165,7 +162,10 @@ export class Store {
     const { tokenAddress } = entry.position;
     const ids = this.#byToken.get(tokenAddress);
     ids?.delete(id);
-    if (ids?.size === 0) this.#byToken.delete(tokenAddress);
+    if (ids?.size === 0) {
+      this.#byToken.delete(tokenAddress);
+      this.#reserves.delete(tokenAddress);
+    }
     this.#entries.delete(id);
     this.#changed.add(id);
   }
@@ -177,36 +177,3 @@ export class Store {
  * @param {Wire.PositionUpdateData | Wire.EventOnRest} event
  */
 export const idOf = (event) => (event.position ? event.position.id : event.positionId);
-
-/**
- * What `worth` would give, of the figures that the server sent.
- *
- * @param {Wire.LivePosition} position
- * @param {import("./accounting.js").Holding} holding
- * @param {Decimal | null} solUsd
- * @returns {Worth}
- */
-function sentWorth(position, { purchasePrice, remainingAmount, realizedProfitSol }, solUsd) {
-  /** @param {Wire.Digits | null} digits */
-  const inUsd = (digits) => (digits === null ? null : Decimal.of(digits));
-  const unrealized = Decimal.of(position.currentPrice).minus(purchasePrice).times(remainingAmount);
-  return {
-    exactProfit: realizedProfitSol.plus(unrealized),
-    positionValueSol: Decimal.of(position.positionValueSol),
-    positionValueUsd: inUsd(position.positionValueUsd),
-    profitLossSol: Decimal.of(position.profitLossSol),
-    profitLossUsd: inUsd(position.profitLossUsd),
-    unrealizedSol: unrealized.rounded(9),
-    unrealizedUsd: solUsd && unrealized.times(solUsd).rounded(6),
-  };
-}
-
-/**
- * USD for one SOL, as the server used it for this position: at a live price by the token's own two prices.
- *
- * @param {Wire.LivePosition} position
- */
-function sentSolInUsd({ priceSource, currentPrice, currentPriceUsd, purchasePrice, purchasePriceUsd }) {
-  if (priceSource === "live") return solInUsd(currentPrice, currentPriceUsd);
-  return solInUsd(purchasePrice, purchasePriceUsd);
-}

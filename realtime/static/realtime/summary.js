@@ -8,6 +8,7 @@ import { Cells } from "./cells.js";
 import { Decimal } from "./decimal.js";
 import { byId, find } from "./dom.js";
 import * as format from "./format.js";
+import { summarised } from "./price-status.js";
 import { area, line } from "./series.js";
 
 const IN_USD = "In USD at the current price of SOL";
@@ -32,6 +33,8 @@ export class Summary {
     const sum = store.totals();
     cells.set("count", `${store.size} ${store.size === 1 ? "position" : "positions"}`);
     cells.pair("value", sum.positionValueSol, sum.positionValueUsd);
+    this.#showStatus(store.statuses());
+    this.#showExit(store.exitTotals(), solUsd);
     cells.gain("profit", sum.profitLossSol, sum.profitLossUsd);
     cells.set("return", format.percent(sum.profitLossPercent, format.signed), `${sum.profitLossPercent}%`);
     cells.mark("return", sum.profitLossPercent);
@@ -44,6 +47,33 @@ export class Summary {
 
   hide() {
     this.#section.hidden = true;
+  }
+
+  /**
+   * Say how many of the prices in the totals are not live.
+   *
+   * @param {Wire.PriceStatus[]} statuses
+   */
+  #showStatus(statuses) {
+    const notLive = statuses.filter((status) => status !== "live").length;
+    this.#cells.set("not-live", `${notLive} not live`, `${summarised(statuses)}: the last known prices count`);
+    this.#cells.hide("not-live", notLive === 0);
+    this.#section.toggleAttribute("data-none-live", notLive > 0 && notLive === statuses.length);
+  }
+
+  /**
+   * Say what selling everything now would bring, where it is known and not the value.
+   *
+   * @param {ReturnType<typeof import("./accounting.js").exitTotals>} exit
+   * @param {Wire.Digits | null} solUsd
+   */
+  #showExit(exit, solUsd) {
+    const { exitValueSol = null, worthSol = null, unknown = 0 } = exit ?? {};
+    this.#cells.hide("exit-line", exitValueSol === worthSol);
+    if (exitValueSol === null) return;
+    this.#cells.pair("exit", exitValueSol, inUsd(exitValueSol, solUsd));
+    const left = unknown === 0 ? "" : `without ${unknown} unknown`;
+    this.#cells.set("exit-note", left, left && `The others are worth ${worthSol} SOL at their prices`);
   }
 
   /**

@@ -9,6 +9,7 @@ const EXACT = new Set([
   "currentPrice", "currentPriceUsd", "purchasePriceUsd", "positionValueSol", "positionValueUsd",
   "profitLossSol", "profitLossUsd", "profitLossPercent", "priceChangePercent",
   "price", "priceUsd", "solPriceUsd", "closedProfitSol", "startProfitSol",
+  "exitValueSol", "liquidityUsd", "poolTokens", "poolSol",
   "salePrice", "profitSol", "returnPercent", "winRatePercent", "averageReturnPercent",
 ]);
 

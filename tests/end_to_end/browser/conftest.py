@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from positions.books.quotes import MarketStatus
 from positions.models import Agent, Position, Wallet
 from positions.prices.cache import FeedStatus, put_prices
-from positions.prices.quotes import Quote
+from positions.prices.quotes import Market, Quote
 from positions.services import open_position, take_profit
 from positions.valkey import close_async_client
 from realtime.publish.broadcast import broadcast_prices
@@ -115,10 +116,12 @@ class Backstage:
     def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE_SECONDS)
 
-    def quote(self, position: Position, price: str, price_usd: str | None) -> None:
+    def quote(
+        self, position: Position, price: str, price_usd: str | None, market: Market | None = None
+    ) -> None:
         """Do one round of the feed: write the cache, then tell the sockets."""
         usd = None if price_usd is None else Decimal(price_usd)
-        quotes = [Quote(position.token_address, Decimal(price), usd, datetime.now(UTC))]
+        quotes = [Quote(position.token_address, Decimal(price), usd, datetime.now(UTC), market)]
         self.run(put_prices(quotes))
         self.run(broadcast_prices(quotes))
 
@@ -164,27 +167,37 @@ def buy(
     )
 
 
+def pool(status: MarketStatus, tokens: str, sol: str) -> Market:
+    """Return a market with these reserves, and the liquidity that they are at 187.5 USD for one SOL."""
+    return Market(status, 2 * Decimal(sol) * Decimal("187.5"), Decimal(tokens), Decimal(sol))
+
+
 @pytest.fixture
 def portfolio(agent: Agent, wallet: Wallet, bonk: Position, feed: Backstage) -> list[Position]:
-    """Gains, losses, a moon bag, a long symbol, tiny and large numbers, one without a price."""
+    """Gains, losses, a moon bag, a long symbol, tiny and large numbers; a thin market, one that is gone, none."""
     second = Wallet.objects.create(agent=agent, address="B" * 43, kind="live")
     positions = [
         bonk,
         buy(wallet, "WIF", tokens="812.5", spent_sol="10", stop_loss="-15.25"),
         buy(wallet, "JUP", tokens="4200", spent_sol="18.75", stop_loss="7.5"),
         buy(second, "ANEXTREMELYLONGSYMBOLOF32LETTERS", tokens="0.00001234", spent_sol="0.000000001"),
-        buy(second, "PEPE", tokens="98765432109.87654321", spent_sol="25.5", stop_loss="-30"),
+        buy(second, "PEPE", tokens="987654321098765432109.87654321", spent_sol="25.5", stop_loss="-30"),
         buy(wallet, "NEW", tokens="1500", spent_sol="0.75"),
     ]
     take_profit(position_id=positions[2].pk, tokens=Decimal(2100), proceeds_sol=Decimal(16), moon_bag=True)
-    for position, price, usd in [
-        (bonk, "0.0000025", "0.00046875"),
-        (positions[1], "0.0101", "1.89375"),
-        (positions[2], "0.0061", "1.14375"),
-        (positions[3], "0.00009", "0.016875"),
-        (positions[4], "0.000000000231", "0.0000000433125"),
+    for position, price, usd, market in [
+        (bonk, "0.0000025", "0.00046875", pool("live", "400000000", "1000")),
+        (positions[1], "0.0101", "1.89375", pool("thin", "200", "2")),
+        (positions[2], "0.0061", "1.14375", None),
+        (
+            positions[3],
+            "0.00009",
+            "0.016875",
+            Market("gone", priced_at=datetime(2026, 1, 31, 12, tzinfo=UTC)),
+        ),
+        (positions[4], "0.0000000000000000000231", "0.0000000000000000043312", None),
     ]:
-        feed.quote(position, price, usd)
+        feed.quote(position, price, usd, market)
     feed.report(source="simulated", simulated=True, sol_usd=Decimal("187.5"))
     return positions
 

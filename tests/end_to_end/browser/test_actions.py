@@ -11,6 +11,7 @@ from playwright.sync_api import Route, expect
 
 from positions import services
 from positions.models import Position
+from positions.prices.quotes import Market
 from tests.end_to_end.browser.conftest import Backstage
 from tests.end_to_end.browser.windows import Window
 
@@ -70,18 +71,43 @@ def test_close_is_shown_as_pending_at_once_and_then_as_it_is(shown: Window, bonk
     assert shown.sockets == 1
 
 
-def test_close_that_the_server_refuses_is_reverted_with_its_reason(window: Window, bonk: Position) -> None:
-    window.log_in()
-    window.expect_row(bonk, value="2.0000")  # no price is known
-    open_details(window, bonk)
-    window.by_id("close-position").click()
-    expect(window.by_id("close-text")).to_contain_text("which is unknown here")
-    window.by_id("close-confirm").click()
-    expect(window.by_id("toast-error")).to_contain_text(
-        "BONK was not closed: proceedsSol: no market price of BONK is known: proceeds are required"
+def test_close_that_the_server_refuses_is_reverted_with_its_reason(
+    shown: Window, bonk: Position, feed: Backstage
+) -> None:
+    held = hold(shown, "close")
+    open_details(shown, bonk)
+    shown.by_id("close-position").click()
+    shown.by_id("close-confirm").click()
+    expect(shown.row(bonk).get_by_test_id("pending")).to_be_visible()
+    feed.quote(bonk, "0.0000025", "0.0005", Market("thin"))
+    held[0].continue_()
+    expect(shown.by_id("toast-error")).to_contain_text(
+        "BONK was not closed: proceedsSol: the price of BONK is thin and"
     )
-    expect(window.row(bonk).get_by_test_id("pending")).to_be_hidden()
-    window.forgive_network_trouble()
+    expect(shown.row(bonk).get_by_test_id("pending")).to_be_hidden()
+    shown.forgive_network_trouble()
+
+
+def test_close_at_a_price_that_is_not_live_asks_for_the_proceeds(
+    shown: Window, bonk: Position, feed: Backstage
+) -> None:
+    open_details(shown, bonk)
+    shown.by_id("close-position").click()
+    expect(shown.by_id("close-confirm")).to_be_enabled()
+    feed.quote(bonk, "0.0000025", "0.0005", Market("thin"))  # while the dialog is open
+    expect(shown.by_id("close-confirm")).to_be_disabled()
+    expect(shown.by_id("close-text")).to_contain_text("do not rely on it")
+    expect(shown.by_id("close-hint")).to_contain_text("enter what the sale brought")
+    shown.by_id("close-proceeds").fill("1,5")
+    expect(shown.by_id("close-error")).to_have_text("Enter a sum of SOL, such as 1250 or 0.75.")
+    shown.by_id("close-proceeds").fill("1.5")
+    expect(shown.by_id("close-text")).to_have_text(
+        "This sells all 1,000,000 BONK for 1.5000 SOL. The result of the position is then −0.5000 SOL (−25.00%)."
+    )
+    shown.page.keyboard.press("Enter")
+    expect(shown.rows()).to_have_count(0)
+    bonk.refresh_from_db()
+    assert bonk.realized_profit_sol == Decimal("-0.5")
 
 
 def test_close_without_an_answer_says_that_the_outcome_is_unknown(shown: Window, bonk: Position) -> None:

@@ -40,7 +40,7 @@ def test_position_without_a_price_shows_its_cost_and_says_so(window: Window, bon
         **{"return": "0.00%"},
     )
     expect(window.row(bonk).get_by_test_id("return")).to_have_attribute("data-direction", "")
-    expect(window.row(bonk).get_by_test_id("no-price")).to_have_text("no live price")
+    expect(window.row(bonk).get_by_test_id("price-status")).to_have_text("no price")
     expect(window.row(bonk).get_by_test_id("stop")).to_have_attribute("title", "Sells at 0.0000016 SOL")
     expect(window.row(bonk).get_by_test_id("address")).to_have_attribute("title", bonk.token_address)
 
@@ -63,7 +63,7 @@ def test_price_changes_price_value_and_profit(window: Window, bonk: Position, fe
         **{"return": "+25.00%"},
     )
     row = window.row(bonk)
-    expect(row.get_by_test_id("no-price")).to_be_hidden()
+    expect(row.get_by_test_id("price-status")).to_be_hidden()
     expect(row.get_by_test_id("profit")).to_have_attribute("data-direction", "up")
     expect(row.get_by_test_id("price")).to_have_attribute("data-flash", "up")
     feed.quote(bonk, "0.000001999999", None)
@@ -179,23 +179,30 @@ def test_extremes_in_the_browser_follow_the_price(script_page, peak, lowest, pri
     [
         ("price", "0.0000001234", "0.0₆12340"),
         ("price", "0.000000000000000001", "0.0₁₇10000"),
+        ("price", "0.000000000000000000000000000001", "0.0₂₉10000"),
         ("price", "0.000123456", "0.00012346"),
         ("price", "1234.56789", "1,234.5679"),
         ("price", "0", "0.0000"),
         ("price", None, "—"),
         ("amount", "1000000", "1,000,000"),
         ("amount", "123456789012.123456789012345678", "123.46B"),
+        ("amount", "999990000000000000000.5", "999,990,000T"),
         ("amount", "12345.6789", "12,345.68"),
         ("amount", "12.345678", "12.3457"),
         ("amount", "0.000012345678", "0.000012346"),
         ("sol", "-1.5", "−1.5000"),
         ("sol", "0.000000001", "0.000000001"),
         ("sol", "99999999999.123456789", "99,999,999,999.1235"),
+        ("sol", "-1234567890123.5", "−1.2346T"),
+        ("usd", "123456789012345678901234.5", "$123,460,000,000T"),
         ("usd", "0", "$0.00"),
         ("usd", "1234567.891", "$1,234,567.89"),
         ("usd", "-0.00123", "−$0.0012"),
         ("usd", None, "—"),
         ("usdPrice", "0.00001234567", "$0.0₄1235"),
+        ("usdPrice", "0.000000000000000000000000000001", "$0.0₂₉1000"),
+        ("symbol", "BONK 🐕‍🦺", "BONK 🐕‍🦺"),
+        ("symbol", "سلام", "\u2068سلام\u2069"),
         ("percent", "12345.678", "12,345.68%"),
         ("chosenPercent", "-20", "−20%"),
         ("chosenPercent", "7.125", "+7.125%"),

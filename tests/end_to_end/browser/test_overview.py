@@ -160,10 +160,10 @@ def test_price_without_updates_is_shown_as_stale(window: Window, bonk: Position,
     old = datetime.now(UTC) - timedelta(minutes=3, seconds=20)
     feed.run(put_prices([Quote(bonk.token_address, Decimal("0.000003"), Decimal("0.0006"), old)]))
     window.log_in()
-    window.expect_row(bonk, price="0.0₅30000", no_price="3 m old")
+    window.expect_row(bonk, price="0.0₅30000", price_status="stale 3 m")
     feed.quote(bonk, "0.000004", "0.0008")
     window.expect_row(bonk, price="0.0₅40000")
-    expect(window.row(bonk).get_by_test_id("no-price")).to_be_hidden()
+    expect(window.row(bonk).get_by_test_id("price-status")).to_be_hidden()
 
 
 def test_rows_are_sorted_as_chosen_and_stay_so_after_a_reload(window: Window, three: list[Position]) -> None:
