@@ -18,7 +18,7 @@ from testbed.backends import PostgreSQL
 from tests.deployment.test_topology import ROLES, WORLD
 from tests.live import PATIENCE_SECONDS, ROOT
 
-TELL = """
+REPORT = """
 from positions.models import Position, PositionEvent
 from positions.services import move_stop_loss
 from decimal import Decimal
@@ -71,5 +71,6 @@ def test_backup_is_restored_into_a_new_cluster_and_goes_on(clusters):
     new.run("pg_restore", *restore.split(), "--dbname", url(new, "owner"), str(file))
     assert manage(url(new, "owner"), "migrate", "--check") == ""
     assert (
-        manage(url(new, "app"), "shell", "-v", "0", "-c", TELL).strip() == "BONK 5.000000000000000000 [1, 2]"
+        manage(url(new, "app"), "shell", "-v", "0", "-c", REPORT).strip()
+        == "BONK 5.000000000000000000 [1, 2]"
     )

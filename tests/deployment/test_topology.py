@@ -217,7 +217,7 @@ async def _is_ready(port: str) -> bool:
 
 
 async def _all_are_measured(topology: Topology, http: httpx.AsyncClient) -> None:
-    """The one address tells of every process, once each has reported."""
+    """The one address reports every process, once each has reported."""
     refused = await http.get("/metrics")
     assert refused.status_code == 401
     headers = {"Authorization": f"Bearer {SECRETS['NEXGENT_METRICS_TOKEN']}"}
@@ -230,7 +230,7 @@ async def _all_are_measured(topology: Topology, http: httpx.AsyncClient) -> None
             and total(values, "nexgent_price_rounds_total", outcome="ok") > 0
         )
 
-    await eventually(measured, "/metrics tells of the socket and of the broadcaster")
+    await eventually(measured, "/metrics reports the socket and of the broadcaster")
 
 
 def _logs_are_json_and_name_no_token(topology: Topology, *tokens: str) -> None:

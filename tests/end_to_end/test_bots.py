@@ -73,7 +73,7 @@ async def test_python_bot_resumes_renews_its_token_and_reacts(
         await bot.until("holding 1 up to event 1")
         await bot.until("token renewed until")
 
-        # It misses an event while there is no server, and hears of it when there is one again.
+        # It misses an event while there is no server, and gets it when there is one again.
         assert await in_thread(server.stop)() == 0
         await in_thread(services.open_position)(
             wallet=await Wallet.objects.aget(),

@@ -89,7 +89,7 @@ def test_page_has_the_whole_app():
     }
 
 
-async def test_command_of_the_app_writes_and_sockets_hear_of_it(
+async def test_command_of_the_app_writes_and_sockets_get_it(
     desk: Desk, daphne_server: Server, alice: User, agent: Agent, wallet: Wallet
 ):
     token = fresh_token()
@@ -101,7 +101,7 @@ async def test_command_of_the_app_writes_and_sockets_hear_of_it(
     assert [created["eventType"], updated["eventType"]] == ["position_created", "position_updated"]
 
 
-def test_command_of_the_app_tells_what_is_wrong(desk: Desk, wallet: Wallet):
+def test_command_of_the_app_says_what_is_wrong(desk: Desk, wallet: Wallet):
     done = desk.manage("buy", wallet.pk, BONK, "BONK", "0", "2")
     assert (done.returncode, done.stderr) == (1, "CommandError: tokens must be more than 0, not 0\n")
     assert not Position.objects.exists()
@@ -149,13 +149,13 @@ def wait_until_someone_listens(agent: Agent) -> None:
         time.sleep(0.05)  # between two checks of a condition, not instead of one
 
 
-async def test_app_hears_what_the_sockets_are_told(desk: Desk, agent: Agent, position: Position):
+async def test_app_receives_what_the_sockets_receive(desk: Desk, agent: Agent, position: Position):
     code = (
         "import asyncio; from desk.sending import *; from positions.models import Agent;"
         "agent = Agent.objects.get(); print(asyncio.run(next_message(agent))['seq'], flush=True)"
     )
     command = [sys.executable, "manage.py", "shell", "-v", "0", "-c", code]
-    assert await in_thread(flush)(PATIENCE_SECONDS)  # or it might hear that the position was opened
+    assert await in_thread(flush)(PATIENCE_SECONDS)  # or it might receive that the position was opened
     async with Program(*command, **desk.environment) as program:
         await asyncio.to_thread(wait_until_someone_listens, agent)
         await in_thread(services.move_stop_loss)(position_id=position.pk, percentage=Decimal(-5))

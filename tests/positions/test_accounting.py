@@ -62,7 +62,7 @@ sums_of_sol = any_size(20, 9)
 
 
 class HoldingMachine(RuleBasedStateMachine):
-    """Any sequence of purchases and sales of one token, with the exact sums kept beside it."""
+    """Any sequence of purchases and sales of one token, with the exact sums alongside."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class HoldingMachine(RuleBasedStateMachine):
         self.holding = sell(before, tokens=tokens, proceeds_sol=proceeds_sol)
         self.sold += Fraction(tokens)
         self.received += Fraction(proceeds_sol)
-        # Realised profit is rounded to the lamport; the average cost is the same, hence no other error.
+        # Realised profit is rounded to the lamport; the average cost is the same, so there is no other error.
         self.bound += HALF_LAMPORT
         assert self.holding.purchase_price == before.purchase_price
         assert self.holding.total_invested_sol == before.total_invested_sol
@@ -585,7 +585,7 @@ def expected(inputs: dict[str, str | None]) -> dict[str, str | None]:
         if "priceUsd" not in exact:
             return None
         in_usd = sol * exact["priceUsd"] / price
-        # The price of SOL is a quotient, which nobody holds exactly: a tie would test its last digit.
+        # The price of SOL is a quotient, which is never exact: a tie would test its last digit.
         assert (in_usd * 10**decimals * 2) % 2 != 1, "choose another case"
         return rounded(in_usd, decimals)
 

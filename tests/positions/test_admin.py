@@ -252,7 +252,7 @@ def test_disconnect_says_who_was_connected_and_is_logged(admin, agent, bob):
     assert LogEntry.objects.get().object_id == str(agent.pk)
 
 
-def test_disconnect_without_valkey_tells_nobody(admin, agent, no_valkey):
+def test_disconnect_without_valkey_disconnects_nobody(admin, agent, no_valkey):
     assert said(disconnect(admin, agent)) == [
         ("error", "Redis or Valkey cannot be reached: no socket was disconnected.")
     ]

@@ -174,7 +174,7 @@ def test_replay_positions_made_twice_are_made_once_and_new_symbols_are_added():
     assert (Agent.objects.count(), Position.objects.open().count()) == (1, 4)
 
 
-def test_replay_positions_stand_beside_the_demo():
+def test_replay_positions_exist_next_to_the_demo():
     create_demo()
     create_replay_positions(CANDLES)
     assert (User.objects.count(), Agent.objects.count(), Position.objects.open().count()) == (1, 3, 18)

@@ -74,7 +74,7 @@ def test_save_of_a_closing_and_a_reopening_is_both(world: World):
     world.expect((CLOSED, world.bonk), (CREATED, world.bonk))
 
 
-def test_save_of_some_fields_tells_what_the_database_holds(world: World):
+def test_save_of_some_fields_records_what_the_database_holds(world: World):
     world.bonk.token_symbol, world.bonk.dca_count = "not saved", 3
     world.bonk.save(update_fields=["dca_count"])
     world.expect((UPDATED, world.bonk))
@@ -88,7 +88,7 @@ def test_save_of_no_fields_is_no_event(world: World):
     world.expect()
 
 
-def test_save_of_an_expression_tells_what_it_came_to(world: World):
+def test_save_of_an_expression_records_the_result(world: World):
     world.bonk.dca_count = F("dca_count") + 2
     world.bonk.token_symbol = Concat(F("token_symbol"), Value("2"))
     world.bonk.save()
@@ -98,13 +98,13 @@ def test_save_of_an_expression_tells_what_it_came_to(world: World):
     assert (position["token_symbol"], position["dca_count"]) == ("BONK2", 2)
 
 
-def test_save_of_a_float_tells_the_digits_stored(world: World):
+def test_save_of_a_float_records_the_digits_stored(world: World):
     world.bonk.peak_price = 0.1
     world.bonk.save()
     world.expect((UPDATED, world.bonk))
 
 
-def test_save_of_a_stale_instance_tells_what_it_overwrote(world: World):
+def test_save_of_a_stale_instance_records_what_it_overwrote(world: World):
     stale = Position.objects.get(pk=world.bonk.pk)
     close_position(position_id=world.bonk.pk, proceeds_sol=Decimal(1))
     stale.save()
@@ -158,7 +158,7 @@ def test_delete_of_a_position_that_is_gone_is_no_event(world: World):
 # Managers and querysets
 
 
-def test_get_or_create_and_update_or_create_tell_what_they_did(world: World):
+def test_get_or_create_and_update_or_create_record_what_they_did(world: World):
     key: dict[str, Any] = {"wallet": world.wallet, "token_address": JUP}
     rest: dict[str, Any] = {
         "agent": world.agent,
@@ -204,7 +204,7 @@ def test_update_of_nothing_is_no_event_and_sends_nothing(world: World):
     assert batches == []
 
 
-def test_update_by_an_annotation_and_an_expression_tells_what_it_came_to(world: World):
+def test_update_by_an_annotation_and_an_expression_records_the_result(world: World):
     rows = Position.objects.annotate(length=Length("token_symbol")).filter(length=4)
     assert rows.update(dca_count=F("dca_count") + 7, token_symbol=Concat(F("token_symbol"), Value("!"))) == 1
     world.expect((UPDATED, world.bonk))
@@ -213,7 +213,7 @@ def test_update_by_an_annotation_and_an_expression_tells_what_it_came_to(world: 
     assert (position["dca_count"], position["token_symbol"]) == (7, "BONK!")
 
 
-def test_update_whose_own_filter_no_longer_matches_is_told(world: World):
+def test_update_whose_own_filter_no_longer_matches_is_recorded(world: World):
     assert Position.objects.filter(dca_count=0, token_symbol="BONK").update(dca_count=1) == 1
     world.expect((UPDATED, world.bonk))
 
@@ -224,13 +224,13 @@ def test_update_by_a_join_is_one_event_for_every_row(world: World):
     world.expect((UPDATED, world.bonk), (UPDATED, world.wif), in_any_order=True)
 
 
-def test_update_of_closed_and_reopened_positions_is_told(world: World):
+def test_update_of_closed_and_reopened_positions_is_recorded(world: World):
     Position.objects.filter(pk=world.bonk.pk).update(status="closed", closed_at=timezone.now())
     Position.objects.filter(pk=world.bonk.pk).update(status="open", closed_at=None)
     world.expect((CLOSED, world.bonk), (CREATED, world.bonk))
 
 
-def test_update_over_several_agents_is_told_to_each(world: World):
+def test_update_over_several_agents_is_recorded_for_each(world: World):
     jup = world.bought(world.others, JUP, "JUP")
     Position.objects.update(dca_count=1)
     expected = [(UPDATED, world.bonk), (UPDATED, world.wif)]
@@ -244,7 +244,7 @@ def test_update_of_the_agent_closes_there_and_creates_here(world: World, named: 
     world.expect((CLOSED, world.bonk), other=((CREATED, world.bonk),))
 
 
-def test_update_of_more_rows_than_a_statement_holds_tells_of_each(world: World):
+def test_update_of_more_rows_than_a_statement_holds_records_each(world: World):
     rows = [world.unsaved(world.wallet, BASE58[i // 58] + BASE58[i % 58]) for i in range(510)]
     Position.objects.bulk_create(rows)
     assert Position.objects.filter(token_symbol="NEW").update(dca_count=1, token_symbol="OLD") == 510
@@ -273,7 +273,7 @@ def test_bulk_create_is_one_creation_for_every_row(world: World):
 
 
 @pytest.mark.parametrize("arguments", [((), {"ignore_conflicts": True}), ((None, True), {})])
-def test_bulk_create_that_ignores_conflicts_tells_only_what_was_written(world: World, arguments):
+def test_bulk_create_that_ignores_conflicts_records_only_what_was_written(world: World, arguments):
     positional, named = arguments
     new = world.unsaved(world.wallet, JUP)
     clash = world.unsaved(world.wallet, BONK)
@@ -287,7 +287,7 @@ def test_bulk_create_of_the_same_row_twice_is_one_creation(world: World):
     world.expect((CREATED, new))
 
 
-def test_bulk_create_that_updates_conflicts_tells_both(world: World):
+def test_bulk_create_that_updates_conflicts_records_both(world: World):
     new = world.unsaved(world.wallet, JUP)
     world.bonk.token_symbol = "B"
     world.wif.agent, world.wif.wallet = world.other, world.others
@@ -319,7 +319,7 @@ def test_update_by_case_of_the_agent_closes_there_and_creates_here(world: World)
     world.expect(*expected, other=((CREATED, world.bonk),), in_any_order=True)
 
 
-def test_related_managers_tell_what_they_did(world: World):
+def test_related_managers_record_what_they_did(world: World):
     new = world.wallet.positions.create(
         agent=world.agent,
         token_address=JUP,
@@ -343,7 +343,7 @@ def test_related_manager_of_another_agent_takes_over(world: World):
     world.expect((CLOSED, world.bonk), other=((CREATED, world.bonk),))
 
 
-async def test_asynchronous_writes_are_told_like_the_others(world: World):
+async def test_asynchronous_writes_are_recorded_like_the_others(world: World):
     new, other = world.unsaved(world.wallet, JUP), world.unsaved(world.live, JUP)
     await new.asave()
     await Position.objects.abulk_create([other])
@@ -383,7 +383,7 @@ def test_delete_of_a_user_closes_what_the_agents_held(world: World):
     )
 
 
-def test_loaddata_tells_what_it_changed_and_added(world: World, tmp_path):
+def test_loaddata_records_what_it_changed_and_added(world: World, tmp_path):
     fixture = tmp_path / "positions.json"
     world.bonk.dca_count = 9
     new = world.unsaved(world.wallet, JUP)
@@ -411,7 +411,7 @@ def test_loaddata_of_a_whole_dump_into_an_empty_database_leaves_no_gap(world: Wo
     check(world.agent.pk)
 
 
-def test_deserialized_position_saved_outside_a_transaction_is_told(world: World):
+def test_deserialized_position_saved_outside_a_transaction_is_recorded(world: World):
     world.bonk.dca_count = 9
     text = serializers.serialize("json", [world.bonk])
     for deserialized in serializers.deserialize("json", text):
@@ -468,7 +468,7 @@ def test_receiver_that_raises_fails_neither_the_write_nor_the_others(world: Worl
     assert "receiver is broken" in caplog.text  # not swallowed
 
 
-def test_receiver_of_another_app_that_saves_again_is_told_too(world: World):
+def test_receiver_of_another_app_that_saves_again_is_recorded_too(world: World):
     """Such a receiver may run before ours: its app may stand first in INSTALLED_APPS."""
     from django.db.models.signals import post_save
 

@@ -193,7 +193,7 @@ def test_live_price_without_usd_leaves_usd_unknown(position: Position):
     assert wire["profitLossSol"] == 1
 
 
-def test_purchase_price_stands_in_where_no_live_price_is_known(position: Position):
+def test_purchase_price_is_used_where_no_live_price_is_known(position: Position):
     position.realized_profit_sol = Decimal("0.25")
     wire = on_the_wire(live(snapshot(position), None, sol_usd=Decimal(150)))
     assert {name: wire[name] for name in COMPUTED} == {
@@ -228,7 +228,7 @@ def test_market_gives_liquidity_and_exit_value(position: Position):
     assert (stale["priceStatus"], stale["exitValueSol"]) == ("stale", 1)
 
 
-def test_price_of_a_token_that_is_gone_stands_with_its_time_and_brings_nothing(position: Position):
+def test_price_of_a_token_that_is_gone_keeps_its_time_and_brings_nothing(position: Position):
     market = Market("gone", priced_at=datetime(2026, 1, 31, 11, 0, tzinfo=UTC))
     wire = on_the_wire(
         live(snapshot(position), replace(quote(BONK, "0.000003"), market=market), sol_usd=None)

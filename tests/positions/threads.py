@@ -55,4 +55,4 @@ def wait_until_blocked(future: Future[R]) -> None:
         if is_blocked():
             return
         assert not future.done(), "it did not wait"
-    pytest.fail("nobody waits for a lock")
+    pytest.fail("no query waits for a lock")

@@ -41,7 +41,7 @@ def log_of(agent_id: UUID) -> list[PositionEvent]:
 
 
 def check(agent_id: UUID) -> None:
-    """Assert that the agent's events are numbered without a gap and tell of all that it holds."""
+    """Assert that the agent's events are numbered without a gap and agree with all that it holds."""
     log = log_of(agent_id)
     assert [event.seq for event in log] == list(range(1, len(log) + 1))
     seq = Agent.objects.filter(pk=agent_id).values_list("event_seq", flat=True).first()
@@ -49,7 +49,7 @@ def check(agent_id: UUID) -> None:
     assert fold(log) == fetch(agent_id)
 
 
-def told(event: PositionEvent) -> tuple[int, str, UUID, object]:
+def fields(event: PositionEvent) -> tuple[int, str, UUID, object]:
     return event.seq, event.event_type, event.position_id, event.position
 
 
@@ -112,6 +112,6 @@ class World:
                 wanted_keys.sort(key=str)
             assert keys == wanted_keys
             sent = [event for event in self.sent if event.agent_id == agent_id]
-            assert [told(event) for event in sent] == [told(event) for event in log]
+            assert [fields(event) for event in sent] == [fields(event) for event in log]
             assert all((event.position is None) == (event.event_type == CLOSED) for event in log)
             check(agent_id)

@@ -44,14 +44,14 @@ class TraderProcess:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def tell(self, **command: Any) -> None:
+    def send(self, **command: Any) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(command) + "\n")
         self._process.stdin.flush()
 
     def ask(self, **command: Any) -> Any:
-        """Tell it something and return its answer. Blocks."""
-        self.tell(**command)
+        """Send it a command and return its answer. Blocks."""
+        self.send(**command)
         try:
             answer = self._answers.get(timeout=WAIT_SECONDS)
         except Empty:
@@ -83,7 +83,7 @@ class TraderProcess:
 
 
 class Cluster(Rig):
-    """What stands on the bench. `kinds`: one server process for each, all on the same database and Valkey."""
+    """The servers of an experiment. `kinds`: one server process for each, all on the same database and Valkey."""
 
     postgresql: PostgreSQL | None = None
 

@@ -20,7 +20,7 @@ POLL_SECONDS = 0.02
 
 @dataclass
 class Account:
-    """What one experiment came to."""
+    """The result of one experiment."""
 
     fault: str
     server: str
@@ -97,7 +97,7 @@ class Experiment:
     async def run(self) -> Account:
         cluster = self.cluster
         cluster.new_log_lines()
-        cluster.trader.tell(do="write", per_second=self._per_second)
+        cluster.trader.send(do="write", per_second=self._per_second)
         try:
             # The writer writes while they connect: nothing may fall between snapshot and stream.
             self._watch(self.watchers[: self._early])
@@ -114,7 +114,7 @@ class Experiment:
             expected = await asyncio.to_thread(cluster.trader.ask, do="database_state", since=since)
             await self.until(lambda: self._converged(expected), "every client at the last event", must=False)
         finally:
-            cluster.trader.tell(do="write", per_second=0)
+            cluster.trader.send(do="write", per_second=0)
             for task in self._tasks:
                 task.cancel()
             ended = await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -149,7 +149,7 @@ class Experiment:
         await self.until(lambda: trader.transactions >= goal, f"{transactions} more transactions")
 
     async def writer_failed(self) -> None:
-        """Wait until the writer has felt it."""
+        """Wait until a write has failed."""
         before = self.cluster.trader.failures.total()
         await self.until(lambda: self.cluster.trader.failures.total() > before, "a write that failed")
 
@@ -186,7 +186,7 @@ class Experiment:
         deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
         while not condition():
             if asyncio.get_running_loop().time() >= deadline:
-                assert not must, f"{self.name}: waited in vain for {what}; {self._standing()}"
+                assert not must, f"{self.name}: timed out waiting for {what}; {self._standing()}"
                 return
             await asyncio.sleep(POLL_SECONDS)
 
@@ -214,11 +214,11 @@ class Experiment:
         kinds = " + ".join(dict.fromkeys(server.kind for server in cluster.servers))
         account = Account(self.name, kinds, len(self.watchers))
         for watcher in self.watchers:
-            told = expected[watcher.agent_id]
+            report = expected[watcher.agent_id]
             if not watcher.connected.is_set():
                 watcher.violations.append("is not connected at the end")
-            watcher.account(told)
-            account.written += len(told["events"])
+            watcher.account(report)
+            account.written += len(report["events"])
             account.delivered += len(watcher.delivered)
             account.resumes += watcher.resumes
             account.fresh_snapshots += watcher.fresh_snapshots

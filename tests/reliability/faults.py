@@ -160,11 +160,11 @@ def _always(answer: Answer, _: Request) -> Answer:
 async def disk_full(experiment: Experiment) -> None:
     """SQLite's file may not grow any more: every write that needs a page fails, reading goes on."""
     trader = experiment.cluster.trader
-    trader.tell(do="limit_size", more_pages=0)
+    trader.send(do="limit_size", more_pages=0)
     experiment.latecomers()
     await asyncio.gather(asyncio.sleep(experiment.outage_seconds), experiment.writer_failed())
     await experiment.all_connected()
-    trader.tell(do="limit_size", more_pages=None)
+    trader.send(do="limit_size", more_pages=None)
 
 
 async def _writers_do_not_wait(experiment: Experiment) -> None:

@@ -17,7 +17,7 @@ EVENTS, ENDED_SESSIONS = "positions_positionevent", "realtime_endedsession"
 
 @contextmanager
 def locked(table: str) -> Iterator[psycopg.Connection]:
-    """Hold up every query for this table; what is written on the connection is committed with the unlock."""
+    """Block every query for this table; what is written on the connection is committed with the unlock."""
     timeout = f"-c lock_timeout={round(1000 * PATIENCE_SECONDS)}"
     with psycopg.connect(database_url(), options=timeout) as connection:
         statement = sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.Identifier(table))

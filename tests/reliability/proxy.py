@@ -21,7 +21,7 @@ def nginx() -> str:
     """Return the program; without it CI fails, and other machines skip the test."""
     if NGINX is None:
         message = (
-            "nginx is not installed (Debian: apt install nginx-light): what stands behind it is NOT tested"
+            "nginx is not installed (Debian: apt install nginx-light): what runs behind it is NOT tested"
         )
         if os.environ.get("CI"):
             pytest.fail(message)

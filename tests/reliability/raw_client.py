@@ -1,4 +1,4 @@
-"""A slow WebSocket client: reads only when told to, with almost no buffer."""
+"""A slow WebSocket client: reads only on request, with almost no buffer."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def soak() -> tuple[list[Account], list[str]]:
                     account, found = asyncio.run(run(cluster, fault))
                     accounts.append(account)
                     problems += found
-        except AssertionError as error:  # a wait in vain: the others of this cluster cannot follow
+        except AssertionError as error:  # a time-out: the others of this cluster cannot follow
             note(f"{kind}: {error}")
             problems.append(str(error))
     delivered = sum(account.delivered for account in accounts)

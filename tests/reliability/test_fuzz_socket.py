@@ -400,7 +400,7 @@ def test_socket_asked_for_with_any_query_is_served_or_refused_as_documented(worl
 
 
 def frame_bytes(final: bool, reserved: int, opcode: int, masked: bool, payload: bytes) -> bytes:
-    """Return a frame of whatever kind, of an honest length (RFC 6455, section 5.2)."""
+    """Return a frame of any kind, with a correct length (RFC 6455, section 5.2)."""
     head = bytes([final << 7 | reserved << 4 | opcode])
     size, mask = len(payload), masked << 7
     if size < 126:
@@ -523,7 +523,7 @@ garbages = st.one_of(
     st.just(b""),
     raw_frames,
     st.binary().map(lambda line: b"GET /" + line + b" HTTP/1.1\r\nHost: x\r\n\r\n"),
-    st.just(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),  # a TLS client at the wrong door
+    st.just(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),  # a TLS client on the wrong port
     st.just(b"x" * 70_000),
 )
 

@@ -72,10 +72,10 @@ async def test_rolling_restart_behind_nginx_loses_doubles_and_reorders_nothing(m
         rows = await sync_to_async(_events)()
         assert sum(map(len, rows.values())) == CLIENTS + written
 
-        async def all_told() -> bool:
+        async def all_received() -> bool:
             return all(watcher.seq == rows[watcher.agent_id][-1] for watcher in watchers)
 
-        await eventually(all_told, "every client has the last event")
+        await eventually(all_received, "every client has the last event")
     finally:
         for task in watching:
             task.cancel()

@@ -1,4 +1,4 @@
-"""A client that does not read costs little, delays nobody, and loses nothing: on daphne and on uvicorn."""
+"""A client that does not read costs little, delays no other, and loses nothing: on daphne and on uvicorn."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def test_stream_that_agrees_has_no_violation():
     assert (watcher.lost, watcher.duplicated, watcher.reordered) == (0, 0, 0)
 
 
-def test_fresh_snapshot_stands_in_for_the_events_before_it():
+def test_fresh_snapshot_replaces_the_events_before_it():
     watcher = watched(initial(4), event(5), initial(8, stored()), event(9))
     watcher.account(database(9, row(5), row(6), row(7), row(8), row(9)))
     assert watcher.violations == []

@@ -61,7 +61,7 @@ async def test_client_that_does_not_read_is_cut_off_behind_a_wrapped_send(wrappe
 async def test_client_that_does_not_read_is_given_up_under_a_server_that_is_not_known(
     transactional_db, tmp_path, alice
 ):
-    """uvicorn of a version that was not checked: its connection is its own affair, the socket's memory is not."""
+    """uvicorn of a version that was not checked: its connection is left to it, the socket's memory is not."""
     metadata = tmp_path / "other/uvicorn-0.99.0.dist-info/METADATA"
     metadata.parent.mkdir(parents=True)
     metadata.write_text("Metadata-Version: 2.1\nName: uvicorn\nVersion: 0.99.0\n")

@@ -72,7 +72,7 @@ class Trader:
     def database_state(self, since: dict[str, int]) -> dict[str, Any]:
         """Return, of each agent: its event number, the events after number `since`, and what it holds now."""
         flush(30.0)
-        told: dict[str, Any] = {
+        report: dict[str, Any] = {
             str(key): {"seq": seq, "events": [], "held": {}}
             for key, seq in Agent.objects.values_list("pk", "event_seq")
         }
@@ -80,10 +80,10 @@ class Trader:
             agent_id = str(event.agent_id)
             if event.seq > since.get(agent_id, 0):
                 entry = [event.seq, event.event_type, str(event.position_id), event.position]
-                told[agent_id]["events"].append(entry)
+                report[agent_id]["events"].append(entry)
         for position in Position.objects.open():
-            told[str(position.agent_id)]["held"][str(position.pk)] = snapshot(position)
-        return told
+            report[str(position.agent_id)]["held"][str(position.pk)] = snapshot(position)
+        return report
 
     def limit_size(self, more_pages: int | None) -> None:
         """Let the SQLite file grow by no more than so many pages: beyond, "database or disk is full"."""
@@ -95,7 +95,8 @@ class Trader:
     # Writing
 
     def write(self) -> None:
-        """One transaction, whatever it takes: what the database refuses is counted, and something else tried."""
+        """One transaction, with as many attempts as it takes: refusals of the database are counted, and something else
+        is tried."""
         try:
             self._transaction()
             self.transactions += 1
@@ -166,7 +167,7 @@ def main() -> None:
     def listen() -> None:
         for line in sys.stdin:
             commands.put(json.loads(line))
-        commands.put(None)  # whoever started us is gone
+        commands.put(None)  # the parent is gone
 
     threading.Thread(target=listen, daemon=True).start()
     trader = Trader()

@@ -56,7 +56,7 @@ class Watcher:
         self.seq = 0
         self.delivered: dict[int, tuple[str, str, dict[str, Any] | None]] = {}
         self.covered: list[tuple[int, int]] = []
-        """What fresh snapshots stood in for: after the first number, up to the second."""
+        """What fresh snapshots replaced: after the first number, up to the second."""
         self.state: dict[str, dict[str, Any]] = {}
         self.prices: dict[str, str] = {}
         self.prices_seen: dict[str, set[str]] = {}
@@ -181,7 +181,7 @@ class Watcher:
             self.prices_seen.setdefault(token, set()).add(update["price"])
 
     def account(self, expected: dict[str, Any]) -> None:
-        """Hold what was received against what the database holds; what does not agree becomes a violation."""
+        """Compare what was received with the database; each difference becomes a violation."""
         if self.seq != expected["seq"]:
             self.violations.append(f"stands at event {self.seq}, the database at {expected['seq']}")
         rows = {seq: rest for seq, *rest in expected["events"] if seq > (self.first_seq or 0)}

@@ -119,14 +119,14 @@ class Backstage:
     def quote(
         self, position: Position, price: str, price_usd: str | None, market: Market | None = None
     ) -> None:
-        """Do one round of the feed: write the cache, then tell the sockets."""
+        """Do one round of the feed: write the cache, then send to the sockets."""
         usd = None if price_usd is None else Decimal(price_usd)
         quotes = [Quote(position.token_address, Decimal(price), usd, datetime.now(UTC), market)]
         self.run(put_prices(quotes))
         self.run(broadcast_prices(quotes))
 
     def report(self, **status: Any) -> None:
-        """Say how the feed does."""
+        """Write the feed's status."""
         defaults: dict[str, Any] = {"source": "simulated", "simulated": True, "interval_seconds": 1.5}
         self.run(put_prices([], FeedStatus(**{**defaults, "updated_at": datetime.now(UTC), **status})))
 

@@ -12,33 +12,33 @@ from tests.live import access_token
 
 START = """async ([token, agentId]) => {
     const { Nexgent } = await import("/static/realtime/nexgent.js");
-    window.heard = [];
+    window.received = [];
     window.nexgent = new Nexgent({ token: async () => token });
     for (const type of ["snapshot", "event", "prices", "problem"]) {
-        nexgent.addEventListener(type, ({ detail }) => heard.push([type, detail]));
+        nexgent.addEventListener(type, ({ detail }) => received.push([type, detail]));
     }
-    nexgent.addEventListener("state", ({ detail }) => heard.push(["state", detail.name]));
+    nexgent.addEventListener("state", ({ detail }) => received.push(["state", detail.name]));
     nexgent.connect(agentId);
 }"""
-HEARD = "(count) => window.heard.length >= count && window.heard"
+RECEIVED = "(count) => window.received.length >= count && window.received"
 
 
 def test_client_passes_on_everything_that_happens(window: Window, bonk: Position, feed: Backstage) -> None:
     page = window.page
     page.goto(window.url)
     page.evaluate(START, [access_token(bonk.agent.owner), str(bonk.agent_id)])
-    first = page.wait_for_function(HEARD, arg=3).json_value()
+    first = page.wait_for_function(RECEIVED, arg=3).json_value()
     assert [kind for kind, _ in first] == ["state", "snapshot", "state"]
     assert (first[0][1], first[2][1]) == ("connecting", "live")
     assert first[1][1]["positions"][0]["purchasePrice"] == "0.000002"  # digits, not a double
     feed.quote(bonk, "0.000003000000000001", None)
-    page.wait_for_function(HEARD, arg=4)
+    page.wait_for_function(RECEIVED, arg=4)
     services.take_profit(position_id=bonk.pk, tokens=Decimal(1), proceeds_sol=Decimal(1))
     services.close_position(position_id=bonk.pk, proceeds_sol=Decimal(1))
-    heard = page.wait_for_function(HEARD, arg=6).json_value()
-    assert heard[3][0] == "prices"
-    assert heard[3][1]["updates"][0]["price"] == "0.000003000000000001"
-    assert [(kind, data["eventType"], data["seq"]) for kind, data in heard[4:]] == [
+    received = page.wait_for_function(RECEIVED, arg=6).json_value()
+    assert received[3][0] == "prices"
+    assert received[3][1]["updates"][0]["price"] == "0.000003000000000001"
+    assert [(kind, data["eventType"], data["seq"]) for kind, data in received[4:]] == [
         ("event", "position_updated", 2),
         ("event", "position_closed", 3),
     ]
@@ -52,8 +52,8 @@ def test_client_without_a_token_requires_a_log_in(window: Window, bonk: Position
         """async (agentId) => {
             const { LoginRequired, Nexgent } = await import("/static/realtime/nexgent.js");
             const nexgent = new Nexgent({ token: () => Promise.reject(new LoginRequired("nobody")) });
-            const state = new Promise((heard) => nexgent.addEventListener("state", ({ detail }) =>
-                detail.name !== "connecting" && heard(detail.name)));
+            const state = new Promise((received) => nexgent.addEventListener("state", ({ detail }) =>
+                detail.name !== "connecting" && received(detail.name)));
             nexgent.connect(agentId);
             return state;
         }""",

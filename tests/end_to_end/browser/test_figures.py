@@ -1,6 +1,6 @@
 """The page's figures follow the rules of docs/protocol.md, to the digit."""
 
-# ruff: noqa: RUF001  the page writes a real minus sign: screen readers pass over a hyphen
+# ruff: noqa: RUF001  the page writes a real minus sign: screen readers skip a hyphen
 
 from __future__ import annotations
 

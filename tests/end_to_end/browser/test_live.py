@@ -109,11 +109,11 @@ def test_price_of_a_token_that_is_no_longer_held_is_forgotten(window: Window, bo
             await session.resume();
             const timestamp = "2026-01-31T12:00:00.000Z";
             const anHourLater = Date.parse(timestamp) + 3_600_000;
-            return new Promise((tell) => {
+            return new Promise((resolve) => {
                 const prices = new Prices({
                     session,
                     isHeld: (token) => token === "held",
-                    onStatus: () => tell(["held", "sold"].map((token) => prices.staleSince(token, anHourLater))),
+                    onStatus: () => resolve(["held", "sold"].map((token) => prices.staleSince(token, anHourLater))),
                 });
                 prices.start();
                 const updates = ["held", "sold"].map((tokenAddress) => ({ tokenAddress, price: "1", priceUsd: null }));

@@ -98,7 +98,7 @@ def test_session_that_ended_on_the_server_asks_to_log_in_again(
 
 
 def test_session_that_ended_says_so_after_a_reload_too(window: Window, bonk: Position, alice: User) -> None:
-    """The answer that tells the first page clears the cookie: to the second, the server says there is no session."""
+    """The answer to the first page clears the cookie: to the second, the server says there is no session."""
     window.log_in()
     window.expect_state("live")
     alice.is_active = False

@@ -166,7 +166,7 @@ def test_silent_connection_is_detected_by_the_page(
     window.log_in()
     window.expect_row(bonk, amount="1,000,000")
     services.take_profit(position_id=bonk.pk, tokens=Decimal(1), proceeds_sol=Decimal(1))
-    window.expect_row(bonk, amount="999,999")  # which only a second socket can have told
+    window.expect_row(bonk, amount="999,999")  # which only a second socket can have sent
     assert network.sockets == 2
 
 

@@ -35,7 +35,7 @@ def test_reload_without_a_server_says_so_and_recovers_by_itself(
     assert again.evaluate("(link) => getComputedStyle(link).display") == "grid"
     assert window.page.locator("img").evaluate("(image) => image.naturalWidth") > 0
     own_server.start()
-    window.expect_row(bonk, amount="1,000,000")  # nobody touched it
+    window.expect_row(bonk, amount="1,000,000")  # untouched
     window.expect_state("live")
     window.forgive_network_trouble()
 

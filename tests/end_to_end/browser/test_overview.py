@@ -73,7 +73,7 @@ def test_events_are_described_as_they_happen_and_after_a_reload(
     services.move_stop_loss(position_id=bonk.pk, percentage=Decimal(5))
     services.move_stop_loss(position_id=bonk.pk, percentage=Decimal(5))  # which changes nothing
     services.close_position(position_id=bonk.pk, proceeds_sol=Decimal("4.25"))
-    told = [
+    texts = [
         "BONK closed +0.2500 SOL",
         "BONK stop loss from −20% to +5%",
         "BONK sold 500,000: +0.5000 SOL, the rest is a moon bag",
@@ -81,9 +81,9 @@ def test_events_are_described_as_they_happen_and_after_a_reload(
         "BONK opened: 1,000,000 for 2.0000 SOL",
     ]
     what = window.by_id("feed").locator(".what")
-    expect(what).to_have_text(told)
+    expect(what).to_have_text(texts)
     window.page.reload()
-    expect(what).to_have_text(told)
+    expect(what).to_have_text(texts)
 
 
 def test_closed_positions_are_listed_the_last_first_and_more_on_demand(

@@ -27,7 +27,7 @@ def test_second_window_takes_over_and_the_first_does_not_reconnect(
     first.expect_state("taken-over")
     expect(first.by_id("notice-title")).to_have_text("This agent is open in another window.")
     expect(first.by_id("connection-text")).to_have_text("In another window")
-    # The second one hears of everything from here on; the first one shows what it had, and opens no socket.
+    # The second one receives everything from here on; the first one shows what it had, and opens no socket.
     feed.quote(bonk, "0.000004", "0.0008")
     second.expect_row(bonk, value="4.0000")
     services.take_profit(position_id=bonk.pk, tokens=Decimal(500_000), proceeds_sol=Decimal(2))

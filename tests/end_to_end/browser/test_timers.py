@@ -147,7 +147,7 @@ def test_client_that_is_closed_is_not_kept_alive_by_the_page(page: Page, bonk: P
 def test_client_that_was_closed_connects_again(page: Page, gate: Gate, bonk: Position) -> None:
     start(page, bonk.agent)
     page.evaluate("() => nexgent.close()")
-    page.context.set_offline(True)  # of which a closed client hears nothing
+    page.context.set_offline(True)  # which a closed client does not notice
     page.context.set_offline(False)
     page.evaluate("(id) => nexgent.connect(id)", str(bonk.agent_id))
     page.wait_for_function(IN_STATE, arg="live", polling=20)

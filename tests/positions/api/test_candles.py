@@ -43,7 +43,7 @@ def starts(api: Api, query: str) -> tuple[list[int], bool]:
     return [round((start - NOON).total_seconds() / 60) for start in found], answer.data["more"]
 
 
-def test_candles_are_told_digit_for_digit(alices: Api, position: Position):
+def test_candles_are_sent_digit_for_digit(alices: Api, position: Position):
     tiny = Decimal("0.000000000000000000000000000001")
     CandleStore().write(
         [Row(BONK, 60, NOON, Part(Decimal(2), Decimal("1234567.89"), tiny, Decimal("1.50"), None))]

@@ -304,7 +304,7 @@ def test_position_that_is_unknown_is_not_found(alices: Api, key: str):
     assert alices.get(f"positions/{key}/").refusal == NOT_FOUND
 
 
-def test_closed_position_tells_what_it_was_sold_at(alices: Api, position: Position):
+def test_closed_position_shows_what_it_was_sold_at(alices: Api, position: Position):
     """A million: 600,000 sold, for 0.3 and 0.5 SOL after fees; the rest was sent away."""
     assert alices.get(f"positions/{position.pk}/").data["salePrice"] is None
     take_profit(position_id=position.pk, tokens=Decimal(200_000), proceeds_sol=Decimal("0.3"))

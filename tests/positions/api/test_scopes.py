@@ -42,7 +42,7 @@ def test_read_only_token_reads(watcher: Api, position: Position, path: str):
 
 
 @pytest.mark.parametrize(("method", "path"), WRITES)
-def test_read_only_token_writes_nothing_and_is_told_its_scope(
+def test_read_only_token_writes_nothing_and_the_error_names_its_scope(
     watcher: Api, position: Position, method: str, path: str
 ):
     own = {"agents": position.agent_id, "wallets": position.wallet_id, "positions": position.pk}

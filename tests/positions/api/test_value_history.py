@@ -1,4 +1,4 @@
-"""What an agent's positions were worth, over REST."""
+"""The value of an agent's positions over time, over REST."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def minutes(api: Api, agent: Agent, query: str) -> tuple[list[int], bool]:
     return [round((moment - NOON).total_seconds() / 60) for moment in found], answer.data["more"]
 
 
-def test_points_are_told_digit_for_digit(alices: Api, agent: Agent):
+def test_points_are_sent_digit_for_digit(alices: Api, agent: Agent):
     put(agent, 0)
     put(agent, 1, value_sol=Decimal("0.000000001"), sol_usd=None)
     answer = alices.get(f"agents/{agent.pk}/value-history/")

@@ -32,7 +32,7 @@ class Market:
         self.prices: dict[str, Decimal] = {}
         self.sol_usd: Decimal | None = Decimal(100)
         self.market: MarketOfToken | None = None
-        """What is told of the tokens' markets."""
+        """What the source reports of the tokens' markets."""
 
     async def fetch(self, tokens: Collection[Token]) -> Prices:
         held = {token.address for token in tokens}
@@ -46,7 +46,7 @@ class Market:
 
 
 class World:
-    """A feed, and the recorder that hears its rounds."""
+    """A feed, and the recorder of its rounds."""
 
     def __init__(self, market: Market) -> None:
         self.market = market

@@ -152,7 +152,7 @@ def test_saving_what_was_read_earlier_undoes_nothing(held: Position):
     stale.peak_price = stale.lowest_price = None
     stale.save()
     assert extremes(held) == (10, Decimal("0.0000001"))
-    # Its event tells what is stored.
+    # Its event has what is stored.
     event = PositionEvent.objects.order_by("seq").last()
     assert event is not None
     assert event.position is not None

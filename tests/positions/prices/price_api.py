@@ -84,7 +84,7 @@ def serving() -> Iterator[PriceApi]:
                 self.end_headers()
                 self.wfile.write(answer.payload)
             except OSError:
-                pass  # whoever asked has given up
+                pass  # the client has given up
             if answer.missing_bytes or answer.hang:
                 self.close_connection = True
 

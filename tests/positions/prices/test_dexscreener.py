@@ -24,7 +24,7 @@ def mint(number: int) -> str:
 
 @pytest.fixture
 def fetch(api, sleep, settings):
-    settings.PRICES = {**settings.PRICES, "JUPITER_API_KEY": ""}  # nobody else to ask
+    settings.PRICES = {**settings.PRICES, "JUPITER_API_KEY": ""}  # no other source to ask
 
     async def ask(*addresses: str) -> Prices:
         async with aclosing(DexScreenerSource(sleep=sleep)) as source:
@@ -125,7 +125,7 @@ async def test_fetch_asks_for_all_pools_of_a_token_whose_market_is_in_doubt(api,
     assert [request.path for request in api.requests[1:]] == [f"/token-pairs/v1/solana/{BONK}"]
 
 
-async def test_fetch_keeps_a_pool_that_only_a_survey_told_of_and_its_limit(api, sleep):
+async def test_fetch_keeps_a_pool_that_only_a_survey_found_and_its_limit(api, sleep):
     thin, deep = pair(BONK, "9.9", "1195", liquidity_usd=40), pair(BONK, "0.5", "60", liquidity_usd=50_000)
     some, all_ = dexscreener(thin), dexscreener(thin, deep)
     api.respond = lambda request: (all_ if "/token-pairs/" in request.path else some)(request)

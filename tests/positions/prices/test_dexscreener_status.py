@@ -1,4 +1,4 @@
-"""What DexScreener's answers say of how far to believe a price: thin, gone, out of line, or not answered at all."""
+"""How reliable a price is by DexScreener's answers: thin, gone, out of line, or not answered at all."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEEP = pair(BONK, "0.01", "1.2", liquidity_usd=50_000)
 
 @pytest.fixture
 async def source(api, sleep, settings) -> AsyncIterator[DexScreenerSource]:
-    settings.PRICES = {**settings.PRICES, "JUPITER_API_KEY": ""}  # nobody else to ask
+    settings.PRICES = {**settings.PRICES, "JUPITER_API_KEY": ""}  # no other source to ask
     source = DexScreenerSource(sleep=sleep)
     yield source
     await source.aclose()
@@ -42,7 +42,7 @@ async def statuses(source: DexScreenerSource, api: PriceApi, *prices: str) -> li
     return found
 
 
-async def test_market_is_told_with_liquidity_and_reserves(api, source):
+async def test_market_is_reported_with_liquidity_and_reserves(api, source):
     api.respond = dexscreener(DEEP)
     market = (await ask(source)).quotes[BONK].market
     assert market == Market("live", Decimal(50_000), Decimal(15_688_012), Decimal("2048.6806"))
@@ -77,7 +77,7 @@ async def test_token_that_one_answer_leaves_out_is_not_gone(api, source):
 
 
 async def test_token_whose_request_fails_is_neither_priced_nor_gone(api, source):
-    """Also one whose pools a survey told of before: that answer is of another minute."""
+    """Also one whose pools a survey found before: that answer is of another minute."""
     tokens = [mint(number) for number in range(40)]
     thin = [pair(token, "0.5", "60", liquidity_usd=10) for token in tokens]
     api.respond = dexscreener(*thin)
@@ -94,9 +94,7 @@ async def test_token_whose_request_fails_is_neither_priced_nor_gone(api, source)
     assert (prices.gone, len(prices.errors)) == ([], 1)
 
 
-async def test_price_of_a_pool_that_only_a_survey_told_of_is_as_old_as_that(
-    api, sleep, settings, monkeypatch
-):
+async def test_price_of_a_pool_that_only_a_survey_found_is_as_old_as_that(api, sleep, settings, monkeypatch):
     """And the next round asks again, as far as the limit allows."""
     settings.PRICES = {**settings.PRICES, "JUPITER_API_KEY": ""}
     shallow = pair(BONK, "0.0101", "1.21", liquidity_usd=2000)

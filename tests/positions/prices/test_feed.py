@@ -100,7 +100,7 @@ def holding(position, wallet) -> Position:
 
 @pytest.fixture
 def valkey_turned(settings) -> Callable[[str], Awaitable[None]]:
-    """Takes the server that the cache lies in away, and gives it back."""
+    """Takes the cache's server away, and brings it back."""
     url = settings.REDIS_URL
 
     async def turn(state: str) -> None:
@@ -115,7 +115,7 @@ async def test_round_asks_for_the_tokens_held_and_wrapped_sol(feed, source, hold
     assert source.asked == [{Token(BONK, "BONK"), Token(WIF, "WIF"), Token(WRAPPED_SOL, "SOL")}]
 
 
-async def test_round_keeps_the_decimals_that_the_source_tells(feed, source, holding):
+async def test_round_keeps_the_decimals_that_the_source_reports(feed, source, holding):
     decimals = sync_to_async(lambda: dict(Mint.objects.values_list("address", "decimals")))
     source.decimals = {BONK: 5}
     assert (await feed.round()).errors == ()
@@ -123,7 +123,7 @@ async def test_round_keeps_the_decimals_that_the_source_tells(feed, source, hold
     await sync_to_async(Mint.objects.update)(decimals=6)
     source.decimals = {BONK: 5, WIF: 6}
     await feed.round()
-    assert await decimals() == {BONK: 6, WIF: 6}  # those told before were not written again
+    assert await decimals() == {BONK: 6, WIF: 6}  # those reported before were not written again
 
 
 async def test_round_fills_cache_and_status(feed, holding):

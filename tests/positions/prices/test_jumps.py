@@ -1,4 +1,4 @@
-"""Prices that jump, and what bears them out."""
+"""Prices that jump, and what confirms them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_jump_is_doubted_until_it_has_stood_for_the_rounds():
     ]
 
 
-def test_jump_that_is_back_in_three_rounds_is_never_believed():
+def test_jump_that_is_back_in_three_rounds_is_never_accepted():
     assert doubts(Jumps(5), "0.01", "0.001", "0.001", "0.001", "0.01", "0.011") == [
         *[False, True, True, True],
         *[False, False],
@@ -59,7 +59,7 @@ def test_change_by_half_is_no_jump_and_rounds_of_0_doubt_nothing():
     assert doubts(Jumps(0), "0.01", "1") == [False, False]
 
 
-def test_crash_that_moved_what_lies_in_the_pool_is_believed_at_once():
+def test_crash_that_moved_what_lies_in_the_pool_is_accepted_at_once():
     jumps = Jumps(5)
     assert not jumps.doubts(BONK, at(pool("0.01", tokens="16666", sol="166.66")))
     assert not jumps.doubts(BONK, at(pool("0.0001", tokens="166660", sol="16.666")))
@@ -71,7 +71,7 @@ def test_jump_of_a_pool_whose_reserves_stand_still_is_doubted():
     assert jumps.doubts(BONK, at(pool("0.0001", tokens="16666", sol="166.66")))
 
 
-def test_jump_that_another_pool_shares_is_believed_at_once():
+def test_jump_that_another_pool_shares_is_accepted_at_once():
     jumps = Jumps(5)
     jumps.doubts(BONK, at(pool("0.01"), pool("0.0101", address="other")))
     assert not jumps.doubts(BONK, at(pool("0.1"), pool("0.102", address="other")))

@@ -63,7 +63,7 @@ async def test_fetch_batches_with_two_prices_of_sol_agree_on_one(api, fetch):
 
 
 @pytest.mark.parametrize("told", [5, 0, 18, None, "5", True, -1, 19, 5.5, []])
-async def test_fetch_tells_decimals_that_an_amount_can_have(api, fetch, told):
+async def test_fetch_reports_decimals_that_an_amount_can_have(api, fetch, told):
     api.respond = lambda _: Answer(
         {WRAPPED_SOL: {"usdPrice": 150, "decimals": 9}, BONK: {"usdPrice": 3, "decimals": told}}
     )

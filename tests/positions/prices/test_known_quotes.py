@@ -1,4 +1,4 @@
-"""What the feed knows, and what of it servers are told."""
+"""What the feed knows, and which of it is sent to servers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def priced(market: Market | None = POOL, *, price: str = "0.01", token: str = BO
 
 
 def told(known: KnownQuotes, *quotes: Quote, gone: tuple[str, ...] = (), after: int = 0) -> list[Quote]:
-    """Take a round's answer; return what servers are told of it."""
+    """Take a round's answer; return what is sent to servers."""
     answer = Prices({quote.token_address: quote for quote in quotes}, Decimal(150), gone=gone)
     known.take(answer, NOW + timedelta(seconds=after))
     news = known.news()
@@ -26,7 +26,7 @@ def told(known: KnownQuotes, *quotes: Quote, gone: tuple[str, ...] = (), after: 
     return news
 
 
-def test_market_is_told_once_and_again_when_it_has_changed():
+def test_market_is_sent_once_and_again_when_it_has_changed():
     known = KnownQuotes()
     assert [quote.market for quote in told(known, priced())] == [POOL]
     assert told(known, priced(after=1)) == []
@@ -47,7 +47,7 @@ def test_reserves_count_as_they_were_until_they_have_moved_by_more_than_a_percen
     ]
 
 
-def test_source_that_tells_no_market_clears_what_another_one_told():
+def test_source_that_reports_no_market_clears_what_another_one_told():
     known = KnownQuotes()
     known.restore([priced(Market("gone"))])
     assert [quote.status for quote in told(known, priced(None, after=1))] == ["live"]

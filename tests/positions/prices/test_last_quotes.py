@@ -69,7 +69,7 @@ async def test_price_that_the_cache_has_lost_is_that_of_the_database(settings):
 
 
 class Scripted(ScriptedSource):
-    """Tells markets and what is gone, too."""
+    """Reports markets and what is gone, too."""
 
     def __init__(self) -> None:
         super().__init__()

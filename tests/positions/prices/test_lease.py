@@ -16,7 +16,7 @@ async def soon(awaitable: Awaitable[object]) -> None:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Wait for what the server tells nobody of."""
+    """Wait for something of which the server sends no notice."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -143,7 +143,7 @@ async def test_holder_ends_with_its_works_error(holder):
     assert not valkey.client().exists(LEASE_KEY)
 
 
-async def test_server_away_is_said_and_waited_for(holder, settings):
+async def test_server_away_is_reported_and_waited_for(holder, settings):
     url, settings.REDIS_URL = settings.REDIS_URL, "unix:///nowhere/valkey.sock"
     waiting = holder(lease_seconds=0.3)
     await soon(waiting.stands_by.wait())

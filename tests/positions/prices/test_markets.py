@@ -1,4 +1,4 @@
-"""Which pool makes the price: cases with one right answer, and recorded answers that are bent in every way."""
+"""Which pool makes the price: cases with one right answer, and recorded answers that are modified in every way."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_deepest_pool_counts_whatever_it_is_quoted_in():
 
 
 def test_depth_is_no_more_than_twice_what_lies_on_the_other_side():
-    """A heap of the token itself, at a price of its own, beside nearly no SOL."""
+    """A heap of the token itself, at a price of its own, next to nearly no SOL."""
     heap = pool(price="5", liquidity="90000000", reserves=("1000000", "0.02"))
     assert price_of(heap, pool(price="0.01", liquidity="5000")) == Decimal("0.01")
 
@@ -145,7 +145,7 @@ PATHS = [
     bends=st.lists(st.tuples(st.sampled_from(PATHS), JUNK), min_size=1, max_size=8),
     price=st.decimals(min_value="1e-25", max_value="1e25", allow_nan=False).map(str),
 )
-def test_bent_answer_never_crashes_and_a_pool_below_the_floor_never_beats_a_good_one(bends, price):
+def test_modified_answer_never_crashes_and_a_pool_below_the_floor_never_beats_a_good_one(bends, price):
     entries = [SOL_PAIR, GOOD, pair(BONK, price, price, liquidity_usd=0.5)]
     entries += [bend(pair(BONK, price, price, liquidity_usd=999), path, value) for path, value in bends]
     # As it comes over the wire: numbers that are none are kept as texts.

@@ -27,7 +27,7 @@ async def test_fetch_another_seed_gives_others():
     assert await walk(7, BONK, rounds=50) != await walk(8, BONK, rounds=50)
 
 
-async def test_fetch_without_seed_draws_one_and_tells_it():
+async def test_fetch_without_seed_draws_one_and_prints_it():
     assert isinstance(SimulatedSource().seed, int)
     assert SimulatedSource().seed != SimulatedSource().seed
 
