@@ -202,9 +202,9 @@ class PriceFeed:
         with suppress(DatabaseError, TimeoutError, *Unavailable):
             async with asyncio.timeout(DATABASE_DEADLINE_SECONDS):
                 cached = await aget_prices(new)
-                self._known.restore(cached.quotes.values())
+                self._known.restore(cached.quotes.values(), datetime.now(UTC))
                 restored = await _last_quotes(new - cached.quotes.keys())
-            self._known.restore(restored.values())
+            self._known.restore(restored.values(), datetime.now(UTC))
             self._looked_up |= new
         sol = self._known.latest.get(WRAPPED_SOL)
         self._sol_usd = self._sol_usd or (sol.price_usd if sol else None)

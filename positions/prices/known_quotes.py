@@ -27,10 +27,12 @@ class KnownQuotes:
             for token in known.keys() - set(tokens):
                 del known[token]
 
-    def restore(self, quotes: Iterable[Quote]) -> None:
+    def restore(self, quotes: Iterable[Quote], now: datetime) -> None:
         """Take over quotes from before this feed began."""
         for quote in quotes:
-            self.latest.setdefault(quote.token_address, replace(quote, is_stale=False))
+            # Not later than now, by whose clock ever: answers that are older than what is known do not count.
+            known = replace(quote, as_of=min(quote.as_of, now), is_stale=False)
+            self.latest.setdefault(quote.token_address, known)
 
     def take(self, prices: Prices, now: datetime) -> dict[str, Quote]:
         """Take a round's answer; return what it changes, with tokens that are gone at their last price."""

@@ -192,9 +192,12 @@ class LatestPrices:
     def _status(self, token: str) -> PriceStatus:
         return "stale" if token in self._stale else self._market(token).status
 
-    def _in_full(self, token: str, *, status: bool = True, reserves: bool = True) -> str:
+    def _in_full(self, token: str, *, status: bool = True, reserves: bool | None = None) -> str:
+        """Return the fragment with more than the price; with the reserves where they are known, unless `reserves`."""
         quote = self.quote(token)
         assert quote is not None  # noqa: S101  callers have looked
+        if reserves is None:
+            reserves = self._market(token).pool_sol is not None
         return told_in_full(quote, status=status, reserves=reserves)
 
     def _as_of(self, token: str) -> datetime:

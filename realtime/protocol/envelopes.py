@@ -24,7 +24,7 @@ from channels_redis.serializers import BaseMessageSerializer, registry
 from msgspec import Raw, Struct
 
 from positions.books.accounting import digits
-from positions.books.snapshots import timestamp, upgraded
+from positions.books.snapshots import number, timestamp, upgraded
 from positions.models import PositionEvent
 from positions.prices.quotes import UNKNOWN_MARKET, Market, Quote, usable
 from realtime.protocol.messages import PriceUpdate, encode
@@ -184,7 +184,7 @@ class Encoded(NamedTuple):
 
 
 def told_in_full(quote: Quote, *, status: bool, reserves: bool) -> str:
-    """Return the quote's fragment with its status, and what lies in the pool, as far as that is known."""
+    """Return the quote's fragment with its status, and with what lies in the pool: null if that is no longer known."""
     market, price_usd = quote.market or UNKNOWN_MARKET, quote.price_usd
     update = PriceUpdate(
         quote.token_address,
@@ -193,9 +193,8 @@ def told_in_full(quote: Quote, *, status: bool, reserves: bool) -> str:
     )
     if status:
         update.price_status = quote.status
-    if reserves and market.pool_tokens is not None and market.pool_sol is not None:
-        update.pool_tokens = Raw(digits(market.pool_tokens).encode())
-        update.pool_sol = Raw(digits(market.pool_sol).encode())
+    if reserves:
+        update.pool_tokens, update.pool_sol = number(market.pool_tokens), number(market.pool_sol)
     return encode(update)
 
 

@@ -117,9 +117,13 @@ class PriceUpdate(Struct, rename="camel"):
     price_usd: Number | None
     price_status: Annotated[PriceStatus, Meta(description="Where it has changed.")] | UnsetType = UNSET
     pool_tokens: (
-        Annotated[Number, Meta(description="In the pool, with poolSol, where they have moved.")] | UnsetType
+        Annotated[
+            Number | None,
+            Meta(description="In the pool, with poolSol, where they have moved; null if no longer known."),
+        ]
+        | UnsetType
     ) = UNSET
-    pool_sol: Number | UnsetType = UNSET
+    pool_sol: Number | UnsetType | None = UNSET
 
 
 class PriceUpdateBatchData(Struct, rename="camel"):

@@ -98,6 +98,14 @@ def test_reserves_are_told_where_they_have_moved_and_the_status_is_not():
     assert moved.keys() == PLAIN | {"poolTokens", "poolSol"}
 
 
+def test_reserves_that_are_no_longer_known_are_told_as_null():
+    prices = LatestPrices()
+    hear(prices, seen_in(POOL))
+    curve = hear(prices, seen_in(Market("live")))[BONK]
+    assert (curve["poolTokens"], curve["poolSol"]) == (None, None)
+    assert hear(prices, seen_in(None))[BONK].keys() == PLAIN
+
+
 def test_price_that_nobody_confirms_becomes_stale_once_and_live_again(settings):
     prices = LatestPrices()
     hear(prices, seen_in(POOL), quote(WIF, "0.5"))

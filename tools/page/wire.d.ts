@@ -169,8 +169,8 @@ declare namespace Wire {
     price: Digits;
     priceUsd: Digits | null;
     priceStatus?: PriceStatus;
-    poolTokens?: Digits;
-    poolSol?: Digits;
+    poolTokens?: Digits | null;
+    poolSol?: Digits | null;
   }
 
   interface PriceUpdateBatchData {

@@ -11,7 +11,7 @@ import { statusAfter } from "./price-status.js";
 /**
  * What lies in the pool that makes a price: tokens, and SOL on the other side.
  *
- * @typedef {{poolTokens: Decimal, poolSol: Decimal}} Reserves
+ * @typedef {{poolTokens: Decimal | null, poolSol: Decimal | null}} Reserves
  */
 
 export class Entry {

@@ -116,7 +116,11 @@ export class Store {
       const ids = this.#byToken.get(tokenAddress);
       if (!ids) continue;
       if (poolTokens !== undefined && poolSol !== undefined) {
-        this.#reserves.set(tokenAddress, { poolTokens: Decimal.of(poolTokens), poolSol: Decimal.of(poolSol) });
+        const known = poolTokens !== null && poolSol !== null; // null: no longer
+        this.#reserves.set(tokenAddress, {
+          poolTokens: known ? Decimal.of(poolTokens) : null,
+          poolSol: known ? Decimal.of(poolSol) : null,
+        });
       }
       const price = Decimal.of(update.price);
       let isGood = false;

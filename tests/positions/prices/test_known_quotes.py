@@ -49,7 +49,7 @@ def test_reserves_count_as_they_were_until_they_have_moved_by_more_than_a_percen
 
 def test_source_that_reports_no_market_clears_what_another_one_told():
     known = KnownQuotes()
-    known.restore([priced(Market("gone"))])
+    known.restore([priced(Market("gone"))], NOW)
     assert [quote.status for quote in told(known, priced(None, after=1))] == ["live"]
     assert known.latest[BONK].market is None
 
@@ -71,6 +71,12 @@ def test_answer_that_is_older_than_what_is_known_is_left_out():
     known = KnownQuotes()
     told(known, priced(after=10))
     assert told(known, priced(price="0.02", after=5)) == []
+
+
+def test_quote_of_another_machine_whose_clock_is_ahead_gives_way_to_an_answer_of_now():
+    known = KnownQuotes()
+    known.restore([priced(after=300)], NOW)
+    assert [quote.price for quote in told(known, priced(price="0.02"))] == [Decimal("0.02")]
 
 
 def test_statuses_are_counted_at_the_moment():
