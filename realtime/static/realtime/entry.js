@@ -45,10 +45,12 @@ export class Entry {
     const before = this.position;
     const status = statusAfter(before.priceStatus, update.priceStatus);
     const live = status === undefined || status === "live";
+    // One that is the same was there when the server sent the highest and lowest price, or is older than the position.
+    const isNew = status !== before.priceStatus || update.price !== before.currentPrice;
     const tellsMore = status !== before.priceStatus || update.poolSol !== undefined;
     this.position = {
       ...before,
-      ...(live && extremes(before, update.price)),
+      ...(live && isNew && extremes(before, update.price)),
       currentPrice: update.price,
       currentPriceUsd: update.priceUsd,
       priceSource: "live",

@@ -137,6 +137,7 @@ LIVE = SENT | {"priceStatus": "live", "liquidityUsd": "4000", "exitValueSol": "1
     ("sent", "updates", "expected"),
     [
         (LIVE, [{}], ["live", "01:00", "3", "10", "6000"]),
+        (LIVE | {"peakPrice": "1.5"}, [{"price": "2"}], ["live", "01:00", "1.5", "10", "6000"]),
         (LIVE, [{"priceStatus": "thin"}], ["thin", "01:00", "2", "10", "6000"]),
         (LIVE, [{"priceStatus": "thin"}, {"price": "4"}], ["thin", "01:00", "2", "10", "6000"]),
         (
