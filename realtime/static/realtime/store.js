@@ -116,11 +116,7 @@ export class Store {
       const ids = this.#byToken.get(tokenAddress);
       if (!ids) continue;
       if (poolTokens !== undefined && poolSol !== undefined) {
-        const known = poolTokens !== null && poolSol !== null; // null: no longer
-        this.#reserves.set(tokenAddress, {
-          poolTokens: known ? Decimal.of(poolTokens) : null,
-          poolSol: known ? Decimal.of(poolSol) : null,
-        });
+        this.#reserves.set(tokenAddress, { poolTokens: decimalOf(poolTokens), poolSol: decimalOf(poolSol) });
       }
       const price = Decimal.of(update.price);
       let isGood = false;
@@ -174,6 +170,9 @@ export class Store {
     this.#changed.add(id);
   }
 }
+
+/** @param {Wire.Digits | null} digits */
+const decimalOf = (digits) => (digits === null ? null : Decimal.of(digits));
 
 /**
  * The id of the position that an event is about.

@@ -155,6 +155,7 @@ LIVE = SENT | {"priceStatus": "live", "liquidityUsd": "4000", "exitValueSol": "1
             [{"priceStatus": "gone", "price": "2", "priceUsd": "400"}],
             ["gone", "00:00", "2", "0", "4000"],
         ),
+        (LIVE, [{"poolTokens": None, "poolSol": None}, {}], ["live", "01:00", "3", None, "6000"]),
         (LIVE, [{"priceStatus": "gone"}, {"priceStatus": "live"}], ["live", "01:00", "3", None, "6000"]),
         (
             LIVE,
