@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from django.db import InterfaceError, OperationalError
+from django.db import Error, InterfaceError, OperationalError
 
 DATABASE_UNAVAILABLE = (OperationalError, InterfaceError)
 """What callers catch: no connection (in time), a server that ends or cancels a query, a lock. Anything else that the
 database raises is a bug, such as a missing column. (SQLite also reports that one as an OperationalError.)"""
+
+
+def is_bug(error: object) -> bool:
+    """Return whether this is a database error that no outage explains: it is logged with its traceback."""
+    return isinstance(error, Error) and not isinstance(error, DATABASE_UNAVAILABLE)
 
 
 class PositionsError(Exception):

@@ -19,9 +19,9 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connections
 from django.utils import timezone
-from psycopg_pool import PoolTimeout
 
 from positions.books.quotes import Quote
+from positions.errors import is_bug
 from positions.history.candle_store import CandleStore
 from positions.history.candles import Collector, Minutes, Row, rows
 from positions.history.extremes import Extremes
@@ -138,8 +138,10 @@ class Recorder:
                 for _ in range(1 + (len(waiting) + points) // PRUNED_ROWS):
                     pruned += await self._in_thread(self._prune)
                     await self._sleep(pause_seconds)
-        except (DatabaseError, PoolTimeout, *Unavailable) as failure:
+        except (DatabaseError, *Unavailable) as failure:
             error = (str(failure).strip() or type(failure).__name__).splitlines()[0]
+            if is_bug(failure) and not self._failing:
+                logger.error("history cannot be written, because of a bug", exc_info=failure)
         finally:
             # Also what was written: to write it again changes nothing.
             self._collector.give_back(minutes, not_before=self._now() - KEPT_IN_MEMORY)

@@ -6,6 +6,7 @@ No error ends it: errors are part of a round's result. Known prices are kept, wi
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
@@ -18,6 +19,7 @@ from asgiref.sync import sync_to_async
 from django.db import Error as DatabaseError
 from django.db import close_old_connections
 
+from positions.errors import is_bug
 from positions.models import Position
 from positions.prices.cache import FeedStatus, aget_prices, put_openings, put_prices
 from positions.prices.keeper import Keeper
@@ -35,6 +37,8 @@ from positions.prices.quotes import (
     judged,
 )
 from positions.valkey import Unavailable
+
+logger = logging.getLogger(__name__)
 
 DEADLINE_SECONDS = 15.0
 """For the source, beyond its own time-outs: the loop goes on in any case."""
@@ -97,6 +101,7 @@ class PriceFeed:
         self._interval = interval_seconds
         self._on_round = on_round
         self._on_prices = on_prices
+        self._bugs: set[str] = set()  # logged already
         self._deadline = deadline_seconds
         self._sleep = sleep
         self._clock = clock
@@ -139,7 +144,9 @@ class PriceFeed:
         errors: list[str] = []
         await self._look_up_held(errors)
         if self._keeper.problem is not None:
-            errors.append(_sentence("The last prices cannot be stored in the database", self._keeper.problem))
+            self._database_failed(
+                "The last prices cannot be stored in the database", self._keeper.problem, errors
+            )
         addresses = {token.address for token in self._held}
         restored = await self._restore(addresses | {WRAPPED_SOL})
         others = len(errors)
@@ -190,7 +197,14 @@ class PriceFeed:
                 self._held = await _held_tokens()
         except (DatabaseError, TimeoutError) as error:
             # The tokens of the last round are priced.
-            errors.append(_sentence("The held tokens cannot be read from the database", error))
+            self._database_failed("The held tokens cannot be read from the database", error, errors)
+
+    def _database_failed(self, what: str, error: BaseException, errors: list[str]) -> None:
+        """Add the error to the round's; log a bug with its traceback, once, not in every round."""
+        errors.append(_sentence(what, error))
+        if is_bug(error) and what not in self._bugs:
+            self._bugs.add(what)
+            logger.error("%s, because of a bug", what, exc_info=error)
 
     async def _restore(self, tokens: set[str]) -> dict[str, Quote]:
         """Look up what was known of tokens that are new to this feed; return what the cache has lost of it."""
@@ -236,7 +250,7 @@ class PriceFeed:
             async with asyncio.timeout(DATABASE_DEADLINE_SECONDS):
                 await self._decimals.keep(told)
         except (DatabaseError, TimeoutError) as error:
-            errors.append(_sentence("The decimals of tokens cannot be stored in the database", error))
+            self._database_failed("The decimals of tokens cannot be stored in the database", error, errors)
 
     async def _write(self, quotes: Mapping[str, Quote], status: FeedStatus, errors: list[str]) -> None:
         if self._cache_behind:
