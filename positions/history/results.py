@@ -80,7 +80,7 @@ def results(agent: Agent) -> Results:
         elif position.created_at > began[position.pk]:
             continue  # opened since: it began with nothing earned
         else:
-            start_is_known = False  # its events of that time were pruned
+            start_is_known = False  # its events of that time were pruned, or its token has migrated since
             continue
         quote = openings.get(position.token_address)
         if quote:
@@ -99,7 +99,12 @@ def results(agent: Agent) -> Results:
 def _held_then(
     agent: Agent, positions: Iterable[Position], moments: Mapping[UUID, datetime]
 ) -> dict[UUID, Holding | None]:
-    """Return what each position held at its moment, by its last event until then; None where it was closed."""
+    """Return what each position held at its moment, by its last event until then; None where it was closed.
+
+    Left out where that was another token, before a migration: it cannot be valued at the price of this one.
+    """
+    positions = list(positions)
+    tokens = {position.pk: position.token_address for position in positions}
     by_moment: dict[datetime, list[UUID]] = {}
     for position in positions:
         by_moment.setdefault(moments[position.pk], []).append(position.pk)
@@ -113,6 +118,7 @@ def _held_then(
     return {
         event.position_id: None if event.position is None else holding(event.position)
         for event in events.filter(seq__in=last)
+        if event.position is None or event.position["token_address"] == tokens[event.position_id]
     }
 
 

@@ -14,7 +14,7 @@ from positions.books.snapshots import timestamp
 from positions.models import Agent, Position, PositionEvent, Wallet
 from positions.prices.cache import put_openings
 from positions.prices.quotes import Quote
-from positions.services import close_position, open_position, take_profit
+from positions.services import close_position, migrate_token, open_position, take_profit
 from tests.conftest import BONK, JUP, WIF
 from tests.positions.api.conftest import Api
 
@@ -115,6 +115,15 @@ def test_start_is_unknown_where_its_events_were_pruned(alices: Api, agent: Agent
     opening(BONK, "0.12")
     take_profit(position_id=position.pk, tokens=Decimal(5), proceeds_sol=Decimal(2))
     PositionEvent.objects.filter(seq=1).delete()
+    assert results(alices, agent) == (0, None, 0)
+
+
+def test_start_is_unknown_where_the_token_has_migrated_since(
+    alices: Api, agent: Agent, wallet: Wallet, opening
+):
+    position = buy(wallet, BONK)
+    opening(WIF, "0.001")  # another agent holds it
+    migrate_token(position_id=position.pk, token_address=WIF, ratio=Decimal(100))
     assert results(alices, agent) == (0, None, 0)
 
 
