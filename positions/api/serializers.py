@@ -143,6 +143,11 @@ class Body(serializers.Serializer[Any]):
         return self.context["request"].user.pk
 
 
+TOKENS = "Less than 10^21; rounded to the decimals of the token's mint, 9 where they are not known."
+SOL = "SOL, less than 10^11; rounded to the lamport."
+PERCENT = "In percent of the average cost, from -100 to less than 100000; rounded to 4 decimals."
+
+
 def transaction_id() -> Text:
     return Text(max_length=128, required=False, allow_null=True)
 
@@ -172,9 +177,9 @@ class OpenBody(Body):
     wallet = Address()
     token_address = Address(max_length=64)
     token_symbol = Symbol(required=False, allow_null=True)
-    tokens = Number()
-    spent_sol = Number()
-    stop_loss_percentage = Number(required=False, allow_null=True)
+    tokens = Number(help_text=TOKENS)
+    spent_sol = Number(help_text=SOL)
+    stop_loss_percentage = Number(required=False, allow_null=True, help_text=PERCENT)
     transaction_id = transaction_id()
 
     def validate_wallet(self, address: str) -> Wallet:
@@ -185,22 +190,20 @@ class OpenBody(Body):
 
 
 class BuyBody(Body):
-    tokens = Number()
-    spent_sol = Number()
+    tokens = Number(help_text=TOKENS)
+    spent_sol = Number(help_text=SOL)
     transaction_id = transaction_id()
 
 
 class TakeProfitBody(Body):
-    tokens = Number()
-    proceeds_sol = Number()
+    tokens = Number(help_text=TOKENS)
+    proceeds_sol = Number(help_text=SOL)
     moon_bag = Flag(required=False)
     transaction_id = transaction_id()
 
 
 class StopLossBody(Body):
-    percentage = Number(
-        allow_null=True, help_text="In percent of the average cost; null removes the stop loss."
-    )
+    percentage = Number(allow_null=True, help_text=f"{PERCENT} null removes the stop loss.")
     peak_price = Number(required=False, allow_null=True)
 
 
@@ -214,6 +217,6 @@ class MigrateBody(Body):
 
 
 class CloseBody(Body):
-    proceeds_sol = Number(required=False, allow_null=True)
+    proceeds_sol = Number(required=False, allow_null=True, help_text=SOL)
     reason = Text(required=False, allow_null=True, max_length=200)
     transaction_id = transaction_id()

@@ -188,7 +188,8 @@ def _usd(total: Decimal | None, part: Decimal | None) -> Decimal | None:
         result = (total + part).quantize(USD)
     if abs(result) >= USD_LIMIT:
         raise InvalidAmount(
-            f"sol_usd: {digits(result)} USD in all is more than a position can hold", field="sol_usd"
+            f"sol_usd: {digits(result)} USD in all is too much: it must be less than {digits(USD_LIMIT)}",
+            field="sol_usd",
         )
     return result
 

@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from positions.books import accounting
 from positions.books.accounting import ZERO, digits
+from positions.books.numbers import shown
 from positions.books.trades import Books, Side, apply, check_rate, fold
 from positions.errors import InvalidAmount, PositionClosed, PositionsError, TransactionIdTaken
 from positions.models import Agent, Position, Trade, Wallet
@@ -140,7 +141,8 @@ def check_transaction_id(transaction_id: str | None) -> None:
         1 <= len(transaction_id) <= TRANSACTION_ID_LENGTH and transaction_id.isprintable()
     ):
         raise PositionsError(
-            f"transaction_id must have 1 to {TRANSACTION_ID_LENGTH} printable characters",
+            f"transaction_id must have 1 to {TRANSACTION_ID_LENGTH} printable characters;"
+            f" {shown(transaction_id)} has {len(transaction_id)}",
             field="transaction_id",
         )
 
@@ -315,7 +317,8 @@ def _check_executed_at(executed_at: Any, now: datetime) -> None:
     elif executed_at < EARLIEST:
         problem = f"be {EARLIEST.date().isoformat()}, when Solana began, or later"
     if problem:
-        raise PositionsError(f"executed_at must {problem}", field="executed_at")
+        given = executed_at.isoformat() if isinstance(executed_at, datetime) else shown(executed_at)
+        raise PositionsError(f"executed_at must {problem}, not {given}", field="executed_at")
 
 
 def _content(side: Side, request: Mapping[str, Any]) -> str:

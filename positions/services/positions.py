@@ -56,10 +56,10 @@ def open_position(
     """
     check_token(token_address)
     if side not in {Side.PURCHASE, Side.AIRDROP, Side.TRANSFER_IN}:
-        raise PositionsError("side must be purchase, airdrop or transfer_in", field="side")
+        raise PositionsError(f"side must be purchase, airdrop or transfer_in, not {side}", field="side")
     spent_sol = accounting.sol_of(spent_sol, "spent_sol", positive=side is Side.PURCHASE)
     if side is Side.AIRDROP and spent_sol:
-        raise InvalidAmount("spent_sol of an airdrop must be 0", field="spent_sol")
+        raise InvalidAmount(f"spent_sol of an airdrop must be 0, not {shown(spent_sol)}", field="spent_sol")
     if side is Side.PURCHASE:
         booking.check_fee(terms, spent_sol, "spent_sol")
     if stop_loss_percentage is not None:
@@ -192,7 +192,7 @@ def close_position(
     Raises PriceUnknown where that is needed and not `live`: a sale at any other price would invent money.
     """
     if not 1 <= len(reason) <= 200:
-        raise PositionsError("reason must have 1 to 200 characters", field="reason")
+        raise PositionsError(f"reason must have 1 to 200 characters; it has {len(reason)}", field="reason")
     if proceeds_sol is not None:
         proceeds_sol = accounting.sol_of(proceeds_sol, "proceeds_sol", positive=False)
     request = {"verb": "close", "position_id": position_id, "proceeds_sol": proceeds_sol, "reason": reason}
@@ -235,22 +235,23 @@ def open_in(wallet: Wallet, token_address: str) -> Position | None:
 
 
 def check_token(token_address: str) -> None:
+    if len(token_address) > 64:
+        raise PositionsError(
+            f"token_address must have at most 64 characters; it has {len(token_address)}",
+            field="token_address",
+        )
     try:
         base58(token_address)
     except ValidationError as error:
         raise PositionsError(f"token_address: {error.messages[0]}", field="token_address") from error
-    if len(token_address) > 64:
-        raise PositionsError(
-            f"token_address must have at most 64 characters, not {len(token_address)}", field="token_address"
-        )
 
 
 def _stop_loss(percentage: Any, name: str) -> Decimal:
     """Return the percentage as its column has it. Raises InvalidAmount."""
     if not isinstance(percentage, Decimal):
         raise InvalidAmount(f"{name} must be a Decimal, not {type(percentage).__name__}", field=name)
-    # A number far out of range has more digits than quantize() takes.
-    near = percentage.is_finite() and abs(percentage) <= STOP_LOSS_LIMIT
+    # Compared, which takes any exponent: abs() and quantize() do not.
+    near = percentage.is_finite() and -STOP_LOSS_LIMIT <= percentage <= STOP_LOSS_LIMIT
     rounded = percentage.quantize(Decimal("0.0001")) if near else STOP_LOSS_LIMIT
     if not STOP_LOSS_LOWEST <= rounded < STOP_LOSS_LIMIT:
         raise InvalidAmount(

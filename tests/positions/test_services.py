@@ -117,7 +117,7 @@ def test_open_position_without_a_stop_loss_has_none(wallet: Wallet):
         (
             {"token_address": "1" * 65},
             PositionsError,
-            "token_address must have at most 64 characters, not 65",
+            "token_address must have at most 64 characters; it has 65",
             "token_address",
         ),
         (
@@ -135,7 +135,7 @@ def test_open_position_without_a_stop_loss_has_none(wallet: Wallet):
         (
             {"transaction_id": "x" * 129},
             PositionsError,
-            "transaction_id must have 1 to 128 printable characters",
+            f'transaction_id must have 1 to 128 printable characters; "{"x" * 40}\\u2026" has 129',
             "transaction_id",
         ),
     ],
@@ -376,6 +376,7 @@ OUT_OF_RANGE = "percentage must be at least -100 and below 100000"
         (Decimal(100_000), f"{OUT_OF_RANGE}, not 100000"),
         (Decimal("99999.99995"), f"{OUT_OF_RANGE}, not 99999.99995"),
         (Decimal("1e400"), f"{OUT_OF_RANGE}, not 1E+400"),
+        (Decimal("-1e9999999"), f"{OUT_OF_RANGE}, not -1E+9999999"),
         (Decimal("NaN"), f"{OUT_OF_RANGE}, not NaN"),
         (Decimal("-Infinity"), f"{OUT_OF_RANGE}, not -Infinity"),
         (-20, "percentage must be a Decimal, not int"),
@@ -395,7 +396,13 @@ def test_move_stop_loss_to_a_bad_percentage_is_refused(position: Position, perce
 
 @pytest.mark.parametrize(
     ("percentage", "rounded"),
-    [("-30.000000000000004", "-30"), ("-100.00001", "-100"), ("5.12345", "5.1234"), ("1e-999", "0")],
+    [
+        ("-30.000000000000004", "-30"),
+        ("-100.00001", "-100"),
+        ("5.12345", "5.1234"),
+        ("1e-999", "0"),
+        ("1e-9999999", "0"),
+    ],
 )
 def test_move_stop_loss_rounds_to_four_decimals(position: Position, percentage: str, rounded: str):
     moved = move_stop_loss(position_id=position.pk, percentage=Decimal(percentage))
@@ -458,7 +465,7 @@ def test_close_position_without_proceeds_or_a_cache_is_refused(
 
 @pytest.mark.parametrize("reason", ["", "x" * 201])
 def test_close_position_for_a_bad_reason_is_refused(position: Position, reason: str):
-    message = "reason must have 1 to 200 characters"
+    message = f"reason must have 1 to 200 characters; it has {len(reason)}"
     refused(close_position, PositionsError, message, "reason", position_id=position.pk, reason=reason)
 
 

@@ -269,10 +269,16 @@ def test_late_close_at_the_market_price_is_refused(wallet: Wallet):
 @pytest.mark.parametrize(
     ("executed_at", "message"),
     [
-        (datetime(2026, 1, 31), "executed_at must be a time with its zone"),  # noqa: DTZ001
-        ("2026-01-31T12:00:00Z", "executed_at must be a time with its zone"),
-        (datetime(2019, 1, 1, tzinfo=UTC), "executed_at must be 2020-03-16, when Solana began, or later"),
-        (datetime.min.replace(tzinfo=UTC), "executed_at must be 2020-03-16, when Solana began, or later"),
+        (datetime(2026, 1, 31), "executed_at must be a time with its zone, not 2026-01-31T00:00:00"),  # noqa: DTZ001
+        ("2026-01-31T12:00:00Z", 'executed_at must be a time with its zone, not "2026-01-31T12:00:00Z"'),
+        (
+            datetime(2019, 1, 1, tzinfo=UTC),
+            "executed_at must be 2020-03-16, when Solana began, or later, not 2019-01-01T00:00:00+00:00",
+        ),
+        (
+            datetime.min.replace(tzinfo=UTC),
+            "executed_at must be 2020-03-16, when Solana began, or later, not 0001-01-01T00:00:00+00:00",
+        ),
     ],
 )
 def test_time_that_no_trade_can_have_is_refused(wallet: Wallet, executed_at, message: str):

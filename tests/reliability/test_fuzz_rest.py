@@ -135,6 +135,7 @@ class World:
             "POST /api/positions/{id}/buy/": {"tokens": 1, "spentSol": 1, "transactionId": "x"},
             "POST /api/positions/{id}/take-profit/": {"tokens": 1, "proceedsSol": 1, "moonBag": True},
             "POST /api/positions/{id}/stop-loss/": {"percentage": 20, "peakPrice": None},
+            "POST /api/positions/{id}/migrate/": {"tokenAddress": fresh_token(), "ratio": "1e-1"},
             "POST /api/positions/{id}/close/": {"proceedsSol": 1, "reason": "x"},
             "POST /api/token/": {"username": "alice", "password": "alice-has-a-password"},
             "POST /api/token/refresh/": {"refresh": str(RefreshToken.for_user(self.alice))},
