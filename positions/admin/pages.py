@@ -150,7 +150,7 @@ class WalletAdmin(WalletModelAdmin):
 
 @admin.register(Mint)
 class MintAdmin(MintModelAdmin):
-    """To be corrected where no source tells: amounts are rounded to these decimals when they are booked."""
+    """To be entered if no source reports them: amounts are rounded to these decimals when they are booked."""
 
     list_display = ("address", "decimals")
     search_fields = ("address",)

@@ -10,7 +10,7 @@ from positions.models.agents import base58
 
 
 class Mint(models.Model):
-    """How finely a token is divided. The price feed writes it where its source tells; the admin may."""
+    """How finely a token is divided. Written by the price feed if its source reports it, and in the admin."""
 
     address = models.CharField(primary_key=True, max_length=64, validators=[base58])
     decimals = models.PositiveSmallIntegerField(validators=[MaxValueValidator(MOST_DECIMALS)])

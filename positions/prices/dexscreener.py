@@ -33,20 +33,20 @@ SURVEYS_PER_MINUTE = 120
 SURVEY_SECONDS = 60.0
 """How often all pools of a token are asked for, where the limit allows it; while its market is in doubt, each round."""
 SURVEY_GOOD_FOR_SECONDS = 180.0
-"""How long a pool that only a survey told of counts."""
+"""How long a pool that only a survey found counts."""
 
 
 @dataclass(slots=True)
 class _Known:
-    """What surveys have told of one token."""
+    """What surveys have found of one token."""
 
     pools: dict[str, tuple[Pool, float]] = field(default_factory=dict)
-    """By address, and when it was told."""
+    """By address, and when it was found."""
     surveyed_at: float | None = None
     turn_from: float | None = None
     """What its next turn is counted from: the last survey, or the first answer with a market beyond doubt."""
     seen_at: float | None = None
-    """When an answer for many tokens last told a pool of it."""
+    """When an answer for many tokens last had a pool of it."""
     is_behind: bool = False
     """Whether its price was that of a pool of which the last answer said nothing."""
 
@@ -92,7 +92,7 @@ class DexScreenerSource:
         sol_usd = await self._sol.settle(sol_in_usd(self._all_pools(WRAPPED_SOL, by_token)))
         wanted, now = {token.address for token in tokens}, datetime.now(UTC)
         quotes, gone = {}, []
-        # A token whose request has failed gets no quote, whatever a survey has told of it before: its price ages.
+        # A token whose request has failed gets no quote, even if a survey has found pools of it before: its price ages.
         for address in answered:
             if address not in wanted:
                 continue
@@ -114,8 +114,8 @@ class DexScreenerSource:
         if best is None:
             return None
         if known.is_behind:
-            _, told_at = known.pools[best.pool.address]
-            now -= timedelta(seconds=time.monotonic() - told_at)
+            _, found_at = known.pools[best.pool.address]
+            now -= timedelta(seconds=time.monotonic() - found_at)
         is_thin = self._jumps.doubts(address, choice) or choice.is_thin
         market = Market(
             "thin" if is_thin else "live", best.pool.liquidity_usd, best.pool_tokens, best.pool_sol
@@ -188,7 +188,7 @@ class DexScreenerSource:
             known.surveyed_at = known.turn_from = now
 
     def _all_pools(self, address: str, by_token: Mapping[str, list[Pool]]) -> list[Pool]:
-        """Return the token's pools of this round, and those that only a survey has told of lately."""
+        """Return the token's pools of this round, and those that only a recent survey has found."""
         oldest = time.monotonic() - SURVEY_GOOD_FOR_SECONDS
         known = self._known.get(address, _Known()).pools.items()
         pools = {key: pool for key, (pool, at) in known if at > oldest}

@@ -52,12 +52,12 @@ def _pool(item: Any) -> Pool | None:
 def _traded(volume: Mapping[str, Any], trades: Mapping[str, Any]) -> Decimal:
     """Return what a pool trades in a day, in USD: no more than its last hours say, so that an ended curve fades.
 
-    Where no volume is told, each trade of the day counts as a dollar.
+    If no volume is reported, each trade of the day counts as a dollar.
     """
     spans = {"h24": 1, "h6": 4, "h1": 24}
-    told = [amount * spans[name] for name in spans if (amount := _amount(volume.get(name))) is not None]
-    if told:
-        return min(told)
+    daily = [amount * spans[name] for name in spans if (amount := _amount(volume.get(name))) is not None]
+    if daily:
+        return min(daily)
     day = trades.get("h24") or {}
     return (_amount(day.get("buys")) or ZERO) + (_amount(day.get("sells")) or ZERO)
 

@@ -245,10 +245,10 @@ class PriceFeed:
         errors.extend(error[:MAX_ERROR_CHARACTERS] for error in prices.errors)
         return prices
 
-    async def _keep_decimals(self, told: Mapping[str, int], errors: list[str]) -> None:
+    async def _keep_decimals(self, decimals: Mapping[str, int], errors: list[str]) -> None:
         try:
             async with asyncio.timeout(DATABASE_DEADLINE_SECONDS):
-                await self._decimals.keep(told)
+                await self._decimals.keep(decimals)
         except (DatabaseError, TimeoutError) as error:
             self._database_failed("The decimals of tokens cannot be stored in the database", error, errors)
 

@@ -19,7 +19,7 @@ JUMP = Decimal(2)
 
 @dataclass(slots=True)
 class _Known:
-    believed: Candidate
+    accepted: Candidate
     doubted: Decimal | None = None
     rounds: int = 0
 
@@ -41,18 +41,18 @@ class Jumps:
             self._known[token] = _Known(now)
             return False
         if (
-            _near(now.price, known.believed.price, JUMP)
+            _near(now.price, known.accepted.price, JUMP)
             or choice.is_borne_out
-            or _moved_with_its_pool(known.believed, now)
+            or _moved_with_its_pool(known.accepted, now)
         ):
-            known.believed, known.doubted = now, None
+            known.accepted, known.doubted = now, None
             return False
         stands = known.doubted is not None and _near(now.price, known.doubted, AGREEMENT)
         known.rounds = known.rounds + 1 if stands else 1
         known.doubted = now.price
         if known.rounds < self._rounds:
             return True
-        known.believed, known.doubted = now, None
+        known.accepted, known.doubted = now, None
         return False
 
     def keep_only(self, tokens: Collection[str]) -> None:

@@ -78,7 +78,7 @@ class JupiterSource:
     async def _prices_in_usd(
         self, addresses: Sequence[str], decimals: dict[str, int], markets: dict[str, Market]
     ) -> dict[str, Decimal]:
-        """Return the prices of these; add what is told of their mints and markets to `decimals` and `markets`."""
+        """Return the prices of these; add what is reported of their mints and markets to `decimals` and `markets`."""
         ids = ",".join(quote(address, safe="") for address in dict.fromkeys([WRAPPED_SOL, *addresses]))
         answer = await self._api.get(f"/price/v3?ids={ids}")
         if not isinstance(answer, dict):
@@ -90,9 +90,9 @@ class JupiterSource:
             price = usable(decimal(entry.get("usdPrice")))
             if price is not None:
                 prices[address] = price
-            told = usable_decimals(entry.get("decimals"))
-            if told is not None:
-                decimals[address] = told
+            reported = usable_decimals(entry.get("decimals"))
+            if reported is not None:
+                decimals[address] = reported
             market = _market(entry.get("liquidity"))
             if market is not None and address != WRAPPED_SOL:
                 markets[address] = market
@@ -102,7 +102,7 @@ class JupiterSource:
 
 
 def _market(liquidity_usd: object) -> Market | None:
-    """Return what is told of a token's market, all of them together; None where nothing is."""
+    """Return what is reported of a token's market, all pools together; None if nothing is."""
     liquidity = decimal(liquidity_usd)
     if liquidity is None or not liquidity.is_finite() or not 0 <= liquidity <= LARGEST:
         return None

@@ -58,7 +58,7 @@ def write_last_quotes(quotes: Iterable[Quote]) -> None:
 
 
 def carry_over(old: str, new: str, ratio: Decimal) -> None:
-    """Let the last price of a mint stand in for the one that replaces it, until a source knows that.
+    """Use the last price of a mint for the one that replaces it, until a source knows that.
 
     `ratio`: how many new tokens each old one became. A position that once had a price keeps one.
     """

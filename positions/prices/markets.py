@@ -1,7 +1,7 @@
 """Which market makes a token's price: the one where most can be traded. Pure: takes pools, asks nobody.
 
 A pool is looked at from the token's side, whichever side of the pair that is, and pools are compared by their depth in
-USD, whatever the other side is. What a pool claims is believed only as far as the other side bears it out:
+USD, whatever the other side is. A pool's figures count only as far as the other side supports them:
 
 - Depth is at most twice what lies on the other side: a heap of the token itself at a made-up price is no depth.
 - The other side counts when it is SOL or a known dollar coin. A pool against any other token decides only where no pool

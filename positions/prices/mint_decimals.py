@@ -1,4 +1,4 @@
-"""How many decimals an amount of a token has: told by the price source, kept in the database, asked for by writes."""
+"""How many decimals an amount of a token has: reported by the price source, stored in the database, used by writes."""
 
 from __future__ import annotations
 
@@ -15,27 +15,33 @@ ROWS_PER_STATEMENT = 1000
 
 
 def decimals_of(token_address: str) -> int:
-    """Return the decimals of a mint, by default those that hardly any has more of. One query."""
+    """Return the decimals of a mint, by default as many as nearly all have at most. One query."""
     known = Mint.objects.filter(pk=token_address).values_list("decimals", flat=True).first()
     return TOKEN_DECIMALS if known is None else known
 
 
-def usable_decimals(told: object) -> int | None:
-    """Return what a source tells, or None where it is no number of decimals that a column can hold."""
-    if isinstance(told, int | Decimal) and not isinstance(told, bool) and told in range(MOST_DECIMALS + 1):
-        return int(told)
+def usable_decimals(reported: object) -> int | None:
+    """Return the decimals that a source reports, or None if no column can hold them."""
+    if (
+        isinstance(reported, int | Decimal)
+        and not isinstance(reported, bool)
+        and reported in range(MOST_DECIMALS + 1)
+    ):
+        return int(reported)
     return None
 
 
 class DecimalsKeeper:
-    """Writes the decimals of mints as a source tells them: of each mint once, since they never change."""
+    """Writes the decimals of mints as a source reports them: of each mint once, since they never change."""
 
     def __init__(self) -> None:
         self._kept: dict[str, int] = {}
 
-    async def keep(self, told: Mapping[str, int]) -> None:
+    async def keep(self, reported: Mapping[str, int]) -> None:
         """Write what is new of these. Raises DatabaseError; then it is new in the next round, too."""
-        new = {address: decimals for address, decimals in told.items() if self._kept.get(address) != decimals}
+        new = {
+            address: decimals for address, decimals in reported.items() if self._kept.get(address) != decimals
+        }
         if new:
             await _write(new)
             self._kept |= new

@@ -89,8 +89,8 @@ def _checked(prices: Any) -> Prices:
             bad.append(f"Invalid price of {address}: {quote!r:.200}.")
     decimals = {
         address: number
-        for address, told in prices.decimals.items()
-        if (number := usable_decimals(told)) is not None
+        for address, reported in prices.decimals.items()
+        if (number := usable_decimals(reported)) is not None
     }
     return Prices(quotes, usable(prices.sol_usd), [*prices.errors, *bad], prices.notes, prices.gone, decimals)
 

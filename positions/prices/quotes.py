@@ -41,7 +41,7 @@ class Prices:
     gone: Collection[str] = ()
     """Tokens of which the source knows no market, as it has just found out. One that it could not ask is not named."""
     decimals: Mapping[str, int] = field(default_factory=dict)
-    """How many decimals an amount of a token has, where the source tells: by mint, 0 to 18."""
+    """How many decimals an amount of a token has, if the source reports it: by mint, 0 to 18."""
 
 
 class PriceSource(Protocol):
@@ -67,7 +67,7 @@ class SourceError(Exception):
 
 
 def is_stale(answered_at: datetime, now: datetime) -> bool:
-    """Return whether a source's answer of that time is too old to be believed."""
+    """Return whether a source's answer of that time is too old to rely on."""
     seconds: float = settings.PRICES["STALE_SECONDS"]
     return (now - answered_at).total_seconds() > seconds
 

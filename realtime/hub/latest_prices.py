@@ -1,4 +1,4 @@
-"""The newest price of each token that a server process knows, and how far its clients have been told to believe it."""
+"""The newest price of each token that a server process knows, and the status that its clients know."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from positions.prices.cache import aget_prices
 from positions.prices.lookup import fill_misses
 from positions.prices.quotes import UNKNOWN_MARKET, WRAPPED_SOL, Market, PriceStatus, Quote, is_stale
 from realtime.hub.queries import last_quotes
-from realtime.protocol.envelopes import Priced, decoded, encoded, told_in_full
+from realtime.protocol.envelopes import Priced, decoded, encoded, full_fragment
 from realtime.protocol.messages import says_more
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -20,9 +20,9 @@ LONG_AGO = datetime.min.replace(tzinfo=UTC)
 class LatestPrices:
     """Filled by every price batch, and from the cache and the source for tokens that are new here.
 
-    An older price never replaces a newer one, whichever way each came. Prices are kept encoded, as clients are sent
-    them: far more are sent than read. What returns fragments returns news: with the status and the reserves of a token
-    where clients have been told otherwise, and without where not, which is nearly always.
+    An older price never replaces a newer one, wherever they came from. Prices are stored as they are sent to clients:
+    far more are sent than read. Fragments that are returned are news: with a token's status and reserves if clients
+    know others, and without them otherwise, which is nearly always.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class LatestPrices:
         """Higher after each change of a price."""
         self._known: dict[str, tuple[str, str, datetime]] = {}  # token → its fragment, its digits, as of when
         self._markets: dict[str, Market] = {}  # of the tokens of which more than the price is known
-        self._stale: set[str] = set()  # what clients have been told to be stale
+        self._stale: set[str] = set()  # sent to clients as stale
         self._looked_up: set[str] = set()  # in the database
         self._newest = LONG_AGO
 
@@ -64,10 +64,10 @@ class LatestPrices:
         else:
             kept = [self._as_of(token) <= as_of for token in fragments]
             fragments, digits = dict(compress(fragments.items(), kept)), list(compress(digits, kept))
-        known, told = self._known.keys(), fragments.keys()
-        unknown = () if told <= known else told - known  # the usual case, without a set for each round
+        known, tokens = self._known.keys(), fragments.keys()
+        unknown = () if tokens <= known else tokens - known  # the usual case, without a set for each round
         self._known.update(zip(fragments, zip(fragments.values(), digits, repeat(as_of)), strict=False))
-        if more := self._judge(told, as_of, markets, unknown):
+        if more := self._judge(tokens, as_of, markets, unknown):
             fragments = fragments | more
         if WRAPPED_SOL in fragments:
             self._learn_sol_usd()
@@ -77,13 +77,13 @@ class LatestPrices:
     def _judge(
         self, tokens: Set[str], as_of: datetime, markets: Mapping[str, Market], unknown: Collection[str]
     ) -> dict[str, str]:
-        """Take what was told of these tokens at that time; return the fragments that say more than the price.
+        """Judge these tokens as of that time; return the fragments that have more than the price.
 
-        `unknown` had no price here before: to clients their status was `none`.
+        `unknown`: those without a price here before, whose status clients knew as `none`.
         """
         stale = is_stale(as_of, datetime.now(UTC))
         concerned = tokens if stale else {*unknown, *(self._stale & tokens), *(markets.keys() & tokens)}
-        told = {}
+        news = {}
         for token in concerned:
             before, status = self._market(token), None if token in unknown else self._status(token)
             market = markets.get(token, before)
@@ -93,8 +93,8 @@ class LatestPrices:
             has_new_status = status != self._status(token)
             has_moved = (market.pool_tokens, market.pool_sol) != (before.pool_tokens, before.pool_sol)
             if has_new_status or has_moved:
-                told[token] = self._in_full(token, status=has_new_status, reserves=has_moved)
-        return told
+                news[token] = self._in_full(token, status=has_new_status, reserves=has_moved)
+        return news
 
     def aged(self, tokens: Iterable[str], now: datetime) -> dict[str, str]:
         """Return the fragments of those of the tokens that have become stale, once."""
@@ -108,9 +108,9 @@ class LatestPrices:
         return {token: self._in_full(token, reserves=False) for token in old}
 
     def renewed(self, fragments: Mapping[str, str]) -> dict[str, str]:
-        """Return these as they would be told now, where something newer may have been told since."""
-        told = [token for token, fragment in fragments.items() if says_more(fragment)]
-        return self.fragments(fragments) | self.fragments(told, in_full=True)
+        """Return these fragments as they are now: something newer may have been sent since."""
+        with_more = [token for token, fragment in fragments.items() if says_more(fragment)]
+        return self.fragments(fragments) | self.fragments(with_more, in_full=True)
 
     async def read(self, tokens: Collection[str], *, ask_source: bool = False) -> dict[str, str]:
         """Read these tokens from the cache; return the fragments of those whose price was not known.
@@ -148,7 +148,7 @@ class LatestPrices:
         return cached.quotes.values()
 
     def is_news(self, quote: Quote) -> bool:
-        """Return whether clients must hear of this quote, and no newer one is known."""
+        """Return whether this quote is new to clients, and no newer one is known."""
         return self._is_newer(quote) and not self._is_known_to_clients(quote)
 
     def learn(self, quotes: Iterable[Quote]) -> dict[str, str]:
@@ -174,7 +174,7 @@ class LatestPrices:
         return news
 
     def _is_newer(self, quote: Quote) -> bool:
-        """Return whether this quote is newer than what is known, or of the same time and tells another market."""
+        """Return whether this quote is newer than what is known, or of the same time with another market."""
         as_of, token = self._as_of(quote.token_address), quote.token_address
         if as_of == quote.as_of:
             return (quote.market or UNKNOWN_MARKET) != self._market(token)
@@ -198,7 +198,7 @@ class LatestPrices:
         assert quote is not None  # noqa: S101  callers have looked
         if reserves is None:
             reserves = self._market(token).pool_sol is not None
-        return told_in_full(quote, status=status, reserves=reserves)
+        return full_fragment(quote, status=status, reserves=reserves)
 
     def _as_of(self, token: str) -> datetime:
         known = self._known.get(token)

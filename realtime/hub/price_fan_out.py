@@ -57,12 +57,12 @@ class PriceFanOut:
                 logger.warning("prices cannot be read: %s", str(error) or type(error).__name__)
             self._unavailable = True
         if ask_source:
-            with contextlib.suppress(*DATABASE_UNAVAILABLE):  # the caller's own queries tell
+            with contextlib.suppress(*DATABASE_UNAVAILABLE):  # the caller's own queries report it
                 await self._send(await self._latest.read_last(tokens))
         await self._send(self._latest.aged(tokens, datetime.now(UTC)))
 
     async def age(self) -> None:
-        """Tell the sockets which prices have become stale, whatever keeps newer ones from coming."""
+        """Send the sockets which prices have become stale, for whatever reason no newer ones came."""
         await self._send(self._latest.aged(self._index.tokens(), datetime.now(UTC)))
 
     async def refresh(self) -> None:

@@ -1,7 +1,7 @@
 """Checks every few seconds, for all sockets of a process, what messages alone cannot guarantee.
 
 Events that the channel layer lost are read from the database, sockets whose user may no longer watch are closed,
-prices that were missed are read from the cache, clients are told which have become stale, and of two sockets of one
+prices that were missed are read from the cache, clients get those that have become stale, and of two sockets of one
 agent the older one is closed. Each of these steps costs one query or call for all sockets together, and has its own
 task and deadline: a database that hangs does not delay the steps that do not need it.
 """

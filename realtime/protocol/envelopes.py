@@ -155,7 +155,7 @@ def price_message(quotes: Iterable[Quote]) -> dict[str, Any]:
 
     Each token is encoded here, once for all processes. A hub that serves few of its tokens pays for little more than
     unpacking it: 0.3 µs a token, where a dictionary for each took 5 (`make bench`, growth). A quote without a market
-    says that it is as it was, which is so for nearly all: those that have one stand beside the fragments.
+    says that it is as it was, which is so for nearly all: those that have one are listed in addition to the fragments.
     """
     moments: dict[datetime, list[Quote]] = {}
     for quote in quotes:  # of one moment, but after an outage
@@ -183,8 +183,8 @@ class Encoded(NamedTuple):
     """The price and, where it is known, the price in USD: `0.5 100`."""
 
 
-def told_in_full(quote: Quote, *, status: bool, reserves: bool) -> str:
-    """Return the quote's fragment with its status, and with what lies in the pool: null if that is no longer known."""
+def full_fragment(quote: Quote, *, status: bool, reserves: bool) -> str:
+    """Return the quote's fragment with its status, and with the pool's reserves: null if they are no longer known."""
     market, price_usd = quote.market or UNKNOWN_MARKET, quote.price_usd
     update = PriceUpdate(
         quote.token_address,
@@ -224,12 +224,12 @@ def read_prices(message: Mapping[str, Any]) -> Iterator[Priced]:
     for moment in message.get("priced", ()):
         fragments = moment["fragments"]
         # The first release sent no digits: they are in its fragments only.
-        told = moment.get("digits") or [_digits_in(fragment) for fragment in fragments.values()]
+        all_digits = moment.get("digits") or [_digits_in(fragment) for fragment in fragments.values()]
         markets = moment.get("markets")
         yield Priced(
             datetime.fromisoformat(moment["as_of"]),
             fragments,
-            told,
+            all_digits,
             msgspec.convert(markets, dict[str, Market], strict=False) if markets else {},
         )
     updates = message.get("updates")

@@ -247,7 +247,7 @@ def says_more(fragment: str) -> bool:
 
 
 def followed_by(older: str, newer: str) -> str:
-    """Return the newer fragment of a token, with what only the older one says: a client that missed it hears both."""
+    """Return the newer fragment of a token, with what only the older one says: a client that missed it gets both."""
     if not says_more(older):
         return newer
     return _encoder.encode(_read_raw(older) | _read_raw(newer)).decode()

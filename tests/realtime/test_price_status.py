@@ -28,9 +28,9 @@ THIN = replace(POOL, status="thin", pool_tokens=Decimal(38_326), pool_sol=Decima
 PLAIN = {"tokenAddress", "price", "priceUsd"}
 
 
-def hear(prices: LatestPrices, *quotes: Quote) -> dict[str, dict[str, Any]]:
+def receive_batch(prices: LatestPrices, *quotes: Quote) -> dict[str, dict[str, Any]]:
     """Receive a batch; return what is sent to clients, by token."""
-    return told(
+    return as_read(
         {
             token: text
             for each in read_prices(price_message(quotes))
@@ -39,7 +39,7 @@ def hear(prices: LatestPrices, *quotes: Quote) -> dict[str, dict[str, Any]]:
     )
 
 
-def test_markets_survive_their_way_between_processes_and_are_only_told_where_they_are_news():
+def test_markets_survive_their_way_between_processes_and_are_only_sent_where_they_are_news():
     gone = Market("gone", Decimal(0), Decimal(0), Decimal(0), datetime.now(UTC))
     quotes = [seen_in(POOL), quote(WIF, "0.5"), replace(seen_in(gone), token_address="other")]
     packed = msgspec.msgpack.encode(price_message(quotes))
@@ -51,7 +51,7 @@ def test_markets_survive_their_way_between_processes_and_are_only_told_where_the
     assert plain.keys() == {"as_of", "fragments", "digits"}  # as the releases before wrote it
 
 
-def told(fragments: dict[str, str]) -> dict[str, dict[str, Any]]:
+def as_read(fragments: dict[str, str]) -> dict[str, dict[str, Any]]:
     return {token: json.loads(fragment) for token, fragment in fragments.items()}
 
 
@@ -65,16 +65,16 @@ def later(seconds: float) -> datetime:
 
 def test_live_price_that_stays_live_is_sent_as_ever():
     prices = LatestPrices()
-    first = hear(prices, seen_in(POOL))[BONK]
+    first = receive_batch(prices, seen_in(POOL))[BONK]
     assert (first["priceStatus"], first["poolTokens"], first["poolSol"]) == ("live", 16_666, 166)
-    assert hear(prices, seen_in(None, "0.011"))[BONK].keys() == PLAIN
-    assert hear(prices, seen_in(replace(POOL, liquidity_usd=Decimal(60_000))))[BONK].keys() == PLAIN
+    assert receive_batch(prices, seen_in(None, "0.011"))[BONK].keys() == PLAIN
+    assert receive_batch(prices, seen_in(replace(POOL, liquidity_usd=Decimal(60_000))))[BONK].keys() == PLAIN
 
 
 def test_change_of_status_is_news_while_the_price_stands_still():
     prices = LatestPrices()
-    hear(prices, seen_in(POOL))
-    thin = hear(prices, seen_in(THIN))[BONK]
+    receive_batch(prices, seen_in(POOL))
+    thin = receive_batch(prices, seen_in(THIN))[BONK]
     assert thin == {
         "tokenAddress": BONK,
         "price": 0.01,
@@ -84,71 +84,71 @@ def test_change_of_status_is_news_while_the_price_stands_still():
         "poolSol": 0.00002161,
     }
     gone = Market("gone", Decimal(0), Decimal(0), Decimal(0), datetime.now(UTC))
-    assert hear(prices, seen_in(gone))[BONK]["priceStatus"] == "gone"
+    assert receive_batch(prices, seen_in(gone))[BONK]["priceStatus"] == "gone"
     known = prices.quote(BONK)
     assert known is not None
     assert (known.status, known.priced_at) == ("gone", gone.priced_at)
-    assert hear(prices, seen_in(POOL))[BONK]["priceStatus"] == "live"
+    assert receive_batch(prices, seen_in(POOL))[BONK]["priceStatus"] == "live"
 
 
-def test_reserves_are_told_where_they_have_moved_and_the_status_is_not():
+def test_reserves_are_sent_where_they_have_moved_and_the_status_is_not():
     prices = LatestPrices()
-    hear(prices, seen_in(POOL))
-    moved = hear(prices, seen_in(replace(POOL, pool_sol=Decimal(120))))[BONK]
+    receive_batch(prices, seen_in(POOL))
+    moved = receive_batch(prices, seen_in(replace(POOL, pool_sol=Decimal(120))))[BONK]
     assert moved.keys() == PLAIN | {"poolTokens", "poolSol"}
 
 
-def test_reserves_that_are_no_longer_known_are_told_as_null():
+def test_reserves_that_are_no_longer_known_are_sent_as_null():
     prices = LatestPrices()
-    hear(prices, seen_in(POOL))
-    curve = hear(prices, seen_in(Market("live")))[BONK]
+    receive_batch(prices, seen_in(POOL))
+    curve = receive_batch(prices, seen_in(Market("live")))[BONK]
     assert (curve["poolTokens"], curve["poolSol"]) == (None, None)
-    assert hear(prices, seen_in(None))[BONK].keys() == PLAIN
+    assert receive_batch(prices, seen_in(None))[BONK].keys() == PLAIN
 
 
 def test_price_that_nobody_confirms_becomes_stale_once_and_live_again(settings):
     prices = LatestPrices()
-    hear(prices, seen_in(POOL), quote(WIF, "0.5"))
+    receive_batch(prices, seen_in(POOL), quote(WIF, "0.5"))
     assert prices.aged([BONK, WIF, "unknown"], later(59)) == {}
-    old = told(prices.aged([BONK], later(61)))
+    old = as_read(prices.aged([BONK], later(61)))
     assert old == {BONK: {"tokenAddress": BONK, "price": 0.01, "priceUsd": 1.5, "priceStatus": "stale"}}
     assert prices.aged([BONK], later(62)) == {}
     known = prices.quote(BONK)
     assert known is not None
     assert (known.status, known.market) == ("stale", POOL)
-    assert hear(prices, seen_in(None))[BONK]["priceStatus"] == "live"
-    assert hear(prices, seen_in(None))[BONK].keys() == PLAIN
+    assert receive_batch(prices, seen_in(None))[BONK]["priceStatus"] == "live"
+    assert receive_batch(prices, seen_in(None))[BONK].keys() == PLAIN
 
 
 def test_thin_price_that_was_stale_is_thin_again():
     prices = LatestPrices()
-    hear(prices, seen_in(THIN))
+    receive_batch(prices, seen_in(THIN))
     prices.aged([BONK], later(61))
-    assert hear(prices, seen_in(None))[BONK]["priceStatus"] == "thin"
+    assert receive_batch(prices, seen_in(None))[BONK]["priceStatus"] == "thin"
 
 
 def test_answer_that_is_itself_too_old_makes_nothing_live():
     prices = LatestPrices()
     old = replace(seen_in(POOL), as_of=later(-90))
-    assert told(prices.learn([old]))[BONK]["priceStatus"] == "stale"
-    assert hear(prices, replace(old, as_of=later(-80)))[BONK].keys() == PLAIN
-    assert hear(prices, seen_in(None))[BONK]["priceStatus"] == "live"
+    assert as_read(prices.learn([old]))[BONK]["priceStatus"] == "stale"
+    assert receive_batch(prices, replace(old, as_of=later(-80)))[BONK].keys() == PLAIN
+    assert receive_batch(prices, seen_in(None))[BONK]["priceStatus"] == "live"
 
 
-def test_client_that_may_have_missed_something_is_told_in_full():
+def test_client_that_may_have_missed_something_gets_everything():
     prices = LatestPrices()
-    hear(prices, seen_in(POOL), quote(WIF, "0.5"))
-    assert told(prices.fragments([BONK]))[BONK].keys() == PLAIN
-    full = told(prices.fragments([BONK, WIF, "unknown"], in_full=True))
+    receive_batch(prices, seen_in(POOL), quote(WIF, "0.5"))
+    assert as_read(prices.fragments([BONK]))[BONK].keys() == PLAIN
+    full = as_read(prices.fragments([BONK, WIF, "unknown"], in_full=True))
     assert (full[BONK]["priceStatus"], full[BONK]["poolSol"]) == ("live", 166)
     assert full[WIF].keys() == PLAIN | {"priceStatus"}
-    hear(prices, seen_in(THIN))
-    assert told(prices.fragments([BONK]))[BONK]["priceStatus"] == "thin"
+    receive_batch(prices, seen_in(THIN))
+    assert as_read(prices.fragments([BONK]))[BONK]["priceStatus"] == "thin"
 
 
 def test_slow_client_hears_of_a_status_that_a_newer_price_left_out():
     prices = LatestPrices()
-    hear(prices, seen_in(POOL))
+    receive_batch(prices, seen_in(POOL))
     [(_, thin)] = prices.remember(next(iter(read_prices(price_message([seen_in(THIN)]))))).items()
     [(_, plain)] = prices.remember(next(iter(read_prices(price_message([seen_in(None, "0.02")]))))).items()
     both = json.loads(followed_by(thin, plain))
@@ -179,7 +179,7 @@ async def test_confirmed_price_stays_live_though_no_batch_comes(monkeypatch: pyt
     assert len(house.texts[0]) == 1
 
 
-async def test_sockets_are_told_that_a_price_is_stale_though_the_cache_is_away(settings):
+async def test_sockets_get_that_a_price_is_stale_though_the_cache_is_away(settings):
     settings.PRICES = {**settings.PRICES, "STALE_SECONDS": 1e-9}
     settings.REDIS_URL = "unix:///nowhere/valkey.sock"
     await valkey.close_async_client()

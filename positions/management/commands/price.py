@@ -48,8 +48,8 @@ class Command(BaseCommand):
                 prices = await source.fetch([Token(address) for address in tokens])
                 for address in tokens:
                     quote = prices.quotes.get(address)
-                    told = f"{digits(quote.price)} SOL, {quote.status}" if quote else "no price"
-                    self.stdout.write(f"{address}: {told}")
+                    answer = f"{digits(quote.price)} SOL, {quote.status}" if quote else "no price"
+                    self.stdout.write(f"{address}: {answer}")
                 return bool(prices.quotes)
             found = False
             for address in tokens:

@@ -62,13 +62,13 @@ async def test_fetch_batches_with_two_prices_of_sol_agree_on_one(api, fetch):
     assert {quote.sol_usd for quote in prices.quotes.values()} == {prices.sol_usd}
 
 
-@pytest.mark.parametrize("told", [5, 0, 18, None, "5", True, -1, 19, 5.5, []])
-async def test_fetch_reports_decimals_that_an_amount_can_have(api, fetch, told):
+@pytest.mark.parametrize("reported", [5, 0, 18, None, "5", True, -1, 19, 5.5, []])
+async def test_fetch_reports_decimals_that_an_amount_can_have(api, fetch, reported):
     api.respond = lambda _: Answer(
-        {WRAPPED_SOL: {"usdPrice": 150, "decimals": 9}, BONK: {"usdPrice": 3, "decimals": told}}
+        {WRAPPED_SOL: {"usdPrice": 150, "decimals": 9}, BONK: {"usdPrice": 3, "decimals": reported}}
     )
     prices = await fetch(BONK)
-    assert prices.decimals == ({BONK: told} if told in (5, 0, 18) else {})
+    assert prices.decimals == ({BONK: reported} if reported in (5, 0, 18) else {})
     assert prices.quotes.keys() == {BONK}
 
 

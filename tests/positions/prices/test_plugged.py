@@ -173,8 +173,8 @@ async def test_price_that_is_none_is_left_out_alone(bad: Any):
 
 
 async def test_decimals_that_are_none_are_left_out_alone():
-    told: Any = {BONK: 5, WIF: 5.0, "other": 19}
-    assert (await fetch(Prices({BONK: GOOD}, decimals=told))).decimals == {BONK: 5}
+    reported: Any = {BONK: 5, WIF: 5.0, "other": 19}
+    assert (await fetch(Prices({BONK: GOOD}, decimals=reported))).decimals == {BONK: 5}
 
 
 # NEXGENT_PRICE_SOURCES
