@@ -37,7 +37,9 @@ R = TypeVar("R")
 
 ROWS_PER_STATEMENT = 1_000
 PAUSE_SECONDS = 0.05
-"""Between two statements: the rounds run in the same process, and need its interpreter."""
+"""Between two statements, and twice as long as the last one took, if that is longer: the rounds run in the same
+process, and wait for its interpreter while a thread computes."""
+LONGEST_PAUSE_SECONDS = 0.25
 SHORTEST_WAIT_SECONDS = 5.0
 ROWS_PER_SECOND = 700
 """On average: a few tokens are written every five seconds, 20,000 (40,000 rows) once a minute."""
@@ -46,7 +48,7 @@ KEPT_IN_MEMORY = timedelta(minutes=10)
 REMEMBERED = timedelta(minutes=3)
 """How long the market's extremes count after they were written: for positions that were locked or being opened then."""
 FLUSH_SECONDS = 5.0
-AGENTS_AT_ONCE = 200
+AGENTS_AT_ONCE = 50
 PRUNED_AT_ONCE, PRUNED_ROWS = 500, 2_000
 """Tokens or agents, and rows, in one statement. A write has one for every 2,000 rows that it writes, and one more:
 deletion keeps up with it."""
@@ -88,6 +90,7 @@ class Recorder:
         self._values = ValueStore()
         self._values_due = datetime.min.replace(tzinfo=UTC)
         self._runs_rounds = False
+        self._may_pause = True
         # One thread, and so one connection: not the one on which the rounds look up what is held.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="history")
         self._failing = False
@@ -122,7 +125,7 @@ class Recorder:
 
         The last write has only what would otherwise be lost, and no pauses.
         """
-        pause_seconds = 0.0 if is_last else PAUSE_SECONDS
+        self._may_pause = not is_last
         started, error, followed, points, pruned = time.monotonic(), None, 0, 0, 0
         minutes: Minutes = self._collector.take()
         waiting: list[Row] = []
@@ -130,14 +133,12 @@ class Recorder:
             waiting = await self._in_thread(rows, minutes)
             for first in range(0, len(waiting), ROWS_PER_STATEMENT):
                 await self._in_thread(self._candles.write, waiting[first : first + ROWS_PER_STATEMENT])
-                await self._sleep(pause_seconds)
             minutes = {}
-            followed = await self._follow(pause_seconds)
+            followed = await self._follow()
             if not is_last:
-                points = await self._record_values(pause_seconds)
+                points = await self._record_values()
                 for _ in range(1 + (len(waiting) + points) // PRUNED_ROWS):
                     pruned += await self._in_thread(self._prune)
-                    await self._sleep(pause_seconds)
         except (DatabaseError, *Unavailable) as failure:
             error = (str(failure).strip() or type(failure).__name__).splitlines()[0]
             if is_bug(failure) and not self._failing:
@@ -159,7 +160,7 @@ class Recorder:
         self._on_write(written)
         return written
 
-    async def _follow(self, pause_seconds: float) -> int:
+    async def _follow(self) -> int:
         """Move the highest and lowest prices of open positions to where the market was."""
         started, moved = self._now(), 0
         market = self._extremes.overall()
@@ -173,11 +174,10 @@ class Recorder:
                     wider[each.position_id] = extreme
             if wider:
                 moved += await self._in_thread(Position.objects.follow_market, wider)
-            await self._sleep(pause_seconds)
         self._extremes.forget(before=started - REMEMBERED)
         return moved
 
-    async def _record_values(self, pause_seconds: float) -> int:
+    async def _record_values(self) -> int:
         """Write what each agent's positions are worth, once a minute, if this process runs the rounds."""
         if not self._runs_rounds or self._now() < self._values_due:
             return 0
@@ -189,7 +189,6 @@ class Recorder:
             written += points
             if after is None:
                 break
-            await self._sleep(pause_seconds)
         self._values_due = self._now().replace(second=0, microsecond=0) + timedelta(minutes=1)
         self._runs_rounds = False  # until the next one
         return written
@@ -220,6 +219,8 @@ class Recorder:
         self._failing = error is not None
 
     async def _in_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run one step on the thread, then pause."""
+
         def run() -> R:
             close_old_connections()  # as Django does around requests; the server may have restarted
             try:
@@ -227,4 +228,9 @@ class Recorder:
             finally:
                 close_old_connections()
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+        started = time.monotonic()
+        result = await asyncio.get_running_loop().run_in_executor(self._thread, run)
+        if self._may_pause:
+            took = time.monotonic() - started
+            await self._sleep(min(max(PAUSE_SECONDS, 2 * took), LONGEST_PAUSE_SECONDS))
+        return result

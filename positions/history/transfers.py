@@ -12,7 +12,6 @@ from uuid import UUID
 from positions.books.accounting import SOL
 from positions.books.trades import Side
 from positions.models import Trade
-from positions.prices.quotes import Prices
 
 CLOCKS_DIFFER = timedelta(minutes=2)
 """By how much, on two machines, at most."""
@@ -55,14 +54,16 @@ class Transfers:
         self._counted = {key: at for key, at in self._counted.items() if at > recently}
 
 
-def beyond_cost(transfers: Iterable[Transfer], prices: Prices) -> Mapping[UUID, Decimal]:
+def beyond_cost(
+    transfers: Iterable[Transfer], prices: Mapping[str, Decimal | None]
+) -> Mapping[UUID, Decimal]:
     """Return by agent what these transfers were worth beyond their cost, in SOL: those in, less those out."""
     total: defaultdict[UUID, Decimal] = defaultdict(Decimal)
     for each in transfers:
-        quote = prices.quotes.get(each.token_address)
-        if quote is None:
+        price = prices[each.token_address]
+        if price is None:
             continue  # its position counts what it cost, too
         with localcontext(prec=80):
-            beyond = (quote.price * each.tokens - each.cost_sol).quantize(SOL)
+            beyond = (price * each.tokens - each.cost_sol).quantize(SOL)
         total[each.agent_id] += beyond if each.side == Side.TRANSFER_IN else -beyond
     return total

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, localcontext
-from typing import NamedTuple
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -23,21 +22,14 @@ from django.db.models import OuterRef, Subquery, Sum
 from django.db.models.signals import post_delete
 
 from positions.books.accounting import SOL, ZERO
+from positions.history.market import MarketNow
 from positions.history.pruning import delete_some
 from positions.history.transfers import CLOCKS_DIFFER, Transfers, beyond_cost
 from positions.models import Agent, AgentValue, Position
-from positions.prices.last_quotes import known_prices
-from positions.prices.quotes import Prices, Quote, judged
 
-
-class Held(NamedTuple):
-    """An open position."""
-
-    agent_id: UUID
-    token_address: str
-    purchase_price: Decimal
-    remaining_amount: Decimal
-    realized_profit_sol: Decimal
+Held = tuple[UUID, str, Decimal, Decimal, Decimal]
+"""An open position: these columns. (A hundred thousand a minute: an object for each would double what they cost.)"""
+HELD_COLUMNS = ("agent_id", "token_address", "purchase_price", "remaining_amount", "realized_profit_sol")
 
 
 @dataclass(slots=True)
@@ -60,6 +52,7 @@ class ValueStore:
     def __init__(self) -> None:
         self._known: dict[UUID, Known] = {}
         self._transfers = Transfers()
+        self._market = MarketNow()
         self._pruned_to: UUID | None = None
 
     def record(self, now: datetime, *, after: UUID | None, agents: int) -> tuple[UUID | None, int]:
@@ -73,10 +66,9 @@ class ValueStore:
             seqs = dict((rows.filter(pk__gt=after) if after else rows)[:agents])
             self._learn(seqs.keys() - self._known.keys())
             held: dict[UUID, list[Held]] = {key: [] for key in seqs}
-            for row in (
-                Position.objects.open().filter(agent_id__in=seqs).order_by().values_list(*Held._fields)
-            ):
-                held[row[0]].append(Held(*row))
+            open_positions = Position.objects.open().filter(agent_id__in=seqs).order_by()
+            for row in open_positions.values_list(*HELD_COLUMNS):
+                held[row[0]].append(row)
             changed = {key for key, seq in seqs.items() if self._known[key].event_seq != seq}
             active = [key for key in seqs if held[key] or key in changed]
             self._read_closed(
@@ -84,12 +76,10 @@ class ValueStore:
             )
             since = {key: at for key in changed if (at := self._known[key].transfers_since) is not None}
             transfers = self._transfers.new(since)
-        tokens = {each.token_address for key in active for each in held[key]}
-        prices = known_prices(tokens | {each.token_address for each in transfers})
-        beyond = beyond_cost(transfers, prices)
-        points = [
-            self._point(now, key, seqs[key], held[key], prices, beyond.get(key, ZERO)) for key in active
-        ]
+        tokens = {token for key in active for _, token, *_ in held[key]}
+        self._market.look_up(tokens | {each.token_address for each in transfers}, now)
+        beyond = beyond_cost(transfers, self._market.prices)
+        points = [self._point(now, key, seqs[key], held[key], beyond.get(key, ZERO)) for key in active]
         AgentValue.objects.bulk_create(points, ignore_conflicts=True)
         self._transfers.have_counted(transfers, now)
         for point in points:
@@ -143,32 +133,26 @@ class ValueStore:
             known.closed_sol = (known.closed_sol or ZERO) + profit_sol
 
     def _point(
-        self,
-        now: datetime,
-        agent_id: UUID,
-        event_seq: int,
-        held: list[Held],
-        prices: Prices,
-        beyond_cost_sol: Decimal,
+        self, now: datetime, agent_id: UUID, event_seq: int, held: list[Held], beyond_cost_sol: Decimal
     ) -> AgentValue:
         known, not_live = self._known[agent_id], 0
+        prices, live = self._market.prices, self._market.live
         worth = cost = ZERO
         realized = known.closed_sol or ZERO
         with localcontext(prec=80):
-            for each in held:
-                quote = prices.quotes.get(each.token_address)
-                not_live += not _is_live(quote, now)
-                price = quote.price if quote else each.purchase_price
-                worth += price * each.remaining_amount
-                cost += each.purchase_price * each.remaining_amount
-                realized += each.realized_profit_sol
+            for _, token, purchase_price, amount, realized_sol in held:
+                not_live += token not in live
+                price = prices[token]
+                worth += (purchase_price if price is None else price) * amount
+                cost += purchase_price * amount
+                realized += realized_sol
             invested = cost.quantize(SOL)
             return AgentValue(
                 agent_id=agent_id,
                 at=now,
                 is_hourly=known.at is None or _hour(known.at) != _hour(now),
                 value_sol=worth.quantize(SOL),
-                sol_usd=prices.sol_usd,
+                sol_usd=self._market.sol_usd,
                 invested_sol=invested,
                 realized_sol=realized,
                 flow_sol=invested - realized + known.transfers_sol + beyond_cost_sol,
@@ -190,10 +174,6 @@ def _one_moment() -> Iterator[None]:
 
 def _hour(moment: datetime) -> datetime:
     return moment.replace(minute=0, second=0, microsecond=0)
-
-
-def _is_live(quote: Quote | None, now: datetime) -> bool:
-    return quote is not None and judged(quote, now).status == "live"
 
 
 def connect() -> None:
