@@ -19,7 +19,7 @@ from django.utils import timezone
 from positions import valkey
 from positions.models import Agent, Position, Wallet
 from positions.prices.quotes import Quote
-from positions.services import open_position
+from positions.services import open_position, sol_price
 from testbed.backends import Valkey
 from tests.hashing import CheapPBKDF2
 from tests.live import Server, StartServer
@@ -124,6 +124,7 @@ def no_static_files() -> None:
 def empty_cache(running_valkey: None) -> None:
     """Every test starts without prices and without anyone connected."""
     valkey.client().flushdb()
+    sol_price.forget()
 
 
 @pytest.fixture

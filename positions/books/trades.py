@@ -130,32 +130,35 @@ def apply(books: Books, trade: Booked) -> Books:
 def fold(trades: Iterable[Booked]) -> Books:
     """Return the books after these trades, which are in the order of their execution.
 
-    Raises ImpossibleTrade, which names the first trade that sells more than was held then.
+    Raises ImpossibleTrade, which names the first trade that sells more than was held then. What comes before a balance
+    does not matter.
     """
-    books = Books()
+    books, problem = Books(), ""
     for trade in trades:
+        if problem and trade.side != Side.BALANCE:
+            continue
         try:
-            books = apply(books, trade)
-        except NotEnoughTokens as error:
-            raise ImpossibleTrade(
-                f"executed_at: the {named(trade)} would then be more than was held, {held(books)}",
-                field="executed_at",
-            ) from error
+            books, problem = apply(books, trade), ""
+        except NotEnoughTokens:
+            held = digits(books.holding.remaining_amount)
+            problem = f"the {named(trade)} would then be more than was held, {held}"
         except PositionsError as error:
-            raise ImpossibleTrade(
-                f"executed_at: {named(trade)}: {error.message}", field="executed_at"
-            ) from error
+            problem = f"{named(trade)}: {error.message}"
+    if problem:
+        raise ImpossibleTrade(f"executed_at: {problem}", field="executed_at")
     return books
+
+
+def cost_of(holding: Holding, tokens: Decimal) -> Decimal:
+    """Return what so many of the tokens held cost, as a trade states it; 0 where figures set by hand make no sense."""
+    cost = accounting.proceeds(tokens=tokens, price=holding.purchase_price)
+    return cost if cost < accounting.SOL_LIMIT else ZERO
 
 
 def named(trade: Booked) -> str:
     """Return a trade as a message names it: `sale of 5 at 2026-01-31T12:00:00+00:00`."""
     side = trade.side.replace("_", " ")
     return f"{side} of {digits(trade.tokens)} at {trade.executed_at.isoformat()}"
-
-
-def held(books: Books) -> str:
-    return digits(books.holding.remaining_amount)
 
 
 def check_rate(sol_usd: Any) -> Decimal:

@@ -21,9 +21,10 @@ from django.utils import timezone
 from positions.books import accounting
 from positions.books.accounting import ZERO, digits
 from positions.books.numbers import shown
-from positions.books.trades import Books, Side, apply, check_rate, fold
+from positions.books.trades import Books, Side, apply, check_rate, cost_of, fold
 from positions.errors import InvalidAmount, PositionClosed, PositionsError, TransactionIdTaken
 from positions.models import Agent, Position, Trade, Wallet
+from positions.models.recording import State, save_locked
 from positions.prices.mint_decimals import decimals_of
 from positions.services.sol_price import sol_in_usd
 
@@ -148,10 +149,15 @@ def check_transaction_id(transaction_id: str | None) -> None:
 
 
 def lock(position_id: UUID) -> Position:
-    """Return the position, locked until the transaction ends, its agent first (see positions.models.recording)."""
-    agent_id = Position.objects.values_list("agent_id", flat=True).get(pk=position_id)
-    Agent.objects.select_for_update().get(pk=agent_id)
-    return Position.objects.select_for_update().get(pk=position_id)
+    """Return the position, its agent locked until the transaction ends: no other writer then changes it (see
+    positions.models.recording). Two statements.
+    """
+    owners = Agent.objects.select_for_update(of=("self",)).only("pk").order_by()
+    while True:
+        owner = list(owners.filter(positions=position_id))
+        position = Position.objects.get(pk=position_id)
+        if owner and owner[0].pk == position.agent_id:  # not handed over while we waited
+            return position
 
 
 def tokens_to_sell(position: Position, tokens: Decimal) -> Decimal:
@@ -173,14 +179,11 @@ def repeated(entry: Entry, wallet_id: str, position: Position | None) -> Positio
     """
     if entry.transaction_id is None:
         return None
-    booked = (
-        Trade.objects.select_related("position")
-        .filter(wallet_id=wallet_id, transaction_id=entry.transaction_id)
-        .first()
-    )
-    if booked is None:
+    known = Trade.objects.filter(wallet_id=wallet_id, transaction_id=entry.transaction_id).order_by()
+    if not known.exists():
         # Booked by a server of the release before, during an update: of its content nothing is known.
         return position if position and entry.transaction_id in position.transaction_ids else None
+    booked = known.select_related("position").get()
     if booked.content == entry.content or (booked.content is None and _same(booked, entry)):
         return booked.position
     raise TransactionIdTaken(
@@ -251,8 +254,8 @@ def mark_closed(position: Position, reason: str) -> None:
 
 
 def save(position: Position, trade: Trade | None, *, new: bool = False) -> None:
-    """Write the position, with its event, and the trade."""
-    position.save(force_insert=new)
+    """Write the position, which was open, with its event, and the trade. Under the agent's lock."""
+    save_locked(position, None if new else State(position.agent_id, is_open=True), new=new)
     if trade:
         trade.save(force_insert=True)
 
@@ -263,19 +266,19 @@ def mend(position: Position) -> Trade | None:
     That is what a server of the release before wrote during an update, or other code beside the services. Its figures
     are kept; what they cost in USD is not known any more.
     """
-    books = position.books
-    if position.last_trade_at is not None and position.books_digest == books.digest:
+    if position.last_trade_at is not None and position.books_digest == position.books.digest:
         return None
-    moments = [position.created_at, position.last_dca_time, position.last_take_profit_time]
-    if position.last_trade_at is not None:
-        moments.append(position.last_trade_at + TICK)
-    trade = balance_of(position, max(filter(None, moments)))
+    trade = balance_of(position)
     trade.save(force_insert=True)
     return trade
 
 
-def balance_of(position: Position, moment: datetime, *, reconstructed: bool = True) -> Trade:
+def balance_of(position: Position, *, reconstructed: bool = True) -> Trade:
     """Return a balance that states the position's figures, and give its row what follows from it. Saves neither."""
+    moments = [position.created_at, position.last_dca_time, position.last_take_profit_time]
+    if position.last_trade_at is not None:
+        moments.append(position.last_trade_at + TICK)
+    moment = max(filter(None, moments))
     books = replace(position.books, cost_usd=None, realized_profit_usd=None)
     position.books, position.last_trade_at = books, moment
     return Trade(
@@ -283,7 +286,7 @@ def balance_of(position: Position, moment: datetime, *, reconstructed: bool = Tr
         position=position,
         side=Side.BALANCE,
         tokens=position.remaining_amount,
-        sol=accounting.proceeds(tokens=position.remaining_amount, price=position.purchase_price),
+        sol=cost_of(books.holding, position.remaining_amount),
         figures=books.figures,
         executed_at=moment,
         reconstructed=reconstructed,

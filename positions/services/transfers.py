@@ -9,7 +9,7 @@ from uuid import UUID
 
 from positions.books import accounting
 from positions.books.accounting import ZERO
-from positions.books.trades import Side
+from positions.books.trades import Side, cost_of
 from positions.models import Position
 from positions.prices.mint_decimals import decimals_of
 from positions.services import booking
@@ -39,7 +39,7 @@ def transfer_out(*, position_id: UUID, tokens: Decimal, **terms: Unpack[Terms]) 
     booking.check_open(position)
     tokens = booking.tokens_to_sell(position, tokens)
     # Stated for who reads the trade; the fold takes what they cost then.
-    cost = accounting.proceeds(tokens=tokens, price=position.purchase_price)
+    cost = cost_of(position.holding, tokens)
     trade = booking.book(position, replace(entry, tokens=tokens, sol=cost))
     booking.close_if_empty(position, "transfer out")
     booking.save(position, trade)

@@ -1,0 +1,40 @@
+"""`manage.py check_books`: whether every position is what its trades lead to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from positions.services.checking import check_books
+
+
+class Command(BaseCommand):
+    help = (
+        "Recompute every position from its trades, and name each that differs: field, stored, recomputed."
+        " Fails if one does, so that a nightly run reports it."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--reconstruct",
+            action="store_true",
+            help="add what is missing: trades from a position's events, or a balance. No figure changes.",
+        )
+
+    def handle(self, **options: Any) -> None:
+        mend: bool = options["reconstruct"]
+        positions = set()
+        for position, field, stored, recomputed in check_books(mend=mend):
+            positions.add(position.pk)
+            self.stdout.write(
+                f"{position.pk} {position.token_symbol} in {position.wallet_id}:"
+                f" {field}: stored {stored}, recomputed {recomputed}"
+            )
+        count = "1 position" if len(positions) == 1 else f"{len(positions):,} positions"
+        if not positions:
+            self.stdout.write("Every position is what its trades lead to.")
+        elif mend:
+            self.stdout.write(f"{count} mended.")
+        else:
+            raise CommandError(f"{count} not what the trades lead to. --reconstruct adds what is missing.")
