@@ -23,7 +23,7 @@ from tests.positions.prices.test_feed import ScriptedSource, Wire
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-NOW = datetime.now(UTC)
+NOW = datetime.now(UTC) + timedelta(hours=1)  # never stale, however long the tests take
 POOL = Market("thin", Decimal("50000.5"), Decimal("1e29"), Decimal("0.00002161"), NOW - timedelta(days=3))
 TINY = Quote(BONK, Decimal("1e-29"), Decimal("1.5e-27"), NOW, POOL)
 PLAIN = Quote(WIF, Decimal("0.5"), None, NOW)
