@@ -67,14 +67,14 @@ async def test_initial_data_writes_numbers_digit_for_digit(server, alice, agent,
         wallet=wallet,
         token_address=BONK,
         token_symbol="BONK",
-        tokens=Decimal("1234567.123456789012345678"),
+        tokens=Decimal("1234567.123456789"),
         spent_sol=Decimal("0.000000012"),
     )
     await put_prices([quote(BONK, "0.0000001309", "0.00002819")])
     async with client(server, token=access_token(alice), agent=agent) as socket:
         await socket.expect("connected")
         await socket.expect("initial_data")
-        assert '"purchaseAmount":1234567.123456789012345678,' in socket.raw
+        assert '"purchaseAmount":1234567.123456789,' in socket.raw
         assert '"totalInvestedSol":0.000000012,' in socket.raw
         assert '"currentPrice":0.0000001309,' in socket.raw
         assert '"currentPriceUsd":0.00002819,' in socket.raw
