@@ -59,14 +59,26 @@ def _place(path: Path) -> int:
 def _is_left_out(item: pytest.Item) -> bool:
     """Return whether a test runs with the other database.
 
-    `make run` uses SQLite and daphne, so on SQLite there is no uvicorn. The tests of `realtime` run on both databases:
-    each of them on daphne there and on uvicorn here.
+    `make run` uses SQLite and daphne, so on SQLite there is no uvicorn, and nothing that asks no database. The tests of
+    `realtime` run on both databases: each of them on daphne there and on uvicorn here.
     """
     if not POSTGRESQL:
-        return _has_parameter(item, "uvicorn") or item.get_closest_marker("postgresql") is not None
+        return (
+            _has_parameter(item, "uvicorn")
+            or item.get_closest_marker("postgresql") is not None
+            or not _uses_database(item)
+        )
     if REALTIME not in item.path.parents or item.path == WIRE or item.get_closest_marker("postgresql"):
         return False
     return _has_parameter(item, "daphne")
+
+
+def _uses_database(item: pytest.Item) -> bool:
+    """Return whether a test asks for the database, or starts a server, which does."""
+    from tests.live import Server  # not before pytest-django has set Django up
+
+    fixtures = {"db", "transactional_db"}.intersection(getattr(item, "fixturenames", ()))
+    return bool(fixtures) or item.get_closest_marker("django_db") is not None or _imports(item, Server)
 
 
 def _has_parameter(item: pytest.Item, value: str) -> bool:
@@ -80,5 +92,9 @@ def _starts_processes(item: pytest.Item) -> bool:
 
     if any(item.path.is_relative_to(path) for path in WHOLE_STACK):
         return True
+    return _imports(item, Server) or _imports(item, subprocess)
+
+
+def _imports(item: pytest.Item, what: object) -> bool:
     module = vars(item.module) if isinstance(item, pytest.Function) else {}
-    return any(value is Server or value is subprocess for value in module.values())
+    return any(value is what for value in module.values())
