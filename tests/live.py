@@ -79,7 +79,7 @@ class Server:
             try:
                 urllib.request.urlopen(f"{self.url}/health/live", timeout=PATIENCE_SECONDS).close()  # noqa: S310
                 return self
-            except urllib.error.URLError:
+            except (urllib.error.URLError, TimeoutError):  # the latter while it reads the answer
                 time.sleep(0.05)  # between two checks of a condition, not instead of one
         raise AssertionError(f"{self.kind} did not start:\n{self.log.read_text()}")
 

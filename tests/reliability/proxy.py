@@ -91,7 +91,7 @@ class Proxy:
                 address = f"http://127.0.0.1:{self.port}/health/live"
                 urllib.request.urlopen(address, timeout=PATIENCE_SECONDS).close()
                 return self
-            except URLError:
+            except (URLError, TimeoutError):
                 assert time.monotonic() < deadline, "nginx does not answer"
                 time.sleep(0.02)  # between two checks of a condition
 
