@@ -38,7 +38,7 @@ export class Actions {
    * @param {(id: string) => void} options.onPending is called with a position whose pending action is new or done.
    * @param {(text: string) => void} options.onError
    * @param {() => void} options.onLoginRequired
-   * @param {(position: Wire.LivePosition) => Note} options.noteOf how far to believe its price
+   * @param {(position: Wire.LivePosition) => Note} options.noteOf how reliable its price is
    */
   constructor({ session, onPending, onError, onLoginRequired, noteOf }) {
     this.#session = session;

@@ -211,7 +211,7 @@ export class Board {
   }
 
   /**
-   * How far to believe the position's price.
+   * How reliable the position's price is.
    *
    * @param {Wire.LivePosition} position
    */
@@ -223,7 +223,7 @@ export class Board {
       const since = this.#prices.staleSince(tokenAddress, now);
       return noteOf(since === null ? "live" : "stale", since, now);
     }
-    // What is polled may have been confirmed after the last update; but it is not what is shown while that is lost.
+    // A poll may tell of a later answer than the last update; while the connection is lost, not of the price shown.
     const polled = status === "stale" && this.#silentSince === null ? this.#prices.currentAt(tokenAddress) : null;
     return noteOf(status, polled !== null && polled > (priceTimestamp ?? "") ? polled : priceTimestamp, now);
   }

@@ -39,7 +39,7 @@ export class Details {
    * @param {object} options
    * @param {Session} options.session
    * @param {Prices} options.prices
-   * @param {(position: Wire.LivePosition) => Note} options.noteOf how far to believe its price
+   * @param {(position: Wire.LivePosition) => Note} options.noteOf how reliable its price is
    * @param {(text: string) => void} options.onCopy
    * @param {(id: string) => void} options.onMoveStop
    * @param {(id: string) => void} options.onClose

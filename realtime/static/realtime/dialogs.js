@@ -22,7 +22,7 @@ const SOL_LIMIT = Decimal.of("100000000000");
  * What closing a position does.
  *
  * @param {Wire.LivePosition} position
- * @param {Note} note how far to believe its price
+ * @param {Note} note how reliable its price is
  * @param {Wire.Digits | undefined} proceedsSol what the sale brought, where that is named
  */
 export function closingText(position, note, proceedsSol) {
@@ -55,7 +55,7 @@ export function proceedsHint({ status }) {
  * What a stop loss at this percentage would do.
  *
  * @param {Wire.LivePosition} position
- * @param {Note} note how far to believe its price
+ * @param {Note} note how reliable its price is
  * @param {Wire.Digits} digits
  */
 export function consequence({ purchasePrice, currentPrice }, note, digits) {

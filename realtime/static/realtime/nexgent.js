@@ -13,7 +13,7 @@
  * Events, as CustomEvents; `detail` is the message's `data` (docs/protocol.md), money as strings of digits:
  * - `snapshot`: all positions; discard what was there before.
  * - `event`: one change, each exactly once and in order. Events that the network lost are requested and come first.
- * - `prices`: new prices.
+ * - `prices`: new prices, and changes of how reliable they are.
  * - `problem`: the server did not understand a message; the connection stays open.
  * - `state`: `{name, …}`, also in `nexgent.state`:
  *   - `idle`: no agent is wanted.

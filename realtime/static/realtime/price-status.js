@@ -1,5 +1,5 @@
 /**
- * How far to believe a position's price (docs/protocol.md), in words. No DOM, no I/O.
+ * How reliable a position's price is (docs/protocol.md), in words. No DOM, no I/O.
  */
 
 import * as format from "./format.js";
@@ -69,7 +69,7 @@ function meaning(status, since) {
     case "stale":
       return at ? `Nothing has confirmed this price since ${at}.` : "Nothing has confirmed this price for a while.";
     case "thin":
-      return `The market is too small, or its price has just jumped: do not rely on it.${at && ` Since ${at}.`}`;
+      return `The market is too small, or the price has just jumped: do not rely on it.${at && ` Since ${at}.`}`;
     case "gone":
       return `There is no market any more: nothing can be sold.${at && ` The last price is of ${at}.`}`;
     default: // none

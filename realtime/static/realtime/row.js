@@ -29,7 +29,7 @@ const NOTABLE_LOSS = Decimal.of("0.9");
  *
  * @typedef {object} Context
  * @property {PendingAction | undefined} pending what the user has requested, until it is confirmed
- * @property {import("./price-status.js").Note} note how far to believe the price
+ * @property {import("./price-status.js").Note} note how reliable the price is
  * @property {Series} series of the token's price
  * @property {number} now milliseconds of the epoch
  */

@@ -58,7 +58,7 @@ export class Store {
     return exitTotals(parts);
   }
 
-  /** How far to believe the price of each position. */
+  /** How reliable the price of each position is. */
   statuses() {
     return [...this.#entries.values()].map(({ position }) => statusOf(position));
   }
@@ -133,7 +133,7 @@ export class Store {
   }
 
   /**
-   * The server has not been heard for too long: no price that was live is believed any more.
+   * The server has not been heard for too long: prices that were live are stale.
    *
    * @param {Wire.Timestamp} since
    */
@@ -148,7 +148,10 @@ export class Store {
   /** @param {Wire.LivePosition} position */
   #put(position) {
     const { id, tokenAddress } = position;
-    this.#entries.set(id, new Entry(position));
+    const entry = new Entry(position);
+    const before = this.#entries.get(id);
+    if (before && statusOf(before.position) === statusOf(position)) entry.since = before.since;
+    this.#entries.set(id, entry);
     const ids = this.#byToken.get(tokenAddress);
     if (ids) ids.add(id);
     else this.#byToken.set(tokenAddress, new Set([id]));

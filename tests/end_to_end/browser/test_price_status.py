@@ -1,4 +1,4 @@
-"""How far to believe a price is seen wherever the price is: a price that is not live never looks live."""
+"""How reliable a price is, is shown wherever the price is: a price that is not live never looks live."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_each_status_is_a_word_in_the_row_and_a_sentence_in_the_details(
         (stale, "Nothing has confirmed this price since ", "0.020000 SOL (stale 5 h)Exit value—"),
         (
             thin,
-            "The market is too small, or its price has just jumped: do not rely",
+            "The market is too small, or the price has just jumped: do not rely",
             "(thin)Exit value0.2500 SOL",
         ),
         (gone, "There is no market any more: nothing can be sold. The last", "(gone)Exit value0.0000 SOL"),
