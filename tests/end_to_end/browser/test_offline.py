@@ -45,7 +45,8 @@ def test_button_retries_at_once(open_window: Callable[..., Window], own_server: 
     window.page.goto(window.url)
     assert window.page.evaluate(WORKER_IS_READY)
     own_server.stop(signal.SIGKILL)
-    window.page.clock.install()  # so that only the button tries
+    window.page.clock.install()
+    window.page.clock.pause_at(window.page.evaluate("Date.now() / 1000") + 1)  # so that only the button tries
     window.page.reload()
     with window.page.expect_navigation():  # ended before the server is back
         window.page.get_by_role("link", name="Retry now").click()
