@@ -101,7 +101,9 @@ class DexScreenerSource:
                 quotes[address] = quote
             elif self._known[address].is_gone and not by_token.get(address):
                 gone.append(address)
-        return Prices(quotes, sol_usd, errors, gone=gone)
+        if not by_token.get(WRAPPED_SOL):
+            gone = []  # answers without even that one are those of an API in trouble
+        return Prices(quotes, sol_usd, errors, gone=tuple(gone))
 
     def _quote(
         self, address: str, by_token: Mapping[str, list[Pool]], sol_usd: Decimal | None, now: datetime

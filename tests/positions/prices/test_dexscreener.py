@@ -189,7 +189,7 @@ async def test_fetch_answer_of_another_shape_fails_with_a_sentence(api, fetch, b
 
 async def test_fetch_unknown_tokens_only_gives_no_prices_and_no_error(api, fetch):
     api.respond = lambda _: Answer([])
-    assert await fetch(BONK) == Prices({}, None, [], gone=[BONK])
+    assert await fetch(BONK) == Prices({}, None, [])
 
 
 async def test_fetch_31_tokens_asks_twice_and_wrapped_sol_once(api, fetch):

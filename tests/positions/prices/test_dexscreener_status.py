@@ -55,10 +55,10 @@ async def test_pool_below_the_floor_is_thin(api, source):
 
 async def test_token_that_both_requests_know_nothing_of_is_gone(api, source):
     api.respond = dexscreener(DEEP)
-    assert (await ask(source)).gone == []
+    assert (await ask(source)).gone == ()
     api.respond = dexscreener()
     first, second = await ask(source), await ask(source)
-    assert (first.quotes, first.gone, second.gone) == ({}, [BONK], [BONK])
+    assert (first.quotes, first.gone, second.gone) == ({}, (BONK,), (BONK,))
     assert sum(map(is_survey, api.requests)) == 1
     api.respond = dexscreener(DEEP)
     assert (await ask(source)).quotes[BONK].status == "live"
@@ -70,10 +70,19 @@ async def test_token_that_one_answer_leaves_out_is_not_gone(api, source):
     full, empty = dexscreener(DEEP), dexscreener()
     api.respond = lambda request: (full if is_survey(request) else empty)(request)
     prices = await ask(source)
-    assert (prices.quotes[BONK].status, prices.gone) == ("live", [])
+    assert (prices.quotes[BONK].status, prices.gone) == ("live", ())
     api.respond = lambda request: Answer(status=404) if is_survey(request) else empty(request)
     await ask(source)
-    assert (await ask(source)).gone == []
+    assert (await ask(source)).gone == ()
+
+
+async def test_answers_that_are_empty_throughout_call_nothing_gone(api, source):
+    """Not even SOL has a market then: the API is in trouble, and the price becomes stale."""
+    api.respond = dexscreener(DEEP)
+    await ask(source)
+    api.respond = lambda _: Answer([])
+    prices = await ask(source)
+    assert (prices.quotes, prices.gone) == ({}, ())
 
 
 async def test_token_whose_request_fails_is_neither_priced_nor_gone(api, source):
@@ -91,7 +100,7 @@ async def test_token_whose_request_fails_is_neither_priced_nor_gone(api, source)
     api.respond = respond
     prices = await ask(source, *tokens)
     assert len(prices.quotes) == 29  # of the batch that has wrapped SOL, too
-    assert (prices.gone, len(prices.errors)) == ([], 1)
+    assert (prices.gone, len(prices.errors)) == ((), 1)
 
 
 async def test_price_of_a_pool_that_only_a_survey_found_is_as_old_as_that(api, sleep, settings, monkeypatch):
