@@ -1,4 +1,4 @@
-"""Following a token to another mint by hand: a page that asks which, then each position."""
+"""Migrating positions to another mint by hand: a page that asks which, then each position."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from positions.services import migrate_token
 
 class MintForm(forms.Form):
     mint = forms.CharField(max_length=64, widget=forms.TextInput(attrs={"size": 60}))
-    symbol = forms.CharField(max_length=LONGEST, required=False, label="Symbol, if it is another")
+    symbol = forms.CharField(max_length=LONGEST, required=False, label="Symbol, if it changes")
     ratio = NumberFormField(
         max_digits=42, decimal_places=30, initial=1, label="How many new tokens each old one became"
     )
@@ -41,8 +41,8 @@ def migrate_to_mint(
             positions,
             form,
             action="migrate_selected",
-            title="Follow the token to another mint?",
-            note="Amounts are multiplied with the ratio and prices divided by it; the cost stays as it is.",
+            title="Migrate to another mint?",
+            note="Amounts are multiplied by the ratio and prices divided by it; the cost does not change.",
             button="Follow",
         )
     return None

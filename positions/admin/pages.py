@@ -232,9 +232,7 @@ class PositionAdmin(ValueColumns, PositionModelAdmin):
     def close_selected(self, request: HttpRequest, queryset: QuerySet[Position]) -> TemplateResponse | None:
         return close_with_reason(self, request, queryset)
 
-    @admin.action(
-        description="Follow the token of selected positions to another mint", permissions=["change"]
-    )
+    @admin.action(description="Migrate selected positions to another mint", permissions=["change"])
     def migrate_selected(self, request: HttpRequest, queryset: QuerySet[Position]) -> TemplateResponse | None:
         return migrate_to_mint(self, request, queryset)
 

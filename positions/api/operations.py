@@ -201,7 +201,7 @@ positions = extend_schema_view(
     buy=_write("Buy more", serializers.BuyBody),
     take_profit=_write("Sell part or all", serializers.TakeProfitBody),
     stop_loss=_write("Move or remove the stop loss", serializers.StopLossBody),
-    migrate=_write("Follow a token to another mint or symbol", serializers.MigrateBody),
+    migrate=_write("Migrate a position to another mint or symbol", serializers.MigrateBody),
     close=_write("Close a position", serializers.CloseBody),
 )
 candles = operation(

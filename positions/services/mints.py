@@ -1,4 +1,4 @@
-"""Following a token whose mint or symbol is replaced. Like `positions.services.positions`."""
+"""Migrations: a token's mint or symbol is replaced. Like `positions.services.positions`."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def migrate_token(
     ratio: Decimal = Decimal(1),
     transaction_id: str | None = None,
 ) -> Position:
-    """Follow a token to another mint, to another symbol, or both: the position keeps its history and its cost.
+    """Migrate a position to another mint, another symbol, or both: it keeps its history and its cost.
 
-    `ratio`: how many new tokens each old one became. Amounts are multiplied with it and prices divided by it; what was
+    `ratio`: how many new tokens each old one became. Amounts are multiplied by it and prices divided by it; what was
     invested and realised stays, in SOL and in USD. One event. Where nothing changes, there is none.
 
     Raises AlreadyOpen where the wallet holds the new token in another position.

@@ -631,7 +631,7 @@ def test_close_selected_by_someone_who_may_only_look_is_refused(client, position
 
 def test_migrate_selected_asks_for_the_mint_and_says_which_and_why_not(admin, two):
     data = {"action": "migrate_selected", "_selected_action": [str(position.pk) for position in two]}
-    assert "Follow the token to another mint?" in text(admin.post(listing("position"), data))
+    assert "Migrate to another mint?" in text(admin.post(listing("position"), data))
     page = admin.post(listing("position"), {**data, "mint": WIF, "ratio": "ten"})
     assert "must be a number" in text(page)
     done = admin.post(

@@ -181,11 +181,11 @@ def test_last_price_stands_in_for_that_of_the_new_mint(position: Position):
 def test_command_migrates_every_position_that_holds_the_token(position: Position, agent, bobs_bonk: Position):
     out, err = StringIO(), StringIO()
     open_position(wallet=bobs_bonk.wallet, token_address=WIF, tokens=Decimal(1), spent_sol=Decimal(1))
-    with pytest.raises(CommandError, match=r"^1 of 2 positions stay as they are\.$"):
+    with pytest.raises(CommandError, match=r"^1 of 2 positions were not migrated\.$"):
         call_command("migrate_token", BONK, mint=WIF, symbol="NEW", ratio="1e-2", stdout=out, stderr=err)
     assert out.getvalue() == f"NEW in {position.wallet_id}: 10000 {WIF}\n"
     message = f"{bobs_bonk.wallet_id} already has an open position in {WIF}"
-    assert err.getvalue() == f"Position {bobs_bonk.pk} stays as it is: {message}.\n"
+    assert err.getvalue() == f"Position {bobs_bonk.pk} was not migrated: {message}.\n"
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_command_migrates_every_position_that_holds_the_token(position: Position
     [
         (JUP, {"mint": WIF}, f"No open position holds {JUP}."),
         (BONK, {"mint": WIF, "ratio": "ten"}, 'ratio must be a number, such as 0.25 or 1.2e-7, not "ten"'),
-        (BONK, {}, "1 of 1 positions stay as they are."),
+        (BONK, {}, "1 of 1 positions were not migrated."),
     ],
 )
 def test_command_says_what_is_wrong(position: Position, token: str, options: dict[str, str], message: str):

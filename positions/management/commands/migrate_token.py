@@ -1,4 +1,4 @@
-"""`manage.py migrate_token`: follow a token that has migrated to another mint, in all positions that hold it."""
+"""`manage.py migrate_token`: migrates all positions that hold a token to the mint that replaces it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from positions.services import migrate_token
 
 
 class Command(BaseCommand):
-    help = "Follow a token to another mint, another symbol, or both, in every open position that holds it."
+    help = "Migrate every open position that holds a token to another mint, another symbol, or both."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("token", metavar="TOKEN", help="the mint that positions hold")
@@ -40,14 +40,14 @@ class Command(BaseCommand):
                 self._migrate(key, options, ratio)
             except PositionsError as error:
                 refused += 1
-                self.stderr.write(f"Position {key} stays as it is: {error.message}.")
+                self.stderr.write(f"Position {key} was not migrated: {error.message}.")
             except Position.DoesNotExist:
                 pass  # deleted meanwhile
         if refused:
-            raise CommandError(f"{refused} of {len(keys)} positions stay as they are.")
+            raise CommandError(f"{refused} of {len(keys)} positions were not migrated.")
 
     def _migrate(self, key: Any, options: dict[str, Any], ratio: Decimal) -> None:
-        """Each in a transaction of its own: one that must stay holds up none of the others."""
+        """Each in a transaction of its own: one that is refused does not affect the others."""
         position = migrate_token(
             position_id=key, token_address=options["mint"], token_symbol=options["symbol"], ratio=ratio
         )
