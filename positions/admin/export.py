@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import AsyncIterator, Callable, Sequence
-from decimal import Decimal
 from itertools import chain
 from typing import Any
 
@@ -14,11 +13,9 @@ from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from django.utils import timezone
 
-from positions.books.accounting import digits
+from positions.books.cells import cell
 
 ROWS_PER_CHUNK = 1000
-# What a spreadsheet would run as a formula. Names and symbols are untrusted (OWASP, "CSV Injection").
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 Columns = Sequence[tuple[str, Callable[[Any], object]]]
 
@@ -54,15 +51,6 @@ async def _lines(
 
 def _text(header: list[list[str]], rows: list[Any], columns: Columns) -> str:
     out = io.StringIO()
-    cells = ([_cell(value(row)) for _, value in columns] for row in rows)
+    cells = ([cell(value(row)) for _, value in columns] for row in rows)
     csv.writer(out).writerows(chain(header, cells))
     return out.getvalue()
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, Decimal):
-        return digits(value)
-    text = value.isoformat() if hasattr(value, "isoformat") else str(value)
-    return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA) else text

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from positions.management.ages import LONGEST, parse_age
+from positions.management.progress import Progress
 from positions.models import PositionEvent, StoredAnswer
 
 LARGEST_BATCH = 50_000
@@ -49,17 +50,10 @@ class PruneCommand(BaseCommand):
         rows = self.model._default_manager.all()
         old = rows.filter(created_at__lt=until).order_by()
         total, removed = old.count(), 0
+        progress = Progress(self.stdout)
         while keys := list(old.values_list("pk", flat=True)[: options["batch"]]):
             # One transaction a batch: writers and readers of the table never wait for the whole.
             removed += rows.filter(pk__in=keys).delete()[0]
-            self._progress(f"{removed:,} of {total:,} {self.noun} removed")
-        if self.stdout.isatty():
-            self.stdout.write("")
+            progress.show(f"{removed:,} of {total:,} {self.noun} removed")
+        progress.end()
         self.stdout.write(f"{removed:,} {self.noun} from before {until:%Y-%m-%d %H:%M} UTC removed.")
-
-    def _progress(self, line: str) -> None:
-        if self.stdout.isatty():
-            self.stdout.write(f"\r{line}", ending="")
-            self.stdout.flush()
-        else:
-            self.stdout.write(line)

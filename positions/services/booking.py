@@ -39,7 +39,7 @@ EARLIEST = datetime(2020, 3, 16, tzinfo=UTC)
 LATE = timedelta(minutes=5)
 """After that, the price of SOL now is not the one of then."""
 TICK = timedelta(microseconds=1)
-_STATES_WHAT_IS_HELD = {Side.BALANCE, Side.MIGRATION}
+STATES_WHAT_IS_HELD = {Side.BALANCE, Side.MIGRATION}
 _AS_GIVEN = Context(prec=100, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[])
 
 
@@ -106,7 +106,7 @@ def entry(
     fee_sol = accounting.sol_of(fee_sol, "fee_sol", positive=False)
     now = timezone.now()
     if executed_at is not None:
-        _check_executed_at(executed_at, now)
+        check_executed_at(executed_at, now)
     given: dict[str, Any] = {"tokens": tokens, "sol": sol, "fee_sol": fee_sol, "executed_at": executed_at}
     if sol_usd is not None:
         sol_usd = check_rate(sol_usd)
@@ -224,11 +224,11 @@ def book(position: Position, entry: Entry) -> Trade:
     else:
         position.books = _refold(position, trade)
         position.created_at = min(position.created_at, executed_at)
-    _widen_extremes(position, trade)
+    widen_extremes(position, trade)
     return trade
 
 
-def _widen_extremes(position: Position, trade: Trade) -> None:
+def widen_extremes(position: Position, trade: Trade) -> None:
     """Let the price of a purchase or a sale, without its fee, count among the highest and lowest."""
     if trade.side not in (Side.PURCHASE, Side.SALE):
         return
@@ -297,7 +297,7 @@ def _refold(position: Position, trade: Trade) -> Books:
     """Return what the position's trades lead to with this one among them."""
     trades = list(Trade.objects.filter(position=position).order_by("executed_at", "recorded_at"))
     for later in trades:
-        if later.side in _STATES_WHAT_IS_HELD and later.executed_at >= trade.executed_at:
+        if later.side in STATES_WHAT_IS_HELD and later.executed_at >= trade.executed_at:
             raise PositionsError(
                 f"executed_at: a {later.side} of {later.executed_at.isoformat()} states what was held then:"
                 " nothing can be booked before it",
@@ -311,7 +311,7 @@ def _refold(position: Position, trade: Trade) -> Books:
     return fold(trades)
 
 
-def _check_executed_at(executed_at: Any, now: datetime) -> None:
+def check_executed_at(executed_at: Any, now: datetime) -> None:
     problem = None
     if not isinstance(executed_at, datetime) or executed_at.tzinfo is None:
         problem = "be a time with its zone"

@@ -1,0 +1,25 @@
+"""A line that tells how far a command is: rewritten in place on a terminal, one line after the other elsewhere."""
+
+from __future__ import annotations
+
+from django.core.management.base import OutputWrapper
+
+
+class Progress:
+    def __init__(self, out: OutputWrapper) -> None:
+        self._out = out
+        self._is_written = False
+
+    def show(self, line: str) -> None:
+        if self._out.isatty():
+            self._out.write(f"\r{line}", ending="")
+            self._out.flush()
+            self._is_written = True
+        else:
+            self._out.write(line)
+
+    def end(self) -> None:
+        """Leave the line that was rewritten."""
+        if self._is_written:
+            self._out.write("")
+            self._is_written = False

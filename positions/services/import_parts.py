@@ -1,0 +1,107 @@
+"""Which position each trade of a token belongs to, when trades of the past come among those that are booked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from positions.books import accounting
+from positions.books.accounting import digits
+from positions.books.trades import Books, Side, apply, cost_of, named
+from positions.errors import PositionsError
+from positions.models import Trade
+from positions.services import booking
+from positions.services.import_rows import AT_COST
+
+
+class Unfit(Exception):
+    """A new trade with which the trades of its token cannot have been."""
+
+    def __init__(self, trade: Trade, message: str) -> None:
+        super().__init__(message)
+        self.trade = trade
+        self.message = message
+
+
+@dataclass(slots=True)
+class Part:
+    """The trades of one position: from the first purchase until nothing is held, or until now."""
+
+    trades: list[Trade] = field(default_factory=list)
+    new: list[Trade] = field(default_factory=list)
+    positions: dict[UUID, Trade] = field(default_factory=dict)
+    """The existing ones, with the first trade of each; one at most, where something is new."""
+    books: Books = field(default_factory=Books)
+    migration: Trade | None = None
+    """A new one."""
+    until: int = -1
+    """The place of these positions' last trade: the part goes on at least so far, also past a moment without tokens."""
+
+    @property
+    def is_over(self) -> bool:
+        return bool(self.trades) and not self.books.holding.remaining_amount
+
+    def add(self, trade: Trade, *, is_new: bool, decimals: int) -> None:
+        """Raises Unfit."""
+        if is_new:
+            _complete(trade, self.books, decimals)
+            self.new.append(trade)
+        elif trade.position_id not in self.positions:
+            self.positions[trade.position_id] = trade
+        try:
+            self.books = apply(self.books, trade)
+        except PositionsError as error:
+            if is_new or not self.new:
+                raise Unfit(trade, error.message) from error
+            raise Unfit(
+                self.new[-1],
+                f"executed_at: the {named(trade)}, booked already, cannot have been then: {error.message}",
+            ) from error
+        self.trades.append(trade)
+        if not self.new:
+            return
+        if not is_new and trade.side in booking.STATES_WHAT_IS_HELD:
+            raise Unfit(
+                self.new[-1],
+                f"executed_at: the {named(trade)} states what was held then: nothing can be booked before it",
+            )
+        if is_new and trade.side == Side.MIGRATION:
+            self.migration = trade
+        if self.migration and self.positions:
+            raise Unfit(self.migration, "side: a migration can only come with all trades of its position")
+        if len(self.positions) > 1:
+            first, *_, last = self.positions.values()
+            raise Unfit(
+                self.new[-1],
+                f"executed_at: the tokens would be held from {first.executed_at.isoformat()} on, until another position"
+                f" was opened, with the {named(last)}; a sale between the two is missing",
+            )
+
+
+def split(trades: Sequence[Trade], new: Collection[UUID], decimals: int) -> list[Part]:
+    """Return the positions that these trades of one wallet and token are, which are in order. Raises Unfit."""
+    last = {trade.position_id: place for place, trade in enumerate(trades) if trade.pk not in new}
+    parts, part = [], Part()
+    for place, trade in enumerate(trades):
+        if part.is_over and place > part.until:
+            parts.append(part)
+            part = Part()
+        is_new = trade.pk in new
+        if not is_new:
+            part.until = max(part.until, last[trade.position_id])
+        part.add(trade, is_new=is_new, decimals=decimals)
+    return [*parts, part]
+
+
+def _complete(trade: Trade, books: Books, decimals: int) -> None:
+    """Give the trade what follows from what is held: dust more or less than all is all; a transfer goes at cost."""
+    held = books.holding.remaining_amount
+    if trade.side in {Side.SALE, Side.TRANSFER_OUT} and accounting.is_dust(
+        abs(held - trade.tokens), decimals
+    ):
+        trade.tokens = held or trade.tokens
+    if trade.side == Side.TRANSFER_OUT and trade.tokens > held:
+        raise Unfit(trade, f"tokens: {digits(trade.tokens)} to send, {digits(held)} held")
+    if trade.side in AT_COST:
+        trade.sol = cost_of(books.holding, held if trade.side == Side.MIGRATION else trade.tokens)
