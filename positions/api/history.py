@@ -10,8 +10,7 @@ from rest_framework.views import APIView
 from positions.api import operations
 from positions.api.spans import span_of
 from positions.api.wire_history import candles_on_rest
-from positions.history.reading import candles
-from positions.models import Position
+from positions.history.reading import candles, has_held
 from positions.prices.quotes import WRAPPED_SOL
 
 
@@ -22,8 +21,7 @@ class CandlesView(APIView):
 
     @operations.candles
     def get(self, request: Request, token: str) -> Response:
-        own = Position.objects.filter(agent__owner_id=request.user.pk, token_address=token)
-        if token != WRAPPED_SOL and not own.exists():
+        if token != WRAPPED_SOL and not has_held(request.user.pk, token):
             raise Http404
         span = span_of(request)
         found, more = candles(token, span)

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from django.db.models import Model, QuerySet
 
-from positions.models import AgentValue, Candle
+from positions.books.trades import Side
+from positions.models import AgentValue, Candle, Position, PositionEvent, Trade
 
 M = TypeVar("M", bound=Model)
 
@@ -25,6 +26,20 @@ class Span:
     until: datetime | None
     limit: int
     """The most rows at once: the first ones after `since`; without it, the last ones before `until`."""
+
+
+def has_held(owner_id: Any, token_address: str) -> bool:
+    """Return whether one of the user's agents holds the token, or has. One query, and one more where none has.
+
+    Also a token that migrated to another mint: the position's events of before have the old one.
+    """
+    own = Position.objects.filter(agent__owner_id=owner_id)
+    if own.filter(token_address=token_address).exists():
+        return True
+    migrations = Trade.objects.filter(position__agent__owner_id=owner_id, side=Side.MIGRATION)
+    return PositionEvent.objects.filter(
+        position_id__in=migrations.order_by().values("position_id"), position__token_address=token_address
+    ).exists()
 
 
 def candles(token_address: str, span: Span) -> tuple[list[Candle], bool]:

@@ -171,7 +171,7 @@ class Recorder:
                 # Of its own time only: it may have been opened since the market was there.
                 extreme = self._extremes.since(each.token_address, each.created_at)
                 if extreme:
-                    wider[each.position_id] = extreme
+                    wider[each.position_id] = each.token_address, *extreme
             if wider:
                 moved += await self._in_thread(Position.objects.follow_market, wider)
         self._extremes.forget(before=started - REMEMBERED)

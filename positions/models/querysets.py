@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
@@ -48,8 +49,11 @@ class PositionQuerySet(models.QuerySet[Row]):
 
     update.alters_data = True  # type: ignore[attr-defined]
 
-    def follow_market(self, extremes: Mapping[UUID, tuple[Any, Any]]) -> int:
-        """Widen `peak_price` and `lowest_price` of open positions to these prices; return how many were written.
+    def follow_market(self, extremes: Mapping[UUID, tuple[str, Decimal, Decimal]]) -> int:
+        """Widen `peak_price` and `lowest_price` of open positions; return how many were written.
+
+        `extremes`: by position, its token and that token's highest and lowest price. One that has migrated to another
+        token meanwhile is left out.
 
         The one write without an event, and it leaves `updated_at` alone: the market moved, not the position. Clients
         have received the price itself, and compute both from it (`positions.books.snapshots.live`). Nothing else may
@@ -63,33 +67,37 @@ class PositionQuerySet(models.QuerySet[Row]):
         if connection.vendor == "sqlite":
             # No other writer is in the middle of anything: SQLite has one at a time.
             values = _widened("sqlite", table, "%(peak)s", "%(lowest)s")
+            where = "id = %(id)s AND token_address = %(token)s AND status = 'open'"
             key: Any
             price: Any
             key, price = (self.model._meta.get_field(name) for name in ("id", "peak_price"))
             rows = [
-                {"id": key.get_db_prep_value(each, connection)}
-                | {
-                    name: price.get_db_prep_save(number, connection)
-                    for name, number in zip(("peak", "lowest"), numbers, strict=True)
+                {
+                    "id": key.get_db_prep_value(position_id, connection),
+                    "token": token,
+                    "peak": price.get_db_prep_save(peak, connection),
+                    "lowest": price.get_db_prep_save(lowest, connection),
                 }
-                for each, numbers in extremes.items()
+                for position_id, (token, peak, lowest) in extremes.items()
             ]
-            sql = f"UPDATE {table} SET {values} WHERE id = %(id)s AND status = 'open'"  # noqa: S608
+            sql = f"UPDATE {table} SET {values} WHERE {where}"  # noqa: S608
             with transaction.atomic(using=self.db), connection.cursor() as cursor:
                 cursor.executemany(sql, rows)
                 return int(cursor.rowcount)
-        columns = [list(extremes), *([each[n] for each in extremes.values()] for n in (0, 1))]
+        keys = list(extremes)
+        columns = [list(column) for column in zip(*extremes.values(), strict=True)]
         sql = f"""
             WITH free AS MATERIALIZED (
                 SELECT id FROM {table} WHERE id = ANY(%s) AND status = 'open'
                 ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
             )
             UPDATE {table} SET {_widened("postgresql", table, "market.peak", "market.lowest")}
-            FROM free JOIN unnest(%s::uuid[], %s::numeric[], %s::numeric[]) AS market (id, peak, lowest) USING (id)
-            WHERE {table}.id = free.id
+            FROM free JOIN unnest(%s::uuid[], %s::text[], %s::numeric[], %s::numeric[])
+                AS market (id, token_address, peak, lowest) USING (id)
+            WHERE {table}.id = free.id AND {table}.token_address = market.token_address
         """  # noqa: S608
         with connection.cursor() as cursor:
-            cursor.execute(sql, [columns[0], *columns])
+            cursor.execute(sql, [keys, keys, *columns])
             return int(cursor.rowcount)
 
     follow_market.alters_data = True  # type: ignore[attr-defined]

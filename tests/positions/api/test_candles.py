@@ -12,7 +12,7 @@ from positions.history.candle_store import CandleStore
 from positions.history.candles import Part, Row
 from positions.models import Position
 from positions.prices.quotes import WRAPPED_SOL
-from positions.services import close_position
+from positions.services import close_position, migrate_token
 from tests.conftest import BONK, JUP
 from tests.positions.api.conftest import Api
 
@@ -79,6 +79,14 @@ def test_candles_of_what_was_held_once_stay(alices: Api, position: Position):
     put(BONK, *minutes(1))
     close_position(position_id=position.pk, proceeds_sol=Decimal(1))
     assert starts(alices, "") == ([1], False)
+
+
+def test_candles_of_a_mint_that_was_replaced_stay(alices: Api, bobs: Api, position: Position):
+    put(BONK, *minutes(1))
+    migrate_token(position_id=position.pk, token_address=JUP, ratio=Decimal(2))
+    assert starts(alices, "") == ([1], False)
+    assert alices.get(f"prices/{JUP}/candles/").data["candles"] == []
+    assert bobs.get(PATH).status == 404
 
 
 def test_candles_of_what_others_hold_are_not_found(

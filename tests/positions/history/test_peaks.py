@@ -129,7 +129,8 @@ async def test_locked_position_is_left_for_the_next_time(history: World, held: P
     def in_a_transaction() -> None:
         with transaction.atomic():
             locked = Position.objects.select_for_update().get(pk=held.pk)
-            assert at_once(lambda: Position.objects.follow_market({held.pk: (9, 1), other.pk: (9, 1)})) == [1]
+            wider = {held.pk: (BONK, Decimal(9), Decimal(1)), other.pk: (WIF, Decimal(9), Decimal(1))}
+            assert at_once(lambda: Position.objects.follow_market(wider)) == [1]
             locked.save()
 
     await in_a_transaction()
@@ -145,7 +146,7 @@ async def test_locked_position_is_left_for_the_next_time(history: World, held: P
 
 def test_saving_what_was_read_earlier_undoes_nothing(held: Position):
     stale = Position.objects.get(pk=held.pk)
-    Position.objects.follow_market({held.pk: (Decimal(10), Decimal("0.0000001"))})
+    Position.objects.follow_market({held.pk: (BONK, Decimal(10), Decimal("0.0000001"))})
     stale.token_symbol = "BONK2"
     stale.save()
     assert extremes(held) == (10, Decimal("0.0000001"))
@@ -161,7 +162,7 @@ def test_saving_what_was_read_earlier_undoes_nothing(held: Position):
 
 @pytest.mark.parametrize("peak", ["9", "10.5", "100"])
 def test_saving_a_higher_peak_widens_it(held: Position, peak: str):
-    Position.objects.follow_market({held.pk: (Decimal("8.999"), Decimal("0.0000001"))})
+    Position.objects.follow_market({held.pk: (BONK, Decimal("8.999"), Decimal("0.0000001"))})
     held.peak_price = Decimal(peak)
     held.save()
     assert extremes(held) == (Decimal(peak), Decimal("0.0000001"))
@@ -170,8 +171,19 @@ def test_saving_a_higher_peak_widens_it(held: Position, peak: str):
 def test_update_that_names_the_column_sets_it(held: Position):
     Position.objects.filter(pk=held.pk).update(peak_price=Decimal("0.000001"), lowest_price=None)
     assert extremes(held) == (Decimal("0.000001"), None)
-    Position.objects.follow_market({held.pk: (Decimal("0.0000005"), Decimal("0.0000005"))})
+    Position.objects.follow_market({held.pk: (BONK, Decimal("0.0000005"), Decimal("0.0000005"))})
     assert extremes(held) == (Decimal("0.000001"), Decimal("0.0000005"))
+
+
+@pytest.mark.parametrize("ratio", [1, 1000])
+def test_price_of_the_token_before_a_migration_moves_nothing(held: Position, ratio: int):
+    """It was noted before the position went to another mint, and comes to the database after that."""
+    services.migrate_token(position_id=held.pk, token_address=WIF, ratio=Decimal(ratio))
+    before = extremes(held)
+    assert Position.objects.follow_market({held.pk: (BONK, Decimal(10), Decimal("1e-9"))}) == 0
+    assert extremes(held) == before
+    assert Position.objects.follow_market({held.pk: (WIF, Decimal(10), Decimal("1e-9"))}) == 1
+    assert extremes(held) == (10, Decimal("1e-9"))
 
 
 # On the wire
