@@ -1,4 +1,4 @@
-"""Runs what the README tells a newcomer to type."""
+"""Runs what the README asks a newcomer to type."""
 
 from __future__ import annotations
 

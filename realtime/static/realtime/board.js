@@ -26,7 +26,7 @@ const REST_AFTER_MS = 150;
 export class Board {
   /** @type {ChosenAgent | null} */
   #agent = null;
-  /** @type {number | null} when the server was last heard, on the clock of `now`; null while the connection is live */
+  /** @type {number | null} when a message last came, on the clock of `now`; null while the connection is live */
   #silentSince = null;
   #timers = new Timers(); // silence
   #view;
@@ -154,21 +154,21 @@ export class Board {
    * The connection is live, or it is not: then prices that nothing can confirm become stale here as on the server.
    *
    * @param {boolean} live
-   * @param {number} heardAt when the server was last heard, on the clock of `now`
+   * @param {number} lastMessageAt when a message last came, on the clock of `now`
    */
-  connection(live, heardAt) {
+  connection(live, lastMessageAt) {
     if (live) {
       this.#silentSince = null;
       this.#timers.cancelAll();
     } else if (this.#silentSince === null && this.#agent) {
-      this.#silentSince = heardAt;
-      this.#timers.set("silence", heardAt + STALE_AFTER_MS - this.#now(), () => this.#lose(heardAt));
+      this.#silentSince = lastMessageAt;
+      this.#timers.set("silence", lastMessageAt + STALE_AFTER_MS - this.#now(), () => this.#lose(lastMessageAt));
     }
   }
 
-  /** @param {number} heardAt */
-  #lose(heardAt) {
-    this.#agent?.store.lose(new Date(heardAt).toISOString());
+  /** @param {number} lastMessageAt */
+  #lose(lastMessageAt) {
+    this.#agent?.store.lose(new Date(lastMessageAt).toISOString());
     this.draw();
   }
 

@@ -48,7 +48,7 @@ function result({ profitLossSol, profitLossPercent }) {
  */
 export function proceedsHint({ status }) {
   if (status === "live") return "Leave it empty to sell at the market price, or enter what the sale brought.";
-  return "The market price is not to be relied on: enter what the sale brought. 0 writes the position off.";
+  return "The market price is not reliable: enter what the sale brought. 0 writes the position off.";
 }
 
 /**

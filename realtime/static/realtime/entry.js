@@ -39,7 +39,7 @@ export class Entry {
    * @param {Wire.PriceUpdate} update
    * @param {Decimal} price `update.price`
    * @param {Wire.Timestamp} timestamp
-   * @param {Reserves | null} reserves what lies in the pool, as far as the server has told it
+   * @param {Reserves | null} reserves the pool's reserves, as far as the server has sent them
    */
   reprice(update, price, timestamp, reserves) {
     const before = this.position;
@@ -47,7 +47,7 @@ export class Entry {
     const live = status === undefined || status === "live";
     // One that is the same was there when the server sent the highest and lowest price, or is older than the position.
     const isNew = status !== before.priceStatus || update.price !== before.currentPrice;
-    const tellsMore = status !== before.priceStatus || update.poolSol !== undefined;
+    const hasMore = status !== before.priceStatus || update.poolSol !== undefined;
     this.position = {
       ...before,
       ...(live && isNew && extremes(before, update.price)),
@@ -56,12 +56,12 @@ export class Entry {
       priceSource: "live",
       priceTimestamp: live || status === "thin" ? timestamp : before.priceTimestamp, // else it is the last one
       priceStatus: status,
-      liquidityUsd: tellsMore ? null : before.liquidityUsd, // it has moved, too
+      liquidityUsd: hasMore ? null : before.liquidityUsd, // it has moved, too
     };
     this.price = price;
     if (price.sign !== 0) this.solUsd = solInUsd(price, update.priceUsd); // 0 says nothing of what SOL costs
     if (status !== before.priceStatus) this.since = timestamp;
-    if (tellsMore) this.#revalueExit(before, status, reserves);
+    if (hasMore) this.#revalueExit(before, status, reserves);
     this.#worth = this.#full = null;
   }
 

@@ -25,14 +25,14 @@ export function statusOf({ priceStatus, priceSource }) {
 export const isLive = (position) => statusOf(position) === "live";
 
 /**
- * The status after an update. One that says nothing of it leaves it as it was; but a stale price that comes anew is not
+ * The status after an update. An update without a status does not change it; but a stale price that comes again is not
  * stale any more, whatever the server's version.
  *
  * @param {Wire.PriceStatus | undefined} before undefined from an older server
- * @param {Wire.PriceStatus | undefined} told
+ * @param {Wire.PriceStatus | undefined} sent
  */
-export function statusAfter(before, told) {
-  if (told !== undefined) return told;
+export function statusAfter(before, sent) {
+  if (sent !== undefined) return sent;
   return before === "stale" || before === "none" ? "live" : before;
 }
 
@@ -67,13 +67,13 @@ function meaning(status, since) {
     case "live":
       return "The price is live.";
     case "stale":
-      return at ? `Nothing has confirmed this price since ${at}.` : "Nothing has confirmed this price for a while.";
+      return at ? `This price has not been confirmed since ${at}.` : "This price has not been confirmed for a while.";
     case "thin":
       return `The market is too small, or the price has just jumped: do not rely on it.${at && ` Since ${at}.`}`;
     case "gone":
-      return `There is no market any more: nothing can be sold.${at && ` The last price is of ${at}.`}`;
+      return `There is no market any more: nothing can be sold.${at && ` The last price is from ${at}.`}`;
     default: // none
-      return "No price was ever known: the purchase price stands in.";
+      return "No price is known: the purchase price is used.";
   }
 }
 

@@ -16,7 +16,7 @@ export class Store {
   #entries = new Map();
   /** @type {Map<string, Set<string>>} ids by token address */
   #byToken = new Map();
-  /** @type {Map<string, Reserves>} by token address, as far as the server has told them */
+  /** @type {Map<string, Reserves>} by token address, as far as the server has sent them */
   #reserves = new Map();
   /** @type {Set<string>} */
   #changed = new Set();
@@ -133,7 +133,7 @@ export class Store {
   }
 
   /**
-   * The server has not been heard for too long: prices that were live are stale.
+   * No message has come for too long: prices that were live are stale.
    *
    * @param {Wire.Timestamp} since
    */

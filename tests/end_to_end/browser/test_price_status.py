@@ -41,7 +41,7 @@ def test_each_status_is_a_word_in_the_row_and_a_sentence_in_the_details(
     )
     expect(window.by_id("exit-note")).to_have_text("without 2 unknown")
     for position, sentence, fact in [
-        (stale, "Nothing has confirmed this price since ", "0.020000 SOL (stale 5 h)Exit value—"),
+        (stale, "This price has not been confirmed since ", "0.020000 SOL (stale 5 h)Exit value—"),
         (
             thin,
             "The market is too small, or the price has just jumped: do not rely",
