@@ -23,8 +23,10 @@ from positions.admin.closing import close_with_reason
 from positions.admin.export import Columns, as_csv
 from positions.admin.links import AgentFilter, to_list, to_page
 from positions.admin.migrating import migrate_to_mint
+from positions.admin.trades import TradeInline
 from positions.admin.values import COMPUTED, UNKNOWN, VALUE_COLUMNS, ValueColumns, computed, value_rows
 from positions.models import Agent, Mint, Position, Wallet
+from positions.services.correcting import correct
 
 if TYPE_CHECKING:
     AgentModelAdmin = admin.ModelAdmin[Agent]
@@ -184,7 +186,7 @@ class PositionAdmin(ValueColumns, PositionModelAdmin):
         "wallet",
     )  # shown as links: a list of all agents to choose from would be most of the page
     readonly_fields = (
-        *("id", "agent_link", "wallet_link", "events", "token_address", "purchase_transaction_id"),
+        *("id", "agent_link", "wallet_link", "events", "trades", "token_address", "purchase_transaction_id"),
         *VALUE_COLUMNS,
         *(
             "liquidity_usd",
@@ -211,6 +213,13 @@ class PositionAdmin(ValueColumns, PositionModelAdmin):
     def events(self, position: Position) -> SafeString:
         return to_list("positionevent", "its events", q=position.pk)
 
+    @admin.display(description="trades")
+    def trades(self, position: Position) -> SafeString:
+        return to_list("trade", "its trades", q=position.pk)
+
+    def get_inlines(self, request: HttpRequest, obj: Position | None) -> list[Any]:
+        return [TradeInline] if request.method == "GET" else []  # to look at: a form sends nothing of it
+
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return ValuedChangeList
 
@@ -226,7 +235,7 @@ class PositionAdmin(ValueColumns, PositionModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: Position, form: PositionForm, change: bool) -> None:
         # Nothing else: the bot may have traded since the form was opened.
-        obj.save(update_fields=[*form.changed_data, "updated_at"])
+        correct(position_id=obj.pk, values={name: getattr(obj, name) for name in form.changed_data})
 
     @admin.action(description="Close selected positions at the market price", permissions=["change"])
     def close_selected(self, request: HttpRequest, queryset: QuerySet[Position]) -> TemplateResponse | None:

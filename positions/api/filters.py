@@ -11,11 +11,14 @@ from typing import Any
 from uuid import UUID
 
 import django_filters
+from django import forms
 from django.db.models import F, QuerySet
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
-from positions.models import Position, Wallet
+from positions.api.moments import read_moment
+from positions.books.trades import Side
+from positions.models import Position, Trade, Wallet
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 500
@@ -108,6 +111,46 @@ class PositionFilter(django_filters.FilterSet):  # type: ignore[misc]
         # What is open has no closing time, and comes last either way; databases differ about it.
         by_moment = moment.desc(nulls_last=True) if sign else moment.asc(nulls_last=True)
         return queryset.order_by(by_moment, f"{sign}id")
+
+
+class MomentField(forms.CharField):
+    def to_python(self, value: Any) -> Any:
+        if not value:
+            return None
+        try:
+            return read_moment(value)
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from None
+
+
+class MomentFilter(django_filters.Filter):  # type: ignore[misc]
+    field_class = MomentField
+
+
+class TradeFilter(django_filters.FilterSet):  # type: ignore[misc]
+    """Newest first, unless `ordering` says otherwise."""
+
+    agent = django_filters.UUIDFilter(field_name="position__agent_id")
+    wallet = django_filters.CharFilter(field_name="wallet_id", max_length=64)
+    position = django_filters.UUIDFilter(field_name="position_id")
+    token = django_filters.CharFilter(field_name="position__token_address", max_length=64)
+    side = django_filters.ChoiceFilter(choices=[(side, side) for side in Side])
+    ordering = django_filters.ChoiceFilter(
+        choices=[("executedAt", "Oldest first"), ("-executedAt", "Newest first")], method="by_time"
+    )
+
+    class Meta:
+        model = Trade
+        fields = ["agent", "wallet", "position", "token", "side", "ordering"]
+
+    def by_time(self, queryset: QuerySet[Trade], name: str, value: str) -> QuerySet[Trade]:
+        sign = "-" if value.startswith("-") else ""
+        return queryset.order_by(f"{sign}executed_at", f"{sign}recorded_at", f"{sign}id")
+
+
+# `from` is no name for an attribute.
+TradeFilter.base_filters["from"] = MomentFilter(field_name="executed_at", lookup_expr="gte")
+TradeFilter.base_filters["to"] = MomentFilter(field_name="executed_at", lookup_expr="lt")
 
 
 def filtered(request: Request, queryset: QuerySet[Any], filter_class: Any) -> QuerySet[Any]:

@@ -11,12 +11,13 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from msgspec import Struct
 from rest_framework.serializers import BaseSerializer
 
-from positions.api import schema, serializers, wire, wire_history
+from positions.api import schema, serializers, wire, wire_history, wire_trades
 from positions.api.filters import DEFAULT_LIMIT, LARGEST, MAX_LIMIT, MAX_TOKENS
 from positions.api.pages import LONGEST_CURSOR
 from positions.api.repeats import HEADER, LONGEST_KEY
 from positions.api.serializers import Body
 from positions.api.spans import DEFAULT_INTERVAL, DEFAULT_POINTS, INTERVALS, MAX_POINTS
+from positions.books.trades import Side
 from positions.models import Position
 
 
@@ -199,10 +200,31 @@ positions = extend_schema_view(
     ),
     retrieve=operation("Get a position", wire.PositionOnRest, parameters=BY_UUID, refuses=(404,)),
     buy=_write("Buy more", serializers.BuyBody),
+    airdrop=_write("Book an airdrop", serializers.AirdropBody),
+    transfer_in=_write("Book a transfer from elsewhere", serializers.TransferInBody),
+    transfer_out=_write("Book a transfer to elsewhere", serializers.TransferOutBody),
     take_profit=_write("Sell part or all", serializers.TakeProfitBody),
     stop_loss=_write("Move or remove the stop loss", serializers.StopLossBody),
     migrate=_write("Migrate a position to another mint or symbol", serializers.MigrateBody),
     close=_write("Close a position", serializers.CloseBody),
+)
+_OF_TRADES = (
+    *(each for each in FILTERS if each.name in {"agent", "wallet", "token"}),
+    POSITION,
+    _query("side", str, "Only of this kind.", enum=list(Side)),
+    _query("from", datetime, "Only those executed at this moment or later."),
+    _query("to", datetime, "Only those executed before this moment."),
+    _query("ordering", str, "Newest first by default.", enum=["executedAt", "-executedAt"]),
+    *PAGE,
+)
+trades = extend_schema_view(
+    list=operation("List your trades", wire_trades.TradeOnRest, parameters=_OF_TRADES, refuses=INPUT),
+    of_position=operation(
+        "List the trades of a position",
+        wire_trades.TradeOnRest,
+        parameters=(*BY_UUID, *_OF_TRADES),
+        refuses=(400, 404),
+    ),
 )
 candles = operation(
     "Get the candles of a token that one of your agents holds or held, or of wrapped SOL",

@@ -19,7 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from positions.api import wire, wire_history
+from positions.api import wire, wire_history, wire_trades
 from positions.api.errors import camel
 from positions.books import numbers
 from positions.books.symbols import LONGEST
@@ -76,6 +76,7 @@ STRUCTS = (
     wire.AgentOnRest,
     wire.WalletOnRest,
     wire.PositionOnRest,
+    wire_trades.TradeOnRest,
     EventPage,
     Tokens,
     wire.PricesOnRest,

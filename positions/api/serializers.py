@@ -7,6 +7,7 @@ Names are camelCase in the body and snake_case for the services; an unknown name
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -15,7 +16,10 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from positions.api.errors import camel
+from positions.api.moments import MOMENT, read_moment
+from positions.books.accounting import ZERO
 from positions.books.numbers import read_number, shown
+from positions.books.trades import OPENINGS, Side
 from positions.errors import InvalidAmount
 from positions.models import Agent, Mode, Wallet, base58
 
@@ -89,6 +93,16 @@ class Id(serializers.UUIDField):
             raise _refused(self, "be a UUID", data) from None
 
 
+class Moment(serializers.DateTimeField):
+    """A date and time with its offset, in a string."""
+
+    def to_internal_value(self, data: Any) -> datetime:
+        try:
+            return read_moment(data)
+        except (ValueError, TypeError):
+            raise _refused(self, f"be {MOMENT}", data) from None
+
+
 def _name(field: serializers.Field[Any, Any, Any, Any]) -> str:
     """Return a field's name as the client wrote it."""
     return camel(field.field_name or "")
@@ -152,6 +166,23 @@ def transaction_id() -> Text:
     return Text(max_length=128, required=False, allow_null=True)
 
 
+class TradeBody(Body):
+    """What every trade may say."""
+
+    transaction_id = transaction_id()
+    fee_sol = Number(required=False, allow_null=True, help_text="The part of the sum that was fees, in SOL.")
+    executed_at = Moment(
+        required=False,
+        allow_null=True,
+        help_text="When, if not now; before a trade that is booked already, too.",
+    )
+    sol_usd = Number(
+        required=False,
+        allow_null=True,
+        help_text="SOL in USD then. By default the feed's, for a trade of the last five minutes.",
+    )
+
+
 class AgentBody(Body):
     name = Text(max_length=100)
     trading_mode = Choice(Mode.choices, required=False)
@@ -173,14 +204,19 @@ class WalletBody(Body):
         return agent_id
 
 
-class OpenBody(Body):
+class OpenBody(TradeBody):
     wallet = Address()
     token_address = Address(max_length=64)
     token_symbol = Symbol(required=False, allow_null=True)
     tokens = Number(help_text=TOKENS)
-    spent_sol = Number(help_text=SOL)
+    side = Choice(
+        [side.value for side in OPENINGS],
+        required=False,
+        allow_null=True,
+        help_text="How the tokens came; a purchase by default. An airdrop needs no `spentSol`.",
+    )
+    spent_sol = Number(required=False, allow_null=True, help_text=f"{SOL} Of a transfer, its cost.")
     stop_loss_percentage = Number(required=False, allow_null=True, help_text=PERCENT)
-    transaction_id = transaction_id()
 
     def validate_wallet(self, address: str) -> Wallet:
         wallet = Wallet.objects.filter(pk=address, agent__owner_id=self.owner_id).first()
@@ -188,18 +224,37 @@ class OpenBody(Body):
             raise ValidationError("Wallet not found.")
         return wallet
 
+    def validate(self, attrs: Any) -> Any:
+        side = Side(attrs.get("side") or Side.PURCHASE)
+        if attrs.get("spent_sol") is None:
+            if side is not Side.AIRDROP:
+                raise ValidationError({"spent_sol": "This field is required."})
+            attrs["spent_sol"] = ZERO
+        return {**attrs, "side": side}
 
-class BuyBody(Body):
+
+class BuyBody(TradeBody):
     tokens = Number(help_text=TOKENS)
     spent_sol = Number(help_text=SOL)
-    transaction_id = transaction_id()
 
 
-class TakeProfitBody(Body):
+class TakeProfitBody(TradeBody):
     tokens = Number(help_text=TOKENS)
     proceeds_sol = Number(help_text=SOL)
     moon_bag = Flag(required=False)
-    transaction_id = transaction_id()
+
+
+class AirdropBody(TradeBody):
+    tokens = Number(help_text=TOKENS)
+
+
+class TransferInBody(TradeBody):
+    tokens = Number(help_text=TOKENS)
+    cost_sol = Number(help_text=f"What they cost once. {SOL}")
+
+
+class TransferOutBody(TradeBody):
+    tokens = Number(help_text=TOKENS)
 
 
 class StopLossBody(Body):
@@ -216,7 +271,6 @@ class MigrateBody(Body):
     transaction_id = transaction_id()
 
 
-class CloseBody(Body):
+class CloseBody(TradeBody):
     proceeds_sol = Number(required=False, allow_null=True, help_text=SOL)
     reason = Text(required=False, allow_null=True, max_length=200)
-    transaction_id = transaction_id()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime
+from datetime import datetime
 
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 from positions.api.filters import check_parameters, whole_number
+from positions.api.moments import MOMENT, read_moment
 from positions.history.reading import Span
 
 DEFAULT_POINTS = 500
@@ -16,9 +16,6 @@ MAX_POINTS = 2_000
 INTERVALS = {"1m": 60, "1h": 3600}
 """In seconds, as the query names them."""
 DEFAULT_INTERVAL = "1m"
-
-# RFC 3339, section 5.6: what OpenAPI calls a date-time. datetime.fromisoformat takes much more.
-_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def span_of(request: Request) -> Span:
@@ -39,9 +36,6 @@ def _moment(request: Request, name: str) -> datetime | None:
     if text is None:
         return None
     try:
-        if not _DATE_TIME.fullmatch(text):
-            raise ValueError
-        return datetime.fromisoformat(text.upper()).astimezone(UTC)
-    except (ValueError, OverflowError):
-        message = "This must be a date and time with an offset, such as 2026-01-31T12:00:00Z."
-        raise ValidationError({name: [message]}) from None
+        return read_moment(text)
+    except ValueError:
+        raise ValidationError({name: [f"This must be {MOMENT}."]}) from None

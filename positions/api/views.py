@@ -202,6 +202,18 @@ class PositionViewSet(OwnedViewSet[Position]):
     def buy(self, request: Request, pk: str) -> Response:
         return self._write(serializers.BuyBody, services.buy_more)
 
+    @action(detail=True, methods=["post"])
+    def airdrop(self, request: Request, pk: str) -> Response:
+        return self._write(serializers.AirdropBody, services.book_airdrop)
+
+    @action(detail=True, methods=["post"], url_path="transfer-in")
+    def transfer_in(self, request: Request, pk: str) -> Response:
+        return self._write(serializers.TransferInBody, services.transfer_in)
+
+    @action(detail=True, methods=["post"], url_path="transfer-out")
+    def transfer_out(self, request: Request, pk: str) -> Response:
+        return self._write(serializers.TransferOutBody, services.transfer_out)
+
     @action(detail=True, methods=["post"], url_path="take-profit")
     def take_profit(self, request: Request, pk: str) -> Response:
         return self._write(serializers.TakeProfitBody, services.take_profit)

@@ -45,6 +45,10 @@ class Side(StrEnum):
     """The figures as they were at that moment, where the trades that led to them are not known, or were corrected."""
 
 
+OPENINGS = (Side.PURCHASE, Side.AIRDROP, Side.TRANSFER_IN)
+"""Those that a position can begin with."""
+
+
 class Booked(Protocol):
     """A trade, as the fold needs it: a row of Trade, or a Booking that is to become one."""
 

@@ -125,14 +125,14 @@ def entry(
     )
 
 
-def check_fee(terms: Terms, sol: Decimal, name: str) -> None:
+def check_fee(terms: Terms, sol: Decimal) -> None:
     """Raise InvalidAmount where a fee is more than the sum that it is part of."""
     fee_sol = terms.get("fee_sol")
     if fee_sol is not None:
         fee_sol = accounting.sol_of(fee_sol, "fee_sol", positive=False)
         if fee_sol > sol:
             raise InvalidAmount(
-                f"fee_sol must be at most {name}, {digits(sol)}, which it is part of, not {digits(fee_sol)}",
+                f"fee_sol must be at most {digits(sol)}, the sum that it is part of, not {digits(fee_sol)}",
                 field="fee_sol",
             )
 

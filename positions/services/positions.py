@@ -21,7 +21,7 @@ from positions.books import accounting
 from positions.books.accounting import ZERO, Holding
 from positions.books.numbers import shown
 from positions.books.symbols import symbol_of
-from positions.books.trades import Side
+from positions.books.trades import OPENINGS, Side
 from positions.errors import AlreadyOpen, InvalidAmount, PositionsError, PriceUnknown
 from positions.models import Agent, Position, Wallet, base58
 from positions.prices.last_quotes import newest_prices
@@ -55,13 +55,13 @@ def open_position(
     An open position with nothing but dust left is closed first.
     """
     check_token(token_address)
-    if side not in {Side.PURCHASE, Side.AIRDROP, Side.TRANSFER_IN}:
+    if side not in OPENINGS:
         raise PositionsError(f"side must be purchase, airdrop or transfer_in, not {side}", field="side")
     spent_sol = accounting.sol_of(spent_sol, "spent_sol", positive=side is Side.PURCHASE)
     if side is Side.AIRDROP and spent_sol:
         raise InvalidAmount(f"spent_sol of an airdrop must be 0, not {shown(spent_sol)}", field="spent_sol")
     if side is Side.PURCHASE:
-        booking.check_fee(terms, spent_sol, "spent_sol")
+        booking.check_fee(terms, spent_sol)
     if stop_loss_percentage is not None:
         stop_loss_percentage = _stop_loss(stop_loss_percentage, "stop_loss_percentage")
     if opened_at is not None:
@@ -107,7 +107,7 @@ def buy_more(
 ) -> Position:
     """Average down (DCA): buy `tokens` more of what the position holds, for `spent_sol` SOL."""
     spent_sol = accounting.sol_of(spent_sol, "spent_sol", positive=True)
-    booking.check_fee(terms, spent_sol, "spent_sol")
+    booking.check_fee(terms, spent_sol)
     entry = booking.entry(Side.PURCHASE, {"position_id": position_id}, tokens=tokens, sol=spent_sol, **terms)
     position = booking.lock(position_id)
     if booked := booking.repeated(entry, position.wallet_id, position):

@@ -23,7 +23,7 @@ from django.utils import timezone
 from positions import valkey
 from positions.admin import closing
 from positions.books.snapshots import timestamp
-from positions.models import Agent, Mint, Position, PositionEvent, Wallet
+from positions.models import Agent, Mint, Position, PositionEvent, Trade, Wallet
 from positions.prices.quotes import Market, Quote
 from positions.services import close_position, open_position
 from realtime.hub.presence import Presence
@@ -52,7 +52,7 @@ def listing(model: str) -> str:
     return reverse(f"admin:positions_{model}_changelist")
 
 
-def page_of(row: Agent | Wallet | Position | PositionEvent | Mint) -> str:
+def page_of(row: Agent | Wallet | Position | PositionEvent | Mint | Trade) -> str:
     return reverse(f"admin:positions_{row._meta.model_name}_change", args=[row.pk])
 
 
@@ -105,7 +105,7 @@ def more_of_everything(wallet: Wallet) -> None:
 # Every page
 
 
-@pytest.mark.parametrize("model", ["agent", "wallet", "position", "positionevent"])
+@pytest.mark.parametrize("model", ["agent", "wallet", "position", "positionevent", "trade"])
 def test_list_page_costs_the_same_number_of_queries_for_one_row_and_many(admin, position, model):
     admin.get(listing(model))
     with CaptureQueriesContext(
@@ -156,7 +156,7 @@ def test_start_page_costs_the_same_number_of_queries_for_one_row_and_many(admin,
     assert len(many) == len(one)
 
 
-@pytest.mark.parametrize("model", ["agent", "wallet", "position", "positionevent"])
+@pytest.mark.parametrize("model", ["agent", "wallet", "position", "positionevent", "trade"])
 def test_pages_are_for_staff_only(client, alice, position, model):
     client.force_login(alice)
     assert client.get(listing(model)).status_code == 302

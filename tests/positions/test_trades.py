@@ -302,7 +302,7 @@ def test_time_in_the_future_is_refused_but_for_a_little(wallet: Wallet):
         ({"fee_sol": D(-1)}, "fee_sol must be 0 or more, not -1", "fee_sol"),
         (
             {"fee_sol": D("10.1")},
-            "fee_sol must be at most spent_sol, 10, which it is part of, not 10.1",
+            "fee_sol must be at most 10, the sum that it is part of, not 10.1",
             "fee_sol",
         ),
         ({"sol_usd": D(0)}, f"{OUT_OF_RANGE} 0", "sol_usd"),
