@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,11 +19,13 @@ from positions import valkey
 from positions.prices.cache import put_prices
 from positions.prices.last_quotes import write_last_quotes
 from positions.prices.quotes import Market, Quote
+from positions.services import move_stop_loss
 from realtime.hub import price_fan_out
 from realtime.hub.latest_prices import LatestPrices
 from realtime.protocol.envelopes import price_message, read_prices
 from realtime.protocol.messages import followed_by
 from tests.conftest import BONK, WIF, quote
+from tests.live import Client, watching
 from tests.realtime.test_price_fan_out import House
 
 POOL = Market("live", Decimal(50_000), Decimal(16_666), Decimal(166))
@@ -213,3 +218,48 @@ async def test_stream_starts_with_what_the_database_last_knew(settings):
     await valkey.close_async_client()
     [update] = json.loads(other.texts[0][0])["data"]["updates"]
     assert (update["price"], update["priceStatus"]) == (0.01, "stale")
+
+
+# Over a server
+
+
+@asynccontextmanager
+async def feeding(market: Market) -> AsyncIterator[None]:
+    """Confirm the same price over and over, as a feed does that sends no message for it."""
+
+    async def feed() -> None:
+        while True:
+            await put_prices([seen_in(market, "0.000003")])
+            await asyncio.sleep(0.1)
+
+    task = asyncio.create_task(feed())
+    yield
+    task.cancel()
+    await asyncio.wait({task})
+
+
+async def told_to(socket: Client, status: str) -> dict[str, Any]:
+    """Return the first update that has this status."""
+    while True:
+        updates: list[dict[str, Any]] = (await socket.until("price_update_batch"))["data"]["updates"]
+        for update in updates:
+            if update.get("priceStatus") == status:
+                return update
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_open_socket_is_told_that_its_price_is_stale_and_live_again(
+    shared_server, alice, agent, position
+):
+    server = shared_server("uvicorn", NEXGENT_RECONCILE_SECONDS="0.2", NEXGENT_PRICE_STALE_SECONDS="1.5")
+    async with watching(server, alice, agent) as socket:
+        async with feeding(POOL):
+            await told_to(socket, "live")
+        update = await told_to(socket, "stale")
+        assert update["price"] == 0.000003
+        assert update.keys() == PLAIN | {"priceStatus"}
+        await sync_to_async(move_stop_loss)(position_id=position.pk, percentage=Decimal(-5))
+        moved = (await socket.expect("position_update"))["data"]["position"]
+        assert (moved["priceStatus"], moved["liquidityUsd"]) == ("stale", 50_000)
+        async with feeding(POOL):
+            await told_to(socket, "live")
