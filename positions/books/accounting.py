@@ -13,6 +13,7 @@ can have moved. What is booked is exact: `buy` and `sell` refuse what does not f
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from typing import Any
@@ -38,6 +39,8 @@ TOKEN_DECIMALS = 9
 """Of a mint whose own decimals are not known: hardly any has more. (A mint's supply is a 64-bit number of its smallest
 unit, so that more would leave less than 1.8e10 tokens.)"""
 
+DOUBLES_NOISE = 8
+"""How many units in the last place of what was bought some sales in a row may be off, counted with doubles."""
 MOST_DECIMALS = 18
 """Of a mint whose amounts a column can hold."""
 
@@ -203,17 +206,34 @@ def tokens_of(number: Decimal, name: str, *, decimals: int = TOKEN_DECIMALS) -> 
     return _rounded(number, name, step=unit(decimals), positive=True)
 
 
-def tokens_to_sell(number: Decimal, name: str, *, held: Decimal, decimals: int = TOKEN_DECIMALS) -> Decimal:
+def tokens_to_sell(
+    number: Decimal,
+    name: str,
+    *,
+    held: Decimal,
+    bought: Decimal,
+    trades: int,
+    decimals: int = TOKEN_DECIMALS,
+) -> Decimal:
     """Return how many of the tokens held a client's `number` sells: all of them, where no more would be left than dust.
 
-    All, too, where the number is what the amount held looks like as a double: of 16 digits and more, a client that
-    computes with doubles cannot say "all" in another way. Raises InvalidAmount.
+    A client that keeps count itself may be further off. Its doubles are exact but for a few of the last bits of the
+    most that it has counted, `bought`; and each of the `trades` until now was rounded, by up to half a unit, which
+    tells where its number is finer than a unit, hence calculated. As near as that to all is all.
+
+    Raises InvalidAmount.
     """
     _check_range(number, name, limit=AMOUNT_LIMIT, positive=True)
     with localcontext(_CONTEXT):
-        if is_dust(abs(held - number), decimals) or number == Decimal(repr(float(held))):
+        step, nearness = unit(decimals), ZERO
+        noise = DOUBLES_NOISE * Decimal(math.ulp(float(bought)))
+        if number != number.quantize(step):
+            nearness = step * (trades + 1) / 2 + noise
+        elif number == Decimal(repr(float(number))):
+            nearness = noise
+        if abs(held - number) < max(step, nearness):
             return held
-    return _rounded(number, name, step=unit(decimals), positive=True)
+    return _rounded(number, name, step=step, positive=True)
 
 
 def is_dust(number: Decimal, decimals: int = TOKEN_DECIMALS) -> bool:

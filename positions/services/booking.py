@@ -163,7 +163,14 @@ def lock(position_id: UUID) -> Position:
 def tokens_to_sell(position: Position, tokens: Decimal) -> Decimal:
     """Return how many of the tokens held `tokens` are, in units of their mint: all of them, to within dust."""
     decimals = decimals_of(position.token_address)
-    return accounting.tokens_to_sell(tokens, "tokens", held=position.remaining_amount, decimals=decimals)
+    return accounting.tokens_to_sell(
+        tokens,
+        "tokens",
+        held=position.remaining_amount,
+        bought=position.purchase_amount,
+        trades=1 + position.dca_count + position.take_profit_levels_hit,
+        decimals=decimals,
+    )
 
 
 def check_open(position: Position) -> None:

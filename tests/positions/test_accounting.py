@@ -327,7 +327,7 @@ def test_sell_for_a_bad_sum_is_refused_naming_the_argument(proceeds_sol, reason)
 
 @pytest.mark.parametrize(("tokens", "reason"), BAD_AMOUNTS)
 def test_amount_that_a_client_gives_is_refused_naming_it(tokens, reason):
-    for read in (tokens_of, partial(tokens_to_sell, held=Decimal(3))):
+    for read in (tokens_of, partial(tokens_to_sell, held=Decimal(3), bought=Decimal(3), trades=1)):
         with pytest.raises(InvalidAmount) as refused:
             read(tokens, "tokens")
         assert (refused.value.message, refused.value.field) == (f"tokens {reason}", "tokens")
@@ -354,7 +354,7 @@ def test_amount_that_a_client_gives_is_rounded_to_its_mint_s_decimals(given: str
 
 @pytest.mark.parametrize("given", ["5e-10", "1e-18", "1e-999999999"])
 def test_amount_that_rounds_to_0_is_refused(given: str):
-    for read in (tokens_of, partial(tokens_to_sell, held=Decimal(3))):
+    for read in (tokens_of, partial(tokens_to_sell, held=Decimal(3), bought=Decimal(3), trades=1)):
         with pytest.raises(
             InvalidAmount, match=r"^tokens must be at least 0\.000000001, not .*, which rounds to 0$"
         ):
@@ -398,17 +398,28 @@ def test_price_that_a_client_gives_is_rounded_to_its_column():
             "88000000000000.12",
             "88000000000000.123456789",
         ),  # the double next to it
-        ("88000000000000.123456789", "88000000000000.13", "88000000000000.13"),
+        ("88000000000000.123456789", "88000000000000.1", "88000000000000.123456789"),  # near, by 15 digits
+        ("88000000000000.223456789", "88000000000000", "88000000000000"),  # too far from it
+        ("1000000000.000000001", "1000000000", "1000000000.000000001"),  # all, read as a double
+        ("1000000", "999999.999999", "999999.999999"),
+        ("1000000", "999999.999999999", "999999.999999999"),  # doubles tell these apart
+        ("35123456.789012", "35123456.78901199", "35123456.789012"),
         ("1000000.000000001", "1000000", "1000000"),  # doubles tell these apart
     ],
 )
 def test_sale_of_all_but_dust_or_of_dust_more_is_of_all(held: str, told: str, sold: str):
-    assert tokens_to_sell(Decimal(told), "tokens", held=Decimal(held)) == Decimal(sold)
+    sells = tokens_to_sell(Decimal(told), "tokens", held=Decimal(held), bought=Decimal(held), trades=1)
+    assert sells == Decimal(sold)
 
 
 def test_dust_is_less_than_a_unit_of_the_mint():
-    assert tokens_to_sell(Decimal("2.99"), "tokens", held=Decimal(3), decimals=1) == 3
-    assert tokens_to_sell(Decimal("2.9"), "tokens", held=Decimal(3), decimals=1) == Decimal("2.9")
+    assert (
+        tokens_to_sell(Decimal("2.99"), "tokens", held=Decimal(3), bought=Decimal(3), trades=1, decimals=1)
+        == 3
+    )
+    assert tokens_to_sell(
+        Decimal("2.9"), "tokens", held=Decimal(3), bought=Decimal(3), trades=1, decimals=1
+    ) == Decimal("2.9")
 
 
 @given(held=any_size(30, 9), shares=st.lists(st.floats(0.01, 0.99), max_size=8))
@@ -419,7 +430,7 @@ def test_holding_sold_in_parts_that_a_bot_computes_with_doubles_is_sold(held: De
     for share in [*shares, 1.0]:
         part = Decimal(repr(float(holding.remaining_amount) * share))
         try:
-            part = tokens_to_sell(part, "tokens", held=holding.remaining_amount)
+            part = tokens_to_sell(part, "tokens", held=holding.remaining_amount, bought=held, trades=1)
         except InvalidAmount:
             assert round(part, 9) == 0
             continue
@@ -427,6 +438,29 @@ def test_holding_sold_in_parts_that_a_bot_computes_with_doubles_is_sold(held: De
         assert holding.remaining_amount == 0 or holding.remaining_amount >= Decimal("1e-9")
         if not holding.remaining_amount:
             break
+    assert holding.remaining_amount == 0
+
+
+@given(bought=st.floats(1, 1e15), shares=st.lists(st.floats(0.01, 0.9), max_size=20))
+@settings(max_examples=300, deadline=None, database=None)
+def test_holding_counted_down_with_doubles_is_sold(bought: float, shares: list[float]):
+    """As other bots do it: they read once what they hold, and keep count themselves."""
+    left, holding = bought, Holding()
+    holding = buy(holding, tokens=tokens_of(Decimal(repr(bought)), "tokens"), spent_sol=Decimal(1))
+    for trades, share in enumerate([*shares, 1.0], start=1):
+        part = left * share
+        left -= part
+        number = Decimal(repr(part))
+        if round(number, 9) == 0 or (share == 1.0 and number == round(number, 9) and bought < 2e7):
+            return  # nothing more to sell, or a number that may be meant as it is
+        sold = tokens_to_sell(
+            number,
+            "tokens",
+            held=holding.remaining_amount,
+            bought=holding.purchase_amount,
+            trades=trades,
+        )
+        holding = sell(holding, tokens=sold, proceeds_sol=Decimal("0.1"))
     assert holding.remaining_amount == 0
 
 
