@@ -190,7 +190,7 @@ def _reader(field: msgspec.structs.FieldInfo) -> Callable[[object], Any]:
     elif field.name in {"id", "agent_id"}:
         convert = str
     elif field.type == list[str]:
-        # Transaction ids are strings, whatever was put into the list.
+        # Transaction ids are strings, even if something else was put into the list.
         convert = lambda ids: [str(item) for item in ids]  # noqa: E731
     else:
         return lambda position: getattr(position, attribute)

@@ -18,7 +18,7 @@ ZERO_WIDTH_NON_JOINER, ZERO_WIDTH_JOINER = "\u200c", "\u200d"
 _JOINERS = ZERO_WIDTH_NON_JOINER + ZERO_WIDTH_JOINER
 """Parts of emoji and of Persian and Indic words; between other letters they do nothing."""
 _BLANK_LETTERS = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
-"""What Unicode calls a letter, a mark or a symbol and fonts show as nothing."""
+"""Letters, marks and symbols by Unicode that fonts show as nothing."""
 
 
 def symbol_of(text: str, address: str) -> str:
@@ -35,7 +35,7 @@ def symbol_of(text: str, address: str) -> str:
 
 
 def harmless(text: str) -> str:
-    """Return the text without what is not seen: control, format and blank characters; one space for other whitespace.
+    """Return the text without invisible characters (control, format, blank); one space for other whitespace.
 
     Of the format characters, joiners stay, inside the text. Nothing is left of a text in which nothing is seen.
     """

@@ -23,7 +23,7 @@ KEY = ", ".join(COLUMNS[:3])
 
 
 class CandleStore:
-    """Knows the numbers of the tokens that it has written."""
+    """Caches the numbers of the tokens that it has written."""
 
     def __init__(self) -> None:
         self._ids: dict[str, int] = {}
@@ -85,7 +85,7 @@ class CandleStore:
         self._ids.update(known)
         missing = [PricedToken(address=address) for address in new if address not in self._ids]
         if missing:
-            # Another process may add the same ones: what counts is what is there afterwards.
+            # Another process may add the same ones: the table afterwards decides.
             PricedToken.objects.bulk_create(missing, ignore_conflicts=True)
             self._ids.update(known.all())
 

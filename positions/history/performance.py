@@ -33,7 +33,7 @@ class Closed(NamedTuple):
 
 @dataclass(slots=True)
 class Day:
-    """What the positions brought that were closed on a day (UTC), over all their life."""
+    """The total profit of the positions that were closed on one day (UTC), since each was opened."""
 
     day: date
     profit_sol: Decimal = ZERO
@@ -42,14 +42,14 @@ class Day:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Performance:
-    """Averages are None where there is nothing to average."""
+    """How an agent's closed positions performed. Averages are None without any."""
 
     closed_positions: int
     profit_sol: Decimal
     win_rate_percent: Decimal | None
     """How many of them ended with a profit."""
     average_return_percent: Decimal | None
-    """The mean of their returns, each counted alike."""
+    """The mean of their returns, each weighted equally."""
     average_holding_seconds: int | None
     best: Closed | None
     """The one with the highest profit, of several the first."""

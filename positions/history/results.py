@@ -44,7 +44,7 @@ class Results:
     closed_today_sol: Decimal
     """The profit of those closed today."""
     start_sol: Decimal | None
-    """The profit, when the day began, of all that is open or was closed today; None where it is no longer known."""
+    """The profit at the start of the day of all positions that are open or were closed today; None if unknown."""
     since: datetime | None
     """When the day began: the time of the latest of the first prices counted from; None without any."""
 
@@ -78,7 +78,7 @@ def results(agent: Agent) -> Results:
         elif position.pk in held:
             then = held[position.pk] or position.holding  # closed by then, and edited since
         elif position.created_at > began[position.pk]:
-            continue  # opened since: it began with nothing earned
+            continue  # opened since: it had no profit at the start
         else:
             start_is_known = False  # its events of that time were pruned, or its token has migrated since
             continue

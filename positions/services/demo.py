@@ -67,7 +67,7 @@ class Story:
     close_reason: str = "manual"
 
 
-# Agent's name and mode → its wallets: kind, address and what happened in it.
+# Agent's name and mode → its wallets: kind, address and the stories of its positions.
 AGENTS: dict[tuple[str, Mode], dict[tuple[Mode, str], list[Story]]] = {
     ("Momentum", Mode.LIVE): {
         (Mode.SIMULATION, "DemoMomentumSimu1ation1111111111111111111111"): [
