@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 
@@ -27,16 +28,18 @@ def run(stage: Stage, options: Options) -> Report:
     rounds = options.rounds or round((1 if options.quick else MINUTES) * 60 / ROUND_SECONDS)
     note(f"{rounds} rounds: {tokens:,} tokens, {positions:,} open positions of {positions // 10:,} agents")
     stage.populate(agents=positions // 10, tokens=tokens)
+    valkey, before = stage.start_valkey(), _children_cpu_seconds()
     command = ["manage.py", "broadcast_prices", "--source", "simulated", "--seed", "1"]
     done = subprocess.run(
         [sys.executable, *command, "--interval", str(ROUND_SECONDS), "--rounds", str(rounds)],
-        env={**stage.environment, "REDIS_URL": stage.start_valkey().url},
+        env={**stage.environment, "REDIS_URL": valkey.url},
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
         timeout=rounds * ROUND_SECONDS * 5 + 60,
     )
+    cpu_seconds = (_children_cpu_seconds() - before) / rounds
     took = [float(each[4]) for each in TOOK.finditer(done.stdout)]
     if done.returncode or len(took) != rounds:
         raise ChildError(f"broadcast_prices: {done.stdout[-1000:]} {done.stderr[-1000:]}")
@@ -45,10 +48,17 @@ def run(stage: Stage, options: Options) -> Report:
         report.figures[f"bytes of {title}"] = size / rows if rows else 0.0
     seconds = Spread.of(took[1:])  # the first begins every token's walk
     report.figures["seconds a round"] = seconds.median
+    report.figures["CPU seconds a round"] = cpu_seconds
     bar = (
         f"with {tokens:,} tokens and {positions:,} open positions, the broadcaster keeps a {ROUND_SECONDS} s round"
         " while it records history"
     )
-    figures = f"{rounds} rounds of {seconds.text(2)} s"
+    figures = f"{rounds} rounds of {seconds.text(2)} s; {cpu_seconds:.2f} s of CPU each, history included"
     report.verdicts.append(at_most(bar, seconds.most, ROUND_SECONDS, figures=figures))
     return report
+
+
+def _children_cpu_seconds() -> float:
+    """Return the CPU time of the children that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
