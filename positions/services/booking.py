@@ -244,8 +244,9 @@ def widen_extremes(position: Position, trade: Trade) -> None:
         sol=trade.sol - trade.fee_sol if trade.side == Side.PURCHASE else trade.sol + trade.fee_sol,
     )
     if price:
-        position.peak_price = max(position.peak_price or price, price)
-        position.lowest_price = min(position.lowest_price or price, price)
+        peak, lowest = position.peak_price, position.lowest_price
+        position.peak_price = price if peak is None else max(peak, price)
+        position.lowest_price = price if lowest is None else min(lowest, price)  # which may be 0
 
 
 def close_if_empty(position: Position, reason: str) -> None:

@@ -249,6 +249,12 @@ def test_own_purchases_and_sales_count_without_their_fees(held: Position):
     assert extremes(held) == (Decimal("0.000005"), Decimal("0.000001"))
 
 
+def test_lowest_price_of_nothing_stays_the_lowest(held: Position):
+    Position.objects.follow_market({held.pk: (BONK, Decimal(1), Decimal(0))})
+    bought = services.buy_more(position_id=held.pk, tokens=Decimal(100), spent_sol=Decimal(1))
+    assert (bought.lowest_price, extremes(held)[1]) == (0, 0)
+
+
 def test_what_costs_nothing_is_no_price(held: Position):
     services.book_airdrop(position_id=held.pk, tokens=Decimal(100))
     services.transfer_in(position_id=held.pk, tokens=Decimal(100), cost_sol=Decimal(1))
