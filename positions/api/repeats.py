@@ -22,10 +22,11 @@ from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from positions.api.errors import Conflict
+from positions.api.errors import GONE, Conflict
 from positions.api.json import ExactJSONRenderer
 from positions.api.serializers import Body
 from positions.api.wire import position_on_rest
+from positions.errors import PositionsError
 from positions.history.sales import sale_prices
 from positions.models import Position, StoredAnswer, Trade
 from positions.prices.quotes import Prices
@@ -40,10 +41,6 @@ class KeyReused(Conflict):
     """A key that was used for another request before."""
 
     default_code = "key_reused"
-
-
-class _Repeated(IntegrityError):
-    """The key is taken: its first request has been answered."""
 
 
 class Prepared(NamedTuple):
@@ -87,63 +84,41 @@ class Once:
     def answer(self, prepare: Callable[[], Prepared]) -> Response:
         """Return the answer of the first of these requests; where this is the first, keep its answer.
 
-        `prepare` reads what needs no lock. What it or the service refuses is not kept. A request at the same moment
-        waits for the first one's transaction.
+        `prepare` reads what needs no lock. What it or the service refuses is not kept. Of two at the same moment, the
+        agent's lock lets one go first. The other is refused by what that one has done, or by its key at the latest:
+        rolled back, it gets that one's answer.
         """
         try:
             prepared = prepare()
             with transaction.atomic():
-                claimed = self._claim()
-                position = prepared.write()
-                body = (
-                    ExactJSONRenderer()
-                    .render(position_on_rest(position, prepared.prices, sale_prices([position])))
-                    .decode()
-                )
-                return self._keep(claimed, position, prepared.status, body)
-        except (_Repeated, Http404, ValidationError):
-            # The last two: what the first request named may be gone since.
+                return self._keep(prepared.write(), prepared)
+        except (PositionsError, IntegrityError, Http404, ValidationError, *GONE):
             stored = self._stored()
             if stored is None:
                 raise
         return _response(stored.status, stored.body)
 
-    def _claim(self) -> StoredAnswer | None:
-        """Take the key until the transaction ends; wait for another transaction that has it."""
-        if self._key is None:
-            return None
-        try:
-            # The transaction's first statement: a request that waits here holds no lock on an agent yet.
-            return StoredAnswer.objects.create(
-                user_id=self._user_id,
-                key=self._key,
-                path=self._path,
-                content=self._content,
-                status=0,
-            )
-        except IntegrityError as error:
-            raise _Repeated from error
+    def _keep(self, position: Position, prepared: Prepared) -> Response:
+        """Store the answer by the key, by the trade, or by both, and return it; of a trade's repeat, the first answer.
 
-    def _keep(self, claimed: StoredAnswer | None, position: Position, status: int, body: str) -> Response:
-        """Store the answer by the key and the trade, and return it; of a repeat, that of the trade's first request.
-
-        The service holds the agent's lock, so that nobody else answers for this trade.
+        Raises IntegrityError where the key is used.
         """
+        row = position_on_rest(position, prepared.prices, sale_prices([position]))
+        status, body = prepared.status, ExactJSONRenderer().render(row).decode()
         transaction_id = self._body.arguments.get("transaction_id")
-        trade_id = None
-        if transaction_id is not None:
+        trade_id = None if transaction_id is None else position.booked_trade_id
+        if transaction_id is not None and trade_id is None:
+            # Under the agent's lock: nobody else answers for this trade.
             trades = Trade.objects.filter(wallet_id=position.wallet_id, transaction_id=transaction_id)
             known: Any = trades.values_list("pk", "answer__status", "answer__body").first()
             if known and known[1] is not None:
                 _, status, body = known
             elif known:
                 trade_id = known[0]
-        if claimed:
-            claimed.status, claimed.body, claimed.trade_id = status, body, trade_id
-            claimed.save(update_fields=["status", "body", "trade"])
-        elif trade_id:
+        if self._key is not None or trade_id is not None:
             StoredAnswer.objects.create(
                 user_id=self._user_id,
+                key=self._key,
                 trade_id=trade_id,
                 path=self._path,
                 content=self._content,

@@ -61,6 +61,9 @@ class Position(models.Model):
         OPEN = "open"
         CLOSED = "closed"
 
+    booked_trade_id: uuid.UUID | None = None
+    """No column: the trade that a service has just booked with this instance. A repeat has booked none."""
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="positions")
     wallet = models.ForeignKey(Wallet, on_delete=models.CASCADE, related_name="positions")

@@ -266,6 +266,7 @@ def save(position: Position, trade: Trade | None, *, new: bool = False) -> None:
     save_locked(position, None if new else State(position.agent_id, is_open=True), new=new)
     if trade:
         trade.save(force_insert=True)
+        position.booked_trade_id = trade.pk
 
 
 def mend(position: Position) -> Trade | None:

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from django.contrib.auth.models import User
 
+from positions.api.schema import openapi
 from positions.models import Position, PositionEvent, StoredAnswer, Wallet
 from positions.services import buy_more, close_position
 from tests.conftest import BONK, WIF, quote
@@ -100,6 +101,14 @@ def test_same_content_in_other_spelling_is_a_repeat(alices: Api, position: Posit
     for again in (send(alices, path, spelling), send(alices, upper, spelling)):
         assert (again.status, again.text) == (200, first.text)
     assert events() == 2
+
+
+def test_every_post_that_writes_a_position_takes_a_key():
+    paths = {path: item["post"] for path, item in openapi()["paths"].items() if "post" in item}
+    writes = {path: each for path, each in paths.items() if path.startswith("/api/positions/")}
+    assert len(writes) >= 5
+    for path, operation in writes.items():
+        assert "Idempotency-Key" in [each["name"] for each in operation["parameters"]], path
 
 
 # Something else
