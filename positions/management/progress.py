@@ -1,4 +1,4 @@
-"""A line that tells how far a command is: rewritten in place on a terminal, one line after the other elsewhere."""
+"""A line that shows how far a command is: rewritten in place on a terminal, one line after the other elsewhere."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from positions.services.import_rows import AT_COST
 
 
 class Unfit(Exception):
-    """A new trade with which the trades of its token cannot have been."""
+    """A new trade that makes the trades of its token impossible."""
 
     def __init__(self, trade: Trade, message: str) -> None:
         super().__init__(message)
@@ -56,7 +56,7 @@ class Part:
                 raise Unfit(trade, error.message) from error
             raise Unfit(
                 self.new[-1],
-                f"executed_at: the {named(trade)}, booked already, cannot have been then: {error.message}",
+                f"executed_at: the {named(trade)}, which is already booked, would become impossible: {error.message}",
             ) from error
         self.trades.append(trade)
         if not self.new:
@@ -80,7 +80,7 @@ class Part:
 
 
 def split(trades: Sequence[Trade], new: Collection[UUID], decimals: int) -> list[Part]:
-    """Return the positions that these trades of one wallet and token are, which are in order. Raises Unfit."""
+    """Split these trades of one wallet and token, which are in order, into positions. Raises Unfit."""
     last = {trade.position_id: place for place, trade in enumerate(trades) if trade.pk not in new}
     parts, part = [], Part()
     for place, trade in enumerate(trades):
@@ -95,7 +95,7 @@ def split(trades: Sequence[Trade], new: Collection[UUID], decimals: int) -> list
 
 
 def _complete(trade: Trade, books: Books, decimals: int) -> None:
-    """Give the trade what follows from what is held: dust more or less than all is all; a transfer goes at cost."""
+    """Complete the trade from what is held: all but dust, or dust more than all, is all; a transfer is at cost."""
     held = books.holding.remaining_amount
     if trade.side in {Side.SALE, Side.TRANSFER_OUT} and accounting.is_dust(
         abs(held - trade.tokens), decimals

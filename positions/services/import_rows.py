@@ -49,7 +49,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A checked line, but for what only the wallet's other trades tell."""
+    """A checked line; what depends on the wallet's other trades is checked later."""
 
     line: int
     wallet: str
@@ -97,7 +97,7 @@ def read_row(line: int, cells: Mapping[str, str]) -> Row:
 
 
 def digest_of(trade: Row | Trade) -> str:
-    """Return what tells a trade without a transaction id from another one of its wallet and token."""
+    """Return what distinguishes a trade without a transaction id from others of its wallet and token."""
     parts = [
         trade.side,
         _plain(trade.tokens),

@@ -35,7 +35,7 @@ class Problem(NamedTuple):
 
 @dataclass(slots=True)
 class Imported:
-    """What became of the rows."""
+    """The outcome."""
 
     booked: int = 0
     known: int = 0
@@ -196,14 +196,14 @@ def _opened(wallet: Wallet, first: Trade, row: Row) -> Position:
 
 
 def _take(position: Position, part: Part, others: Iterable[Trade]) -> None:
-    """Give the position the part's figures, and tell it of these new trades."""
+    """Set the part's figures in the position, and what these new trades change besides."""
     for trade in part.new:
         if trade.side == Side.MIGRATION:  # prices before it are of another token
             position.peak_price = position.lowest_price = None
         booking.widen_extremes(position, trade)
     for trade in others:
         is_last = trade is part.trades[-1] and not part.books.holding.remaining_amount
-        _tell(position, trade, is_last=is_last)
+        _note(position, trade, is_last=is_last)
     position.books = part.books
     position.last_trade_at = part.trades[-1].executed_at
     position.created_at = min(position.created_at, part.trades[0].executed_at)
@@ -211,8 +211,8 @@ def _take(position: Position, part: Part, others: Iterable[Trade]) -> None:
         booking.close_if_empty(position, CLOSE_REASON)
 
 
-def _tell(position: Position, trade: Trade, *, is_last: bool) -> None:
-    """Tell the position of a trade what its figures do not. A sale of all that is left is no take-profit."""
+def _note(position: Position, trade: Trade, *, is_last: bool) -> None:
+    """Note in the position what does not follow from its figures. A sale of all that is left is no take-profit."""
     if trade.side == Side.PURCHASE:
         position.last_dca_time = max(filter(None, [position.last_dca_time, trade.executed_at]))
         if trade.transaction_id is not None:

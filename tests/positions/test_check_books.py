@@ -36,7 +36,7 @@ def check(*options: str) -> str:
 def differs() -> list[str]:
     """Return what the command prints before it fails."""
     out = io.StringIO()
-    with pytest.raises(CommandError, match="not what the trades lead to"):
+    with pytest.raises(CommandError, match="with differences"):
         call_command("check_books", stdout=out)
     return out.getvalue().splitlines()
 
@@ -49,7 +49,7 @@ def bypassing(position: Position, **figures: Any) -> None:
 def test_books_that_add_up_are_no_failure(position: Position):
     take_profit(position_id=position.pk, tokens=D(3), proceeds_sol=D(1))
     close_position(position_id=position.pk, proceeds_sol=D(1))
-    assert check() == "Every position is what its trades lead to.\n"
+    assert check() == "Every position matches its trades.\n"
 
 
 def test_every_figure_that_differs_is_named(position: Position):
@@ -67,7 +67,7 @@ def test_position_without_trades_is_named_and_mended(world):
     bare = world.unsaved(world.wallet, JUP)
     bare.save()
     assert differs() == [f"{bare.pk} NEW in {bare.wallet_id}: trades: stored none, recomputed at least one"]
-    assert "1 position mended." in check("--reconstruct")
+    assert "1 position reconstructed." in check("--reconstruct")
     assert check().startswith("Every position")
     trade = bare.trades.get()
     assert (trade.side, trade.tokens, trade.sol, trade.reconstructed) == ("purchase", 10, 5, True)

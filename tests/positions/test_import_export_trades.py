@@ -233,7 +233,7 @@ def test_import_is_a_dry_run_until_told_otherwise(wallet: Wallet, load: Imported
     text = file_of(line(wallet, "purchase", "10", "2"))
     said = load(text)
     assert said == (
-        "1 trades would be booked in 1 positions; 0 are booked already. Nothing was written: that takes --commit.\n"
+        "1 trades would be booked in 1 positions; 0 are booked already. Nothing was written; use --commit to write.\n"
     )
     assert (Position.objects.count(), PositionEvent.objects.count()) == (0, 0)
     load(text, "--commit")

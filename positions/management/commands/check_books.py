@@ -1,4 +1,4 @@
-"""`manage.py check_books`: whether every position is what its trades lead to."""
+"""`manage.py check_books`: whether every position matches its trades."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Command(BaseCommand):
             )
         count = "1 position" if len(positions) == 1 else f"{len(positions):,} positions"
         if not positions:
-            self.stdout.write("Every position is what its trades lead to.")
+            self.stdout.write("Every position matches its trades.")
         elif mend:
-            self.stdout.write(f"{count} mended.")
+            self.stdout.write(f"{count} reconstructed.")
         else:
-            raise CommandError(f"{count} not what the trades lead to. --reconstruct adds what is missing.")
+            raise CommandError(f"{count} with differences. Use --reconstruct to add what is missing.")

@@ -27,12 +27,12 @@ MOST_SHOWN = 100
 class Command(BaseCommand):
     help = (
         "Book the trades of a CSV file, all of them or none. Those that are booked already are skipped. Without"
-        " --commit, only tell what would be booked."
+        " --commit, only report what would be booked."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", metavar="FILE", help="CSV in UTF-8; its columns: docs/commands.md")
-        parser.add_argument("--commit", action="store_true", help="write; otherwise nothing is")
+        parser.add_argument("--commit", action="store_true", help="write; without it, nothing is written")
 
     def handle(self, **options: Any) -> None:
         self._progress = Progress(self.stdout)
@@ -50,7 +50,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{booked.format('were')}; {known}.")
         else:
             self.stdout.write(
-                f"{booked.format('would be')}; {known}. Nothing was written: that takes --commit."
+                f"{booked.format('would be')}; {known}. Nothing was written; use --commit to write."
             )
 
     def _read(self, path: Path, spool: Spool) -> int:
