@@ -13,7 +13,7 @@ from django.db.models.fields.json import KeyTransform
 
 from positions.books.numbers import digits, read_number, shown
 from positions.books.snapshots import upgraded
-from positions.books.symbols import harmless
+from positions.books.symbols import harmless, short_address
 from positions.errors import InvalidAmount
 
 _WIDE = Context(prec=80)
@@ -139,11 +139,21 @@ class SequenceField(models.BigIntegerField):  # type: ignore[type-arg]
 
 
 class SymbolField(models.CharField):  # type: ignore[type-arg]
-    """A token's symbol without what could do harm where it is shown, whichever way it was written."""
+    """A token's symbol without what could do harm where it is shown, whichever way it was written.
+
+    Where a row is saved without one, the short form of its `token_address` stands in.
+    """
 
     def deconstruct(self) -> Any:
         name, _, args, options = super().deconstruct()
         return name, "django.db.models.CharField", args, options  # no migration: the column is the same
+
+    def pre_save(self, model_instance: Any, add: bool) -> Any:
+        value = super().pre_save(model_instance, add)
+        if isinstance(value, str):
+            value = harmless(value) or short_address(model_instance.token_address)
+            setattr(model_instance, self.attname, value)
+        return value
 
     def get_prep_value(self, value: Any) -> Any:
         value = super().get_prep_value(value)

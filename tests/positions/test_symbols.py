@@ -87,3 +87,9 @@ def test_symbol_is_harmless_whichever_way_it_is_written(position: Position, writ
     assert event is not None
     assert event.position == snapshot(row)
     assert (row.token_symbol, event.position["token_symbol"]) == ("KNOB", "KNOB")
+
+
+def test_symbol_of_which_nothing_is_seen_is_not_saved_as_nothing(position: Position):
+    position.token_symbol = "\u202e"
+    position.save()
+    assert (position.token_symbol, Position.objects.get().token_symbol) == ("DezX…B263", "DezX…B263")
