@@ -17,6 +17,7 @@ from django.utils import timezone
 from positions import services
 from positions.books.trades import Side, fold
 from positions.models import Position, PositionEvent, Trade, Wallet
+from positions.services.checking import check_books
 from tests.conftest import BONK, JUP, WIF
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -101,6 +102,7 @@ def figures() -> list[tuple[Any, ...]]:
 
 def check_folds() -> None:
     """Every position is what its trades are."""
+    assert list(check_books()) == []
     for position in Position.objects.all():
         assert fold(position.trades.order_by("executed_at", "recorded_at")) == position.books
 
