@@ -174,7 +174,7 @@ def history(wallet: Wallet) -> None:
 def test_export_imported_elsewhere_is_the_same_to_the_digit(history: None, wallet: Wallet, load: Imported):
     text, before = exported(), figures()
     Position.objects.all().delete()
-    assert load(text, "--commit") == ("10 trades were booked in 3 positions; 0 are booked already.\n")
+    assert load(text, "--commit") == ("Booked 10 trades in 3 positions; already booked: 0.\n")
     assert figures() == before
     check_folds()
     ids = {"position"}
@@ -186,7 +186,7 @@ def test_export_imported_elsewhere_is_the_same_to_the_digit(history: None, walle
 def test_export_imported_where_it_comes_from_books_nothing(history: None, load: Imported):
     before, events = figures(), PositionEvent.objects.count()
     for _ in range(2):
-        assert load(exported(), "--commit") == "0 trades were booked in 0 positions; 10 are booked already.\n"
+        assert load(exported(), "--commit") == "Booked 0 trades in 0 positions; already booked: 10.\n"
     assert (figures(), PositionEvent.objects.count()) == (before, events)
 
 
@@ -203,7 +203,7 @@ def test_export_of_a_token_that_migrated_is_imported_elsewhere_with_its_history(
     load(text, "--commit")
     assert figures() == before
     check_folds()
-    assert "0 trades were booked" in load(text, "--commit")
+    assert "Booked 0 trades" in load(text, "--commit")
     with pytest.raises(
         CommandError, match=r"^line 2: executed_at: the migration .* nothing can be booked before it"
     ):
@@ -235,7 +235,7 @@ def test_import_is_a_dry_run_until_told_otherwise(wallet: Wallet, load: Imported
     text = file_of(line(wallet, "purchase", "10", "2"))
     said = load(text)
     assert said == (
-        "1 trades would be booked in 1 positions; 0 are booked already. Nothing was written; use --commit to write.\n"
+        "Would book 1 trade in 1 position; already booked: 0. Nothing was written; use --commit to write.\n"
     )
     assert (Position.objects.count(), PositionEvent.objects.count()) == (0, 0)
     load(text, "--commit")
@@ -251,7 +251,7 @@ def test_import_repeated_books_only_what_is_new(wallet: Wallet, load: Imported):
     ]
     load(file_of(*first), "--commit")
     assert load(file_of(*first, line(wallet, "sale", "2", "4", at=day(3))), "--commit") == (
-        "1 trades were booked in 1 positions; 4 are booked already.\n"
+        "Booked 1 trade in 1 position; already booked: 4.\n"
     )
     [position] = Position.objects.all()
     assert (position.remaining_amount, position.total_invested_sol) == (9, 4)
@@ -286,7 +286,7 @@ def test_sale_of_all_but_dust_closes_and_its_repeat_is_known(wallet: Wallet, loa
     )
     load(text, "--commit")
     assert [position.status for position in Position.objects.order_by("created_at")] == ["closed", "open"]
-    assert "3 are booked already" in load(text, "--commit")
+    assert "already booked: 3" in load(text, "--commit")
 
 
 def test_imported_trade_and_the_same_over_the_services_are_one(wallet: Wallet, load: Imported):
@@ -403,7 +403,7 @@ def test_transaction_id_with_other_content_is_refused(wallet: Wallet, load: Impo
         CommandError, match=r"^line 4: transaction_id: line 2 has it already, with other content"
     ):
         load(file_of(other, same, line(wallet, "purchase", "12", "2", transaction_id="tx-2")), "--commit")
-    assert "2 are booked already" in load(file_of(other, same, booked), "--commit")
+    assert "already booked: 2" in load(file_of(other, same, booked), "--commit")
 
 
 def test_trade_that_would_join_or_reopen_positions_is_refused(wallet: Wallet, load: Imported):

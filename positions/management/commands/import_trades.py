@@ -44,13 +44,13 @@ class Command(BaseCommand):
                 result = self._book(spool, repeated)
                 if not options["commit"]:
                     transaction.set_rollback(True)
-        booked = f"{result.booked:,} trades {{}} booked in {result.positions:,} positions"
-        known = f"{result.known:,} are booked already"
+        trades, positions = _count(result.booked, "trade"), _count(result.positions, "position")
+        known = f"already booked: {result.known:,}"
         if options["commit"]:
-            self.stdout.write(f"{booked.format('were')}; {known}.")
+            self.stdout.write(f"Booked {trades} in {positions}; {known}.")
         else:
             self.stdout.write(
-                f"{booked.format('would be')}; {known}. Nothing was written; use --commit to write."
+                f"Would book {trades} in {positions}; {known}. Nothing was written; use --commit to write."
             )
 
     def _read(self, path: Path, spool: Spool) -> int:
@@ -137,3 +137,7 @@ def _check_header(header: list[str]) -> None:
         problems.append(f"twice: {', '.join(twice)}")
     if problems:
         raise CommandError(f"line 1: the columns are not those of trades ({'; '.join(problems)}).")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
