@@ -218,13 +218,15 @@ _OF_TRADES = (
     *PAGE,
 )
 trades = extend_schema_view(
-    list=operation("List your trades", wire_trades.TradeOnRest, parameters=_OF_TRADES, refuses=INPUT),
-    of_position=operation(
+    list=operation("List your trades", wire_trades.TradeOnRest, parameters=_OF_TRADES, refuses=INPUT)
+)
+trades_of_position = extend_schema_view(
+    list=operation(
         "List the trades of a position",
         wire_trades.TradeOnRest,
         parameters=(*BY_UUID, *_OF_TRADES),
         refuses=(400, 404),
-    ),
+    )
 )
 candles = operation(
     "Get the candles of a token that one of your agents holds or held, or of wrapped SOL",

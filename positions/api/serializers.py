@@ -224,13 +224,16 @@ class OpenBody(TradeBody):
             raise ValidationError("Wallet not found.")
         return wallet
 
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        is_airdrop = isinstance(data, Mapping) and data.get("side") == Side.AIRDROP
+        self.fields["spent_sol"].required = not is_airdrop
+        self.fields["spent_sol"].allow_null = is_airdrop
+        return super().run_validation(data)
+
     def validate(self, attrs: Any) -> Any:
+        spent_sol = attrs.get("spent_sol")
         side = Side(attrs.get("side") or Side.PURCHASE)
-        if attrs.get("spent_sol") is None:
-            if side is not Side.AIRDROP:
-                raise ValidationError({"spent_sol": "This field is required."})
-            attrs["spent_sol"] = ZERO
-        return {**attrs, "side": side}
+        return {**attrs, "side": side, "spent_sol": ZERO if spent_sol is None else spent_sol}
 
 
 class BuyBody(TradeBody):

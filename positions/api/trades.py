@@ -25,13 +25,17 @@ class TradeViewSet(OwnedViewSet[Trade]):
         trades = Trade.objects.filter(position__agent__owner_id=self.request.user.pk).select_related(
             "position"
         )
-        if "pk" in self.kwargs:
-            trades = trades.filter(position_id=self.kwargs["pk"])
         return trades.order_by("-executed_at", "-recorded_at", "-id")
 
     def on_the_wire(self, rows: Sequence[Trade]) -> list[Any]:
         return [trade_on_rest(trade) for trade in rows]
 
-    def of_position(self, request: Request, pk: str) -> Response:
+
+@operations.trades_of_position
+class PositionTradeViewSet(TradeViewSet):
+    def get_queryset(self) -> QuerySet[Trade]:
+        return super().get_queryset().filter(position_id=self.kwargs["pk"])
+
+    def list(self, request: Request, pk: str) -> Response:  # type: ignore[override]
         get_object_or_404(Position.objects.filter(agent__owner_id=request.user.pk), pk=pk)
-        return self.list(request)
+        return super().list(request)

@@ -8,7 +8,7 @@ from rest_framework.routers import SimpleRouter
 from positions.api.docs import docs
 from positions.api.history import CandlesView
 from positions.api.schema import SchemaView
-from positions.api.trades import TradeViewSet
+from positions.api.trades import PositionTradeViewSet, TradeViewSet
 from positions.api.views import AgentViewSet, PositionViewSet, PricesView, UnknownPath, WalletViewSet
 
 router = SimpleRouter()
@@ -25,7 +25,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         r"^prices/(?P<token>[1-9A-HJ-NP-Za-km-z]{1,64})/candles/$", CandlesView.as_view(), name="candles"
     ),
     path("trades/", TradeViewSet.as_view({"get": "list"}), name="trade-list"),
-    path("positions/<pk>/trades/", TradeViewSet.as_view({"get": "of_position"}), name="position-trades"),
+    path("positions/<pk>/trades/", PositionTradeViewSet.as_view({"get": "list"}), name="position-trades"),
     *router.urls,
     re_path(r"", UnknownPath.as_view(), name="unknown-path"),
 ]

@@ -178,6 +178,26 @@ def exit_value(
         return (pool_sol * tokens / whole if whole else ZERO).quantize(SOL)
 
 
+def profit_usd_at_cost(
+    *,
+    remaining_amount: Decimal,
+    price: Decimal,
+    sol_usd: Decimal | None,
+    cost_usd: Decimal | None,
+    realized_profit_usd: Decimal | None,
+) -> Decimal | None:
+    """Return the profit in USD with each trade at the SOL/USD of its time, and what is held at today's.
+
+    That is the value and the proceeds less what was paid; once all is sold, it never moves again. None where a rate is
+    not known: of a trade, or of today while something is held.
+    """
+    if cost_usd is None or realized_profit_usd is None or (sol_usd is None and remaining_amount):
+        return None
+    with localcontext(_CONTEXT):
+        worth = price * remaining_amount * (sol_usd or ZERO)
+        return (worth - cost_usd + realized_profit_usd).quantize(USD)
+
+
 def proceeds(*, tokens: Decimal, price: Decimal) -> Decimal:
     """Return the SOL that a sale of `tokens` at `price` brings, to the lamport."""
     with localcontext(_CONTEXT):

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from positions.books.accounting import Holding, digits, exit_value, value
+from positions.books.accounting import Holding, digits, exit_value, profit_usd_at_cost, value
 from positions.books.quotes import UNKNOWN_MARKET, PriceStatus, Quote
 
 # A JSON number, its digits as the database holds them. Raw, since JSON libraries write a Decimal as a string, as a
@@ -45,6 +45,8 @@ class StoredPosition(Struct, rename="camel", kw_only=True):
     total_invested_sol: Number
     remaining_amount: Number
     realized_profit_sol: Number
+    cost_usd: Number | None
+    realized_profit_usd: Number | None
     current_stop_loss_percentage: Number | None
     peak_price: Number | None
     last_stop_loss_update: Timestamp | None
@@ -73,6 +75,7 @@ class LivePosition(StoredPosition, rename="camel", kw_only=True):
     position_value_usd: Number | None
     profit_loss_sol: Number
     profit_loss_usd: Number | None
+    profit_loss_usd_at_cost: Number | None
     profit_loss_percent: Number
     price_change_percent: Number
     price_status: PriceStatus
@@ -80,8 +83,10 @@ class LivePosition(StoredPosition, rename="camel", kw_only=True):
     exit_value_sol: Number | None
 
 
-UPGRADES: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = ()
-"""The first turns a snapshot of version 1 into one of version 2, and so on: `lambda data: {**data, "fee_sol": "0"}`."""
+UPGRADES: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (
+    lambda data: {**data, "cost_usd": None, "realized_profit_usd": None},
+)
+"""The first turns a snapshot of version 1 into one of version 2, and so on."""
 VERSION = 1 + len(UPGRADES)
 
 
@@ -134,6 +139,13 @@ def live(data: Mapping[str, Any], quote: Quote | None, *, sol_usd: Decimal | Non
     sold = exit_value(
         held.remaining_amount, status=status, pool_tokens=market.pool_tokens, pool_sol=market.pool_sol
     )
+    at_cost = profit_usd_at_cost(
+        remaining_amount=held.remaining_amount,
+        price=price,
+        sol_usd=sol_usd,
+        cost_usd=_decimal(data["cost_usd"]),
+        realized_profit_usd=_decimal(data["realized_profit_usd"]),
+    )
     return LivePosition(
         **_wire_fields(data) | _extremes(data, quote),
         current_price=number(price),
@@ -145,6 +157,7 @@ def live(data: Mapping[str, Any], quote: Quote | None, *, sol_usd: Decimal | Non
         position_value_usd=number(worth.position_value_usd),
         profit_loss_sol=number(worth.profit_loss_sol),
         profit_loss_usd=number(worth.profit_loss_usd),
+        profit_loss_usd_at_cost=number(at_cost),
         profit_loss_percent=number(worth.profit_loss_percent),
         price_change_percent=number(worth.price_change_percent),
         price_status=status,
@@ -164,6 +177,10 @@ def _extremes(data: Mapping[str, Any], quote: Quote | None) -> dict[str, Any]:
         name: number(quote.price if data[name] is None else widest(Decimal(data[name]), quote.price))
         for name, widest in (("peak_price", max), ("lowest_price", min))
     }
+
+
+def _decimal(digits: str | None) -> Decimal | None:
+    return None if digits is None else Decimal(digits)
 
 
 def number(value: Decimal | None) -> Any:

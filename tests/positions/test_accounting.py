@@ -29,6 +29,7 @@ from positions.books.accounting import (
     exit_value,
     price_of,
     proceeds,
+    profit_usd_at_cost,
     sell,
     sol_of,
     tokens_of,
@@ -673,6 +674,32 @@ def expected_exit(inputs: dict[str, str | None]) -> dict[str, str | None]:
     return {"exitValueSol": rounded(Fraction(pool_sol) * Fraction(tokens) / whole, 9) if whole else "0"}
 
 
+AT_COST_INPUTS = ("remainingAmount", "price", "priceUsd", "costUsd", "realizedProfitUsd")
+AT_COST_CASES: dict[str, tuple[str, str, str | None, str | None, str | None]] = {
+    "held since SOL was cheaper": ("100", "0.02", "4", "200", "0"),
+    "held since SOL was dearer": ("100", "0.02", "2", "600", "0"),
+    "half of it sold at a profit": ("50", "0.025", "3.625", "150", "75.5"),
+    "all sold: no price matters": ("0", "0.025", "3.625", "0", "-12.345678"),
+    "all sold, SOL in USD unknown": ("0", "0.025", None, "0", "-12.345678"),
+    "held, SOL in USD unknown": ("100", "0.02", None, "200", "0"),
+    "cost in USD unknown": ("100", "0.02", "4", None, "0"),
+    "proceeds in USD unknown": ("100", "0.02", "4", "200", None),
+    "given for nothing": ("100", "0.02", "4", "0", "0"),
+    "rounded once": ("3", "0.000000001", "0.0000001501", "0.000000001", "0.000000001"),
+    "the largest": ("999999999999999999999.999999999999999999", "0.07", "13", "99999999999999999999.5", "-1"),
+}
+
+
+def expected_at_cost(inputs: dict[str, str | None]) -> dict[str, str | None]:
+    """Work out the profit at cost in fractions, independently of positions.books.accounting."""
+    exact = {name: Fraction(number) for name, number in inputs.items() if number is not None}
+    tokens = exact["remainingAmount"]
+    if "costUsd" not in exact or "realizedProfitUsd" not in exact or ("priceUsd" not in exact and tokens):
+        return {"profitLossUsdAtCost": None}
+    worth = tokens * exact.get("priceUsd", Fraction(0))
+    return {"profitLossUsdAtCost": rounded(worth - exact["costUsd"] + exact["realizedProfitUsd"], 6)}
+
+
 def vectors() -> list[dict[str, object]]:
     named = {name: dict(zip(INPUTS, numbers, strict=True)) for name, numbers in CASES.items()}
     exits = {name: dict(zip(EXIT_INPUTS, inputs, strict=True)) for name, inputs in EXIT_CASES.items()}
@@ -681,11 +708,15 @@ def vectors() -> list[dict[str, object]]:
         made.append({"name": name, "inputs": inputs, "expected": expected(inputs)})
     for name, inputs in exits.items():
         made.append({"name": name, "inputs": inputs, "expected": expected_exit(inputs)})
+    for name, at_cost in AT_COST_CASES.items():
+        given = dict(zip(AT_COST_INPUTS, at_cost, strict=True))
+        made.append({"name": name, "inputs": given, "expected": expected_at_cost(given)})
     return made
 
 
 STORED_VECTORS = json.loads(VECTORS.read_text())
-OF_VALUES = [vector for vector in STORED_VECTORS if "exitValueSol" not in vector["expected"]]
+OF_VALUES = [vector for vector in STORED_VECTORS if "positionValueSol" in vector["expected"]]
+OF_COST = [vector for vector in STORED_VECTORS if "profitLossUsdAtCost" in vector["expected"]]
 OF_EXITS = [vector for vector in STORED_VECTORS if "exitValueSol" in vector["expected"]]
 
 
@@ -704,6 +735,21 @@ def test_exit_value_of_a_vector_is_what_the_file_says(vector):
     )
     expected_sol = vector["expected"]["exitValueSol"]
     assert sold == (expected_sol and Decimal(expected_sol))
+
+
+@pytest.mark.parametrize("vector", OF_COST, ids=lambda vector: vector["name"])
+def test_profit_at_cost_of_a_vector_is_what_the_file_says(vector):
+    number = {name: digits and Decimal(digits) for name, digits in vector["inputs"].items()}
+    sol_usd = Quote("any", number["price"], number["priceUsd"], as_of=None).sol_usd  # type: ignore[arg-type]
+    profit = profit_usd_at_cost(
+        remaining_amount=number["remainingAmount"],
+        price=number["price"],
+        sol_usd=sol_usd,
+        cost_usd=number["costUsd"],
+        realized_profit_usd=number["realizedProfitUsd"],
+    )
+    expected_usd = vector["expected"]["profitLossUsdAtCost"]
+    assert profit == (expected_usd and Decimal(expected_usd))
 
 
 @pytest.mark.parametrize("vector", OF_VALUES, ids=lambda vector: vector["name"])

@@ -13,6 +13,7 @@ from positions.books.accounting import digits
 from positions.books.snapshots import live, number, snapshot, stored, timestamp
 from positions.models import Position
 from positions.prices.quotes import Market
+from positions.services import close_position, open_position, take_profit
 from tests.conftest import BONK
 from tests.positions.market import quote
 
@@ -30,6 +31,8 @@ STORED = [
     "totalInvestedSol",
     "remainingAmount",
     "realizedProfitSol",
+    "costUsd",
+    "realizedProfitUsd",
     "currentStopLossPercentage",
     "peakPrice",
     "lastStopLossUpdate",
@@ -55,6 +58,7 @@ COMPUTED = [
     "positionValueUsd",
     "profitLossSol",
     "profitLossUsd",
+    "profitLossUsdAtCost",
     "profitLossPercent",
     "priceChangePercent",
     "priceStatus",
@@ -178,6 +182,7 @@ def test_live_price_gives_the_computed_fields(position: Position):
         "positionValueUsd": 450,
         "profitLossSol": 1,
         "profitLossUsd": 150,
+        "profitLossUsdAtCost": None,  # it was bought at a rate that is not known
         "profitLossPercent": 50,
         "priceChangePercent": 50,
         "priceStatus": "live",
@@ -193,6 +198,21 @@ def test_live_price_without_usd_leaves_usd_unknown(position: Position):
     assert wire["profitLossSol"] == 1
 
 
+def test_profit_in_usd_at_cost_has_each_trade_at_the_rate_of_its_time(wallet):
+    position = open_position(
+        wallet=wallet, token_address=BONK, tokens=Decimal(1000), spent_sol=Decimal(2), sol_usd=Decimal(100)
+    )
+    take_profit(position_id=position.pk, tokens=Decimal(500), proceeds_sol=Decimal(3), sol_usd=Decimal(120))
+    held = Position.objects.get()
+    wire = on_the_wire(live(snapshot(held), quote(BONK, "0.004", "0.6"), sol_usd=None))
+    assert (wire["costUsd"], wire["realizedProfitUsd"]) == (100, 260)
+    assert wire["profitLossUsdAtCost"] == 300 - 100 + 260
+    closed = close_position(position_id=position.pk, proceeds_sol=Decimal(1), sol_usd=Decimal(50))
+    for price in (None, quote(BONK, "0.004"), quote(BONK, "9", "900")):
+        wire = on_the_wire(live(snapshot(closed), price, sol_usd=None))
+        assert wire["profitLossUsdAtCost"] == 260 + 50 - 100
+
+
 def test_purchase_price_is_used_where_no_live_price_is_known(position: Position):
     position.realized_profit_sol = Decimal("0.25")
     wire = on_the_wire(live(snapshot(position), None, sol_usd=Decimal(150)))
@@ -206,6 +226,7 @@ def test_purchase_price_is_used_where_no_live_price_is_known(position: Position)
         "positionValueUsd": 300,
         "profitLossSol": Decimal("0.25"),
         "profitLossUsd": Decimal("37.5"),
+        "profitLossUsdAtCost": None,
         "profitLossPercent": Decimal("12.5"),
         "priceChangePercent": 0,
         "priceStatus": "none",

@@ -146,8 +146,8 @@ class NextRelease:
         )
         self._replace(
             "positions/books/snapshots.py",
-            "Any]], ...] = ()\n",
-            'Any]], ...] = (lambda data: {**data, "note": None},)\n',
+            '"realized_profit_usd": None},\n',
+            '"realized_profit_usd": None},\n    lambda data: {**data, "note": None},\n',
         )
         self._replace("positions/models/positions.py", "    objects =", '    note = "new"\n    objects =')
 

@@ -22,6 +22,9 @@ declare namespace Wire {
     totalInvestedSol: Digits;
     remainingAmount: Digits;
     realizedProfitSol: Digits;
+    // Servers of earlier releases do not have these.
+    costUsd?: Digits | null;
+    realizedProfitUsd?: Digits | null;
     currentStopLossPercentage: Digits | null;
     peakPrice: Digits | null;
     lastStopLossUpdate: Timestamp | null;
@@ -54,6 +57,7 @@ declare namespace Wire {
     priceStatus?: PriceStatus | undefined;
     liquidityUsd?: Digits | null;
     exitValueSol?: Digits | null;
+    profitLossUsdAtCost?: Digits | null;
   }
 
   interface PositionOnRest extends LivePosition {

@@ -97,6 +97,21 @@ export function value(cost, price, priceUsd) {
 }
 
 /**
+ * The profit in USD with each trade at the SOL/USD of its time, and what is held at today's. Null where a rate is unknown.
+ *
+ * @param {Decimal} tokens
+ * @param {Decimal} price
+ * @param {Decimal | null} solUsd
+ * @param {Decimal | null} costUsd what was paid for the tokens held
+ * @param {Decimal | null} realizedProfitUsd
+ */
+export function profitUsdAtCost(tokens, price, solUsd, costUsd, realizedProfitUsd) {
+  if (costUsd === null || realizedProfitUsd === null || (solUsd === null && tokens.sign !== 0)) return null;
+  const held = solUsd === null ? ZERO : price.times(tokens).times(solUsd);
+  return held.minus(costUsd).plus(realizedProfitUsd).rounded(USD_DECIMALS);
+}
+
+/**
  * The SOL that selling the tokens into the pool brings now: constant product, before fees. Null where the reserves are
  * unknown, 0 where the market is gone.
  *

@@ -4,7 +4,7 @@
  * @import { Worth } from "./accounting.js"
  */
 
-import { exitValue, extremes, inFull, readHolding, solInUsd, worth } from "./accounting.js";
+import { exitValue, extremes, inFull, profitUsdAtCost, readHolding, solInUsd, worth } from "./accounting.js";
 import { Decimal } from "./decimal.js";
 import { statusAfter } from "./price-status.js";
 
@@ -87,6 +87,18 @@ export class Entry {
     this.position = { ...this.position, priceStatus: "stale", priceTimestamp: timestamp };
   }
 
+  #profitUsdAtCost() {
+    const { costUsd = null, realizedProfitUsd = null } = this.position;
+    const profit = profitUsdAtCost(
+      this.holding.remainingAmount,
+      this.price,
+      this.solUsd,
+      costUsd === null ? null : Decimal.of(costUsd),
+      realizedProfitUsd === null ? null : Decimal.of(realizedProfitUsd),
+    );
+    return profit && String(profit);
+  }
+
   get worth() {
     return (this.#worth ??= worth(this.holding, this.price, this.solUsd));
   }
@@ -97,6 +109,7 @@ export class Entry {
       ...this.position,
       ...inFull(this.holding, this.price, this.solUsd, this.worth),
       exitValueSol: this.exit && String(this.exit),
+      profitLossUsdAtCost: this.#profitUsdAtCost(),
     });
   }
 }

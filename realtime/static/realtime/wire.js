@@ -7,7 +7,7 @@ const EXACT = new Set([
   "purchasePrice", "purchaseAmount", "totalInvestedSol", "remainingAmount", "realizedProfitSol",
   "currentStopLossPercentage", "peakPrice", "lowestPrice", "moonBagAmount",
   "currentPrice", "currentPriceUsd", "purchasePriceUsd", "positionValueSol", "positionValueUsd",
-  "profitLossSol", "profitLossUsd", "profitLossPercent", "priceChangePercent",
+  "profitLossSol", "profitLossUsd", "profitLossUsdAtCost", "costUsd", "realizedProfitUsd", "profitLossPercent", "priceChangePercent",
   "price", "priceUsd", "solPriceUsd", "closedProfitSol", "startProfitSol",
   "exitValueSol", "liquidityUsd", "poolTokens", "poolSol",
   "salePrice", "profitSol", "returnPercent", "winRatePercent", "averageReturnPercent",

@@ -17,7 +17,8 @@ from tests.end_to_end.browser.windows import Window
 from tests.live import ROOT
 
 VECTORS = json.loads((ROOT / "tests" / "accounting_vectors.json").read_text())
-OF_VALUES = [vector for vector in VECTORS if "exitValueSol" not in vector["expected"]]
+OF_VALUES = [vector for vector in VECTORS if "positionValueSol" in vector["expected"]]
+OF_COST = [vector for vector in VECTORS if "profitLossUsdAtCost" in vector["expected"]]
 OF_EXITS = [vector for vector in VECTORS if "exitValueSol" in vector["expected"]]
 
 
@@ -138,6 +139,23 @@ def test_exit_value_in_the_browser_agrees_with_the_server(script_page, vector) -
         {"folder": "/static/realtime", "inputs": vector["inputs"]},
     )
     assert {"exitValueSol": sold} == vector["expected"]
+
+
+@pytest.mark.parametrize("vector", OF_COST, ids=lambda vector: vector["name"])
+def test_profit_at_cost_in_the_browser_agrees_with_the_server(script_page, vector) -> None:
+    profit = script_page.evaluate(
+        """async ({folder, inputs}) => {
+            const { profitUsdAtCost, solInUsd } = await import(`${folder}/accounting.js`);
+            const { Decimal } = await import(`${folder}/decimal.js`);
+            const decimal = (digits) => digits === null ? null : Decimal.of(digits);
+            const [tokens, price, cost, realized] =
+                [inputs.remainingAmount, inputs.price, inputs.costUsd, inputs.realizedProfitUsd].map(decimal);
+            const profit = profitUsdAtCost(tokens, price, solInUsd(price, inputs.priceUsd), cost, realized);
+            return profit === null ? null : String(profit);
+        }""",
+        {"folder": "/static/realtime", "inputs": vector["inputs"]},
+    )
+    assert {"profitLossUsdAtCost": profit} == vector["expected"]
 
 
 @pytest.mark.parametrize("vector", OF_VALUES, ids=lambda vector: vector["name"])

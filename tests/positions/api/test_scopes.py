@@ -52,7 +52,7 @@ def test_read_only_token_writes_nothing_and_the_error_names_its_scope(
 
 
 def test_every_kind_of_write_was_tried():
-    assert len(WRITES) == 11
+    assert len(WRITES) == 14
     assert all("403" in openapi()["paths"][path][method.lower()]["responses"] for method, path in WRITES)
 
 

@@ -106,7 +106,7 @@ def test_position_is_opened_by_what_came_without_a_purchase(
         ({"executedAt": "2100-01-01T00:00:00Z"}, None),
         ({"side": "sale"}, {"side": ['side must be one of purchase, airdrop, transfer_in, not "sale"']}),
         ({"side": "airdrop"}, {"spentSol": ["spentSol of an airdrop must be 0, not 1"]}),
-        ({"spentSol": None}, {"spentSol": ["This field is required."]}),
+        ({"spentSol": None}, {"spentSol": ["This field may not be null."]}),
     ],
 )
 def test_bad_terms_are_named_and_nothing_is_booked(alices: Api, wallet, changes, errors):
