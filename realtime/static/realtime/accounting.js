@@ -97,7 +97,8 @@ export function value(cost, price, priceUsd) {
 }
 
 /**
- * The profit in USD with each trade at the SOL/USD of its time, and what is held at today's. Null where a rate is unknown.
+ * The profit in USD with each trade at the SOL/USD of its time, and what is held at today's. Null where a rate is
+ * unknown.
  *
  * @param {Decimal} tokens
  * @param {Decimal} price

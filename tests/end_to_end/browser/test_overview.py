@@ -131,6 +131,7 @@ def test_details_show_history_transactions_and_close_with_escape(
         ["Purchase 5555…5555", "Bought more 7777…7777"]
     )
     expect(window.by_id("details-facts")).to_contain_text("Held2,000 of 2,000 bought")
+    expect(window.by_id("details-facts")).to_contain_text("Profit at cost in USD—")
     window.by_id("details-transactions").get_by_role("button").first.click()
     expect(window.by_id("toast")).to_contain_text("Copied.")
     assert window.page.evaluate("navigator.clipboard.readText()") == "5" * 80

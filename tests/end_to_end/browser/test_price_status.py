@@ -20,6 +20,7 @@ COLOR = "(cell) => getComputedStyle(cell).color"
 def test_each_status_is_a_word_in_the_row_and_a_sentence_in_the_details(
     window: Window, wallet: Wallet, feed: Backstage
 ) -> None:
+    feed.report(sol_usd=Decimal(150))
     names = ("LIVE", "STALE", "THIN", "GONE", "NONE")
     live, stale, thin, gone, _ = shown = [buy(wallet, name, tokens="100", spent_sol="1") for name in names]
     long_ago = datetime.now(UTC) - timedelta(hours=5, minutes=1)
@@ -35,11 +36,16 @@ def test_each_status_is_a_word_in_the_row_and_a_sentence_in_the_details(
     assert len(set(colors[1:])) == 1
     exits = window.by_id("positions").get_by_test_id("exit")
     expect(exits).to_have_text(["", "", "0.2500", "0.0000", ""])
-    window.expect_totals(value="9.0000", not_live="4 not live", exit="2.2300", exit_usd="—")
+    window.expect_totals(value="9.0000", not_live="4 not live", exit="2.2300", exit_usd="$334.50")
     expect(window.by_id("not-live")).to_have_attribute(
         "title", "1 stale, 1 thin, 1 gone, 1 without a price: the last known prices count"
     )
     expect(window.by_id("exit-note")).to_have_text("without 2 unknown")
+    window.row(live).get_by_test_id("symbol").click()
+    expect(window.by_id("price-note")).to_be_hidden()
+    # 2 SOL at 200 USD, for 1 SOL at 150 USD.
+    expect(window.by_id("details-facts")).to_contain_text("Profit at cost in USD+$250.00")
+    window.by_id("details-close").click()
     for position, sentence, fact in [
         (stale, "This price has not been confirmed since ", "0.020000 SOL (stale 5 h)Exit value—"),
         (
