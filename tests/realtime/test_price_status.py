@@ -14,6 +14,8 @@ from typing import Any
 import msgspec
 import pytest
 from asgiref.sync import sync_to_async
+from hypothesis import given
+from hypothesis import strategies as st
 
 from positions import valkey
 from positions.prices.cache import put_prices
@@ -218,6 +220,81 @@ async def test_stream_starts_with_what_the_database_last_knew(settings):
     await valkey.close_async_client()
     [update] = json.loads(other.texts[0][0])["data"]["updates"]
     assert (update["price"], update["priceStatus"]) == (0.01, "stale")
+
+
+class Model:
+    """What a client knows after the updates that it was sent."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, dict[str, Any]] = {}
+        self._waiting: dict[str, str] = {}
+
+    def take(self, fragments: dict[str, str]) -> None:
+        for token, update in as_read(fragments).items():
+            before = self.known.get(token, {"priceStatus": "none", "poolTokens": None, "poolSol": None})
+            self.known[token] = before | update
+
+    def conflate(self, fragments: dict[str, str]) -> None:
+        """Be too slow to read: only the newest is sent later."""
+        for token, text in fragments.items():
+            self._waiting[token] = followed_by(self._waiting[token], text) if token in self._waiting else text
+
+    def flush(self) -> None:
+        self.take(self._waiting)
+        self._waiting = {}
+
+
+MARKETS = [None, POOL, THIN, Market("live"), Market("gone", Decimal(0), Decimal(0), Decimal(0))]
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["batch", "late batch", "cache", "ages", "reads", "resumes"]),
+        st.sampled_from([BONK, WIF]),
+        st.sampled_from(["0.01", "0.02"]),
+        st.sampled_from(MARKETS),
+    ),
+    max_size=25,
+)
+
+
+@given(STEPS)
+def test_updates_add_up_to_what_a_new_client_is_told(steps):
+    """Whatever came in between, by whichever way, and for a client that was too slow for some of it."""
+    prices, quick, slow, begun = LatestPrices(), Model(), Model(), datetime.now(UTC)
+    for number, (step, token, price, market) in enumerate(steps):
+        as_of = begun + timedelta(milliseconds=number - (30 if step == "late batch" else 0))
+        quote = Quote(token, Decimal(price), None, as_of, market)
+        if step in {"batch", "late batch"}:
+            [batch] = read_prices(price_message([quote]))
+            sent = prices.remember(batch)
+        elif step == "cache":
+            sent = prices.learn([quote])
+        elif step == "resumes":
+            sent = prices.fragments([token], in_full=True)
+        else:
+            sent = prices.aged([token], begun + timedelta(hours=1)) if step == "ages" else {}
+        quick.take(sent)
+        slow.conflate(sent)
+        if step == "reads":
+            slow.flush()
+    slow.flush()
+    for token in (BONK, WIF):
+        now = prices.quote(token)
+        if now is None:
+            assert token not in quick.known
+            continue
+        pool = now.market or Market()
+        assert (
+            slow.known[token]
+            == quick.known[token]
+            == {
+                "tokenAddress": token,
+                "price": float(now.price),
+                "priceUsd": None,
+                "priceStatus": now.status,
+                "poolTokens": None if pool.pool_tokens is None else float(pool.pool_tokens),
+                "poolSol": None if pool.pool_sol is None else float(pool.pool_sol),
+            }
+        )
 
 
 # Over a server
