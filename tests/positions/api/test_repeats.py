@@ -19,6 +19,13 @@ from tests.positions.threads import at_once
 
 KEY = "9b2f6c1e-2f0a-4f8e-9a51-0d7c5a1b3e77"
 
+FURTHER: dict[str, dict[str, Any]] = {
+    "airdrop": {"tokens": 1},
+    "transfer-in": {"tokens": 1, "costSol": 1},
+    "transfer-out": {"tokens": 1},
+    "migrate": {"tokenAddress": WIF, "ratio": 2},
+}
+
 
 def send(api: Api, path: str, body: dict[str, Any] | str, key: str | None = KEY) -> Answer:
     headers = {} if key is None else {"Idempotency-Key": key}
@@ -32,7 +39,7 @@ def events() -> int:
 # The same again
 
 
-@pytest.mark.parametrize(("action", "body"), ACTIONS.items())
+@pytest.mark.parametrize(("action", "body"), (ACTIONS | FURTHER).items())
 def test_action_repeated_answers_as_the_first_and_writes_nothing(
     alices: Api, position: Position, action: str, body: dict[str, Any]
 ):
@@ -109,6 +116,14 @@ def test_every_post_that_writes_a_position_takes_a_key():
     assert len(writes) >= 5
     for path, operation in writes.items():
         assert "Idempotency-Key" in [each["name"] for each in operation["parameters"]], path
+
+
+def test_same_time_in_another_zone_is_a_repeat(alices: Api, wallet: Wallet):
+    first, again = (
+        send(alices, "positions/", opening(wallet, executedAt=moment))
+        for moment in ("2026-01-01T00:30:00Z", "2026-01-01T01:30:00+01:00")
+    )
+    assert (again.status, again.text) == (201, first.text)
 
 
 # Something else
