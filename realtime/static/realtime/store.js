@@ -150,6 +150,7 @@ export class Store {
     const { id, tokenAddress } = position;
     const entry = new Entry(position);
     const before = this.#entries.get(id);
+    if (before && before.position.tokenAddress !== tokenAddress) this.#release(before.position); // it has migrated
     if (before && statusOf(before.position) === statusOf(position)) entry.since = before.since;
     this.#entries.set(id, entry);
     const ids = this.#byToken.get(tokenAddress);
@@ -162,15 +163,23 @@ export class Store {
   #remove(id) {
     const entry = this.#entries.get(id);
     if (!entry) return;
-    const { tokenAddress } = entry.position;
+    this.#release(entry.position);
+    this.#entries.delete(id);
+    this.#changed.add(id);
+  }
+
+  /**
+   * Take no more prices of the position's token for it.
+   *
+   * @param {Wire.LivePosition} position
+   */
+  #release({ id, tokenAddress }) {
     const ids = this.#byToken.get(tokenAddress);
     ids?.delete(id);
     if (ids?.size === 0) {
       this.#byToken.delete(tokenAddress);
       this.#reserves.delete(tokenAddress);
     }
-    this.#entries.delete(id);
-    this.#changed.add(id);
   }
 }
 

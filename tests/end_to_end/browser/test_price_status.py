@@ -203,3 +203,21 @@ def test_proceeds_are_read_digit_for_digit(script_page: Page, text, read) -> Non
         "async (text) => (await import('/static/realtime/dialogs.js')).readProceeds(text)", text
     )
     assert found == read
+
+
+def test_position_that_migrates_takes_no_more_prices_of_its_old_token(script_page: Page) -> None:
+    """Another wallet may still hold that one."""
+    script = """async ([before, after, other]) => {
+        const { Store } = await import("/static/realtime/store.js");
+        const store = new Store(), timestamp = "2026-01-31T12:01:00.000Z";
+        store.replace({ positions: [before, other], timestamp, seq: 1 });
+        store.change({ eventType: "position_updated", position: after, seq: 2, timestamp });
+        const reprice = (tokenAddress, price) =>
+            store.reprice({ updates: [{ tokenAddress, price, priceUsd: null }], timestamp });
+        reprice("T", "3");
+        const left = store.get("P").currentPrice;
+        reprice("NEW", "0.5");
+        return [left, store.get("P").currentPrice, store.get("Q").currentPrice];
+    }"""
+    prices = script_page.evaluate(script, [LIVE, LIVE | {"tokenAddress": "NEW"}, LIVE | {"id": "Q"}])
+    assert prices == ["2", "0.5", "3"]
