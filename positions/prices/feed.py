@@ -10,32 +10,27 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from asgiref.sync import sync_to_async
 from django.db import Error as DatabaseError
-from django.db import close_old_connections
 
 from positions.errors import is_bug
-from positions.models import Position
 from positions.prices.cache import FeedStatus, aget_prices, put_openings, put_prices
+from positions.prices.held import held_tokens, last_quotes
 from positions.prices.keeper import Keeper
 from positions.prices.known_quotes import KnownQuotes
-from positions.prices.last_quotes import read_last_quotes
 from positions.prices.mint_decimals import DecimalsKeeper
 from positions.prices.quotes import (
     WRAPPED_SOL,
     Prices,
     PriceSource,
-    PriceStatus,
     Quote,
     SourceError,
     Token,
     judged,
 )
+from positions.prices.rounds import Round
 from positions.valkey import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -52,29 +47,6 @@ Publish = Callable[[list[Quote]], Awaitable[None]]
 """Sends quotes to all server processes as one message."""
 OnPrices = Callable[[Collection[Quote]], None]
 """Gets the live prices that a round brought, and must neither wait nor fail: `positions.history` records them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Round:
-    """The result of one round."""
-
-    tokens: int
-    """How many different tokens open positions hold."""
-    priced: int = 0
-    """How many of them the source priced in this round."""
-    changed: int = 0
-    """How many quotes were published: new ones, and all after an outage."""
-    errors: tuple[str, ...] = ()
-    """Each a sentence for a terminal."""
-    notes: tuple[str, ...] = ()
-    source_errors: int = 0
-    """How many of the errors come from the source."""
-    seconds: float = 0.0
-    """How long the round took."""
-    oldest_age_seconds: float | None = None
-    """The age of the oldest price of a held token; None where none has a price."""
-    statuses: Mapping[PriceStatus, int] = field(default_factory=dict)
-    """How many of the held tokens have a price of each status."""
 
 
 class PriceFeed:
@@ -148,7 +120,7 @@ class PriceFeed:
                 "The last prices cannot be stored in the database", self._keeper.problem, errors
             )
         addresses = {token.address for token in self._held}
-        restored = await self._restore(addresses | {WRAPPED_SOL})
+        restored = await self._restore(addresses | {WRAPPED_SOL}, errors)
         others = len(errors)
         prices = await self._ask(errors)
         source_errors = len(errors) - others
@@ -194,7 +166,7 @@ class PriceFeed:
     async def _look_up_held(self, errors: list[str]) -> None:
         try:
             async with asyncio.timeout(DATABASE_DEADLINE_SECONDS):
-                self._held = await _held_tokens()
+                self._held = await held_tokens()
         except (DatabaseError, TimeoutError) as error:
             # The tokens of the last round are priced.
             self._database_failed("The held tokens cannot be read from the database", error, errors)
@@ -206,20 +178,23 @@ class PriceFeed:
             self._bugs.add(what)
             logger.error("%s, because of a bug", what, exc_info=error)
 
-    async def _restore(self, tokens: set[str]) -> dict[str, Quote]:
+    async def _restore(self, tokens: set[str], errors: list[str]) -> dict[str, Quote]:
         """Look up what was known of tokens that are new to this feed; return what the cache has lost of it."""
         new = tokens - self._looked_up
         if not new:
             return {}
         restored: dict[str, Quote] = {}
-        # What fails is tried again in the next round; the round's own reads and writes report the outage.
-        with suppress(DatabaseError, TimeoutError, *Unavailable):
+        # What fails is tried again in the next round. An outage is reported by the round's own reads and writes.
+        try:
             async with asyncio.timeout(DATABASE_DEADLINE_SECONDS):
                 cached = await aget_prices(new)
                 self._known.restore(cached.quotes.values(), datetime.now(UTC))
-                restored = await _last_quotes(new - cached.quotes.keys())
+                restored = await last_quotes(new - cached.quotes.keys())
             self._known.restore(restored.values(), datetime.now(UTC))
             self._looked_up |= new
+        except (DatabaseError, TimeoutError, *Unavailable) as error:
+            if is_bug(error):
+                self._database_failed("The last prices cannot be read from the database", error, errors)
         sol = self._known.latest.get(WRAPPED_SOL)
         self._sol_usd = self._sol_usd or (sol.price_usd if sol else None)
         return restored
@@ -310,27 +285,3 @@ def _sentence(what: str, error: BaseException) -> str:
     """Return what went wrong in one line: database errors have several."""
     why = (str(error).strip() or type(error).__name__).splitlines()[0]
     return f"{what}: {why[:MAX_ERROR_CHARACTERS].rstrip('.')}."
-
-
-@sync_to_async
-def _held_tokens() -> frozenset[Token]:
-    """Return the tokens of all open positions. One statement; a token held under two names comes twice."""
-    close_old_connections()  # as Django does around requests; the server may have restarted
-    try:
-        rows = Position.objects.open().order_by().values_list("token_address", "token_symbol").distinct()
-        return frozenset(Token(address, symbol) for address, symbol in rows)
-    finally:
-        close_old_connections()
-
-
-@sync_to_async
-def _last_quotes(tokens: Collection[str]) -> dict[str, Quote]:
-    """Return what the database has of these tokens. One statement for a thousand."""
-    wanted, found = list(tokens), dict[str, Quote]()
-    close_old_connections()
-    try:
-        for begin in range(0, len(wanted), 1000):
-            found |= read_last_quotes(wanted[begin : begin + 1000])
-    finally:
-        close_old_connections()
-    return found

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from positions.prices.feed import Round
 from positions.prices.quotes import PriceStatus
+from positions.prices.rounds import Round
 
 SUMMARY_SECONDS = 60.0
 UNRELIABLE: tuple[PriceStatus, ...] = ("stale", "thin", "gone")

@@ -22,7 +22,7 @@ from positions.books.quotes import PriceStatus
 
 if TYPE_CHECKING:
     from positions.history.recorder import Written
-    from positions.prices.feed import Round
+    from positions.prices.rounds import Round
     from realtime.protocol.messages import Close
 
 

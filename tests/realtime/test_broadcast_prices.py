@@ -20,9 +20,9 @@ from django.core.management import CommandError, call_command
 
 from positions.models import Candle
 from positions.prices.cache import get_feed_status, get_prices
-from positions.prices.feed import Round
 from positions.prices.lease import LEASE_KEY
 from positions.prices.report import FeedReport, summary
+from positions.prices.rounds import Round
 from positions.prices.simulated import START_PRICES
 from positions.valkey import client
 from realtime.protocol.messages import PRICES_GROUP

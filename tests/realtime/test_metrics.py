@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from positions.books.quotes import PriceStatus
 from positions.history.recorder import Written
-from positions.prices.feed import Round
+from positions.prices.rounds import Round
 from positions.services import move_stop_loss
 from realtime.monitoring import metrics
 from realtime.monitoring.metrics import METRICS, PROCESS_METRICS, Counts, Histogram, Sample

@@ -17,10 +17,11 @@ from django.conf import settings
 from django.core.management import BaseCommand, CommandError, CommandParser
 
 from positions.history.recorder import Recorder
-from positions.prices.feed import PriceFeed, Round
+from positions.prices.feed import PriceFeed
 from positions.prices.lease import FeedLease
 from positions.prices.quotes import PriceSource, SourceError
 from positions.prices.report import FeedReport
+from positions.prices.rounds import Round
 from positions.prices.simulated import SimulatedSource
 from positions.prices.sources import AUTO, make_source, names, resolve_auto
 from positions.valkey import Unavailable, close_async_client

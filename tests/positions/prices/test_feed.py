@@ -13,8 +13,9 @@ from django.db import connection
 from positions import valkey
 from positions.models import Mint, Position
 from positions.prices.cache import aget_feed_status, aget_prices
-from positions.prices.feed import PriceFeed, Round
+from positions.prices.feed import PriceFeed
 from positions.prices.quotes import WRAPPED_SOL, Prices, Quote, SourceError, Token, quotes_in_sol
+from positions.prices.rounds import Round
 from positions.services import close_position, open_position
 from tests.conftest import BONK, WIF
 from tests.live import PATIENCE_SECONDS

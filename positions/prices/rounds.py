@@ -1,0 +1,31 @@
+"""The result of one of the feed's rounds, as its report and the metrics read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from positions.prices.quotes import PriceStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """The result of one round."""
+
+    tokens: int
+    """How many different tokens open positions hold."""
+    priced: int = 0
+    """How many of them the source priced in this round."""
+    changed: int = 0
+    """How many quotes were published: new ones, and all after an outage."""
+    errors: tuple[str, ...] = ()
+    """Each a sentence for a terminal."""
+    notes: tuple[str, ...] = ()
+    source_errors: int = 0
+    """How many of the errors come from the source."""
+    seconds: float = 0.0
+    """How long the round took."""
+    oldest_age_seconds: float | None = None
+    """The age of the oldest price of a held token; None where none has a price."""
+    statuses: Mapping[PriceStatus, int] = field(default_factory=dict)
+    """How many of the held tokens have a price of each status."""
