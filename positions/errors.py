@@ -44,7 +44,7 @@ class PriceUnknown(PositionsError):
 
 
 class ImpossibleTrade(PositionsError):
-    """A trade, booked late, with which the ones after it cannot have been: more was sold than was held."""
+    """A trade, booked late, that would make a later one impossible: more would be sold than was held."""
 
 
 class TransactionIdTaken(PositionsError):

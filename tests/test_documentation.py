@@ -149,7 +149,7 @@ def test_links_of_a_page_lead_somewhere(page: Path):
 def test_files_that_a_page_names_exist(page: Path):
     text = page.read_text()
     named = re.findall(rf"(?<![\w/])(?:{'|'.join(FOLDERS)})/[\w./-]*\.\w+", text)
-    # An example stands for the file that whoever runs this makes of it.
+    # An example counts as the file that is made from it.
     known = {name for name in named if (ROOT / name).exists() or (ROOT / f"{name}.example").exists()}
     assert set(named) - known == set()
     alone = re.findall(r"`(\w[\w-]*\.(?:py|js|cjs|css|html))`", text)

@@ -167,14 +167,14 @@ def transaction_id() -> Text:
 
 
 class TradeBody(Body):
-    """What every trade may say."""
+    """The optional terms of every trade."""
 
     transaction_id = transaction_id()
     fee_sol = Number(required=False, allow_null=True, help_text="The part of the sum that was fees, in SOL.")
     executed_at = Moment(
         required=False,
         allow_null=True,
-        help_text="When, if not now; before a trade that is booked already, too.",
+        help_text="Time of execution, by default now. May be earlier than trades that are already booked.",
     )
     sol_usd = Number(
         required=False,
@@ -253,7 +253,7 @@ class AirdropBody(TradeBody):
 
 class TransferInBody(TradeBody):
     tokens = Number(help_text=TOKENS)
-    cost_sol = Number(help_text=f"What they cost once. {SOL}")
+    cost_sol = Number(help_text=f"Their original cost. {SOL}")
 
 
 class TransferOutBody(TradeBody):

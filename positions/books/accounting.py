@@ -188,7 +188,7 @@ def profit_usd_at_cost(
 ) -> Decimal | None:
     """Return the profit in USD with each trade at the SOL/USD of its time, and what is held at today's.
 
-    That is the value and the proceeds less what was paid; once all is sold, it never moves again. None where a rate is
+    That is the value and the proceeds less what was paid; once all is sold, it no longer changes. None where a rate is
     not known: of a trade, or of today while something is held.
     """
     if cost_usd is None or realized_profit_usd is None or (sol_usd is None and remaining_amount):
@@ -238,8 +238,9 @@ def tokens_to_sell(
     """Return how many of the tokens held a client's `number` sells: all of them, where no more would be left than dust.
 
     A client that keeps count itself may be further off. Its doubles are exact but for a few of the last bits of the
-    most that it has counted, `bought`; and each of the `trades` until now was rounded, by up to half a unit, which
-    tells where its number is finer than a unit, hence calculated. As near as that to all is all.
+    most that it has counted, `bought`. And each of the `trades` until now was rounded, by up to half a unit; that
+    counts only if its number is finer than a unit, which shows that it was calculated. A number that is as near as
+    that to all is taken for all.
 
     Raises InvalidAmount.
     """

@@ -1,7 +1,7 @@
 """Trades of positions that were written before there were any, worked out from what is left of them: their events.
 
-What cannot be told from figures and events alone (a correction by hand, events that were pruned) becomes a balance. So
-the fold of the result is always the row, to the last digit.
+What figures and events alone do not show (a correction by hand, events that were pruned) becomes a balance. So the fold
+of the result is always the row, to the last digit.
 """
 
 from __future__ import annotations

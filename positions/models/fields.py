@@ -141,7 +141,7 @@ class SequenceField(models.BigIntegerField):  # type: ignore[type-arg]
 class SymbolField(models.CharField):  # type: ignore[type-arg]
     """A token's symbol without what could do harm where it is shown, whichever way it was written.
 
-    Where a row is saved without one, the short form of its `token_address` stands in.
+    A row that is saved without one gets the short form of its `token_address`.
     """
 
     def deconstruct(self) -> Any:

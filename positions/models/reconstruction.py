@@ -52,8 +52,8 @@ def add_missing_trades(
         known = set(trades.filter(position_id__in=keys).values_list("position_id", flat=True))
         rows = {row.pk: row for row in positions.filter(pk__in=set(keys) - known)}
         states: dict[UUID, list[State]] = {key: [] for key in rows}
-        told = events.filter(position_id__in=rows, position__isnull=False).order_by("created_at", "seq")
-        for event in told.values_list("position_id", "position", "created_at"):
+        kept = events.filter(position_id__in=rows, position__isnull=False).order_by("created_at", "seq")
+        for event in kept.values_list("position_id", "position", "created_at"):
             states[event[0]].append(state_of(upgraded(event[1]), event[2]))
         found = {key: reconstruct(row.created_at, [*states[key], _now(row)]) for key, row in rows.items()}
         taken = _taken(trades, rows.values(), found)

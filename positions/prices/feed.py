@@ -89,7 +89,7 @@ class PriceFeed:
         self._failures = 0
 
     async def run(self, rounds: int | None = None) -> None:
-        """Run that many rounds; for ever without a number.
+        """Run that many rounds; without a number, run until cancelled.
 
         Safe to cancel: at worst a round is cached and not published; the next process that runs the feed publishes
         all of it.

@@ -49,16 +49,16 @@ class Terms(TypedDict, total=False):
     transaction_id: str | None
     """Once in a wallet: the same request again books nothing, and returns the position as it is."""
     fee_sol: Decimal | None
-    """The part of what was spent, or was kept back from the proceeds, that was fees."""
+    """Fees: part of what was spent, or deducted from the proceeds."""
     executed_at: datetime | None
-    """When, if not now. Before a trade that is booked already, too, as long as no more was sold than was held."""
+    """By default now. May be before trades that are already booked, as long as no more was sold than was held."""
     sol_usd: Decimal | None
     """SOL in USD at that moment; that of the price cache for a trade of the last minutes, otherwise unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A trade that is to be booked: checked, but for what only the position's figures tell."""
+    """A trade that is to be booked: checked, except for what needs the position's figures."""
 
     side: Side
     tokens: Decimal
@@ -67,7 +67,7 @@ class Entry:
     sol_usd: Decimal | None
     transaction_id: str | None
     content: str | None
-    """A digest of the whole request, by which a repeat is told from another one with the same transaction id."""
+    """A digest of the whole request: distinguishes a repeat from another request with the same transaction id."""
     given_executed_at: datetime | None
     """None: now."""
 
@@ -94,12 +94,12 @@ def entry(
     executed_at: datetime | None = None,
     sol_usd: Decimal | None = None,
 ) -> Entry:
-    """Check what every trade says. Raises PositionsError.
+    """Check the terms of a trade. Raises PositionsError.
 
     `request`: what else was asked for, so that the same again is known. `tokens`: as they were given; what is booked is
     rounded to the mint's decimals, which may become known between a request and its repeat. Where `sol_usd` is not
     given, a trade of this moment has that of the price cache: one GET, before any lock, since a cache that hangs must
-    hold up nobody else.
+    not delay other writers.
     """
     check_transaction_id(transaction_id)
     fee_sol = ZERO if fee_sol is None else fee_sol
@@ -203,7 +203,7 @@ def repeated(entry: Entry, wallet_id: str, position: Position | None) -> Positio
 def book(position: Position, entry: Entry) -> Trade:
     """Apply the trade to the position's figures; `save` then writes both. The position is locked, or new.
 
-    Raises InvalidAmount, NotEnoughTokens, or ImpossibleTrade where a late one cannot have been.
+    Raises InvalidAmount, NotEnoughTokens, or ImpossibleTrade where a late one makes a later one impossible.
     """
     if not position._state.adding:
         mend(position)
@@ -272,8 +272,8 @@ def save(position: Position, trade: Trade | None, *, new: bool = False) -> None:
 def mend(position: Position) -> Trade | None:
     """Book a balance where the row's figures are not those that its trades led to; return it. Under the agent's lock.
 
-    That is what a server of the release before wrote during an update, or other code beside the services. Its figures
-    are kept; what they cost in USD is not known any more.
+    A server of the previous release wrote such figures during an update, or code that bypasses the services. They are
+    kept; what they cost in USD is no longer known.
     """
     if position.last_trade_at is not None and position.books_digest == position.books.digest:
         return None

@@ -87,7 +87,7 @@ def migrate_token(
 
 
 def _convert(position: Position, ratio: Decimal, decimals: int) -> None:
-    """Put what no trade tells into terms of the new token."""
+    """Convert the figures that do not follow from the trades into units of the new token."""
     with localcontext(prec=100):
         if position.moon_bag_amount is not None:
             position.moon_bag_amount = (position.moon_bag_amount * ratio).quantize(accounting.unit(decimals))

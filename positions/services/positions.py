@@ -220,7 +220,7 @@ def close_position(
 
 
 def make_room(held: Position | None, decimals: int) -> None:
-    """Close the position that stands in the way of another, where it has only dust left. Raises AlreadyOpen."""
+    """Close the position that blocks another, where it has only dust left. Raises AlreadyOpen."""
     if held and not accounting.is_dust(held.remaining_amount, decimals):
         raise AlreadyOpen(
             f"{held.wallet_id} already has an open position in {held.token_address}", field="token_address"

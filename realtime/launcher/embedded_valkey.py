@@ -51,7 +51,7 @@ def binary() -> Path:
 
 
 def make_private(folder: Path) -> None:
-    """Create the folder if it is missing, and deny others access: whoever reaches the socket controls the server.
+    """Create the folder if it is missing, and deny others access: any user who reaches the socket controls the server.
 
     Raises UnsafeFolderError if it belongs to another user, as one in a shared temporary folder may.
     """

@@ -380,7 +380,7 @@ def test_price_that_a_client_gives_is_rounded_to_its_column():
 
 
 @pytest.mark.parametrize(
-    ("held", "told", "sold"),
+    ("held", "given", "sold"),
     [
         ("0.3", "0.3", "0.3"),
         ("0.3", "0.299999999", "0.299999999"),  # a unit is left
@@ -403,13 +403,13 @@ def test_price_that_a_client_gives_is_rounded_to_its_column():
         ("88000000000000.223456789", "88000000000000", "88000000000000"),  # too far from it
         ("1000000000.000000001", "1000000000", "1000000000.000000001"),  # all, read as a double
         ("1000000", "999999.999999", "999999.999999"),
-        ("1000000", "999999.999999999", "999999.999999999"),  # doubles tell these apart
+        ("1000000", "999999.999999999", "999999.999999999"),  # different doubles
         ("35123456.789012", "35123456.78901199", "35123456.789012"),
-        ("1000000.000000001", "1000000", "1000000"),  # doubles tell these apart
+        ("1000000.000000001", "1000000", "1000000"),  # different doubles
     ],
 )
-def test_sale_of_all_but_dust_or_of_dust_more_is_of_all(held: str, told: str, sold: str):
-    sells = tokens_to_sell(Decimal(told), "tokens", held=Decimal(held), bought=Decimal(held), trades=1)
+def test_sale_of_all_but_dust_or_of_dust_more_is_of_all(held: str, given: str, sold: str):
+    sells = tokens_to_sell(Decimal(given), "tokens", held=Decimal(held), bought=Decimal(held), trades=1)
     assert sells == Decimal(sold)
 
 

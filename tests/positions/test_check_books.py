@@ -137,7 +137,7 @@ def old_row(apps: Any, agent: Any, wallet: Any, token: str, **figures: Any) -> A
 
 @pytest.fixture
 def old_rows(old_database: Any) -> dict[str, Any]:
-    """The first release's events with the positions that they tell of, and others whose events were pruned."""
+    """The first release's events with the positions that they describe, and others whose events were pruned."""
     apps = old_database
     agent = apps.get_model("positions", "Agent").objects.create(
         pk=OLD_EVENTS[0]["agent_id"],
@@ -148,10 +148,12 @@ def old_rows(old_database: Any) -> dict[str, Any]:
     events = apps.get_model("positions", "PositionEvent").objects
     for row in OLD_EVENTS:
         events.create(**{**row, "created_at": datetime.fromisoformat(row["created_at"])})
-    told = OLD_EVENTS[3]["position"]
-    wallet = apps.get_model("positions", "Wallet").objects.create(agent=agent, address=told["wallet_address"])
+    described = OLD_EVENTS[3]["position"]
+    wallet = apps.get_model("positions", "Wallet").objects.create(
+        agent=agent, address=described["wallet_address"]
+    )
     figures = {
-        name: told[name]
+        name: described[name]
         for name in (
             "purchase_price",
             "purchase_amount",
@@ -170,8 +172,8 @@ def old_rows(old_database: Any) -> dict[str, Any]:
         "dca_count": 0,
     }
     return {
-        "told": old_row(apps, agent, wallet, BONK, pk=told["id"], **figures),
-        "closed and told": old_row(
+        "with events": old_row(apps, agent, wallet, BONK, pk=described["id"], **figures),
+        "closed, with events": old_row(
             apps,
             agent,
             wallet,
@@ -254,12 +256,17 @@ def test_migration_adds_trades_and_moves_no_figure(old_rows: dict[str, Any]):
         trades = now[name].trades.all()
         return [(each.side, each.tokens, each.sol, each.transaction_id) for each in trades]
 
-    assert booked("told")[:3] == [
+    assert booked("with events")[:3] == [
         ("purchase", 1_000_000, 2, None),
-        ("purchase", D("333333.333333333333333333"), D("0.5"), old_rows["told"].dca_transaction_ids[0]),
-        ("sale", 1_000_000, D("2.75"), old_rows["told"].take_profit_transaction_ids[0]),
+        (
+            "purchase",
+            D("333333.333333333333333333"),
+            D("0.5"),
+            old_rows["with events"].dca_transaction_ids[0],
+        ),
+        ("sale", 1_000_000, D("2.75"), old_rows["with events"].take_profit_transaction_ids[0]),
     ]
-    assert booked("closed and told")[:2] == [
+    assert booked("closed, with events")[:2] == [
         ("purchase", D("10.5"), D("0.000000001"), "buy-1"),
         ("sale", D("10.5"), D("0.250000001"), "closing"),
     ]
@@ -286,7 +293,7 @@ def test_migration_goes_on_where_it_stopped(old_rows: dict[str, Any]):
 
 def test_position_of_old_events_is_traded_on(old_rows: dict[str, Any]):
     migrate(None)
-    key = old_rows["told"].pk
+    key = old_rows["with events"].pk
     before = Position.objects.get(pk=key)
     take_profit(position_id=key, tokens=D(1), proceeds_sol=D(1))
     position = books_hold(before)

@@ -52,8 +52,8 @@ def test_widening_keeps_every_digit_and_makes_no_event(before_amounts_were_widen
     old = rows.create(agent=agent, wallet=wallet, token_address=BONK, token_symbol="BONK", **FIGURES)
     migrate(None)
     row = Position.objects.get(pk=old.pk)
-    told = snapshot(row)
+    stored = snapshot(row)
     for name, number in FIGURES.items():
-        assert told[name] == (None if number is None else digits(number)), name
+        assert stored[name] == (None if number is None else digits(number)), name
         assert Position.objects.filter(**{name: number}).exists(), name
     assert not PositionEvent.objects.exists()

@@ -157,7 +157,7 @@ def test_open_position_in_a_token_that_was_sold_opens_another(position: Position
 
 @pytest.mark.parametrize("left", ["0.0000000009", "0.000000000000000027", "0"])
 def test_open_position_where_only_dust_is_left_closes_the_old_one(position: Position, left: str):
-    """As releases without a smallest unit have left them, and blocked the token for ever."""
+    """Releases without a smallest unit left such positions, and they blocked the token permanently."""
     Position.objects.filter(pk=position.pk).update(remaining_amount=Decimal(left))
     opened = open_position(**opening(position.wallet, token_address=BONK))
     position.refresh_from_db()

@@ -140,7 +140,7 @@ async def test_every_process_answers_for_all(transactional_db, servers, alice, a
     async with watching(uvicorn, alice, other):
         pass
     async with watching(daphne, alice, agent):
-        await eventually(values_hold, "both servers tell of one socket and two processes")
+        await eventually(values_hold, "both servers report one socket and two processes")
 
 
 async def test_socket_is_counted_from_its_connect_to_its_close(

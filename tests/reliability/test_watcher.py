@@ -132,10 +132,10 @@ def test_digit_that_differs_is_a_violation(tokens):
     ],
 )
 def test_highest_price_takes_in_the_live_price_of_the_event(status, peak, violations):
-    told = event(5)
+    update = event(5)
     times = {"createdAt": "2026-01-01T00:00:00.000Z", "priceTimestamp": "2026-01-01T00:00:01.000Z"}
-    told["data"]["position"] |= {"currentPrice": "3", "priceStatus": status, "peakPrice": peak, **times}
-    watcher = watched(initial(4), told)
+    update["data"]["position"] |= {"currentPrice": "3", "priceStatus": status, "peakPrice": peak, **times}
+    watcher = watched(initial(4), update)
     watcher.account(
         database(
             5,

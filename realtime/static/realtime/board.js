@@ -223,7 +223,7 @@ export class Board {
       const since = this.#prices.staleSince(tokenAddress, now);
       return noteOf(since === null ? "live" : "stale", since, now);
     }
-    // A poll may tell of a later answer than the last update; while the connection is lost, not of the price shown.
+    // A poll may know a later answer than the last update; while the connection is lost, not one for the price shown.
     const polled = status === "stale" && this.#silentSince === null ? this.#prices.currentAt(tokenAddress) : null;
     return noteOf(status, polled !== null && polled > (priceTimestamp ?? "") ? polled : priceTimestamp, now);
   }

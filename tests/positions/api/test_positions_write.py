@@ -356,7 +356,7 @@ def test_close_without_proceeds_or_the_cache_asks_for_the_proceeds(
 
 
 @pytest.mark.parametrize(
-    ("market", "age_seconds", "told"),
+    ("market", "age_seconds", "expected"),
     [
         (None, 61, "stale and 61 s old"),
         (Market("thin"), 0, "thin and 0 s old"),
@@ -364,13 +364,13 @@ def test_close_without_proceeds_or_the_cache_asks_for_the_proceeds(
     ],
 )
 def test_close_at_a_market_price_that_is_not_live_is_refused(
-    alices: Api, position: Position, feed: Callable[..., None], market, age_seconds, told
+    alices: Api, position: Position, feed: Callable[..., None], market, age_seconds, expected
 ):
     as_of = timezone.now() - timedelta(seconds=age_seconds)
     feed(Quote(BONK, Decimal("0.000003"), None, as_of, market))
     status, body = alices.post(f"positions/{position.pk}/close/").refusal
     [message] = body["errors"]["proceedsSol"]
-    assert (status, message.startswith(f"the price of BONK is {told}")) == (409, True)
+    assert (status, message.startswith(f"the price of BONK is {expected}")) == (409, True)
     assert message.endswith(" old: proceeds are required")
     assert alices.post(f"positions/{position.pk}/close/", {"proceedsSol": 1}).status == 200
 

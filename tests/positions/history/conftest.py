@@ -38,8 +38,8 @@ class Market:
         held = {token.address for token in tokens}
         prices = {address: price for address, price in self.prices.items() if address in held}
         quotes = quotes_in_sol(prices, sol_usd=self.sol_usd, as_of=self.now)
-        told = {address: replace(quote, market=self.market) for address, quote in quotes.items()}
-        return Prices(told, self.sol_usd)
+        current = {address: replace(quote, market=self.market) for address, quote in quotes.items()}
+        return Prices(current, self.sol_usd)
 
     async def aclose(self) -> None:
         pass
