@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from positions import valkey
@@ -23,7 +23,7 @@ from positions.errors import (
     TradesAreKept,
     TransactionIdTaken,
 )
-from positions.models import Agent, Mode, Position, PositionEvent, Trade, Wallet
+from positions.models import Agent, Mode, Position, PositionEvent, StoredAnswer, Trade, Wallet
 from positions.services import (
     book_airdrop,
     buy_more,
@@ -494,6 +494,27 @@ def test_trades_go_with_their_position_and_agent(world):
     assert Trade.objects.count() == 1
     Agent.objects.filter(pk=world.agent.pk).delete()
     assert Trade.objects.count() == 0
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("table", ["position", "wallet"])
+def test_trades_go_with_what_a_server_of_the_release_before_deletes(position: Position, table: str):
+    """It knows neither trades nor answers, and deletes only what it knows."""
+    user = position.agent.owner
+    StoredAnswer.objects.create(
+        user=user, trade=position.trades.get(), path="/", content={}, status=200, body=""
+    )
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("DELETE FROM positions_position")
+        cursor.execute(f"DELETE FROM positions_{table}")  # noqa: S608
+    assert not Trade.objects.exists()
+    assert StoredAnswer.objects.get().trade is None
+    with connection.cursor() as cursor:
+        for each in ("wallet", "agent", "positionevent"):
+            cursor.execute(f"DELETE FROM positions_{each}")  # noqa: S608
+        cursor.execute("DELETE FROM auth_user")
+    assert not StoredAnswer.objects.exists()
 
 
 def test_database_takes_a_transaction_id_once_a_wallet(position: Position):
