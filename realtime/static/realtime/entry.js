@@ -9,7 +9,7 @@ import { Decimal } from "./decimal.js";
 import { statusAfter } from "./price-status.js";
 
 /**
- * What lies in the pool that makes a price: tokens, and SOL on the other side.
+ * The reserves of the pool that makes a price: tokens, and SOL on the other side.
  *
  * @typedef {{poolTokens: Decimal | null, poolSol: Decimal | null}} Reserves
  */

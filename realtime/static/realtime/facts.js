@@ -84,6 +84,6 @@ function profitAtCost({ profitLossUsdAtCost = null, costUsd, realizedProfitUsd }
  * @returns {[text: string, title: string]}
  */
 function exitValue({ exitValueSol = null }) {
-  if (exitValueSol === null) return [format.UNKNOWN, "The price source does not say what lies in the pool"];
-  return [`${format.sol(exitValueSol)} SOL`, `Selling all of it now, by what lies in the pool: ${sol(exitValueSol)}`];
+  if (exitValueSol === null) return [format.UNKNOWN, "The price source does not report the pool's reserves"];
+  return [`${format.sol(exitValueSol)} SOL`, `Selling all of it now, by the pool's reserves: ${sol(exitValueSol)}`];
 }
