@@ -307,7 +307,7 @@ def _check_range(number: Any, name: str, *, limit: Decimal, positive: bool) -> N
 
 
 def _rounded(number: Decimal, name: str, *, step: Decimal, positive: bool) -> Decimal:
-    rounded = number.quantize(step, context=_CONTEXT)
+    rounded = number.quantize(step, context=_CONTEXT) or ZERO  # not -0
     if positive and not rounded:
         raise InvalidAmount(
             f"{name} must be at least {digits(step)}, not {shown(number)}, which rounds to 0", field=name

@@ -37,6 +37,13 @@ def opening(in_wallet: Wallet, **changes: Any) -> dict[str, Any]:
     return {name: value for name, value in (body | changes).items() if value is not ...}
 
 
+@pytest.mark.parametrize("zero", ["-0", "-0.0", "-0e-9", '"-0.0"', "0"])
+def test_close_for_nothing_takes_every_spelling_of_0(alices: Api, position: Position, zero: str):
+    """A negative zero is what a client's doubles make of it; SQLite's constraint compares it as text."""
+    closed = alices.post(f"positions/{position.pk}/close/", f'{{"proceedsSol": {zero}, "feeSol": {zero}}}')
+    assert (closed.status, closed.data["status"]) == (200, "closed")
+
+
 def test_open_writes_the_position_and_its_event(alices: Api, wallet: Wallet):
     body = opening(wallet, stopLossPercentage=-12.5, transactionId="tx-1")
     made = alices.post("positions/", body)
