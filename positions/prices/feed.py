@@ -120,7 +120,7 @@ class PriceFeed:
                 "The last prices cannot be stored in the database", self._keeper.problem, errors
             )
         addresses = {token.address for token in self._held}
-        restored = await self._restore(addresses | {WRAPPED_SOL}, errors)
+        await self._restore(addresses | {WRAPPED_SOL}, errors)
         others = len(errors)
         prices = await self._ask(errors)
         source_errors = len(errors) - others
@@ -146,7 +146,7 @@ class PriceFeed:
             answered_at=self._answered_at,
         )
         # The cache first: a client that connects in between reads the new price there, and gets it again.
-        await self._write({**restored, **taken}, status, errors)
+        await self._write(status, errors)
         published = await self._send_changes(news, errors)
         self._on_prices([quote for quote in taken.values() if quote.status == "live"])
         latest = self._known.latest
@@ -178,26 +178,24 @@ class PriceFeed:
             self._bugs.add(what)
             logger.error("%s, because of a bug", what, exc_info=error)
 
-    async def _restore(self, tokens: set[str], errors: list[str]) -> dict[str, Quote]:
-        """Look up what was known of tokens that are new to this feed; return what the cache has lost of it."""
+    async def _restore(self, tokens: set[str], errors: list[str]) -> None:
+        """Look up what was known of tokens that are new to this feed."""
         new = tokens - self._looked_up
         if not new:
-            return {}
-        restored: dict[str, Quote] = {}
+            return
         # What fails is tried again in the next round. An outage is reported by the round's own reads and writes.
         try:
             async with asyncio.timeout(DATABASE_DEADLINE_SECONDS):
                 cached = await aget_prices(new)
                 self._known.restore(cached.quotes.values(), datetime.now(UTC))
-                restored = await last_quotes(new - cached.quotes.keys())
-            self._known.restore(restored.values(), datetime.now(UTC))
+                stored = await last_quotes(new - cached.quotes.keys())
+            self._known.restore(stored.values(), datetime.now(UTC))
             self._looked_up |= new
         except (DatabaseError, TimeoutError, *Unavailable) as error:
             if is_bug(error):
                 self._database_failed("The last prices cannot be read from the database", error, errors)
         sol = self._known.latest.get(WRAPPED_SOL)
         self._sol_usd = self._sol_usd or (sol.price_usd if sol else None)
-        return restored
 
     async def _ask(self, errors: list[str]) -> Prices:
         # Always with wrapped SOL: all sums in USD need its price.
@@ -227,9 +225,9 @@ class PriceFeed:
         except (DatabaseError, TimeoutError) as error:
             self._database_failed("The decimals of tokens cannot be stored in the database", error, errors)
 
-    async def _write(self, quotes: Mapping[str, Quote], status: FeedStatus, errors: list[str]) -> None:
-        if self._cache_behind:
-            quotes = self._known.latest
+    async def _write(self, status: FeedStatus, errors: list[str]) -> None:
+        # All of them, also where the source has failed: nothing tells the feed that a cache was emptied.
+        quotes = self._known.latest
         try:
             await put_prices(quotes.values(), status)
             await self._keep_openings(quotes.values())

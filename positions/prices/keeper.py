@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 
 from asgiref.sync import sync_to_async
 from django.db import Error as DatabaseError
@@ -16,7 +17,9 @@ from positions.prices.quotes import Quote
 MOST_AT_ONCE = 500
 """Of a round: some 25 ms of the feed's processor. 20,000 tokens take a minute."""
 KEPT_SECONDS = 60.0
-"""How long what is kept of a token is good enough, unless its status has changed."""
+"""How long what is kept of a token is good enough, unless its status has changed, or its price by much."""
+MUCH = Decimal("1.1")
+"""As a factor. Where the cache is emptied, readers go by what is kept, until the source answers again."""
 LAST_WRITE_SECONDS = 5.0
 
 
@@ -50,7 +53,7 @@ class Keeper:
         urgent, old = [], []
         for token, quote in quotes.items():
             kept, at = self._kept.get(token, (None, 0.0))
-            if kept is None or kept.status != quote.status:
+            if kept is None or kept.status != quote.status or _is_far(quote.price, kept.price):
                 urgent.append(quote)
             elif now - at > KEPT_SECONDS and quote.as_of > kept.as_of:
                 old.append((at, quote))
@@ -66,6 +69,10 @@ class Keeper:
         self.problem = None
         at = self._clock()
         self._kept.update((quote.token_address, (quote, at)) for quote in quotes)
+
+
+def _is_far(one: Decimal, other: Decimal) -> bool:
+    return one > other * MUCH or other > one * MUCH
 
 
 # Not the thread that reads the held tokens: a write that hangs must not keep it busy.

@@ -247,6 +247,21 @@ async def test_round_after_cache_outage_writes_prices_of_failed_batches_too(
     assert (await aget_prices([BONK, WIF])).quotes.keys() == {BONK, WIF}
 
 
+async def test_round_after_the_cache_was_emptied_writes_all_prices_though_the_source_fails(
+    feed, source, holding
+):
+    """The feed sees no error: nothing but its own memory has these prices."""
+    await feed.round()
+    valkey.client().flushdb()
+    source.failure = SourceError("The API answered 503.")
+    await feed.round()
+    prices = await aget_prices([BONK, WIF])
+    assert {a: quote.price for a, quote in prices.quotes.items()} == {
+        BONK: Decimal("0.5"),
+        WIF: Decimal("0.25"),
+    }
+
+
 async def test_round_channel_layer_away_is_an_error_and_everything_is_published_again(
     feed, source, wire, holding
 ):

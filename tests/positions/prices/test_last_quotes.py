@@ -182,7 +182,7 @@ async def kept(keeper: Keeper, *quotes: Quote) -> Quote | None:
 async def test_keeper_writes_a_change_of_status_at_once_and_a_price_now_and_then():
     time = Time()
     keeper = Keeper(clock=time)
-    newer = replace(PLAIN, price=Decimal("0.6"), as_of=NOW + timedelta(seconds=2))
+    newer = replace(PLAIN, price=Decimal("0.54"), as_of=NOW + timedelta(seconds=2))
     assert await kept(keeper, PLAIN) == PLAIN
     assert await kept(keeper, newer) == PLAIN
     gone = replace(newer, market=Market("gone"))
@@ -191,6 +191,15 @@ async def test_keeper_writes_a_change_of_status_at_once_and_a_price_now_and_then
     assert await kept(keeper, newest) == gone
     time.now += KEPT_SECONDS + 1
     assert await kept(keeper, newest) == newest
+
+
+@pytest.mark.parametrize("price", ["0.45", "0.56"])
+async def test_keeper_writes_a_price_that_has_moved_by_a_tenth_at_once(price):
+    """A minute-old one would come back with an emptied cache, as if it had not fallen."""
+    keeper = Keeper(clock=Time())
+    await kept(keeper, PLAIN)
+    moved = replace(PLAIN, price=Decimal(price), as_of=NOW + timedelta(seconds=2))
+    assert await kept(keeper, moved) == moved
 
 
 async def test_keeper_writes_one_at_a_time_and_waits_for_none():
