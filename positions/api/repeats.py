@@ -108,7 +108,7 @@ class Once:
         transaction_id = self._body.arguments.get("transaction_id")
         trade_id = None if transaction_id is None else position.booked_trade_id
         if transaction_id is not None and trade_id is None:
-            # Under the agent's lock: nobody else answers for this trade.
+            # Under the agent's lock: no other request stores an answer for this trade.
             trades = Trade.objects.filter(wallet_id=position.wallet_id, transaction_id=transaction_id)
             known: Any = trades.values_list("pk", "answer__status", "answer__body").first()
             if known and known[1] is not None:

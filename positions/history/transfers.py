@@ -29,11 +29,11 @@ class Transfer(NamedTuple):
 
 
 class Transfers:
-    """Which of them have been counted."""
+    """Which transfers have been counted."""
 
     def __init__(self) -> None:
         self._counted: dict[UUID, datetime] = {}
-        """The last minutes' transfers: of these, the times at which they were booked do not tell."""
+        """The transfers of the last minutes: the time of booking does not show which of these have been counted."""
 
     def new(self, since: Mapping[UUID, datetime]) -> list[Transfer]:
         """Return what was booked since these moments, by agent, and not counted. One statement."""

@@ -30,8 +30,8 @@ class Difference(NamedTuple):
 def check_books(*, mend: bool = False) -> Iterator[Difference]:
     """Yield how each position differs from its trades; with `mend`, book what is missing. Memory for 500 positions.
 
-    Two queries for 500 positions, and their trades as they come. Nothing is locked, but the agent of a position that
-    differs, to look again: it may have been written between the two queries.
+    Two queries for 500 positions; their trades are read one by one. Nothing is locked but the agent of a position that
+    differs, to check it a second time: it may have been written between the two queries.
     """
     for keys in keys_of(Position.objects.all()):
         rows = {row.pk: row for row in Position.objects.filter(pk__in=keys)}
