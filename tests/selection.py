@@ -6,6 +6,7 @@ A pytest plugin (`-p tests.selection`).
 from __future__ import annotations
 
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: _place(item.path))
 
 
+@cache
 def _place(path: Path) -> int:
     places = (number for number, first in enumerate(LONGEST_FIRST) if path.is_relative_to(first))
     return next(places, len(LONGEST_FIRST))
