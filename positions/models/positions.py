@@ -18,7 +18,7 @@ from positions.models.fields import ExactDecimalField, ExtremeField, SymbolField
 from positions.models.querysets import PositionQuerySet
 
 
-# The limits and steps of positions.books.accounting.
+# The limits and steps of positions.books.amounts.
 def price_field(**options: Any) -> ExactDecimalField:
     """Prices of one token in SOL."""
     return ExactDecimalField(max_digits=42, decimal_places=30, **options)

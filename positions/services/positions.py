@@ -1,6 +1,6 @@
 """Every write to a position that this project makes. One transaction each; the event is sent on commit.
 
-All arguments by keyword, all numbers Decimal, rounded to what a wallet can have moved (positions.books.accounting);
+All arguments by keyword, all numbers Decimal, rounded to what a wallet can have moved (positions.books.amounts);
 what every trade may also state: `booking.Terms`. Each raises a PositionsError that names the invalid argument, its
 value and the limit, and then nothing is written. A position is named by its id and read under a lock, so that two
 writers never both work from the same old figures.
