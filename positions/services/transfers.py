@@ -10,6 +10,7 @@ from uuid import UUID
 from positions.books import accounting
 from positions.books.accounting import ZERO
 from positions.books.trades import Side, cost_of
+from positions.errors import InvalidAmount
 from positions.models import Position
 from positions.prices.mint_decimals import decimals_of
 from positions.services import booking
@@ -53,6 +54,12 @@ def _receive(position_id: UUID, side: Side, tokens: Decimal, cost_sol: Decimal, 
         return booked
     booking.check_open(position)
     tokens = accounting.tokens_of(tokens, "tokens", decimals=decimals_of(position.token_address))
-    trade = booking.book(position, replace(entry, tokens=tokens))
+    try:
+        trade = booking.book(position, replace(entry, tokens=tokens))
+    except InvalidAmount as error:
+        if error.field != "spent_sol":
+            raise
+        # A purchase to the books; whoever transfers has spent nothing.
+        raise InvalidAmount(error.message.replace("spent_sol", "cost_sol"), field="cost_sol") from error
     booking.save(position, trade)
     return position

@@ -326,6 +326,13 @@ def test_bad_terms_are_refused(wallet: Wallet, changes, message: str, field: str
     assert not Trade.objects.exists()
 
 
+def test_transfer_of_too_high_a_cost_is_refused_by_its_own_name(wallet: Wallet):
+    position = opened(wallet)
+    with pytest.raises(InvalidAmount, match="cost_sol: 100000000009 SOL in all is too much") as refused:
+        transfer_in(position_id=position.pk, tokens=D(1), cost_sol=D(99_999_999_999))
+    assert refused.value.field == "cost_sol"
+
+
 def test_unknown_term_is_a_mistake(position: Position):
     with pytest.raises(TypeError, match="fees"):
         buy_more(position_id=position.pk, tokens=D(1), spent_sol=D(1), fees=D(1))  # type: ignore[call-arg]
