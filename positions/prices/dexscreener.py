@@ -105,6 +105,9 @@ class DexScreenerSource:
             gone = []  # answers without even that one are those of an API in trouble
         return Prices(quotes, sol_usd, errors, gone=tuple(gone))
 
+    def resume(self, quotes: Iterable[Quote]) -> None:
+        self._jumps.resume(quotes)
+
     def _quote(
         self, address: str, by_token: Mapping[str, list[Pool]], sol_usd: Decimal | None, now: datetime
     ) -> Quote | None:

@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from django.db import Error as DatabaseError
@@ -26,6 +26,7 @@ from positions.prices.quotes import (
     Prices,
     PriceSource,
     Quote,
+    ResumingSource,
     SourceError,
     Token,
     judged,
@@ -41,6 +42,8 @@ DATABASE_DEADLINE_SECONDS = 5.0
 PUBLISH_DEADLINE_SECONDS = 5.0
 LONGEST_BACKOFF_SECONDS = 30.0
 MAX_ERROR_CHARACTERS = 500
+RESUMED_FOR = timedelta(minutes=10)
+"""How old quotes may be for a source to go on from them."""
 NEVER = datetime.fromtimestamp(0, UTC)
 
 Publish = Callable[[list[Quote]], Awaitable[None]]
@@ -189,8 +192,12 @@ class PriceFeed:
                 cached = await aget_prices(new)
                 self._known.restore(cached.quotes.values(), datetime.now(UTC))
                 stored = await last_quotes(new - cached.quotes.keys())
-            self._known.restore(stored.values(), datetime.now(UTC))
+            now = datetime.now(UTC)
+            self._known.restore(stored.values(), now)
             self._looked_up |= new
+            if isinstance(self._source, ResumingSource):
+                known = [*cached.quotes.values(), *stored.values()]
+                self._source.resume(quote for quote in known if now - quote.as_of < RESUMED_FOR)
         except (DatabaseError, TimeoutError, *Unavailable) as error:
             if is_bug(error):
                 self._database_failed("The last prices cannot be read from the database", error, errors)

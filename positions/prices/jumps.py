@@ -7,11 +7,12 @@ other pools too: that is accepted at once. Pure: keeps what it is given, makes n
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
 from positions.prices.markets import AGREEMENT, Candidate, Choice
+from positions.prices.quotes import Quote
 
 JUMP = Decimal(2)
 """A price that has changed by more than this factor since the last one that was accepted."""
@@ -19,7 +20,10 @@ JUMP = Decimal(2)
 
 @dataclass(slots=True)
 class _Known:
-    accepted: Candidate
+    price: Decimal | None
+    """The last one that was accepted; None where all that is known is one that was not."""
+    accepted: Candidate | None = None
+    """Its market; None where it is from before this process began."""
     doubted: Decimal | None = None
     rounds: int = 0
 
@@ -38,22 +42,28 @@ class Jumps:
             return False
         known = self._known.get(token)
         if known is None:
-            self._known[token] = _Known(now)
+            self._known[token] = _Known(now.price, now)
             return False
         if (
-            _near(now.price, known.accepted.price, JUMP)
+            (known.price is not None and _near(now.price, known.price, JUMP))
             or choice.is_borne_out
-            or _moved_with_its_pool(known.accepted, now)
+            or (known.accepted is not None and _moved_with_its_pool(known.accepted, now))
         ):
-            known.accepted, known.doubted = now, None
+            self._known[token] = _Known(now.price, now)
             return False
         stands = known.doubted is not None and _near(now.price, known.doubted, AGREEMENT)
         known.rounds = known.rounds + 1 if stands else 1
         known.doubted = now.price
         if known.rounds < self._rounds:
             return True
-        known.accepted, known.doubted = now, None
+        self._known[token] = _Known(now.price, now)
         return False
+
+    def resume(self, quotes: Iterable[Quote]) -> None:
+        """Take over quotes from before this process began: a restart confirms no jump."""
+        for quote in quotes:
+            is_doubted = quote.market is not None and quote.market.status == "thin"
+            self._known.setdefault(quote.token_address, _Known(None if is_doubted else quote.price))
 
     def keep_only(self, tokens: Collection[str]) -> None:
         for token in self._known.keys() - set(tokens):

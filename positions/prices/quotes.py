@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal, localcontext
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from django.conf import settings
 
@@ -14,8 +14,8 @@ from positions.books.accounting import PRICE, PRICE_LIMIT
 from positions.books.quotes import UNKNOWN_MARKET, WRAPPED_SOL, Market, PriceStatus, Quote
 
 __all__ = [
-    "UNKNOWN_MARKET", "WRAPPED_SOL", "Market", "PriceSource", "PriceStatus", "Prices", "Quote", "SourceError",
-    "Token", "in_usd", "is_stale", "judged", "quotes_in_sol", "usable",
+    "UNKNOWN_MARKET", "WRAPPED_SOL", "Market", "PriceSource", "PriceStatus", "Prices", "Quote", "ResumingSource",
+    "SourceError", "Token", "in_usd", "is_stale", "judged", "quotes_in_sol", "usable",
 ]  # fmt: skip
 
 
@@ -60,6 +60,14 @@ class PriceSource(Protocol):
 
     async def aclose(self) -> None:
         """Release connections and other resources."""
+
+
+@runtime_checkable
+class ResumingSource(Protocol):
+    """A source that compares its prices with those before."""
+
+    def resume(self, quotes: Iterable[Quote]) -> None:
+        """Take over quotes of the last minutes, from before this process began or held the token."""
 
 
 class SourceError(Exception):

@@ -9,11 +9,14 @@ from decimal import Decimal
 import pytest
 
 from positions.prices import dexscreener as module
+from positions.prices.cache import aget_prices, put_prices
 from positions.prices.dexscreener import DexScreenerSource
-from positions.prices.quotes import Market, Prices, Token
+from positions.prices.feed import PriceFeed
+from positions.prices.quotes import Market, Prices, Quote, Token
 from tests.conftest import BONK, WIF
 from tests.positions.prices.price_api import Answer, PriceApi, Request, dexscreener, pair
 from tests.positions.prices.test_dexscreener import mint
+from tests.positions.prices.test_feed import Wire
 
 DEEP = pair(BONK, "0.01", "1.2", liquidity_usd=50_000)
 
@@ -146,3 +149,13 @@ async def test_jump_that_another_pool_shares_is_live(api, source):
         pair(BONK, "0.00101", "0.1212", liquidity_usd=9_000),
     )
     assert (await ask(source)).quotes[BONK].status == "live"
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_jump_is_doubted_by_a_feed_that_starts_during_it(api, source, position, settings):
+    """The feed was killed: the next one goes on from the cache, or from the database."""
+    await put_prices([Quote(BONK, Decimal("0.01"), Decimal("1.2"), datetime.now(UTC))])
+    api.respond = dexscreener(pair(BONK, "0.1", "12", liquidity_usd=50_000))
+    await PriceFeed(source, Wire().publish, 1.5).round()
+    quote = (await aget_prices([BONK])).quotes[BONK]
+    assert (quote.price, quote.status) == (Decimal("0.1"), "thin")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
+from positions.books.quotes import MarketStatus
 from positions.prices.jumps import Jumps
 from positions.prices.markets import Choice, Pool, choose
-from positions.prices.quotes import WRAPPED_SOL
+from positions.prices.quotes import WRAPPED_SOL, Market, Quote
 from tests.conftest import BONK
 
 FLOOR = Decimal(1000)
@@ -76,3 +78,27 @@ def test_jump_that_another_pool_shares_is_accepted_at_once():
     jumps.doubts(BONK, at(pool("0.01"), pool("0.0101", address="other")))
     assert not jumps.doubts(BONK, at(pool("0.1"), pool("0.102", address="other")))
     assert jumps.doubts(BONK, at(pool("0.9"), pool("0.102", address="other")))
+
+
+def before(price: str, status: MarketStatus) -> Quote:
+    return Quote(BONK, Decimal(price), None, datetime.now(UTC), Market(status))
+
+
+def test_restart_confirms_no_jump():
+    jumps = Jumps(3)
+    jumps.resume([before("0.01", "live")])
+    assert doubts(jumps, "0.1", "0.1", "0.1") == [True, True, False]
+
+
+def test_restart_during_a_jump_begins_to_count_again():
+    jumps = Jumps(3)
+    jumps.resume([before("0.1", "thin")])
+    assert doubts(jumps, "0.1", "0.1", "0.1") == [True, True, False]
+
+
+def test_restart_without_a_jump_doubts_nothing_and_what_is_known_already_counts():
+    jumps = Jumps(3)
+    jumps.resume([before("0.01", "live")])
+    assert doubts(jumps, "0.012") == [False]
+    jumps.resume([before("0.1", "thin")])
+    assert doubts(jumps, "0.011") == [False]
