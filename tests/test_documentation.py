@@ -156,6 +156,11 @@ def test_files_that_a_page_names_exist(page: Path):
     assert set(alone) - FILE_NAMES == set()
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_has_no_unresolved_conflict(page: Path):
+    assert not re.findall(r"^(?:<{7}|={7}|>{7})(?: .*)?$", page.read_text(), re.MULTILINE)
+
+
 def test_every_page_is_in_the_index():
     index = (ROOT / "docs/README.md").read_text()
     pages = {str(page.relative_to(ROOT / "docs")) for page in PAGES if ROOT / "docs" in page.parents} - {

@@ -121,7 +121,7 @@ class TradeAdmin(ReadOnly, TradeColumns, TradeModelAdmin):
         return to_page("wallet", trade.wallet_id, trade.wallet_id)
 
     def has_delete_permission(self, request: HttpRequest, obj: Trade | None = None) -> bool:
-        # They go with their position, wallet, agent or user, whose pages ask here, and by themselves never.
+        # Deleted only with their position, wallet, agent or user, whose pages ask here as well.
         match = request.resolver_match
         if match is None or (match.url_name or "").startswith("positions_trade_"):
             return False

@@ -56,7 +56,7 @@ class Once:
     """One request that writes, with its key; without a key, a request like any other."""
 
     def __init__(self, request: Request, path: str, body_class: type[Body]) -> None:
-        """`path` is the same for all spellings of one."""
+        """`path`: normalised, so that two spellings of a position's id are one path."""
         self._request = request
         self._user_id: Any = request.user.pk
         self._key = request.headers.get(HEADER)

@@ -1,4 +1,4 @@
-"""The lists of trades: of all the caller's positions, or of one. Nothing here writes: positions are written."""
+"""The lists of trades: of all the caller's positions, or of one. Read-only: trades come from writes to positions."""
 
 from __future__ import annotations
 

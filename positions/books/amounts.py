@@ -1,4 +1,4 @@
-"""Amounts of tokens, prices and sums of SOL: how fine and how large they are, and what clients make of them. Pure.
+"""Amounts of tokens, prices and sums of SOL: their precision and limits, and how clients' input is rounded. Pure.
 
 Prices have 30 decimals, amounts 18, sums of SOL 9 (a lamport), sums of USD and percentages 6. With 30 decimals, the
 cost of a token times the largest amount of it is right to the lamport: 1 SOL for 8.123e13 tokens is 1.23e-14 SOL each.

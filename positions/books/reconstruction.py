@@ -19,7 +19,7 @@ from positions.books.trades import Books, Side, cost_of, fold
 from positions.errors import PositionsError
 
 OLD_PRICE = Decimal("1e-18")
-"""As finely as prices were kept before."""
+"""The precision of stored prices before they had 30 decimals."""
 TICK = timedelta(microseconds=1)
 
 

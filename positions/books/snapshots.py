@@ -167,9 +167,9 @@ def live(data: Mapping[str, Any], quote: Quote | None, *, sol_usd: Decimal | Non
 
 
 def _extremes(data: Mapping[str, Any], quote: Quote | None) -> dict[str, Any]:
-    """Return the highest and lowest price with the present one, if that is live and of the position's own time.
+    """Return the highest and lowest price, the current one included if it is live and no older than the position.
 
-    The database has it within a minute, without an event (PositionQuerySet.follow_market).
+    The database follows within a minute, without an event (PositionQuerySet.follow_market).
     """
     if quote is None or quote.status != "live" or timestamp(quote.as_of) < data["created_at"]:
         return {}

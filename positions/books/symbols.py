@@ -1,5 +1,5 @@
 """Names of tokens as their makers chose them, made harmless on input, so that they are harmless wherever
-they are shown: on the page, in the admin, on a terminal, in CSV, and in whatever a client does with them.
+they are shown: on the page, in the admin, on a terminal, in CSV, and by clients.
 
 On the chain a symbol is any text: padded with NULs, empty, an emoji of several code points, or made to look like
 another token's with invisible characters or ones that turn the direction of the text around (Unicode TR 36, 2.10.1).

@@ -23,8 +23,8 @@ from positions.books.accounting import ZERO, Holding, digits
 from positions.books.numbers import shown
 from positions.errors import ImpossibleTrade, InvalidAmount, NotEnoughTokens, PositionsError
 
-USD = Decimal("1e-9")
-"""As finely as the columns of USD keep a sum; what is sent is rounded to 6 decimals."""
+USD_STORED = Decimal("1e-9")
+"""The precision of the columns of USD; what clients get is rounded to 6 decimals (`accounting.USD`)."""
 USD_LIMIT = Decimal("1e21")
 RATE_LIMIT = Decimal("1e9")
 """USD for one SOL."""
@@ -50,7 +50,7 @@ OPENINGS = (Side.PURCHASE, Side.AIRDROP, Side.TRANSFER_IN)
 
 
 class Booked(Protocol):
-    """A trade, as the fold needs it: a row of Trade, or a Booking that is to become one."""
+    """A trade, as the fold needs it: a row of Trade, or a Reconstructed that is to become one."""
 
     @property
     def side(self) -> str: ...
@@ -154,7 +154,7 @@ def fold(trades: Iterable[Booked]) -> Books:
 
 
 def cost_of(holding: Holding, tokens: Decimal) -> Decimal:
-    """Return what so many of the tokens held cost, as a trade states it; 0 where figures set by hand make no sense."""
+    """Return what this many tokens held cost, as a trade states it; 0 where figures set by hand make no sense."""
     cost = accounting.proceeds(tokens=tokens, price=holding.purchase_price)
     return cost if cost < accounting.SOL_LIMIT else ZERO
 
@@ -169,13 +169,13 @@ def check_rate(sol_usd: Any) -> Decimal:
     """Return USD for one SOL as it is stored, to 9 decimals. Raises InvalidAmount."""
     if not isinstance(sol_usd, Decimal):
         raise InvalidAmount(f"sol_usd must be a Decimal, not {type(sol_usd).__name__}", field="sol_usd")
-    if not sol_usd.is_finite() or not USD <= sol_usd < RATE_LIMIT:
+    if not sol_usd.is_finite() or not USD_STORED <= sol_usd < RATE_LIMIT:
         raise InvalidAmount(
-            f"sol_usd must be at least {digits(USD)} and below {digits(RATE_LIMIT)}, not {shown(sol_usd)}",
+            f"sol_usd must be at least {digits(USD_STORED)} and below {digits(RATE_LIMIT)}, not {shown(sol_usd)}",
             field="sol_usd",
         )
     with localcontext(prec=50):
-        rate: Decimal = sol_usd.quantize(USD)
+        rate: Decimal = sol_usd.quantize(USD_STORED)
         return rate
 
 
@@ -192,7 +192,7 @@ def _usd(total: Decimal | None, part: Decimal | None) -> Decimal | None:
     if total is None or part is None:
         return None
     with localcontext(prec=80):
-        result = (total + part).quantize(USD)
+        result = (total + part).quantize(USD_STORED)
     if abs(result) >= USD_LIMIT:
         raise InvalidAmount(
             f"sol_usd: {digits(result)} USD in all is too much: it must be less than {digits(USD_LIMIT)}",
@@ -208,4 +208,4 @@ def _share(total: Decimal | None, part: Decimal, whole: Decimal) -> Decimal | No
     if total is None:
         return None
     with localcontext(prec=80):
-        return (total * part / whole).quantize(USD)
+        return (total * part / whole).quantize(USD_STORED)

@@ -2,10 +2,12 @@
 
     candles, candle_store       a round's prices become candles; how they are written, and deleted
     extremes, peaks             the highest and lowest prices of positions
-    values, transfers           the value of agents' positions, and their net flow of SOL
-    recorder                    the task that writes, beside the rounds
+    values, market, transfers   the value of agents' positions, and their net flow of SOL
+    recorder                    the task that writes, in parallel with the rounds
+    pruning                     deletes old rows
     reading                     spans of a series
     results, performance        the results of closed positions, and today's change
+    sales                       what closed positions were sold at
 
 Imports models, prices and books.
 """

@@ -60,9 +60,9 @@ class CandleStore:
                 cursor.execute(f"{into} SELECT * FROM unnest({arrays}) {merge}", columns)  # noqa: S608
 
     def prune(self, *, tokens: int, minutes_before: datetime, hours_before: datetime, limit: int) -> int:
-        """Delete up to `limit` old rows of the next tokens, by and by of all; return how many. Two statements and one.
+        """Delete up to `limit` old rows of the next tokens; return how many. One query and up to two deletions.
 
-        The tokens are gone on from when none of these has old rows left.
+        Repeated calls go through all tokens: on to the next ones once these have no old rows left.
         """
         ids = list(
             PricedToken.objects.filter(pk__gt=self._pruned_to)

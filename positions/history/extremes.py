@@ -1,8 +1,8 @@
 """The highest and lowest price of each token since any moment: what peakPrice and lowestPrice follow.
 
-Pure. A position that was opened in the middle must count from there: the extreme of the whole stretch is not enough,
-and all its prices would be too many. Kept is what can still be an answer, as a price that a later one has reached
-cannot: few of them, however many came.
+Pure. A position follows only the prices since it was opened, so one extreme for the whole time is not enough, and
+keeping every price would be too much. A price that a later one has reached can no longer be the highest since any
+moment, and is dropped: few are left, however many were added.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Extremes:
 
     def __init__(self) -> None:
         self._highs: dict[str, _Seen] = {}
-        """By token: each the highest price since its time, so falling."""
+        """By token, oldest first: the prices higher than all later ones. So each is lower than the one before."""
         self._lows: dict[str, _Seen] = {}
 
     def add(self, quotes: Iterable[Quote]) -> None:

@@ -24,7 +24,7 @@ class MarketNow:
         self.sol_usd: Decimal | None = None
 
     def look_up(self, tokens: Collection[str], now: datetime) -> None:
-        """Have the prices of these tokens. An MGET, and a query where the cache misses some; none for known ones.
+        """Read the prices of these tokens, except those just read. An MGET, and a query where the cache misses some.
 
         Raises valkey.Unavailable.
         """

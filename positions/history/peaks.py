@@ -1,4 +1,4 @@
-"""Positions whose peakPrice or lowestPrice the market has left behind."""
+"""Positions whose peakPrice or lowestPrice has to follow the market."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Behind(NamedTuple):
 def behind(market: Mapping[str, Extreme]) -> list[Behind]:
     """Return the open positions whose own extremes lie within those of the market. One statement.
 
-    Perhaps rightly so: they may be younger than the market's.
+    Not all of them have to follow: one may have been opened after the market was there.
     """
     if connection.vendor == "sqlite":
         return _compared_here(market)

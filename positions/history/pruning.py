@@ -13,7 +13,7 @@ from django.db.models.expressions import RawSQL
 def delete_some(rows: QuerySet[Any], *, limit: int) -> int:
     """Delete at most `limit` of these rows, in one statement and past the ORM; return how many.
 
-    By where they lie in the table: Django would name each of them by the columns of its key.
+    By their physical location (rowid or ctid): Django would list each row's composite key.
     """
     if limit <= 0:
         return 0

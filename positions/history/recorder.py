@@ -1,4 +1,4 @@
-"""The task that records history, beside the rounds: notes every round's prices, and writes them at its own pace.
+"""The task that records history, in parallel with the rounds: notes their prices, and writes them at its own pace.
 
 A round only notes its prices in memory (`note_round`). Everything that waits for the database is in `run`, on a thread
 of its own: a slow database makes history late, not the rounds.
@@ -168,7 +168,7 @@ class Recorder:
         for first in range(0, len(found), ROWS_PER_STATEMENT):
             wider = {}
             for each in found[first : first + ROWS_PER_STATEMENT]:
-                # Of its own time only: it may have been opened since the market was there.
+                # Only prices since it was opened count.
                 extreme = self._extremes.since(each.token_address, each.created_at)
                 if extreme:
                     wider[each.position_id] = each.token_address, *extreme

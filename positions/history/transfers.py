@@ -1,4 +1,4 @@
-"""Transfers, which the books have at cost, as what they were worth: so that a move of tokens is no gain and no loss."""
+"""Transfers at their market value, not at cost as the books have them: so that moving tokens is no gain and no loss."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Transfer(NamedTuple):
 
 
 class Transfers:
-    """Which transfers have been counted."""
+    """Finds transfers that have not been counted yet."""
 
     def __init__(self) -> None:
         self._counted: dict[UUID, datetime] = {}

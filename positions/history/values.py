@@ -90,7 +90,7 @@ class ValueStore:
         return next(reversed(seqs)) if len(seqs) == agents else None, len(points)
 
     def prune(self, *, fine_before: datetime, before: datetime, agents: int, limit: int) -> int:
-        """Delete up to `limit` old points of the next agents, by and by of all; return how many."""
+        """Delete up to `limit` old points of the next agents; return how many. Repeated calls go through all agents."""
         rows = Agent.objects.order_by("pk").values_list("pk", flat=True)
         ids = list((rows.filter(pk__gt=self._pruned_to) if self._pruned_to else rows)[:agents])
         points = AgentValue.objects.filter(agent_id__in=ids)

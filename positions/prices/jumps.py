@@ -15,7 +15,7 @@ from positions.prices.markets import AGREEMENT, Candidate, Choice
 from positions.prices.quotes import Quote
 
 JUMP = Decimal(2)
-"""A price that has changed by more than this factor since the last one that was accepted."""
+"""By what factor a price has to change from the last accepted one to count as a jump."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Keeps the last quotes in the database, beside the rounds: a few hundred at a time, and none of them waits for it."""
+"""Writes the last quotes to the database, a few hundred at a time, in the background: no round waits for it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from positions.prices.last_quotes import write_last_quotes
 from positions.prices.quotes import Quote
 
 MOST_AT_ONCE = 500
-"""Of a round: some 25 ms of the feed's processor. 20,000 tokens take a minute."""
+"""In one round: about 25 ms of CPU time. 20,000 tokens take a minute."""
 KEPT_SECONDS = 60.0
-"""How long what is kept of a token is good enough, unless its status has changed, or its price by much."""
+"""How old a token's stored quote may become, unless its status has changed, or its price by much."""
 MUCH = Decimal("1.1")
-"""As a factor. Where the cache is emptied, readers go by what is kept, until the source answers again."""
+"""As a factor. When the cache is emptied, readers use the stored quotes until the source answers again."""
 LAST_WRITE_SECONDS = 5.0
 
 

@@ -30,7 +30,7 @@ class KnownQuotes:
     def restore(self, quotes: Iterable[Quote], now: datetime) -> None:
         """Take over quotes from before this feed began."""
         for quote in quotes:
-            # Not later than now, by whose clock ever: answers that are older than what is known do not count.
+            # At most now: if another machine's clock was ahead, the next answers would count as older.
             known = replace(quote, as_of=min(quote.as_of, now), is_stale=False)
             self.latest.setdefault(quote.token_address, known)
 

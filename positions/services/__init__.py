@@ -1,6 +1,8 @@
-"""Every write that this project makes, as verbs: one transaction each; the event is sent on commit.
+"""Every write to positions and trades, as verbs: one transaction each; the event is sent on commit.
 
-For views, the admin, commands and other apps. Imports models, prices and books; never `api`, `admin` or `accounts`.
+For views, the admin, commands and other apps. What only one command or admin page uses (`importing`, `exporting`,
+`checking`, `correcting`, `demo`) is imported from its module. Imports models, prices and books; never `api`, `admin` or
+`accounts`.
 """
 
 from positions.services.mints import migrate_token

@@ -96,6 +96,6 @@ def _mend(position: Position) -> None:
     if position.status == Position.Status.OPEN:
         save_locked(position, State(position.agent_id, is_open=True))
     else:
-        # Without an event: who follows the agent has seen it close.
+        # Without an event: clients have already seen it close.
         new = {name: getattr(position, name) for name in NEW}
         QuerySet(Position).filter(pk=position.pk).update(**new)

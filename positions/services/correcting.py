@@ -12,7 +12,7 @@ from positions.services import booking
 from positions.services.booking import write
 
 CORRECTED = frozenset({*FIGURES, "dca_count"})
-"""What follows from trades."""
+"""The fields that follow from trades."""
 
 
 @write

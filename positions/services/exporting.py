@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from positions.books.accounting import SOL, ZERO
-from positions.books.trades import USD, Books, Side, apply
+from positions.books.trades import USD_STORED, Books, Side, apply
 from positions.models import Trade
 
 ROWS_PER_READ = 2000
@@ -55,6 +55,6 @@ def _gain(sale: Trade, before: Books, after: Books) -> Gain:
         if before.cost_usd is not None and after.cost_usd is not None:
             cost_usd = before.cost_usd - after.cost_usd
         if sale.sol_usd is not None or not sale.sol:
-            proceeds_usd = (sale.sol * (sale.sol_usd or ZERO)).quantize(USD)
+            proceeds_usd = (sale.sol * (sale.sol_usd or ZERO)).quantize(USD_STORED)
         gain_usd = None if cost_usd is None or proceeds_usd is None else proceeds_usd - cost_usd
         return Gain((sale.sol - gain_sol).quantize(SOL), gain_sol, cost_usd, proceeds_usd, gain_usd)

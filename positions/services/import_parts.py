@@ -1,4 +1,4 @@
-"""Which position each trade of a token belongs to, when trades of the past come among those that are booked."""
+"""Which position each trade of a token belongs to, when trades of the past are merged with those already booked."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Part:
     migration: Trade | None = None
     """A new one."""
     until: int = -1
-    """The place of these positions' last trade: the part goes on at least so far, also past a moment without tokens."""
+    """The index of these positions' last trade: the part extends to it, even if nothing is held in between."""
 
     @property
     def is_over(self) -> bool:

@@ -1,4 +1,4 @@
-"""A trade as a line of CSV says it: what `import_trades` reads and `export_trades` writes (docs/commands.md)."""
+"""A trade as a line of CSV: its columns, which `export_trades` writes, and how `import_trades` reads it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from positions.services import booking
 REQUIRED = ("executed_at", "wallet", "token_address", "side", "tokens", "sol")
 OPTIONAL = ("token_symbol", "fee_sol", "sol_usd", "transaction_id")
 COMPUTED = ("position", "cost_sol", "gain_sol", "cost_usd", "proceeds_usd", "gain_usd")
-"""Written, and skipped when they are read."""
+"""Written by an export, ignored by an import."""
 COLUMNS = (
     "executed_at",
     "wallet",

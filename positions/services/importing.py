@@ -1,8 +1,8 @@
-"""Trades of the past, booked many at once: those of one wallet and token, among those that are booked already.
+"""Trades of the past, booked many at once: those of one wallet and token, merged with those already booked.
 
-All trades of the token in the wallet are put in the order of their execution. Where nothing is held any more, a
-position ends, and the next purchase opens another, unless an existing position goes on (`import_parts`). So a new trade
-comes into the position that held the token then, or into one of its own.
+All trades of the token in the wallet are put in the order of their execution. When nothing is held any more, a
+position ends, and the next purchase opens another, unless an existing position continues (`import_parts`). So a new
+trade joins the position that held the token then, or opens one.
 """
 
 from __future__ import annotations
@@ -104,7 +104,10 @@ def _not_booked(
     rows: Sequence[Row],
     result: Imported,
 ) -> list[Row]:
-    """Return the rows that are not booked: by transaction id, or else by content, as often as it is there."""
+    """Return the rows that are not booked yet, by transaction id or else by content.
+
+    Two equal rows without an id are two trades: as many of them are known as are booked.
+    """
     stated = {identity for position in positions for identity in position.transaction_ids}
     by_id: dict[str | None, Trade] = {}
     given = [row.transaction_id for row in rows if row.transaction_id is not None]
@@ -196,7 +199,7 @@ def _opened(wallet: Wallet, first: Trade, row: Row) -> Position:
 
 
 def _take(position: Position, part: Part, others: Iterable[Trade]) -> None:
-    """Set the part's figures in the position, and what these new trades change besides."""
+    """Set the part's figures in the position. `others`: its new trades, except one that opens it."""
     for trade in part.new:
         if trade.side == Side.MIGRATION:  # prices before it are of another token
             position.peak_price = position.lowest_price = None

@@ -1,4 +1,4 @@
-"""Every write to a position that this project makes. One transaction each; the event is sent on commit.
+"""Opening positions, buying more, selling, closing, and stop losses. One transaction each; events go out on commit.
 
 All arguments by keyword, all numbers Decimal, rounded to what a wallet can have moved (positions.books.amounts);
 what every trade may also state: `booking.Terms`. Each raises a PositionsError that names the invalid argument, its

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from django.utils import timezone
 
-from positions.books.trades import USD
+from positions.books.trades import USD_STORED
 from positions.prices.cache import get_feed_status
 from positions.valkey import Unavailable
 
@@ -36,7 +36,7 @@ def sol_in_usd() -> Decimal | None:
         return None
     if status is None or status.sol_usd is None or timezone.now() - status.updated_at > GOOD_FOR:
         return None
-    rate = round(status.sol_usd, 9) if status.sol_usd >= USD else None
+    rate = round(status.sol_usd, 9) if status.sol_usd >= USD_STORED else None
     _kept = now + KEPT_SECONDS, rate
     return rate
 

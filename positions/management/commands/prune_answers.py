@@ -9,7 +9,7 @@ from positions.models import StoredAnswer
 class Command(PruneCommand):
     help = (
         "Remove the answers to writes with an Idempotency-Key that are older than a given age, in batches. The same"
-        " request, repeated after that, is booked again."
+        " request, repeated after that, is booked again, unless it has a transactionId."
     )
     model = StoredAnswer
     noun = "answers"
