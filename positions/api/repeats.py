@@ -3,7 +3,7 @@
 A client that got no answer cannot know whether its trade was booked. It identifies each write with an
 `Idempotency-Key` header and repeats the request until it gets an answer (draft-ietf-httpapi-idempotency-key-header-07).
 docs/adr/0010 has the decisions that the draft leaves open. A trade is also identified by its transaction id: whether a
-request repeats one, the service decides (positions.services.booking); the answer is kept here.
+request repeats one, the service decides (positions.services.entries); the answer is kept here.
 """
 
 from __future__ import annotations

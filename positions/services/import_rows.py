@@ -20,10 +20,9 @@ from positions.books.symbols import symbol_of
 from positions.books.trades import Side, check_rate
 from positions.errors import PositionsError
 from positions.models import Trade, base58
-from positions.services import booking
+from positions.services.entries import EARLIEST, check_executed_at, check_transaction_id
 
 REQUIRED = ("executed_at", "wallet", "token_address", "side", "tokens", "sol")
-OPTIONAL = ("token_symbol", "fee_sol", "sol_usd", "transaction_id")
 COMPUTED = ("position", "cost_sol", "gain_sol", "cost_usd", "proceeds_usd", "gain_usd")
 """Written by an export, ignored by an import."""
 COLUMNS = (
@@ -88,7 +87,7 @@ def read_row(line: int, cells: Mapping[str, str]) -> Row:
         sol=sol,
         fee_sol=reader.read("fee_sol", lambda text, name: _fee(text, name, sol, side), ZERO),
         sol_usd=reader.read("sol_usd", _rate, None),
-        executed_at=reader.read("executed_at", _moment, booking.EARLIEST),
+        executed_at=reader.read("executed_at", _moment, EARLIEST),
         transaction_id=reader.read("transaction_id", _transaction_id, None),
     )
     if reader.problems:
@@ -184,11 +183,11 @@ def _moment(text: str, name: str) -> datetime:
         raise PositionsError(
             f"{name} must be a time such as 2025-03-01T12:00:00Z, not {shown(text)}"
         ) from None
-    booking.check_executed_at(moment, timezone.now())
+    check_executed_at(moment, timezone.now())
     return moment
 
 
 def _transaction_id(text: str, name: str) -> str | None:
     identity = text_of(text)
-    booking.check_transaction_id(identity)
+    check_transaction_id(identity)
     return identity

@@ -19,6 +19,7 @@ from positions.prices.last_quotes import carry_over
 from positions.prices.mint_decimals import decimals_of
 from positions.services import booking
 from positions.services.booking import write
+from positions.services.entries import make_entry, repeated
 from positions.services.positions import check_token, make_room, open_in
 
 
@@ -49,12 +50,12 @@ def migrate_token(
         "token_symbol": token_symbol,
         "ratio": ratio,
     }
-    entry = booking.entry(Side.MIGRATION, request, tokens=ZERO, sol=ZERO, transaction_id=transaction_id)
+    entry = make_entry(Side.MIGRATION, request, tokens=ZERO, sol=ZERO, transaction_id=transaction_id)
     if token_address is not None:
         # Before the lock, as the market price of a sale.
         carry_over(_token_of(position_id), token_address, ratio)
     position = booking.lock(position_id)
-    if booked := booking.repeated(entry, position.wallet_id, position):
+    if booked := repeated(entry, position.wallet_id, position):
         return booked
     booking.check_open(position)
     old, new = position.token_address, token_address or position.token_address

@@ -1,7 +1,7 @@
 """Opening positions, buying more, selling, closing, and stop losses. One transaction each; events go out on commit.
 
 All arguments by keyword, all numbers Decimal, rounded to what a wallet can have moved (positions.books.amounts);
-what every trade may also state: `booking.Terms`. Each raises a PositionsError that names the invalid argument, its
+what every trade may also state: `entries.Terms`. Each raises a PositionsError that names the invalid argument, its
 value and the limit, and then nothing is written. A position is named by its id and read under a lock, so that two
 writers never both work from the same old figures.
 """
@@ -28,7 +28,8 @@ from positions.prices.last_quotes import newest_prices
 from positions.prices.mint_decimals import decimals_of
 from positions.prices.quotes import Quote
 from positions.services import booking
-from positions.services.booking import Entry, Terms, write
+from positions.services.booking import write
+from positions.services.entries import LATE, Entry, Terms, check_fee, make_entry, repeated
 
 STOP_LOSS_LOWEST = Decimal(-100)
 STOP_LOSS_LIMIT = Decimal(100_000)
@@ -61,7 +62,7 @@ def open_position(
     if side is Side.AIRDROP and spent_sol:
         raise InvalidAmount(f"spent_sol of an airdrop must be 0, not {shown(spent_sol)}", field="spent_sol")
     if side is Side.PURCHASE:
-        booking.check_fee(terms, spent_sol)
+        check_fee(terms, spent_sol)
     if stop_loss_percentage is not None:
         stop_loss_percentage = _stop_loss(stop_loss_percentage, "stop_loss_percentage")
     if opened_at is not None:
@@ -72,13 +73,13 @@ def open_position(
         "token_symbol": token_symbol,
         "stop_loss_percentage": stop_loss_percentage,
     }
-    entry = booking.entry(side, request, tokens=tokens, sol=spent_sol, **terms)
+    entry = make_entry(side, request, tokens=tokens, sol=spent_sol, **terms)
     decimals = decimals_of(token_address)
     tokens = accounting.tokens_of(tokens, "tokens", decimals=decimals)
     # The agent's lock makes this check final: every write through the ORM takes it (see positions.models.recording).
     Agent.objects.select_for_update().get(pk=wallet.agent_id)
     held = open_in(wallet, token_address)
-    if booked := booking.repeated(entry, wallet.pk, held):
+    if booked := repeated(entry, wallet.pk, held):
         return booked
     make_room(held, decimals)
     position = Position(
@@ -107,10 +108,10 @@ def buy_more(
 ) -> Position:
     """Average down (DCA): buy `tokens` more of what the position holds, for `spent_sol` SOL."""
     spent_sol = accounting.sol_of(spent_sol, "spent_sol", positive=True)
-    booking.check_fee(terms, spent_sol)
-    entry = booking.entry(Side.PURCHASE, {"position_id": position_id}, tokens=tokens, sol=spent_sol, **terms)
+    check_fee(terms, spent_sol)
+    entry = make_entry(Side.PURCHASE, {"position_id": position_id}, tokens=tokens, sol=spent_sol, **terms)
     position = booking.lock(position_id)
-    if booked := booking.repeated(entry, position.wallet_id, position):
+    if booked := repeated(entry, position.wallet_id, position):
         return booked
     booking.check_open(position)
     tokens = accounting.tokens_of(tokens, "tokens", decimals=decimals_of(position.token_address))
@@ -138,9 +139,9 @@ def take_profit(
     """
     proceeds_sol = accounting.sol_of(proceeds_sol, "proceeds_sol", positive=False)
     request = {"verb": "take profit", "position_id": position_id, "moon_bag": moon_bag}
-    entry = booking.entry(Side.SALE, request, tokens=tokens, sol=proceeds_sol, **terms)
+    entry = make_entry(Side.SALE, request, tokens=tokens, sol=proceeds_sol, **terms)
     position = booking.lock(position_id)
-    if booked := booking.repeated(entry, position.wallet_id, position):
+    if booked := repeated(entry, position.wallet_id, position):
         return booked
     booking.check_open(position)
     tokens = booking.tokens_to_sell(position, tokens)
@@ -197,11 +198,11 @@ def close_position(
         proceeds_sol = accounting.sol_of(proceeds_sol, "proceeds_sol", positive=False)
     request = {"verb": "close", "position_id": position_id, "proceeds_sol": proceeds_sol, "reason": reason}
     # What is left, and what it brings at the market, is known under the lock.
-    entry = booking.entry(Side.SALE, request, tokens=ZERO, sol=ZERO, **terms)
+    entry = make_entry(Side.SALE, request, tokens=ZERO, sol=ZERO, **terms)
     # Before the lock: a price cache that hangs must not hold up the agent's other writers.
     market = _market_price(position_id, entry) if proceeds_sol is None else None
     position = booking.lock(position_id)
-    if booked := booking.repeated(entry, position.wallet_id, position):
+    if booked := repeated(entry, position.wallet_id, position):
         return booked
     booking.check_open(position)
     if isinstance(market, PriceUnknown):
@@ -269,7 +270,7 @@ def _market_price(position_id: UUID, entry: Entry) -> Quote | PriceUnknown:
     """Return the price to close at, or why there is none: of no interest to a repeat of what was booked."""
     address, symbol = Position.objects.values_list("token_address", "token_symbol").get(pk=position_id)
     moment = entry.given_executed_at
-    if moment is not None and timezone.now() - moment > booking.LATE:
+    if moment is not None and timezone.now() - moment > LATE:
         return PriceUnknown("a sale that is booked late needs its proceeds", field="proceeds_sol")
     prices = newest_prices([address])
     quote = prices.quotes.get(address)

@@ -14,7 +14,8 @@ from positions.errors import InvalidAmount
 from positions.models import Position
 from positions.prices.mint_decimals import decimals_of
 from positions.services import booking
-from positions.services.booking import Terms, write
+from positions.services.booking import write
+from positions.services.entries import Terms, make_entry, repeated
 
 
 @write
@@ -33,9 +34,9 @@ def transfer_in(*, position_id: UUID, tokens: Decimal, cost_sol: Decimal, **term
 @write
 def transfer_out(*, position_id: UUID, tokens: Decimal, **terms: Unpack[Terms]) -> Position:
     """Take away `tokens` that went elsewhere: a sale at cost, without profit. The last of them closes the position."""
-    entry = booking.entry(Side.TRANSFER_OUT, {"position_id": position_id}, tokens=tokens, sol=ZERO, **terms)
+    entry = make_entry(Side.TRANSFER_OUT, {"position_id": position_id}, tokens=tokens, sol=ZERO, **terms)
     position = booking.lock(position_id)
-    if booked := booking.repeated(entry, position.wallet_id, position):
+    if booked := repeated(entry, position.wallet_id, position):
         return booked
     booking.check_open(position)
     tokens = booking.tokens_to_sell(position, tokens)
@@ -48,9 +49,9 @@ def transfer_out(*, position_id: UUID, tokens: Decimal, **terms: Unpack[Terms]) 
 
 
 def _receive(position_id: UUID, side: Side, tokens: Decimal, cost_sol: Decimal, terms: Terms) -> Position:
-    entry = booking.entry(side, {"position_id": position_id}, tokens=tokens, sol=cost_sol, **terms)
+    entry = make_entry(side, {"position_id": position_id}, tokens=tokens, sol=cost_sol, **terms)
     position = booking.lock(position_id)
-    if booked := booking.repeated(entry, position.wallet_id, position):
+    if booked := repeated(entry, position.wallet_id, position):
         return booked
     booking.check_open(position)
     tokens = accounting.tokens_of(tokens, "tokens", decimals=decimals_of(position.token_address))
