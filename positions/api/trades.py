@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from positions.api import operations
 from positions.api.filters import TradeFilter
-from positions.api.views import OwnedViewSet
+from positions.api.owned import OwnedViewSet
 from positions.api.wire_trades import trade_on_rest
 from positions.models import Position, Trade
 

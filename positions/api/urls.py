@@ -7,9 +7,10 @@ from rest_framework.routers import SimpleRouter
 
 from positions.api.docs import docs
 from positions.api.history import CandlesView
+from positions.api.positions import PositionViewSet
 from positions.api.schema import SchemaView
 from positions.api.trades import PositionTradeViewSet, TradeViewSet
-from positions.api.views import AgentViewSet, PositionViewSet, PricesView, UnknownPath, WalletViewSet
+from positions.api.views import AgentViewSet, PricesView, UnknownPath, WalletViewSet
 
 router = SimpleRouter()
 router.register("agents", AgentViewSet, basename="agent")

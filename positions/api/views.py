@@ -1,21 +1,13 @@
-"""The views of the REST API: find the caller's row, call the service, return the wire type.
-
-Users reach only their own rows; another user's row is answered exactly like one that does not exist. Writes to
-positions go through `positions.services`, which lock and check. A list takes the same number of queries however long it
-is: the user, a COUNT and the rows; positions also take one MGET.
-"""
+"""The views of agents, wallets and prices: find the caller's row, change it or call a service, return the wire type."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any, ClassVar, NoReturn, TypeVar
-from uuid import UUID
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from django.core.exceptions import ValidationError as InvalidValue
 from django.db import transaction
-from django.db.models import Count, Model, Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 from rest_framework import status
 from rest_framework.decorators import action
@@ -23,82 +15,42 @@ from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
-from rest_framework.viewsets import GenericViewSet
 
-from positions import services
 from positions.api import operations, serializers
 from positions.api.errors import Conflict, PricesUnavailable
 from positions.api.filters import (
     LARGEST,
     MAX_TOKENS,
-    PositionFilter,
     WalletFilter,
     check_parameters,
-    filtered,
     limit_of,
     position_of,
     whole_number,
 )
-from positions.api.pages import Pages
-from positions.api.repeats import Once, Prepared
+from positions.api.owned import OwnedViewSet, caller
 from positions.api.spans import span_of
-from positions.api.wire import (
-    agent_on_rest,
-    event_on_rest,
-    positions_on_rest,
-    prices_on_rest,
-    wallet_on_rest,
-)
+from positions.api.wire import agent_on_rest, event_on_rest, prices_on_rest, wallet_on_rest
 from positions.api.wire_history import results_on_rest, value_history_on_rest
 from positions.history.reading import values
 from positions.history.results import results
 from positions.models import Agent, Position, Wallet, base58
 from positions.models.recording import latest, missed
 from positions.prices.cache import get_feed_status
-from positions.prices.last_quotes import newest_prices, read_last_quotes
+from positions.prices.last_quotes import newest_prices
 from positions.valkey import Unavailable
-
-M = TypeVar("M", bound=Model)
-
-
-class OwnedViewSet(GenericViewSet[M]):
-    """Rows that belong to the caller."""
-
-    pagination_class = Pages
-    metadata_class = None  # OPTIONS would ask for a serializer per method, and describe its snake_case
-    filter_class: ClassVar[Any] = None
-
-    def on_the_wire(self, rows: Sequence[M]) -> list[Any]:
-        raise NotImplementedError
-
-    def list(self, request: Request) -> Response:
-        page = self.paginate_queryset(filtered(request, self.get_queryset(), self.filter_class))
-        return self.get_paginated_response(self.on_the_wire(list(page or [])))
-
-    def retrieve(self, request: Request, pk: str) -> Response:
-        return self.answer(self.get_object())
-
-    def answer(self, row: M, code: int = status.HTTP_200_OK) -> Response:
-        return Response(self.on_the_wire([row])[0], status=code)
-
-    def body(self, body_class: type[serializers.Body], *, partial: bool = False) -> dict[str, Any]:
-        """Return the request's body as arguments. Raises ValidationError."""
-        body = body_class(data=self.request.data, context={"request": self.request}, partial=partial)
-        body.is_valid(raise_exception=True)
-        return body.arguments
 
 
 @operations.agents
 class AgentViewSet(OwnedViewSet[Agent]):
     def get_queryset(self) -> QuerySet[Agent]:
         held = Count("positions", filter=Q(positions__status=Position.Status.OPEN))
-        return Agent.objects.filter(owner_id=_caller(self.request)).annotate(open_positions=held)
+        return Agent.objects.filter(owner_id=caller(self.request)).annotate(open_positions=held)
 
     def on_the_wire(self, rows: Sequence[Agent]) -> list[Any]:
         return [agent_on_rest(agent, open_positions=getattr(agent, "open_positions", 0)) for agent in rows]
 
     def create(self, request: Request) -> Response:
-        agent = Agent.objects.create(owner_id=_caller(request), **self.body(serializers.AgentBody))
+        agent = Agent.objects.create(owner_id=caller(request), **self.body(serializers.AgentBody))
         return self.answer(agent, status.HTTP_201_CREATED)
 
     def partial_update(self, request: Request, pk: str) -> Response:
@@ -168,7 +120,7 @@ class WalletViewSet(OwnedViewSet[Wallet]):
     lookup_value_regex = "[1-9A-HJ-NP-Za-km-z]{1,64}"
 
     def get_queryset(self) -> QuerySet[Wallet]:
-        return Wallet.objects.filter(agent__owner_id=_caller(self.request))
+        return Wallet.objects.filter(agent__owner_id=caller(self.request))
 
     def on_the_wire(self, rows: Sequence[Wallet]) -> list[Any]:
         return [wallet_on_rest(wallet) for wallet in rows]
@@ -185,89 +137,6 @@ class WalletViewSet(OwnedViewSet[Wallet]):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-@operations.positions
-class PositionViewSet(OwnedViewSet[Position]):
-    filter_class = PositionFilter
-
-    def get_queryset(self) -> QuerySet[Position]:
-        return Position.objects.filter(agent__owner_id=_caller(self.request))
-
-    def on_the_wire(self, rows: Sequence[Position]) -> list[Any]:
-        return list(positions_on_rest(rows))
-
-    def create(self, request: Request) -> Response:
-        return self._write(serializers.OpenBody, services.open_position, status.HTTP_201_CREATED)
-
-    @action(detail=True, methods=["post"])
-    def buy(self, request: Request, pk: str) -> Response:
-        return self._write(serializers.BuyBody, services.buy_more)
-
-    @action(detail=True, methods=["post"])
-    def airdrop(self, request: Request, pk: str) -> Response:
-        return self._write(serializers.AirdropBody, services.book_airdrop)
-
-    @action(detail=True, methods=["post"], url_path="transfer-in")
-    def transfer_in(self, request: Request, pk: str) -> Response:
-        return self._write(serializers.TransferInBody, services.transfer_in)
-
-    @action(detail=True, methods=["post"], url_path="transfer-out")
-    def transfer_out(self, request: Request, pk: str) -> Response:
-        return self._write(serializers.TransferOutBody, services.transfer_out)
-
-    @action(detail=True, methods=["post"], url_path="take-profit")
-    def take_profit(self, request: Request, pk: str) -> Response:
-        return self._write(serializers.TakeProfitBody, services.take_profit)
-
-    @action(detail=True, methods=["post"], url_path="stop-loss")
-    def stop_loss(self, request: Request, pk: str) -> Response:
-        return self._write(serializers.StopLossBody, services.move_stop_loss)
-
-    @action(detail=True, methods=["post"])
-    def migrate(self, request: Request, pk: str) -> Response:
-        return self._write(serializers.MigrateBody, services.migrate_token)
-
-    @action(detail=True, methods=["post"])
-    def close(self, request: Request, pk: str) -> Response:
-        return self._write(serializers.CloseBody, services.close_position)
-
-    def _write(
-        self,
-        body_class: type[serializers.Body],
-        service: Callable[..., Position],
-        code: int = status.HTTP_200_OK,
-    ) -> Response:
-        """Answer with the position as the service has written it: once, however often the request is repeated."""
-        once = Once(self.request, self._path(), body_class)
-
-        def prepare() -> Prepared:
-            # First: another user gets 404, valid input or not.
-            position = self.get_object() if "pk" in self.kwargs else None
-            arguments = once.arguments()
-            if position:
-                arguments["position_id"] = position.pk
-            held = position.token_address if position else None
-            prices = newest_prices([token for token in (held, arguments.get("token_address")) if token])
-            quotes = dict(prices.quotes)
-
-            def write() -> Position:
-                row = service(**arguments)
-                if held and row.token_address != held and row.token_address not in quotes:
-                    # What the service has carried over from the mint before: in the database, if anywhere.
-                    quotes.update(read_last_quotes([row.token_address]))
-                return row
-
-            return Prepared(write, replace(prices, quotes=quotes), code)
-
-        return once.answer(prepare)
-
-    def _path(self) -> str:
-        """Return the request's path, with the position's id as it is written here."""
-        key = self.kwargs.get("pk", "")
-        with contextlib.suppress(ValueError):
-            return self.request.path.replace(key, str(UUID(key)))
-        return self.request.path
-
-
 class PricesView(APIView):
     """The newest prices of the tokens named, or of the caller's open positions; unknown ones are left out."""
 
@@ -279,7 +148,7 @@ class PricesView(APIView):
         if "token" in request.query_params:
             tokens = self._named(request)
         else:
-            held = Position.objects.open().filter(agent__owner_id=_caller(request))
+            held = Position.objects.open().filter(agent__owner_id=caller(request))
             tokens = list(held.order_by("token_address").values_list("token_address", flat=True).distinct())
         try:
             feed = get_feed_status()
@@ -315,10 +184,6 @@ class UnknownPath(APIView):
         raise NotFound(
             "Not found." if request.path.endswith("/") else "Not found: paths here end in a slash."
         )
-
-
-def _caller(request: Request) -> Any:
-    return request.user.pk
 
 
 def _refuse_while_holding(what: str, agent_id: Any, **where: Any) -> None:
