@@ -16,8 +16,6 @@ from positions.prices.simulated import SimulatedSource
 AUTO = "auto"
 NAMES = ("dexscreener", "jupiter", "replay", "simulated")
 """The built-in ones; settings may name more."""
-OVER_HTTP = frozenset({"dexscreener", "jupiter"})
-"""Those that any process may ask; the others exist only in the process that runs the feed."""
 
 
 def names() -> tuple[str, ...]:
