@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from decimal import Decimal
 from itertools import groupby
 from typing import NamedTuple
@@ -58,14 +59,24 @@ def _look_again(key: UUID, *, mend: bool) -> list[Difference]:
 
 
 def _differences(position: Position, trades: Iterable[Trade]) -> Iterator[Difference]:
+    newest: datetime | None = None
+
+    def noting_the_newest() -> Iterator[Trade]:
+        nonlocal newest
+        for trade in trades:
+            newest = trade.executed_at
+            yield trade
+
     try:
-        recomputed = fold(trades)
+        recomputed = fold(noting_the_newest())
     except ImpossibleTrade as error:
         yield Difference(position, "trades", "an impossible sequence", error.message)
         return
     if position.last_trade_at is None and recomputed == Books():
         yield Difference(position, "trades", "none", "at least one")
         return
+    if position.last_trade_at != newest:  # by which a write tells whether a trade is late
+        yield Difference(position, "last_trade_at", str(position.last_trade_at), str(newest))
     stored = position.books
     for name in FIGURES:
         was, now = getattr(stored.holding, name), getattr(recomputed.holding, name)
@@ -86,11 +97,15 @@ def _mend(position: Position) -> None:
     if not position.trades.exists():
         add_missing_trades(Position, PositionEvent, Trade, [position.pk], using=router.db_for_write(Position))
         position.refresh_from_db()
-    if not list(_differences(position, position.trades.order_by("executed_at", "recorded_at"))):
+    in_order = position.trades.order_by("executed_at", "recorded_at")
+    if not list(_differences(position, in_order)):
         return
-    last = position.trades.order_by("-executed_at").first()
+    last = in_order.last()
     if last:
         position.last_trade_at = last.executed_at
+    if not list(_differences(position, in_order)):  # nothing but the time was wrong: no figure to state
+        QuerySet(Position).filter(pk=position.pk).update(last_trade_at=position.last_trade_at)
+        return
     trade = booking.balance_of(position)
     trade.save(force_insert=True)
     if position.status == Position.Status.OPEN:

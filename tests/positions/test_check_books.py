@@ -63,6 +63,17 @@ def test_every_figure_that_differs_is_named(position: Position):
     ]
 
 
+def test_time_of_the_last_trade_is_checked_too(position: Position):
+    """By it a write tells whether a trade is booked late."""
+    last = position.trades.get().executed_at
+    bypassing(position, last_trade_at=last + timedelta(days=1))
+    assert [line.partition(": ")[2].partition(":")[0] for line in differs()] == ["last_trade_at"]
+    assert "1 position reconstructed." in check("--reconstruct")
+    assert check().startswith("Every position")
+    position.refresh_from_db()
+    assert (position.last_trade_at, position.trades.count()) == (last, 1)
+
+
 def test_position_without_trades_is_named_and_mended(world):
     bare = world.unsaved(world.wallet, JUP)
     bare.save()
