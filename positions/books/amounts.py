@@ -146,7 +146,7 @@ def _rounded(number: Decimal, name: str, *, step: Decimal, positive: bool) -> De
 
 
 def check_total(number: Decimal, name: str, what: str, limit: Decimal) -> None:
-    if abs(number) >= limit:
+    if number.copy_abs() >= limit:  # abs() keeps 28 digits
         raise InvalidAmount(
             f"{name}: {digits(number)} {what} is too much: it must be less than {digits(limit)}", field=name
         )

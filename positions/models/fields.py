@@ -36,7 +36,7 @@ class NumberFormField(forms.DecimalField):
             number = value if isinstance(value, Decimal) else read_number(str(value).strip(), name)
         except InvalidAmount as error:
             raise ValidationError(error.message) from error
-        if not abs(number) < limit:
+        if not number.copy_abs() < limit:
             raise ValidationError(f"{name} must be less than {limit}, not {shown(number)}")
         return number.quantize(Decimal(1).scaleb(-(self.decimal_places or 0)), context=_WIDE)
 

@@ -35,7 +35,7 @@ from realtime.protocol.messages import encode
 from tests.conftest import fresh_token
 from tests.live import PATIENCE_SECONDS, ROOT, access_token
 from tests.positions.market import put
-from tests.positions.test_accounting import any_size
+from tests.positions.test_accounting import EVERY_DIGIT, any_size
 
 HALF_PRICE = Fraction(1, 2 * 10**30)
 HALF_LAMPORT = Fraction(1, 2 * 10**9)
@@ -123,7 +123,7 @@ steps = st.one_of(purchases, airdrops, transfers_in, sales, transfers_out, close
 
 def part_of(held: Decimal, share: Fraction) -> Decimal:
     """Return a share of what is held, in the units of its mint."""
-    return Decimal(int(Fraction(held) * share * 10**9)).scaleb(-9)
+    return Decimal(int(Fraction(held) * share * 10**9)).scaleb(-9, EVERY_DIGIT)
 
 
 def take(step: tuple[Any, ...], wallet: Wallet, token: str, position: Position | None) -> Position | None:
