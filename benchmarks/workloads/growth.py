@@ -15,6 +15,7 @@ from benchmarks.rows import BY_NAME
 from benchmarks.side import Side
 from benchmarks.stage import Stage
 from benchmarks.workloads import Costs, Options, note, raise_sides
+from testbed.backends import Valkey
 from testbed.processes import ROOT
 
 ROUND_SECONDS = 1.5
@@ -186,7 +187,33 @@ def _add(
         report.chart.bars += bars
 
 
-TOOK = re.compile(r"(\d+) tokens, (\d+) priced, .* (\d+) errors?, took ([\d.]+) s")
+TOOK = re.compile(r"(\d+) tokens, \d+ priced, .* (\d+) errors?, took ([\d.]+) s")
+
+
+class Round(NamedTuple):
+    """What `broadcast_prices` printed of one of its rounds."""
+
+    tokens: int
+    errors: int
+    seconds: float
+
+
+def broadcast_rounds(stage: Stage, valkey: Valkey, rounds: int) -> list[Round]:
+    """Run `manage.py broadcast_prices` for so many rounds, and return them. Raises ChildError."""
+    command = ["manage.py", "broadcast_prices", "--source", "simulated", "--seed", "1"]
+    done = subprocess.run(
+        [sys.executable, *command, "--interval", str(ROUND_SECONDS), "--rounds", str(rounds)],
+        env={**stage.environment, "REDIS_URL": valkey.url},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=rounds * ROUND_SECONDS * 5 + 60,
+    )
+    took = [Round(int(each[1]), int(each[2]), float(each[3])) for each in TOOK.finditer(done.stdout)]
+    if done.returncode or len(took) != rounds:
+        raise ChildError(f"broadcast_prices: {done.stdout[-1000:]} {done.stderr[-1000:]}")
+    return took
 
 
 def _broadcaster(stage: Stage, report: Report, options: Options) -> Verdict:
@@ -198,23 +225,13 @@ def _broadcaster(stage: Stage, report: Report, options: Options) -> Verdict:
     stage.populate(agents=positions // 10, tokens=other)
     rounds = 4 if options.quick else 8
     valkey = stage.start_valkey()
-    command = ["manage.py", "broadcast_prices", "--source", "simulated", "--seed", "1"]
-    done = subprocess.run(
-        [sys.executable, *command, "--interval", str(ROUND_SECONDS), "--rounds", str(rounds)],
-        env={**stage.environment, "REDIS_URL": valkey.url},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=rounds * ROUND_SECONDS * 5 + 60,
-    )
+    took = broadcast_rounds(stage, valkey, rounds)
     valkey.close()
-    took = [(int(each[1]), int(each[2]), int(each[3]), float(each[4])) for each in TOOK.finditer(done.stdout)]
-    if done.returncode or len(took) != rounds or any(each[2] for each in took):
-        raise ChildError(f"broadcast_prices: {done.stdout[-1000:]} {done.stderr[-1000:]}")
-    seconds = Spread.of([each[3] for each in took[1:]])  # the first begins every token's walk
+    if any(each.errors for each in took):
+        raise ChildError(f"broadcast_prices: {took}")
+    seconds = Spread.of([each.seconds for each in took[1:]])  # the first begins every token's walk
     report.figures["broadcaster seconds a round"] = seconds.median
-    report.figures["broadcaster tokens"] = took[-1][0]
-    held = f"{took[-1][0]:,} tokens and at least {positions:,} open positions"
+    report.figures["broadcaster tokens"] = took[-1].tokens
+    held = f"{took[-1].tokens:,} tokens and at least {positions:,} open positions"
     bar = f"the broadcaster keeps a {ROUND_SECONDS} s round with {held}"
     return at_most(bar, seconds.most, ROUND_SECONDS, figures=f"a round takes {seconds.text(2)} s")

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import resource
-import subprocess
-import sys
 
-from benchmarks.children import ChildError
 from benchmarks.report import Report, Spread, at_most
 from benchmarks.stage import Stage
 from benchmarks.workloads import Options, note
-from benchmarks.workloads.growth import OPEN_POSITIONS, ROUND_SECONDS, TOOK, WIDEST_TOKENS
-from testbed.processes import ROOT
+from benchmarks.workloads.growth import OPEN_POSITIONS, ROUND_SECONDS, WIDEST_TOKENS, broadcast_rounds
 
 MINUTES = 5
 """Of rounds: several writes of all candles, and as many points of all agents."""
@@ -29,24 +25,12 @@ def run(stage: Stage, options: Options) -> Report:
     note(f"{rounds} rounds: {tokens:,} tokens, {positions:,} open positions of {positions // 10:,} agents")
     stage.populate(agents=positions // 10, tokens=tokens)
     valkey, before = stage.start_valkey(), _children_cpu_seconds()
-    command = ["manage.py", "broadcast_prices", "--source", "simulated", "--seed", "1"]
-    done = subprocess.run(
-        [sys.executable, *command, "--interval", str(ROUND_SECONDS), "--rounds", str(rounds)],
-        env={**stage.environment, "REDIS_URL": valkey.url},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=rounds * ROUND_SECONDS * 5 + 60,
-    )
+    took = broadcast_rounds(stage, valkey, rounds)
     cpu_seconds = (_children_cpu_seconds() - before) / rounds
-    took = [float(each[4]) for each in TOOK.finditer(done.stdout)]
-    if done.returncode or len(took) != rounds:
-        raise ChildError(f"broadcast_prices: {done.stdout[-1000:]} {done.stderr[-1000:]}")
     for title, (rows, size) in stage.history().items():
         report.rows.append([title, f"{rows:,}", f"{size / rows:,.0f}" if rows else ""])
         report.figures[f"bytes of {title}"] = size / rows if rows else 0.0
-    seconds = Spread.of(took[1:])  # the first begins every token's walk
+    seconds = Spread.of([each.seconds for each in took[1:]])  # the first begins every token's walk
     report.figures["seconds a round"] = seconds.median
     report.figures["CPU seconds a round"] = cpu_seconds
     bar = (
