@@ -23,10 +23,11 @@ from positions.api import wire, wire_history, wire_trades
 from positions.api.errors import camel
 from positions.books import numbers
 from positions.books.symbols import LONGEST
+from positions.models import LONGEST_ADDRESS
 
 REF = "#/components/schemas/{name}"
 BASE58 = "^[1-9A-HJ-NP-Za-km-z]+$"
-ADDRESS = {"type": "string", "pattern": BASE58, "maxLength": 64}
+ADDRESS = {"type": "string", "pattern": BASE58, "maxLength": LONGEST_ADDRESS}
 DIGITS = {"type": "string", "pattern": f"^{numbers.PATTERN}$", "maxLength": numbers.LONGEST}
 
 

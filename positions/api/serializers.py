@@ -21,7 +21,7 @@ from positions.books.accounting import ZERO
 from positions.books.numbers import read_number, shown
 from positions.books.trades import OPENINGS, Side
 from positions.errors import InvalidAmount
-from positions.models import Agent, Mode, Wallet, base58
+from positions.models import LONGEST_ADDRESS, Agent, Mode, Wallet, base58
 
 
 class Number(serializers.Field[Decimal, Any, str, Any]):
@@ -189,7 +189,7 @@ class AgentBody(Body):
 
 
 class WalletBody(Body):
-    address = Address(max_length=64, validators=[base58])
+    address = Address(max_length=LONGEST_ADDRESS, validators=[base58])
     agent_id = Id()
     kind = Choice(Mode.choices, default=Mode.SIMULATION)
 

@@ -33,7 +33,7 @@ from positions.api.wire import agent_on_rest, event_on_rest, prices_on_rest, wal
 from positions.api.wire_history import results_on_rest, value_history_on_rest
 from positions.history.reading import values
 from positions.history.results import results
-from positions.models import Agent, Position, Wallet, base58
+from positions.models import LONGEST_ADDRESS, Agent, Position, Wallet, base58
 from positions.models.recording import latest, missed
 from positions.prices.cache import get_feed_status
 from positions.prices.last_quotes import newest_prices
@@ -117,7 +117,7 @@ class AgentViewSet(OwnedViewSet[Agent]):
 class WalletViewSet(OwnedViewSet[Wallet]):
     filter_class = WalletFilter
     # Base58: an address with another sign, a NUL say, never reaches the database.
-    lookup_value_regex = "[1-9A-HJ-NP-Za-km-z]{1,64}"
+    lookup_value_regex = f"[1-9A-HJ-NP-Za-km-z]{{1,{LONGEST_ADDRESS}}}"
 
     def get_queryset(self) -> QuerySet[Wallet]:
         return Wallet.objects.filter(agent__owner_id=caller(self.request))
@@ -163,8 +163,8 @@ class PricesView(APIView):
         if len(tokens) > MAX_TOKENS:
             raise ValidationError({"token": [f"At most {MAX_TOKENS} tokens at once."]})
         for token in tokens:
-            if len(token) > 64:
-                raise ValidationError({"token": ["An address has at most 64 characters."]})
+            if len(token) > LONGEST_ADDRESS:
+                raise ValidationError({"token": [f"An address has at most {LONGEST_ADDRESS} characters."]})
             try:
                 base58(token)
             except InvalidValue as error:

@@ -14,7 +14,7 @@ New code should write through `positions.services`. Every wing above imports the
 `positions.books` and `positions.signals` only.
 """
 
-from positions.models.agents import Agent, Mode, Wallet, base58
+from positions.models.agents import LONGEST_ADDRESS, Agent, Mode, Wallet, base58
 from positions.models.answers import StoredAnswer
 from positions.models.events import PositionEvent
 from positions.models.history import AgentValue, Candle, PricedToken
@@ -25,6 +25,7 @@ from positions.models.sessions import EndedSession
 from positions.models.trades import Trade
 
 __all__ = [
+    "LONGEST_ADDRESS",
     "Agent",
     "AgentValue",
     "Candle",

@@ -18,6 +18,9 @@ base58 = RegexValidator(
 )
 
 
+LONGEST_ADDRESS = 64
+
+
 class Mode(models.TextChoices):
     SIMULATION = "simulation"
     LIVE = "live"
@@ -42,7 +45,7 @@ class Agent(models.Model):
 
 
 class Wallet(models.Model):
-    address = models.CharField(primary_key=True, max_length=64, validators=[base58])
+    address = models.CharField(primary_key=True, max_length=LONGEST_ADDRESS, validators=[base58])
     agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="wallets")
     kind = models.CharField(max_length=10, choices=Mode, default=Mode.SIMULATION)
     created_at = models.DateTimeField(auto_now_add=True)

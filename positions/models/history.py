@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import models
 
-from positions.models.agents import Agent, base58
+from positions.models.agents import LONGEST_ADDRESS, Agent, base58
 from positions.models.fields import ExactDecimalField
 
 
@@ -22,7 +22,7 @@ class PricedToken(models.Model):
     """A token that has candles. Its number stands for its address in them: 4 bytes instead of 45, twice in each row."""
 
     id = models.AutoField(primary_key=True)
-    address = models.CharField(max_length=64, unique=True, validators=[base58])
+    address = models.CharField(max_length=LONGEST_ADDRESS, unique=True, validators=[base58])
 
     def __str__(self) -> str:
         return self.address

@@ -13,7 +13,7 @@ from django.utils import timezone
 from positions.books import symbols
 from positions.books.accounting import Holding
 from positions.books.trades import Books
-from positions.models.agents import Agent, Wallet, base58
+from positions.models.agents import LONGEST_ADDRESS, Agent, Wallet, base58
 from positions.models.fields import ExactDecimalField, ExtremeField, SymbolField
 from positions.models.querysets import PositionQuerySet
 
@@ -67,7 +67,7 @@ class Position(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="positions")
     wallet = models.ForeignKey(Wallet, on_delete=models.CASCADE, related_name="positions")
-    token_address = models.CharField(max_length=64, validators=[base58], db_index=True)
+    token_address = models.CharField(max_length=LONGEST_ADDRESS, validators=[base58], db_index=True)
     token_symbol = SymbolField(max_length=symbols.LONGEST)
     purchase_transaction_id = models.CharField(max_length=128, null=True, blank=True)
 

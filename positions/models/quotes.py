@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import models
 
+from positions.models.agents import LONGEST_ADDRESS
 from positions.models.fields import ExactDecimalField
 
 
@@ -22,7 +23,7 @@ class LastQuote(models.Model):
         THIN = "thin"
         GONE = "gone"
 
-    token_address = models.CharField(max_length=64, primary_key=True)
+    token_address = models.CharField(max_length=LONGEST_ADDRESS, primary_key=True)
     price = _figure(help_text="In SOL.")
     price_usd = _figure(null=True)
     as_of = models.DateTimeField(help_text="When the source last answered for the token.")

@@ -19,7 +19,7 @@ from positions.books.numbers import read_number, shown
 from positions.books.symbols import symbol_of
 from positions.books.trades import Side, check_rate
 from positions.errors import PositionsError
-from positions.models import Trade, base58
+from positions.models import LONGEST_ADDRESS, Trade, base58
 from positions.services.entries import EARLIEST, check_executed_at, check_transaction_id
 
 REQUIRED = ("executed_at", "wallet", "token_address", "side", "tokens", "sol")
@@ -41,7 +41,6 @@ COLUMNS = (
 AT_COST = {Side.TRANSFER_OUT, Side.MIGRATION}
 """Their SOL is what the tokens cost, which is worked out here."""
 SIDES = [side.value for side in Side if side is not Side.BALANCE]
-LONGEST_ADDRESS = 64
 
 T = TypeVar("T")
 

@@ -23,7 +23,7 @@ from positions.books.numbers import shown
 from positions.books.symbols import symbol_of
 from positions.books.trades import OPENINGS, Side
 from positions.errors import AlreadyOpen, InvalidAmount, PositionsError, PriceUnknown
-from positions.models import Agent, Position, Wallet, base58
+from positions.models import LONGEST_ADDRESS, Agent, Position, Wallet, base58
 from positions.prices.last_quotes import newest_prices
 from positions.prices.mint_decimals import decimals_of
 from positions.prices.quotes import Quote
@@ -236,9 +236,9 @@ def open_in(wallet: Wallet, token_address: str) -> Position | None:
 
 
 def check_token(token_address: str) -> None:
-    if len(token_address) > 64:
+    if len(token_address) > LONGEST_ADDRESS:
         raise PositionsError(
-            f"token_address must have at most 64 characters; it has {len(token_address)}",
+            f"token_address must have at most {LONGEST_ADDRESS} characters; it has {len(token_address)}",
             field="token_address",
         )
     try:
