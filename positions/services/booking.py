@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import wraps
 from typing import ParamSpec, TypeVar
@@ -122,6 +122,25 @@ def widen_extremes(position: Position, trade: Trade) -> None:
         position.lowest_price = price if lowest is None else min(lowest, price)  # which may be 0
 
 
+def note_purchase(position: Position, trade: Trade) -> None:
+    """Note in the position what does not follow from its figures: the time and the id of a further purchase."""
+    position.last_dca_time = _latest(position.last_dca_time, trade.executed_at)
+    if trade.transaction_id is not None:
+        position.dca_transaction_ids = [*position.dca_transaction_ids, trade.transaction_id]
+
+
+def note_take_profit(position: Position, trade: Trade) -> None:
+    """Note the level and the time of a sale that is a take-profit; its id: `note_sale`."""
+    position.take_profit_levels_hit += 1
+    position.last_take_profit_time = _latest(position.last_take_profit_time, trade.executed_at)
+
+
+def note_sale(position: Position, transaction_id: str | None) -> None:
+    """Note the id of a sale."""
+    if transaction_id is not None:
+        position.take_profit_transaction_ids = [*position.take_profit_transaction_ids, transaction_id]
+
+
 def close_if_empty(position: Position, reason: str) -> None:
     if not position.remaining_amount:
         mark_closed(position, reason)
@@ -173,6 +192,10 @@ def balance_of(position: Position, *, reconstructed: bool = True) -> Trade:
         executed_at=moment,
         reconstructed=reconstructed,
     )
+
+
+def _latest(known: datetime | None, moment: datetime) -> datetime:
+    return moment if known is None else max(known, moment)
 
 
 def _refold(position: Position, trade: Trade) -> Books:

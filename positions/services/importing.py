@@ -217,13 +217,8 @@ def _take(position: Position, part: Part, others: Iterable[Trade]) -> None:
 def _note(position: Position, trade: Trade, *, is_last: bool) -> None:
     """Note in the position what does not follow from its figures. A sale of all that is left is no take-profit."""
     if trade.side == Side.PURCHASE:
-        position.last_dca_time = max(filter(None, [position.last_dca_time, trade.executed_at]))
-        if trade.transaction_id is not None:
-            position.dca_transaction_ids.append(trade.transaction_id)
+        booking.note_purchase(position, trade)
     elif trade.side == Side.SALE:
         if not is_last:
-            position.take_profit_levels_hit += 1
-            times = [position.last_take_profit_time, trade.executed_at]
-            position.last_take_profit_time = max(filter(None, times))
-        if trade.transaction_id is not None:
-            position.take_profit_transaction_ids.append(trade.transaction_id)
+            booking.note_take_profit(position, trade)
+        booking.note_sale(position, trade.transaction_id)

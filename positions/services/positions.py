@@ -117,9 +117,7 @@ def buy_more(
     tokens = accounting.tokens_of(tokens, "tokens", decimals=decimals_of(position.token_address))
     accounting.buy(Holding(), tokens=tokens, spent_sol=spent_sol)
     trade = booking.book(position, replace(entry, tokens=tokens))
-    position.last_dca_time = _latest(position.last_dca_time, trade.executed_at)
-    if entry.transaction_id is not None:
-        position.dca_transaction_ids = [*position.dca_transaction_ids, entry.transaction_id]
+    booking.note_purchase(position, trade)
     booking.save(position, trade)
     return position
 
@@ -146,10 +144,8 @@ def take_profit(
     booking.check_open(position)
     tokens = booking.tokens_to_sell(position, tokens)
     trade = booking.book(position, replace(entry, tokens=tokens))
-    position.take_profit_levels_hit += 1
-    position.last_take_profit_time = _latest(position.last_take_profit_time, trade.executed_at)
-    if entry.transaction_id is not None:
-        position.take_profit_transaction_ids = [*position.take_profit_transaction_ids, entry.transaction_id]
+    booking.note_take_profit(position, trade)
+    booking.note_sale(position, entry.transaction_id)
     if moon_bag and position.remaining_amount:
         position.moon_bag_activated = True
         position.moon_bag_amount = position.remaining_amount
@@ -213,8 +209,7 @@ def close_position(
     if position.remaining_amount and proceeds_sol is not None:
         entry = replace(entry, tokens=position.remaining_amount, sol=proceeds_sol)
         trade = booking.book(position, entry)
-    if entry.transaction_id is not None:
-        position.take_profit_transaction_ids = [*position.take_profit_transaction_ids, entry.transaction_id]
+    booking.note_sale(position, entry.transaction_id)
     booking.mark_closed(position, reason)
     booking.save(position, trade)
     return position
@@ -260,10 +255,6 @@ def _stop_loss(percentage: Any, name: str) -> Decimal:
             field=name,
         )
     return rounded
-
-
-def _latest(known: datetime | None, moment: datetime) -> datetime:
-    return moment if known is None else max(known, moment)
 
 
 def _market_price(position_id: UUID, entry: Entry) -> Quote | PriceUnknown:
