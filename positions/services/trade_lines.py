@@ -15,15 +15,16 @@ from django.utils import timezone
 from positions.books import accounting
 from positions.books.accounting import ZERO
 from positions.books.cells import text_of
-from positions.books.numbers import read_number, shown
+from positions.books.numbers import digits, read_number, shown
 from positions.books.symbols import symbol_of
-from positions.books.trades import Side, check_rate
+from positions.books.trades import Books, Side, check_rate
 from positions.errors import PositionsError
 from positions.models import LONGEST_ADDRESS, Trade, base58
-from positions.services.entries import EARLIEST, check_executed_at, check_transaction_id
+from positions.services.entries import EARLIEST, check_executed_at, check_note, check_transaction_id
+from positions.services.trade_figures import read_figures
 
 REQUIRED = ("executed_at", "wallet", "token_address", "side", "tokens", "sol")
-COMPUTED = ("position", "cost_sol", "gain_sol", "cost_usd", "proceeds_usd", "gain_usd")
+COMPUTED = ("cost_sol", "gain_sol", "cost_usd", "proceeds_usd", "gain_usd")
 """Written by an export, ignored by an import."""
 COLUMNS = (
     "executed_at",
@@ -36,11 +37,15 @@ COLUMNS = (
     "fee_sol",
     "sol_usd",
     "transaction_id",
+    "position",
+    "figures",
+    "note",
     *COMPUTED,
 )
-AT_COST = {Side.TRANSFER_OUT, Side.MIGRATION}
+AT_COST = {Side.TRANSFER_OUT, Side.MIGRATION, Side.BALANCE}
 """Their SOL is what the tokens cost, which is worked out here."""
-SIDES = [side.value for side in Side if side is not Side.BALANCE]
+SIDES = [side.value for side in Side]
+LONGEST_NAME = 64
 
 T = TypeVar("T")
 
@@ -60,6 +65,11 @@ class Row:
     sol_usd: Decimal | None
     executed_at: datetime
     transaction_id: str | None
+    position: str = ""
+    """What its position is called in the file: rows of the same name stay in one."""
+    figures: Mapping[str, str | int] | None = None
+    """What a balance states."""
+    note: str | None = None
 
 
 class InvalidRow(Exception):
@@ -76,18 +86,32 @@ def read_row(line: int, cells: Mapping[str, str]) -> Row:
     side = reader.read("side", _side, Side.PURCHASE)
     address = reader.read("token_address", _address, "")
     sol = reader.read("sol", lambda text, name: _sol(text, name, side), ZERO)
+    books = reader.read("figures", lambda text, name: _figures(text, name, side), None)
+    tokens = reader.read("tokens", lambda text, name: _tokens(text, name, side), ZERO)
+    if side is Side.BALANCE:
+        if books is None:
+            if not cells.get("figures", "").strip():
+                reader.problems.append("figures is missing: a balance states them")
+        elif tokens != books.holding.remaining_amount:
+            reader.problems.append(
+                f"tokens must be the remaining_amount of figures, {digits(books.holding.remaining_amount)}, not"
+                f" {shown(tokens)}"
+            )
     row = Row(
         line=line,
         wallet=reader.read("wallet", _address, ""),
         token_address=address,
         token_symbol=reader.read("token_symbol", lambda text, _: symbol_of(text_of(text), address), ""),
         side=side,
-        tokens=reader.read("tokens", _tokens, ZERO),
+        tokens=tokens,
         sol=sol,
         fee_sol=reader.read("fee_sol", lambda text, name: _fee(text, name, sol, side), ZERO),
         sol_usd=reader.read("sol_usd", _rate, None),
         executed_at=reader.read("executed_at", _moment, EARLIEST),
         transaction_id=reader.read("transaction_id", _transaction_id, None),
+        position=reader.read("position", _position, ""),
+        figures=None if books is None else books.figures,
+        note=reader.read("note", _note, None),
     )
     if reader.problems:
         raise InvalidRow(reader.problems)
@@ -102,6 +126,7 @@ def digest_of(trade: Row | Trade) -> str:
         "" if trade.side in AT_COST else _plain(trade.sol),
         _plain(trade.fee_sol),
         f"{trade.executed_at.timestamp():.6f}",
+        *(f"{name}={figure}" for name, figure in sorted((trade.figures or {}).items())),
     ]
     return sha256("|".join(["import", *parts]).encode()).hexdigest()
 
@@ -146,7 +171,21 @@ def _address(text: str, name: str) -> str:
     return text
 
 
-def _tokens(text: str, name: str) -> Decimal:
+def _figures(text: str, name: str, side: Side) -> Books:
+    if side is not Side.BALANCE:
+        raise PositionsError(f"{name} must be empty, except for a balance")
+    return read_figures(text, name)
+
+
+def _position(text: str, name: str) -> str:
+    if len(text) > LONGEST_NAME:
+        raise PositionsError(f"{name} must have at most {LONGEST_NAME} characters, not {len(text)}")
+    return text
+
+
+def _tokens(text: str, name: str, side: Side) -> Decimal:
+    if side is Side.BALANCE and not (number := read_number(text, name)):
+        return number
     # Every digit that the column holds: what was exported comes back as it was.
     return accounting.tokens_of(read_number(text, name), name, decimals=accounting.MOST_DECIMALS)
 
@@ -184,6 +223,12 @@ def _moment(text: str, name: str) -> datetime:
         ) from None
     check_executed_at(moment, timezone.now())
     return moment
+
+
+def _note(text: str, name: str) -> str | None:
+    note = text_of(text)
+    check_note(note)
+    return note
 
 
 def _transaction_id(text: str, name: str) -> str | None:
