@@ -1,6 +1,7 @@
 // {% load static %}
 /**
- * The service worker: shows /offline where a page cannot be loaded, and changes nothing else. A Django template.
+ * The service worker: shows /offline where a page cannot be loaded, and what an alert is about once it is clicked. A
+ * Django template.
  *
  * No page and no data is ever served from a cache while the server answers. The files of the offline page are cached
  * when the worker is installed; the browser compares this file with the server's at each visit, and installs it again
@@ -9,7 +10,7 @@
 
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 const CACHE = "nexgent-offline";
-const PAGE = "{% url 'offline' %}";
+const PAGE = "{% url 'nexgent:offline' %}";
 const FILES = [
   "{% static 'realtime/base.css' %}",
   "{% static 'realtime/favicon.svg' %}",
@@ -27,6 +28,21 @@ worker.addEventListener("fetch", (event) => {
   if (request.mode === "navigate" && request.method === "GET") event.respondWith(load(request, PAGE));
   else if (FILES.includes(pathname)) event.respondWith(load(request, pathname));
 });
+worker.addEventListener("notificationclick", (event) => {
+  event.notification.close();
+  event.waitUntil(open(event.notification.data.path));
+});
+
+/**
+ * Show the path that an alert is about, in a window that is there or in a new one.
+ *
+ * @param {string} path
+ */
+async function open(path) {
+  const [page] = await worker.clients.matchAll({ type: "window" });
+  if (!page) await worker.clients.openWindow(path);
+  else await (await page.navigate(path))?.focus();
+}
 
 async function keep() {
   const cache = await caches.open(CACHE);
