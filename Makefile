@@ -16,7 +16,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PAGE := tools/page
 PAGE_INSTALLED := $(PAGE)/node_modules/.installed
-COMPILE := uv pip compile --universal --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+CLIENT := clients/javascript
+CLIENT_INSTALLED := $(CLIENT)/node_modules/.installed
+NPM_CI := npm ci --ignore-scripts --no-audit --no-fund --prefer-offline --fetch-retries=5 --loglevel=error
+COMPILE := uv pip compile --universal --generate-hashes --no-annotate --no-strip-extras --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command "make lock"
 
 help: ## List these targets
@@ -27,25 +30,35 @@ setup: $(INSTALLED) ## Create .venv and install requirements.lock
 run: $(INSTALLED) ## Start everything and print the address (options: make run ARGS="--port 4001")
 	@exec $(BIN)/python manage.py up $(ARGS)
 
-# Workers of pytest-xdist: two a core, since most tests wait for other processes. `make test WORKERS=0`: none.
-WORKERS ?= $(shell $(BIN)/python -c 'import os; print(2 * (os.cpu_count() or 1))')
-PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+# Workers of pytest-xdist: more than cores, since most tests wait for other processes. `make test WORKERS=0`: none.
+WORKERS ?= $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 3)')
+SQLITE_WORKERS ?= $(shell echo $$(( ($(WORKERS) + 1) / 2 )))
+FAST_WORKERS ?= $(shell echo $$(( $(WORKERS) > 0 ? $(WORKERS) - 1 : 0 )))
+PYTEST = $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
+COVER = $(if $(COVERAGE),--cov --cov-report= --cov-fail-under=0)
 # Containers like to set it. Every process that the tests start would then compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-test: $(INSTALLED) ## Run every test on PostgreSQL, then on SQLite what `make run` uses there (COVERAGE=1: see coverage)
-	$(PYTEST) $(if $(COVERAGE),--cov --cov-report= --cov-fail-under=0)
-	NEXGENT_TEST_DATABASE=sqlite $(PYTEST) tests/positions tests/realtime \
-		$(if $(COVERAGE),--cov --cov-append --cov-report=term:skip-covered)
+test: $(INSTALLED) ## Run every test on PostgreSQL, and on SQLite what `make run` uses there (COVERAGE=1: see coverage)
+	@echo 'On PostgreSQL; those on SQLite run meanwhile, and are shown at the end.'; said=$$(mktemp); \
+	NEXGENT_TEST_DATABASE=sqlite COVERAGE_FILE=.coverage-sqlite $(PYTEST) --numprocesses $(SQLITE_WORKERS) \
+		tests/positions tests/realtime $(COVER) >$$said 2>&1 & sqlite=$$!; \
+	$(PYTEST) --numprocesses $(WORKERS) $(COVER); code=$$?; \
+	wait $$sqlite || code=$$?; \
+	echo 'On SQLite:'; cat $$said; rm -f $$said; exit $$code
+ifdef COVERAGE
+	@$(BIN)/python -m coverage combine --quiet --append .coverage-sqlite
+	@$(BIN)/python -m coverage report --skip-covered
+endif
 
 coverage: ## Run them, and report which lines and branches they do not reach
 	@$(MAKE) --no-print-directory test COVERAGE=1
 
 test-fast: $(INSTALLED) ## Run the tests that need no server process: for the inner loop
-	$(PYTEST) -m fast
+	$(PYTEST) --numprocesses $(FAST_WORKERS) -m fast
 
 soak: $(INSTALLED) ## Inject every fault while clients watch, for a quarter of an hour; print the figures (docs/reliability.md)
-	@$(BIN)/python -m tests.reliability.soak
+	@$(BIN)/python -m tests.reliability.soak $(ARGS)
 	NEXGENT_TEST_RACES=50 $(BIN)/python -m pytest -q tests/realtime/test_resume.py -k race
 
 bench: $(INSTALLED) ## Measure the cost, compared with bare servers and the tutorial way (docs/performance.md; ARGS="fan-out --quick")
@@ -64,7 +77,7 @@ check: $(INSTALLED) check-page ## Lint, types, missing migrations, deployment se
 	@$(BIN)/python deploy/audit_lock.py --lock deploy/requirements.lock
 	@if grep -nE '://|(^|[[:space:]])--(extra-)?index-url|(^|[[:space:]])--(find-links|trusted-host)| @ ' requirements.lock deploy/requirements.lock; then \
 		echo 'a lock must name no address: run `make lock`.' >&2; exit 1; fi
-	@if grep -n '"resolved":' $(PAGE)/package-lock.json tests/realtime/asyncapi/package-lock.json; then \
+	@if grep -n '"resolved":' $(PAGE)/package-lock.json $(CLIENT)/package-lock.json tests/realtime/asyncapi/package-lock.json; then \
 		echo 'a lock must name no address: npm install --omit-lockfile-registry-resolved' >&2; exit 1; fi
 
 # Left out where there is no node; with CI=true, that is a failure. Nothing of npm's is shipped.
@@ -72,11 +85,12 @@ ifeq ($(and $(shell command -v node),$(shell command -v npm)),)
 check-page:
 	@echo 'NO NODE: the JavaScript of the page was not checked. Install node and npm.'; [ "$$CI" != true ]
 else
-check-page: $(PAGE_INSTALLED) ## Lint and types of the JavaScript (part of check, where node and npm are)
+check-page: $(PAGE_INSTALLED) $(CLIENT_INSTALLED) ## Lint and types of the JavaScript, the client's, too (part of check, where node and npm are)
 	$(PAGE)/node_modules/.bin/eslint --config $(PAGE)/eslint.config.js \
-		realtime/static positions/static templates $(PAGE) tests/realtime/asyncapi
+		realtime/static positions/static realtime/templates $(PAGE) tests/realtime/asyncapi $(CLIENT)
 	$(PAGE)/node_modules/.bin/tsc --project $(PAGE)
 	$(PAGE)/node_modules/.bin/tsc --project $(PAGE)/tsconfig.worker.json
+	$(CLIENT)/node_modules/.bin/tsc --project $(CLIENT)
 endif
 
 check-pythons: ## Run check and test-fast on every installed Python that is supported
@@ -94,10 +108,11 @@ audit: $(INSTALLED) ## Check the lock against a copy of a vulnerability database
 lock: ## Update the versions in requirements.lock (needs uv)
 	@command -v uv >/dev/null || { echo 'make lock needs uv: https://docs.astral.sh/uv/' >&2; exit 1; }
 	$(COMPILE) pyproject.toml --extra dev -o requirements.lock
-	$(COMPILE) pyproject.toml --constraint requirements.lock -o deploy/requirements.lock
+	$(COMPILE) pyproject.toml --extra project --constraint requirements.lock -o deploy/requirements.lock
 
 clean: ## Remove .venv and caches; data in var/ stays
-	rm -rf .venv .mypy_cache .ruff_cache .hypothesis $(PAGE)/node_modules
+	rm -rf .venv .mypy_cache .ruff_cache .hypothesis $(PAGE)/node_modules tests/realtime/asyncapi/node_modules \
+		$(CLIENT)/node_modules $(CLIENT)/dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp: installed again only when the lock changes.
@@ -107,7 +122,11 @@ $(INSTALLED): requirements.lock | $(BIN)/python
 	@touch $@
 
 $(PAGE_INSTALLED): $(PAGE)/package.json $(PAGE)/package-lock.json
-	@npm ci --prefix $(PAGE) --ignore-scripts --no-audit --no-fund --prefer-offline --fetch-retries=5 --loglevel=error
+	@$(NPM_CI) --prefix $(PAGE)
+	@touch $@
+
+$(CLIENT_INSTALLED): $(CLIENT)/package.json $(CLIENT)/package-lock.json
+	@$(NPM_CI) --prefix $(CLIENT)
 	@touch $@
 
 $(BIN)/python:

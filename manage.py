@@ -6,19 +6,17 @@ import sys
 
 
 def main() -> None:
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nexgent.settings")
     try:
-        from django.conf import settings
-        from django.core.exceptions import ImproperlyConfigured
         from django.core.management import execute_from_command_line
+
+        from nexgent.start import read_settings
     except ImportError as error:
         raise SystemExit(
             "Django is not installed here: run `make setup`, then `.venv/bin/python manage.py …`."
         ) from error
-    try:
-        settings.INSTALLED_APPS  # noqa: B018 - reads the settings
-    except ImproperlyConfigured as error:  # what is wrong, without a traceback
-        raise SystemExit(str(error)) from None
+    read_settings()
+    if "collectstatic" not in sys.argv[1:2]:
+        os.umask(os.umask(0) | 0o077)  # dumps and exports are for their owner; a proxy serves static files
     execute_from_command_line(sys.argv)
 
 

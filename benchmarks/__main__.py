@@ -33,9 +33,11 @@ WORKLOADS = (
     "events",
     "writes",
     "connect",
+    "storm",
     "memory",
     "slow-clients",
     "scale-out",
+    "price-shards",
 )
 
 

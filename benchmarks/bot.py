@@ -6,6 +6,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -21,29 +22,32 @@ from django.contrib.auth.models import User  # noqa: E402
 from django.db import connection, transaction  # noqa: E402
 from django.db.models import QuerySet  # noqa: E402
 from django.test import Client  # noqa: E402
-from rest_framework_simplejwt.tokens import AccessToken  # noqa: E402
 
+from positions.accounts.families import issue  # noqa: E402
 from positions.books import accounting  # noqa: E402
-from positions.models import Agent, AgentValue, Candle, Position, Wallet  # noqa: E402
+from positions.books.snapshots import snapshot  # noqa: E402
+from positions.models import Agent, AgentValue, Candle, Position, PositionEvent, Wallet  # noqa: E402
+from positions.models.guard import unguarded  # noqa: E402
 from positions.services import buy_more, open_position  # noqa: E402
 
 BATCH = 2_000
+LONGEST_RUN = timedelta(days=1)
 
 
 def migrate() -> str:
     """Create the schema and the only user; return an access token."""
     call_command("migrate", verbosity=0)
     user, _ = User.objects.get_or_create(username="benchmark")
-    return str(AccessToken.for_user(user))
+    return str(issue(user, lifetime=LONGEST_RUN))
 
 
-def populate(*, first: int, count: int, tokens: int) -> None:
-    """Create agents with the holdings that benchmarks.market defines, without events."""
+def populate(*, first: int, count: int, tokens: int, missed: int = 0) -> None:
+    """Create agents with the holdings that benchmarks.market defines, and with so many events that change nothing."""
     owner = User.objects.get(username="benchmark")
     for start in range(first, first + count, BATCH):
         numbers = range(start, min(start + BATCH, first + count))
         agents = Agent.objects.bulk_create(
-            Agent(pk=market.agent_id(number, tokens), owner=owner, name=f"agent {number}")
+            Agent(pk=market.agent_id(number, tokens), owner=owner, name=f"agent {number}", event_seq=missed)
             for number in numbers
         )
         wallets = Wallet.objects.bulk_create(
@@ -51,23 +55,37 @@ def populate(*, first: int, count: int, tokens: int) -> None:
             for number, agent in zip(numbers, agents, strict=True)
         )
         # QuerySet's own, not Position's: that one makes an event for each.
-        QuerySet[Position](Position).bulk_create(
-            [
-                Position(
-                    agent=wallet.agent,
-                    wallet=wallet,
-                    token_address=market.token(held),
-                    token_symbol=f"T{held}",
-                    purchase_price=Decimal("0.0101"),
-                    purchase_amount=Decimal(1000),
-                    remaining_amount=Decimal(1000),
-                    total_invested_sol=Decimal("10.1"),
+        with unguarded():
+            positions = QuerySet[Position](Position).bulk_create(
+                [
+                    Position(
+                        agent=wallet.agent,
+                        wallet=wallet,
+                        token_address=market.token(held),
+                        token_symbol=f"T{held}",
+                        purchase_price=Decimal("0.0101"),
+                        purchase_amount=Decimal(1000),
+                        remaining_amount=Decimal(1000),
+                        total_invested_sol=Decimal("10.1"),
+                    )
+                    for number, wallet in zip(numbers, wallets, strict=True)
+                    for held in market.holdings(number, tokens)
+                ],
+                batch_size=BATCH,
+            )
+            for position in positions[:: market.POSITIONS_PER_AGENT] if missed else ():
+                stored = snapshot(position)
+                QuerySet[PositionEvent](PositionEvent).bulk_create(
+                    PositionEvent(
+                        agent_id=position.agent_id,
+                        seq=seq,
+                        event_type=PositionEvent.Type.UPDATED,
+                        position_id=position.pk,
+                        position=stored,
+                        created_at=position.created_at,
+                    )
+                    for seq in range(1, missed + 1)
                 )
-                for number, wallet in zip(numbers, wallets, strict=True)
-                for held in market.holdings(number, tokens)
-            ],
-            batch_size=BATCH,
-        )
 
 
 def saves(
@@ -103,7 +121,7 @@ def purchases(*, kinds: list[str], count: int) -> dict[str, dict[str, float]]:
     wallet = Wallet.objects.create(
         agent=agent, address=market.token(0)[:-20] + agent.pk.hex[:16].replace("0", "z")
     )
-    client = Client(HTTP_HOST="127.0.0.1", HTTP_AUTHORIZATION=f"Bearer {AccessToken.for_user(owner)}")
+    client = Client(HTTP_HOST="127.0.0.1", HTTP_AUTHORIZATION=f"Bearer {issue(owner, lifetime=LONGEST_RUN)}")
     positions = {
         kind: open_position(
             wallet=wallet, token_address=market.token(number), tokens=Decimal(1000), spent_sol=Decimal(10)

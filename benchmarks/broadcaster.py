@@ -1,6 +1,6 @@
 """The process that sends prices to server processes: `python -m benchmarks.broadcaster WAY`.
 
-WAY is `ours` (the cache, then one message a round, as positions.prices.feed does) or `tutorial` (a message an agent).
+WAY is `ours` (the cache, then a round, as positions.prices.feed does) or `tutorial` (a message an agent).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import django
+import msgspec
 
 from benchmarks import market
 from benchmarks.children import obey_async
@@ -28,11 +29,13 @@ Send = Callable[[int], Awaitable[None]]
 
 
 def ours(tokens: int, agents: range) -> Send:
-    from realtime.publish.broadcast import broadcast_prices
+    from realtime.conf import conf
+    from realtime.publish.rounds import make_round, send_round
 
+    shards = conf.PRICE_SHARDS
     status = FeedStatus(
         source="simulated", simulated=True, sol_usd=market.SOL_USD, updated_at=datetime.now(UTC), interval_seconds=1.5,
-        tokens=tokens, priced=tokens, errors=[],
+        tokens=tokens, priced=tokens, errors=[], shards=shards if shards > 1 else msgspec.UNSET,
     )  # fmt: skip
 
     async def send(round_number: int) -> None:
@@ -43,7 +46,7 @@ def ours(tokens: int, agents: range) -> Send:
             for number, price in enumerate(prices)
         ]
         await put_prices(quotes, status)
-        await broadcast_prices(quotes)
+        await send_round(await make_round(quotes, shards=shards))
 
     return send
 

@@ -26,6 +26,9 @@ class UnitCosts:
     message_us: float
     """A delivered price message of ten tokens."""
     message_bytes: float
+    compact_us: float
+    """The same with compact prices."""
+    compact_bytes: float
     token_us: float
     """A token, per round and process: decoding and encoding it."""
     token_bytes: float
@@ -53,6 +56,8 @@ class Needs:
     memory_gb: float
     valkey_mb_per_second: float
     out_gbit_per_second: float
+    compact_gbit_per_second: float
+    """To clients that all have compact prices."""
     statements_per_second: float
     connections: int
 
@@ -73,8 +78,11 @@ def unit_costs(reports: Mapping[str, Report], row: str = "ours-uvicorn") -> Unit
         for name, value in figures.items()
         if (words := name.split())[:4] == [row, "valkey", "kB", "at"]
     }
+    compact = row.replace("ours", "compact")
     wanted = (
         f"{row} bytes",
+        f"{compact} us",
+        f"{compact} bytes",
         f"{row} kB a socket",
         f"{row} MB",
         f"{row} ms a connect",
@@ -89,6 +97,8 @@ def unit_costs(reports: Mapping[str, Report], row: str = "ours-uvicorn") -> Unit
     return UnitCosts(
         message_us=cells[few] - token_us * few[1] / sockets,
         message_bytes=figures[f"{row} bytes"],
+        compact_us=figures[f"{compact} us"],
+        compact_bytes=figures[f"{compact} bytes"],
         token_us=token_us,
         token_bytes=1e3 * kilobytes[many] / many[1],
         idle_us=idle_us,
@@ -119,6 +129,7 @@ def needs(load: Load, costs: UnitCosts) -> Needs:
         memory_gb=(load.sockets * costs.socket_kb * 1e3 + processes * costs.process_mb * 1e6) / 1e9,
         valkey_mb_per_second=load.rounds_per_second * load.tokens * costs.token_bytes * processes / 1e6,
         out_gbit_per_second=load.rounds_per_second * load.sockets * costs.message_bytes * 8 / 1e9,
+        compact_gbit_per_second=load.rounds_per_second * load.sockets * costs.compact_bytes * 8 / 1e9,
         statements_per_second=processes / RECONCILE_SECONDS + connects * costs.statements,
         connections=processes * CONNECTIONS,
     )
@@ -137,6 +148,10 @@ def text(costs: UnitCosts) -> str:
         "Unit costs of one process on uvicorn, from the tables above:",
         "",
         f"- a price message of ten tokens: {costs.message_us:.1f} µs, {costs.message_bytes:,.0f} bytes to the client",
+        (
+            f"- the same with compact prices: {costs.compact_bytes:,.0f} bytes; to one of 1,000 sockets"
+            f" {costs.compact_us:.1f} µs, idle cost included"
+        ),
         f"- a token, per round and process: {costs.token_us:.2f} µs, {costs.token_bytes:.0f} bytes from Valkey",
         (
             f"- a socket: {costs.socket_kb:.0f} kB, in addition to {costs.process_mb:.0f} MB for the process,"
@@ -151,15 +166,23 @@ def text(costs: UnitCosts) -> str:
         "",
         (
             "| sockets | tokens | processes (cores) | sockets each | memory, GB | Valkey, MB/s | to clients, Gbit/s"
-            " | statements/s | database connections |"
+            " | with compact prices, Gbit/s | statements/s | database connections |"
         ),
-        "| --: | --: | --: | --: | --: | --: | --: | --: | --: |",
+        "| --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |",
     ]
     for load in LOADS:
         found = needs(load, costs)
-        lines.append(
-            f"| {load.sockets:,} | {load.tokens:,} | {found.processes:,} | {found.sockets_per_process:,}"
-            f" | {found.memory_gb:,.1f} | {found.valkey_mb_per_second:,.1f} | {found.out_gbit_per_second:,.2f}"
-            f" | {found.statements_per_second:,.0f} | {found.connections:,} |"
+        cells = (
+            *(
+                f"{number:,}"
+                for number in (load.sockets, load.tokens, found.processes, found.sockets_per_process)
+            ),
+            f"{found.memory_gb:,.1f}",
+            f"{found.valkey_mb_per_second:,.1f}",
+            f"{found.out_gbit_per_second:,.2f}",
+            f"{found.compact_gbit_per_second:,.2f}",
+            f"{found.statements_per_second:,.0f}",
+            f"{found.connections:,}",
         )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -18,10 +18,17 @@ from picows import ws_connect
 
 from benchmarks import market
 from benchmarks.children import obey_async
-from benchmarks.client import Client
+from benchmarks.client import Client, CompactClient, InflatingClient
 from benchmarks.tally import MOST_PROBLEMS, Tally
 
 HANDSHAKE_SECONDS = 60.0
+HANDSHAKES: dict[str, dict[str, str]] = {
+    "": {},
+    "compact": {"Sec-WebSocket-Protocol": "nexgent.compact.v1"},
+    "deflate": {"Sec-WebSocket-Extensions": "permessage-deflate"},
+}
+"""By what clients offer."""
+CLIENTS: dict[str, type[Client]] = {"": Client, "compact": CompactClient, "deflate": InflatingClient}
 SLOW_RECEIVE_BUFFER_BYTES = 8_192
 """For sockets that will stop reading: a large buffer would hide that from the server for minutes."""
 
@@ -38,11 +45,20 @@ class Load:
         self._cpu_seconds = 0.0
 
     async def connect(
-        self, *, url: str, first: int, count: int, tokens: int, at_once: int, slow: int = 0
+        self,
+        *,
+        url: str,
+        first: int,
+        count: int,
+        tokens: int,
+        at_once: int,
+        slow: int = 0,
+        offers: str = "",
+        missed: int = 0,
     ) -> Any:
         """Open sockets for `count` agents from number `first` on, the first `slow` of them easily blocked.
 
-        Returns once each has its `initial_data`, or after two minutes.
+        Returns once each has its `initial_data`, or the events that it has `missed`, or after two minutes.
         """
         started = time.perf_counter()
         turn = asyncio.Semaphore(at_once)
@@ -50,12 +66,12 @@ class Load:
 
         async def open_one(number: int, *, easily_blocked: bool) -> None:
             agent = market.agent_id(number, tokens)
-            options: dict[str, Any] = {}
+            options: dict[str, Any] = {"extra_headers": HANDSHAKES[offers]}
             if easily_blocked:
                 options["socket_factory"] = _small_socket
             async with turn:
                 _, listener = await ws_connect(
-                    lambda: Client(self.tally, number, agent, tokens),
+                    lambda: CLIENTS[offers](self.tally, number, agent, tokens, missed),
                     url.format(agent=agent),
                     websocket_handshake_timeout=HANDSHAKE_SECONDS,
                     **options,

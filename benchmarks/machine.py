@@ -18,6 +18,12 @@ def cpu_seconds(pid: int) -> float:
     return time.clock_gettime(clock) + sum(map(cpu_seconds, _children(pid)))
 
 
+def user_seconds(pid: int) -> float:
+    """Return how much of that was spent in user mode, in steps of 10 ms."""
+    ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11])
+    return ticks / os.sysconf("SC_CLK_TCK") + sum(map(user_seconds, _children(pid)))
+
+
 def resident_bytes(pid: int) -> int:
     status = Path(f"/proc/{pid}/status").read_text()
     own = 1024 * int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1])

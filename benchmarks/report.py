@@ -105,9 +105,9 @@ def at_most(bar: str, value: float | None, limit: float, *, figures: str = "") -
     return Verdict(bar, figures or f"{value:.2f}", value <= limit)
 
 
-def ratio(costs: dict[str, Spread], of: str, to: str) -> tuple[float | None, str]:
+def ratio(costs: dict[str, Spread], of: str, to: str, *, decimals: int = 1) -> tuple[float | None, str]:
     """Return the ratio of two rows' median costs, and the calculation as text."""
     if of not in costs or to not in costs:
         return None, "a row is missing"
     value = costs[of].median / costs[to].median
-    return value, f"{costs[of].median:.1f} / {costs[to].median:.1f} = {value:.2f}"
+    return value, f"{costs[of].median:.{decimals}f} / {costs[to].median:.{decimals}f} = {value:.2f}"

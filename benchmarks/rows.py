@@ -28,6 +28,9 @@ class Row:
     """daphne, uvicorn, or the only one that there is of its way."""
     layer: str = ""
     """The channel layer's class, where the row is the tutorial way."""
+    offers: Literal["", "compact", "deflate"] = ""
+    """What its clients offer in their handshake: compact prices, or permessage-deflate."""
+    on_uvloop: bool = False
 
     @property
     def makes_its_prices(self) -> bool:
@@ -51,6 +54,8 @@ class Row:
             return {"DJANGO_SETTINGS_MODULE": "benchmarks.tutorial.settings", "BENCHMARK_LAYER": self.layer}
         if self.way == "seed":
             return {"NODE_PATH": str(node_modules())}
+        if self.on_uvloop:  # uvicorn takes it where it can be imported
+            return {"PYTHONPATH": str(uvloop())}
         return {}
 
 
@@ -58,8 +63,13 @@ CORE, PUBSUB = "core.RedisChannelLayer", "pubsub.RedisPubSubChannelLayer"
 ROWS = (
     Row("ours-daphne", "this project, daphne", "ours", "daphne"),
     Row("ours-uvicorn", "this project, uvicorn", "ours", "uvicorn"),
+    Row("compact-daphne", "this project, daphne, compact prices", "ours", "daphne", offers="compact"),
+    Row("compact-uvicorn", "this project, uvicorn, compact prices", "ours", "uvicorn", offers="compact"),
+    Row("deflate-uvicorn", "this project, uvicorn, permessage-deflate", "ours", "uvicorn", offers="deflate"),
+    Row("uvloop", "this project, uvicorn on uvloop", "ours", "uvicorn", on_uvloop=True),
     Row("floor-daphne", "bare ASGI, daphne (the floor)", "floor", "daphne"),
     Row("floor-uvicorn", "bare ASGI, uvicorn (the floor)", "floor", "uvicorn"),
+    Row("floor-uvloop", "bare ASGI, uvicorn on uvloop", "floor", "uvicorn", on_uvloop=True),
     Row("tutorial-core-daphne", "tutorial way, RedisChannelLayer, daphne", "tutorial", "daphne", CORE),
     Row(
         "tutorial-pubsub-daphne",
@@ -102,6 +112,19 @@ def node_modules() -> Path:
             "npm could not install ws: " + (installed.stderr or installed.stdout).strip()[-200:]
         )
     return folder / "node_modules"
+
+
+@functools.cache
+def uvloop() -> Path:
+    """Return a folder with uvloop in it, installed for this run only. Raises MissingError."""
+    folder = Path(tempfile.mkdtemp(prefix="uvloop-"))
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    installed = subprocess.run(
+        [*pip, "--target", str(folder), "uvloop"], capture_output=True, text=True, check=False
+    )
+    if installed.returncode != 0:
+        raise MissingError(f"pip could not install uvloop: {installed.stderr.strip()[-200:]}")
+    return folder
 
 
 def versions() -> str:

@@ -13,7 +13,7 @@ import redis
 
 from benchmarks import market
 from benchmarks.children import Child, ChildError
-from benchmarks.machine import cpu_seconds, resident_bytes
+from benchmarks.machine import cpu_seconds, resident_bytes, user_seconds
 from benchmarks.rows import CORE, Row
 from benchmarks.stage import Stage
 from testbed.backends import Valkey
@@ -48,6 +48,8 @@ class Measured:
     bytes: int
     cpu_seconds: float
     """Of the server processes."""
+    user_seconds: float
+    """How much of that was in user mode."""
     problems: list[str]
     arrivals: list[list[float]] = field(default_factory=list)
     """When each counted socket got each round, if requested."""
@@ -63,7 +65,9 @@ class Measured:
 class Side:
     """One row's processes, and rounds of prices through them."""
 
-    def __init__(self, stage: Stage, row: Row, *, sockets: int, tokens: int) -> None:
+    def __init__(
+        self, stage: Stage, row: Row, *, sockets: int, tokens: int, shards: int = 1, disk: bool = True
+    ) -> None:
         self.stage = stage
         self.row = row
         self.bot: Child | None = None
@@ -72,12 +76,18 @@ class Side:
         self.broadcaster: Child | None = None
         self.processes: list[Process] = []
         self._round = market.FIRST_ROUND
-        self._environment = {**row.environment(), "BENCHMARK_TOKENS": str(tokens)}
+        self._environment = {
+            **row.environment(),
+            "BENCHMARK_TOKENS": str(tokens),
+            "NEXGENT_PRICE_SHARDS": str(shards),
+        }
         self._valkey: Valkey | None = None
         if not row.makes_its_prices:
             self._valkey = stage.start_valkey()
             self._environment["REDIS_URL"] = self._valkey.url
             self.valkey = redis.Redis.from_url(self._valkey.url)
+            if not disk:
+                self.valkey.config_set("appendonly", "no")
             way = "ours" if row.way == "ours" else "tutorial"
             self.broadcaster = stage.child("benchmarks.broadcaster", way, environment=self._environment)
 
@@ -106,7 +116,7 @@ class Side:
         for process in self.processes:
             process.generator.send(
                 "connect", url=process.url, first=process.first_agent + first, count=sockets, tokens=self.tokens,
-                at_once=at_once, slow=slow,
+                at_once=at_once, slow=slow, offers=self.row.offers,
             )  # fmt: skip
         answers = [process.generator.answer(180) for process in self.processes]
         problems = [problem for answer in answers for problem in answer["problems"]]
@@ -114,8 +124,25 @@ class Side:
             raise ChildError("; ".join(problems))
         return answers
 
+    def start_guests(self) -> Child:
+        """Start another load generator, whose clients come to the first process while the others' are connected."""
+        guests = self.stage.child("benchmarks.generator", environment={})
+        self.stage.on_close(guests.close)
+        return guests
+
+    def send_guests(self, guests: Child, count: int, *, query: str, missed: int) -> None:
+        """Have so many clients connect at once, as further agents; `guests.answer` says how they fared."""
+        process = self.processes[0]
+        guests.send(
+            "connect", url=process.url + query, first=process.first_agent + self.sockets, count=count,
+            tokens=self.tokens, at_once=count + 1, missed=missed,
+        )  # fmt: skip
+
     def cpu_seconds(self) -> float:
         return sum(cpu_seconds(process.server.pid) for process in self.processes)
+
+    def user_seconds(self) -> float:
+        return sum(user_seconds(process.server.pid) for process in self.processes)
 
     def next_round(self, count: int) -> int:
         """Return the number of the first of `count` rounds to come."""
@@ -130,7 +157,7 @@ class Side:
             process.generator.ask(
                 "expect", rounds=count, first_round=first, fixed=fixed, timed=timed, skip=skip
             )
-        before = self.cpu_seconds()
+        before, user_before = self.cpu_seconds(), self.user_seconds()
         began: list[float] = []
         command = {"first_round": first, "rounds": count, "interval_seconds": interval_seconds}
         if self.broadcaster is not None:
@@ -143,7 +170,7 @@ class Side:
         for process in self.processes:
             process.generator.send("finish", timeout_seconds=patience)
         answers = [process.generator.answer(patience + 30) for process in self.processes]
-        spent = self.cpu_seconds() - before
+        spent, user = self.cpu_seconds() - before, self.user_seconds() - user_before
         if self.broadcaster is not None:
             began = self.broadcaster.answer(patience + 60)["began"]
         problems = [problem for answer in answers for problem in answer["problems"]]
@@ -156,6 +183,7 @@ class Side:
             repeated=sum(answer["repeated"] for answer in answers),
             bytes=sum(answer["bytes"] for answer in answers),
             cpu_seconds=spent,
+            user_seconds=user,
             problems=problems,
             arrivals=[arrivals for answer in answers for arrivals in answer["arrivals"]],
             began=began,
@@ -207,15 +235,18 @@ def start_side(
     first_agent: int = 0,
     connected: bool = True,
     slow: int = 0,
+    shards: int = 1,
+    disk: bool = True,
 ) -> Side:
     """Start a row: `sockets` clients for each of its server processes. Raises ChildError, MissingError.
 
     `first_agent`: where its agents begin, for rows whose database is written to. `slow`: so many of the clients
-    can stop reading at once.
+    can stop reading at once. `shards`: in how many groups, by token, prices are sent. `disk`: whether Valkey writes
+    everything to disk at once, as for the tests, which in production it need not.
     """
     if row.way in {"ours", "tutorial"}:
         stage.populate(agents=first_agent + sockets * processes, tokens=tokens)
-    side = Side(stage, row, sockets=sockets, tokens=tokens)
+    side = Side(stage, row, sockets=sockets, tokens=tokens, shards=shards, disk=disk)
     stage.on_close(side.close)
     for number in range(processes):
         side.start_server(first_agent=first_agent + number * sockets)

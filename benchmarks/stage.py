@@ -12,32 +12,48 @@ from pathlib import Path
 from benchmarks.children import Child
 from testbed.backends import PostgreSQL, Rig, Valkey
 
+SHARED = re.compile(r"unnest\(|positions_restore")
 STATEMENT = re.compile(r'(statement|execute \S+): .*"(auth_user|positions_)')
 
 
 class Stage(Rig):
-    """A PostgreSQL, a Valkey and the process that fills them, shared by all rows of a run."""
+    """A PostgreSQL, a Valkey and the process that fills them, shared by all rows of a run.
 
-    def __init__(self, folder: Path) -> None:
+    `on_sqlite`: a file instead of PostgreSQL; `statements` is not to be had then.
+    """
+
+    def __init__(self, folder: Path, *, on_sqlite: bool = False) -> None:
         super().__init__(folder)
+        self._on_sqlite = on_sqlite
         self._populated: dict[int, int] = {}
         self._logs = 0
         self._valkeys = 0
 
     def _start(self) -> None:
-        self.postgresql = PostgreSQL(self.folder / "pg")
-        self.on_close(self.postgresql.close)
+        if self._on_sqlite:
+            database = f"sqlite:///{self.folder / 'nexgent.sqlite3'}"
+        else:
+            self.postgresql = PostgreSQL(self.folder / "pg")
+            self.on_close(self.postgresql.close)
+            database = self.postgresql.url
         self.environment = {
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "nexgent.settings",
-            "DATABASE_URL": self.postgresql.url,
+            "DATABASE_URL": database,
             "REDIS_URL": self.start_valkey().url,
             "NEXGENT_DATA_DIR": str(self.folder / "var"),
             "NEXGENT_DEBUG": "false",  # as in production: in debug mode Django keeps every statement
             "NEXGENT_SECRET_KEY": secrets.token_urlsafe(64),
             "NEXGENT_ALLOWED_HOSTS": "127.0.0.1",
+            "NEXGENT_SSL_REDIRECT": "false",
             "NEXGENT_ACCESS_TOKEN_MINUTES": "600",
             "NEXGENT_CONNECTS_PER_SECOND": "20000",  # otherwise 200 a second after the first 2,000
+            # All sockets are of one user.
+            "NEXGENT_USER_SOCKETS": "1000000",
+            "NEXGENT_USER_CONNECTS_PER_SECOND": "20000",
+            "NEXGENT_USER_CONNECT_BURST": "2000",
+            "NEXGENT_USER_ROWS_PER_SECOND": "1000000",
+            "NEXGENT_USER_ROWS_BURST": "1000000",
             "PYTHONUNBUFFERED": "1",
         }
         self._bot = self.bot({})
@@ -65,11 +81,12 @@ class Stage(Rig):
         self.on_close(child.close)
         return child
 
-    def populate(self, *, agents: int, tokens: int) -> None:
-        """Ensure that the market of this many tokens has at least this many agents."""
+    def populate(self, *, agents: int, tokens: int, missed: int = 0) -> None:
+        """Ensure that the market of this many tokens has at least this many agents; new ones have `missed` events."""
         have = self._populated.get(tokens, 0)
         if agents > have:
-            self._bot.ask("populate", first=have, count=agents - have, tokens=tokens, timeout_seconds=300)
+            new = {"first": have, "count": agents - have, "tokens": tokens, "missed": missed}
+            self._bot.ask("populate", **new, timeout_seconds=300)
             self._populated[tokens] = agents
 
     def history(self) -> dict[str, tuple[int, int]]:
@@ -78,7 +95,9 @@ class Stage(Rig):
 
     @contextmanager
     def statements(self) -> Iterator[list[str]]:
-        """Collect the statements on users and positions meanwhile, except the periodic reconciler's."""
+        """Collect the statements on users and positions meanwhile, but not those made for all sockets at once: those of
+        the reconciler, and the look for the epoch.
+        """
         log = self.postgresql.log
         self.postgresql.configure("log_statement", "all")
         begin = log.stat().st_size
@@ -89,4 +108,4 @@ class Stage(Rig):
             self.postgresql.configure("log_statement", "none")
             with log.open(errors="replace") as lines:
                 lines.seek(begin)
-                found += [line for line in lines if STATEMENT.search(line) and " IN (" not in line]
+                found += [line for line in lines if STATEMENT.search(line) and not SHARED.search(line)]

@@ -1,23 +1,25 @@
 """The application that daphne and uvicorn serve: `nexgent.asgi:application`."""
 
 import gc
-import os
 
-from channels.routing import ProtocolTypeRouter
-from django.core.asgi import get_asgi_application
+import django
+from django.conf import settings
+from django.core.handlers.asgi import ASGIHandler
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nexgent.settings")
-http = get_asgi_application()  # first: it loads the apps that the imports below need
+from nexgent.start import read_settings
+from realtime.asgi import with_realtime
 
-from realtime.servers.shutdown import GracefulShutdown  # noqa: E402
-from realtime.socket.routing import websocket_application  # noqa: E402
+read_settings()
+django.setup(set_prefix=False)
 
-application = GracefulShutdown(ProtocolTypeRouter({"http": http, "websocket": websocket_application()}))
+from nexgent.checks import log_warnings  # noqa: E402  these need the apps
+from realtime.web.in_loop import in_loop  # noqa: E402
+
+settings.MIDDLEWARE = in_loop(settings.MIDDLEWARE)
+application = with_realtime(ASGIHandler())
+log_warnings()
 
 # What is loaded by now stays loaded. Otherwise the garbage collector would scan it again and again, for 0.1 s each, in
 # which no socket is served.
 gc.collect()
 gc.freeze()
-# There are hardly any cycles. Looking for them every 700 objects, so many times per round of prices, took 16 % of the
-# time of a process with 5,000 sockets and 20,000 tokens (perf).
-gc.set_threshold(50_000, 20, 20)

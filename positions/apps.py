@@ -7,18 +7,25 @@ class PositionsConfig(AppConfig):
 
     def ready(self) -> None:
         from django.contrib.auth import get_user_model
+        from django.db.models.signals import post_migrate, pre_migrate
 
         from positions import (
             checks,  # noqa: F401  registers them
             versions,
         )
-        from positions.accounts import stored_tokens  # noqa: F401  connects its receiver
+        from positions.accounts import keys
         from positions.history import values
-        from positions.models import Agent, Position, Wallet, recording
+        from positions.models import Agent, Position, Trade, Wallet, deletions, times, user_changes
+        from positions.models.guard import Guard
 
-        versions.require_checked("Django", "drf-spectacular")
+        versions.require_checked("Django", "djangorestframework-simplejwt", "drf-spectacular")
+        keys.install()
+        times.install()
         values.connect()
-        recording.connect(
+        pre_migrate.connect(user_changes.before_migrations, sender=self)
+        post_migrate.connect(user_changes.after_migrations, sender=self)
+        deletions.connect(
             Position,
             cascades={Position: "positions", Wallet: "wallets", Agent: "pk", get_user_model(): "owner"},
         )
+        Guard(Position, Agent, Wallet, Trade).install()

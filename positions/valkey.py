@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import socket
 import sys
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import redis
 import redis.asyncio
-from django.conf import settings
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from positions.conf import conf
 
 CONNECT_TIMEOUT_SECONDS = 1.0
 ANSWER_TIMEOUT_SECONDS = 2.0
-KEY_PREFIX = "nexgent:"
+KEY_PREFIX = f"{conf.REDIS_PREFIX}:"
 
 # What callers catch: the server is unavailable, or too slow. (redis-py's own errors cover its time-outs.)
 Unavailable = (redis.RedisError, OSError, asyncio.TimeoutError)
@@ -27,13 +33,50 @@ _async_clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, redis.async
 )
 
 
+# One more try, on a new connection. A connection to a server that has become a read-only replica is of no use: after a
+# fail-over a new one leads to the primary.
+_RETRIED = redis.ConnectionError, redis.TimeoutError, socket.timeout, redis.ReadOnlyError
+_met = 0
+
+
+class _NotingReplicas:
+    """Of a Retry, synchronous or not."""
+
+    def call_with_retry(self, do: Any, fail: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        def failed(error: Exception, *count: int) -> Any:
+            global _met
+            _met += isinstance(error, redis.ReadOnlyError)
+            return fail(error, *count)
+
+        return super().call_with_retry(do, failed, *args, **options)  # type: ignore[misc]
+
+
+class _Retry(_NotingReplicas, Retry):
+    pass
+
+
+class _AsyncRetry(_NotingReplicas, AsyncRetry):
+    pass
+
+
+def replicas_met() -> int:
+    """Return how often a write of this process has been refused by a server that is a read-only replica."""
+    return _met
+
+
+def urls() -> list[str]:
+    """Return the servers: the one of prices and presence, then the channel layer's other shards."""
+    return [conf.REDIS_URL, *conf.REDIS_URLS[1:]]
+
+
 @functools.cache
 def client() -> redis.Redis:
     """Return this process's client, for synchronous code."""
     return redis.Redis.from_url(
-        settings.REDIS_URL,
+        conf.REDIS_URL,
         socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
         socket_timeout=ANSWER_TIMEOUT_SECONDS,
+        retry=_Retry(NoBackoff(), 1, _RETRIED),
     )
 
 
@@ -42,11 +85,14 @@ def async_client() -> redis.asyncio.Redis:
     loop = asyncio.get_running_loop()
     if loop not in _async_clients:
         pool = redis.asyncio.BlockingConnectionPool.from_url(
-            settings.REDIS_URL,
+            conf.REDIS_URL,
             max_connections=20,
             timeout=ANSWER_TIMEOUT_SECONDS,
             socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
             socket_timeout=ANSWER_TIMEOUT_SECONDS,
+            retry=_AsyncRetry(
+                NoBackoff(), 1, (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError)
+            ),
         )
         if sys.version_info < (3, 12):
             pool.connection_class = _cancellable(pool.connection_class)

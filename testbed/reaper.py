@@ -1,4 +1,4 @@
-"""Ends what a killed process leaves behind: `python -m testbed.reaper FOLDER`, started by `testbed.scratch`.
+"""Ends what a killed process leaves behind: `python reaper.py FOLDER`, started by `testbed.scratch`.
 
 Standard input is a pipe whose other end only that process has open. However it ends, `kill -9` included, the kernel
 closes that end. Whatever then still has the folder in its command line or environment is ended, and the folder deleted.
@@ -19,6 +19,7 @@ GRACE_SECONDS = 5.0
 
 def main() -> None:
     folder = sys.argv[1]
+    os.setsid()  # Ctrl-C, and a terminal that closes, are not for it
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     sys.stdin.buffer.read()

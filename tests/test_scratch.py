@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from testbed.processes import PATIENCE_SECONDS, ROOT
-from tests.waiting import eventually
+from tests.waiting import eventually, until
 
 PROGRAM = """
 import subprocess, sys, time
@@ -45,6 +45,15 @@ async def test_killed_process_leaves_no_server_and_no_folder(program):
         return left_of(folder) == []
 
     await eventually(gone, "everything that it started ended")
+
+
+def test_process_that_ends_warns_of_nothing():
+    program = 'from testbed import scratch; print(scratch.make("nxk-"))'
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    until(lambda: left_of(done.stdout.strip()) == [], "the reaper ended")
 
 
 def left_of(folder: str) -> list[str]:

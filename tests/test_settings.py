@@ -12,8 +12,12 @@ from typing import Any
 
 import pytest
 
-from nexgent.environment import Environment, database, origin, redis_urls
-from tests.live import PATIENCE_SECONDS, ROOT
+from nexgent.addresses import database, redis_urls
+from nexgent.environment import SHORTEST_SECRET_KEY, Environment, secret_key
+from positions.conf import PositionsSettings, conf
+from positions.declared import Limit
+from realtime.conf import channel_layer, origin
+from tests.live import PATIENCE_SECONDS, ROOT, manage
 
 DATA = Path("/data")
 MUST_BE = "DATABASE_URL must look like postgresql://user:password@host:5432/name or sqlite:////path/to/file."
@@ -25,14 +29,7 @@ REDIS_MUST_BE = (
 
 def check(**environment: str) -> subprocess.CompletedProcess[str]:
     """Run `manage.py check`, as a user does."""
-    return subprocess.run(
-        [sys.executable, "manage.py", "check"],
-        env=os.environ | environment,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=3 * PATIENCE_SECONDS,
-    )
+    return manage("check", **environment)
 
 
 def test_every_invalid_value_is_named_at_once_in_a_line_each():
@@ -40,6 +37,7 @@ def test_every_invalid_value_is_named_at_once_in_a_line_each():
         NEXGENT_INBOUND_BURST="many",
         NEXGENT_BEHIND_PROXY="perhaps",
         NEXGENT_LOG_LEVEL="loud",
+        NEXGENT_URL_PREFIX="nexgent/",
         NEXGENT_PING_INTERVAL_SECONDS="nan",
         NEXGENT_METRICS_TOKEN="too-short-token",
         DATABASE_URL="mysql://user:its-password@host/name",
@@ -54,8 +52,15 @@ def test_every_invalid_value_is_named_at_once_in_a_line_each():
         "NEXGENT_LOG_LEVEL must be one of CRITICAL, FATAL, ERROR, WARN, WARNING, INFO, DEBUG, NOTSET; it is 'loud'.",
         "NEXGENT_METRICS_TOKEN has 15 characters; it needs at least 16 random ones.",
         "NEXGENT_PING_INTERVAL_SECONDS must be a number above 0; it is 'nan'.",
+        "NEXGENT_URL_PREFIX must begin with a slash and end without one, as /nexgent; it is 'nexgent/'.",
         REDIS_MUST_BE,
     ]
+
+
+def test_secret_of_a_list_is_named_by_its_place_and_not_quoted():
+    env = Environment({"X": f"{'a' * 50}, too-short,"})
+    assert env.credentials("X", shortest=50) == ["a" * 50, "too-short"]
+    assert env.errors == ["X: number 2 has 9 characters; each needs at least 50 random ones."]
 
 
 def test_variable_that_is_no_setting_is_warned_of_with_the_name_that_was_meant():
@@ -126,6 +131,18 @@ def test_every_number_that_is_too_large_is_named_and_nothing_overflows():
 def test_number_with_a_minimum_may_be_the_minimum():
     env = Environment({"X": "0"})
     assert (env.number("X", 5, minimum=0), env.errors) == (0, [])
+
+
+@pytest.mark.parametrize(("text", "limit"), [("", 0), (" ", 0), ("0", 0), ("7", 7), (None, 5)])
+def test_limit_that_is_zero_or_empty_is_none(text: str | None, limit: int):
+    env = Environment({} if text is None else {"X": text})
+    assert (env.value("X", Limit(5)), env.errors, env.names) == (limit, [], {"X"})
+
+
+def test_limit_below_zero_is_an_error():
+    env = Environment({"X": "-1"})
+    env.value("X", Limit(5))
+    assert env.errors == ["X must be a whole number of at least 0; it is '-1'."]
 
 
 @pytest.mark.parametrize(
@@ -210,12 +227,76 @@ def test_database_url_that_is_invalid_is_an_error_without_its_password(url: str)
 @pytest.mark.parametrize("url", ["redis://host:port/0", "rediss://:its-password@host:70000"])
 def test_redis_url_whose_port_is_none_is_an_error_without_its_password(url: str):
     env = Environment({"REDIS_URL": f"redis://a:6379/0,{url}"})
-    redis_urls(env, data_dir=DATA)
+    redis_urls(env)
     assert env.errors == [
         REDIS_MUST_BE.replace(
             "the scheme of one is 'http'", "the port of one is not a number from 1 to 65535"
         )
     ]
+
+
+def test_redis_url_that_is_no_url_is_an_error_without_its_password():
+    env = Environment({"REDIS_URL": "redis://:its-password@[::1"})
+    redis_urls(env)
+    assert env.errors == [REDIS_MUST_BE.replace("the scheme of one is 'http'", "one is no URL")]
+
+
+def test_invalid_value_is_quoted_without_the_password_in_its_url():
+    env = Environment({"NEXGENT_ALLOWED_ORIGINS": "https://user:its-password@example.org"})
+    env.items("NEXGENT_ALLOWED_ORIGINS", [], origin, "origins")
+    assert env.errors == [
+        "NEXGENT_ALLOWED_ORIGINS must be origins, separated by commas; it is 'https://…@example.org'."
+    ]
+
+
+def test_redis_url_with_a_parameter_that_no_connection_knows_is_an_error():
+    env = Environment({"REDIS_URL": "redis://a:6379/0?colour=red"})
+    redis_urls(env)
+    assert env.errors == [
+        REDIS_MUST_BE.replace(
+            "the scheme of one is 'http'", "redis-py does not know what one says behind its ?"
+        )
+    ]
+
+
+def test_database_url_may_name_several_hosts():
+    settings, errors = read(
+        "postgresql://me:its-password@one:5433,two,[::1]:5434/nexgent?target_session_attrs=primary"
+    )
+    assert errors == []
+    assert (settings["HOST"], settings["PORT"]) == ("one,two,::1", "5433,5432,5434")
+    assert (settings["NAME"], settings["USER"], settings["OPTIONS"]["target_session_attrs"]) == (
+        "nexgent",
+        "me",
+        "primary",
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["manage.py", "check"], ["-m", "daphne", "nexgent.asgi:application"]],
+    ids=["manage.py", "daphne"],
+)
+def test_start_names_every_bad_setting_a_line_each_and_nothing_more(command: list[str]):
+    environment = {"NEXGENT_DEBUG": "maybe", "NEXGENT_PING_INTERVAL_SECONDS": "60"}
+    done = subprocess.run(
+        [sys.executable, *command],
+        env={**os.environ, **environment},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    assert (done.returncode, done.stderr.splitlines()) == (
+        1,
+        [
+            "NEXGENT_DEBUG must be one of true, false, yes, no, on, off, 1, 0; it is 'maybe'.",
+            (
+                "NEXGENT_PING_INTERVAL_SECONDS must be below NEXGENT_DEAD_AFTER_SECONDS, 60; it is 60: clients"
+                " that only answer would count as dead."
+            ),
+        ],
+    )
 
 
 def test_pool_whose_least_is_above_its_most_is_an_error():
@@ -226,7 +307,41 @@ def test_pool_whose_least_is_above_its_most_is_an_error():
     ]
 
 
+@pytest.mark.parametrize(
+    ("url", "named", "prefix"),
+    [
+        ("redis://a:6379", None, "nexgent"),
+        ("redis://a:6379/0", None, "nexgent"),
+        ("redis://a:6379/3", None, "nexgent-3"),
+        ("unix:///run/valkey.sock?db=1", None, "nexgent-1"),
+        ("redis://a:6379/3", "staging", "staging"),
+    ],
+)
+def test_redis_prefix_tells_databases_apart(settings, url: str, named: str | None, prefix: str):
+    settings.NEXGENT = {"REDIS_URL": url, **({} if named is None else {"REDIS_PREFIX": named})}
+    assert prefix == conf.REDIS_PREFIX
+    assert channel_layer(settings.NEXGENT)["CONFIG"]["prefix"] == prefix
+
+
+def test_redis_prefix_that_no_channel_may_have_is_refused():
+    env = Environment({"NEXGENT_REDIS_PREFIX": "my desk:"})
+    env.given(PositionsSettings)
+    assert env.errors == [
+        "NEXGENT_REDIS_PREFIX must be 1 to 40 letters, digits, -, _ or .; it is 'my desk:'."
+    ]
+
+
 def test_redis_urls_are_the_shards():
     env = Environment({"REDIS_URL": "redis://a:6379/0, unix:///b"})
-    assert (redis_urls(env, data_dir=DATA), env.errors) == (["redis://a:6379/0", "unix:///b"], [])
-    assert redis_urls(Environment({}), data_dir=DATA) == ["unix:///data/valkey.sock"]
+    assert (redis_urls(env), env.errors) == (["redis://a:6379/0", "unix:///b"], [])
+    layer = channel_layer({"DATA_DIR": DATA})
+    assert [host["address"] for host in layer["CONFIG"]["hosts"]] == ["unix:///data/valkey.sock"]
+
+
+def test_secret_key_of_debug_mode_is_made_once_and_for_its_owner_only(tmp_path: Path):
+    keys = {secret_key(Environment({}), debug=True, data_dir=tmp_path / folder) for folder in ("a", "a", "b")}
+    assert len(keys) == 2
+    assert all(len(key) >= SHORTEST_SECRET_KEY for key in keys)
+    files = [path for path in tmp_path.glob("*/*") if path.is_file()]
+    assert [path.stat().st_mode & 0o777 for path in files] == [0o600, 0o600]
+    assert {path.read_text().strip() for path in files} == keys

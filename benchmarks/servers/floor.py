@@ -13,6 +13,8 @@ from urllib.parse import parse_qs
 
 from benchmarks import market
 
+SNAPSHOT = json.dumps({"type": "initial_data", "data": {"positions": ["x" * 4_000]}}, separators=(",", ":"))
+"""About a third of ten positions."""
 TOKENS = int(os.environ.get("BENCHMARK_TOKENS", "200"))
 sockets: dict[str, tuple[Any, str]] = {}
 running: set[asyncio.Task[None]] = set()
@@ -25,7 +27,7 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await receive()
     await send({"type": "websocket.accept"})
     sockets[agent] = (send, market.prebuilt(market.number_of(agent), TOKENS))
-    await send({"type": "websocket.send", "text": '{"type":"initial_data"}'})
+    await send({"type": "websocket.send", "text": SNAPSHOT})
     while True:
         message = await receive()
         if message["type"] == "websocket.disconnect":

@@ -66,6 +66,7 @@ class Costs:
     def __init__(self, report: Report) -> None:
         self._report = report
         self._costs: dict[str, list[float]] = {}
+        self._seconds: dict[str, tuple[float, float]] = {}
         self.bytes: dict[str, float] = {}
         self.repeated: dict[str, int] = {}
         self._void: set[str] = set()
@@ -87,8 +88,15 @@ class Costs:
             self._void.add(name)
             return
         self._costs.setdefault(name, []).append(measured.cost_us)
+        cpu, user = self._seconds.get(name, (0.0, 0.0))
+        self._seconds[name] = cpu + measured.cpu_seconds, user + measured.user_seconds
         self.repeated[name] = self.repeated.get(name, 0) + measured.repeated
         self.bytes[name] = measured.bytes / measured.delivered
+
+    def user_share(self, name: str) -> float:
+        """Return how much of the CPU time of all repetitions was in user mode; the rest is the kernel's."""
+        cpu, user = self._seconds[name]
+        return user / cpu
 
     def spreads(self) -> dict[str, Spread]:
         return {name: Spread.of(values) for name, values in self._costs.items() if name not in self._void}

@@ -1,12 +1,13 @@
-"""Lock-out after failed logins, counted in Redis or Valkey and so across all processes.
+"""Lock-out after failed logins: how many there may be for a name from one network, from one network, and for a name.
 
-Three counts, each in a fixed window: for a name from one address, for an address, for a name from everywhere. An
-attempt is counted before the password is checked, so that concurrent attempts cannot get around the limit, and
-uncounted when it succeeds. A name that does not exist counts like one that does.
+What is a network: an IPv4 address; of IPv6 both the /64, which is one host's, and the /48, the most that one customer
+has, with a higher limit. A name that does not exist counts like one that does.
 
-While Redis or Valkey is unavailable each process counts by itself: with n of them, at most n times as many attempts are
-possible. `LockingBackend` is in AUTHENTICATION_BACKENDS, so REST, the admin and every other form that calls
-`authenticate` share the counts.
+A name can be tried from many networks in order to lock its owner out. So of one network only some failures count for
+the name, and a network from which the name has logged in before is not concerned (OWASP, "device cookies", by network).
+
+`LockingBackend` is in AUTHENTICATION_BACKENDS, so REST, the admin and every other form that calls `authenticate` share
+the counts. How they are counted: attempts.py.
 """
 
 from __future__ import annotations
@@ -14,136 +15,94 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import logging
-import threading
-import time
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+import re
+from datetime import timedelta
+from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import PermissionDenied
+from django.db import connection
 from django.http import HttpRequest
 
 from positions import valkey
+from positions.accounts import attempts
+from positions.accounts.attempts import Attempt, Refused
+from positions.accounts.counting import Limits, Outcome
+from positions.accounts.passwords import user_of
+from positions.accounts.same_logins import SameLogins
+from positions.conf import conf
 from positions.demo_login import DEMO_PASSWORD
+from positions.signals import refused_at_bound
 
 logger = logging.getLogger(__name__)
 
 # An address may be an office, and a name may be tried from many addresses in order to lock its owner out: both have a
-# higher limit than the pair.
+# higher limit than the pair. A /48 has 65,536 /64s, or is shared by 256 customers.
 ADDRESS_FACTOR = 5
 NAME_FACTOR = 10
-# How long Redis or Valkey is not tried again after a failure: a login must not wait for a server that hangs.
-RETRY_SECONDS = 5.0
-MOST_KEPT = 10_000
+LINE_FACTOR = 4
+LINE_BITS = 48
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+KNOWN = timedelta(days=90)
+"""For how long a network is known to a name after a login."""
+_same = SameLogins()
 _PREFIX = f"{valkey.KEY_PREFIX}attempts:"
-
-# Refuses where a key has reached its limit, and counts all keys otherwise, in one step. Returns the wait, in ms.
-_TAKE = """
-local wait = 0
-for i, key in ipairs(KEYS) do
-  if tonumber(redis.call('GET', key) or '0') >= tonumber(ARGV[i + 1]) then
-    wait = math.max(wait, redis.call('PTTL', key), 1)
-  end
-end
-if wait > 0 then return wait end
-for _, key in ipairs(KEYS) do
-  redis.call('SET', key, '0', 'NX', 'PX', ARGV[1])
-  redis.call('INCR', key)
-end
-return 0
-"""
-_GIVE_BACK = """
-redis.call('DEL', KEYS[1])
-for i = 2, #KEYS do
-  if tonumber(redis.call('GET', KEYS[i]) or '0') > 0 then redis.call('DECR', KEYS[i]) end
-end
-"""
-
-
-class _Here:
-    """The same two operations in this process's memory. Drops expired counts, then the oldest."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counts: dict[str, tuple[int, float]] = {}
-
-    def take(self, limits: Mapping[str, int], window_seconds: float) -> float:
-        now = time.monotonic()
-        with self._lock:
-            self._counts = {key: entry for key, entry in self._counts.items() if entry[1] > now}
-            full = [key for key, limit in limits.items() if self._counts.get(key, (0, now))[0] >= limit]
-            if full:
-                return max(self._counts[key][1] - now for key in full)
-            for key in limits:
-                count, until = self._counts.get(key, (0, now + window_seconds))
-                self._counts[key] = (count + 1, until)
-            while len(self._counts) > MOST_KEPT:
-                del self._counts[next(iter(self._counts))]
-        return 0.0
-
-    def give_back(self, keys: Sequence[str]) -> None:
-        with self._lock:
-            self._counts.pop(keys[0], None)
-            for key in keys[1:]:
-                if key in self._counts:
-                    count, until = self._counts[key]
-                    self._counts[key] = (max(0, count - 1), until)
-
-
-class Attempts:
-    """Counts in Redis or Valkey; in this process while that is unavailable."""
-
-    def __init__(self) -> None:
-        self._here = _Here()
-        self._is_unavailable = False
-        self._ask_again_at = 0.0
-
-    def take(self, limits: Mapping[str, int], *, window_seconds: float) -> float:
-        """Count one attempt under each key and return 0; over a limit, return the seconds to wait and count nothing."""
-        arguments = [str(round(1000 * window_seconds)), *map(str, limits.values())]
-        wait_ms = self._ask(_TAKE, list(limits), arguments)
-        return self._here.take(limits, window_seconds) if wait_ms is None else wait_ms / 1000
-
-    def give_back(self, keys: Sequence[str]) -> None:
-        """Reset the first key's count, and subtract one attempt from each other key's."""
-        self._here.give_back(keys)
-        self._ask(_GIVE_BACK, keys, [])
-
-    def _ask(self, script: str, keys: Sequence[str], arguments: Sequence[str]) -> int | None:
-        """Return the script's answer, 0 where it has none; None while the server is unavailable."""
-        if time.monotonic() < self._ask_again_at:
-            return None
-        try:
-            answer = cast("int | None", valkey.client().eval(script, len(keys), *keys, *arguments))
-        except valkey.Unavailable as error:
-            if not self._is_unavailable:  # once an outage, not once a login
-                logger.warning("login attempts are counted per process, not across processes: %s", error)
-            self._is_unavailable, self._ask_again_at = True, time.monotonic() + RETRY_SECONDS
-            return None
-        self._is_unavailable = False
-        return answer or 0
-
-
-attempts = Attempts()
 
 
 def client_address(request: HttpRequest) -> str:
-    """Return the client's address; for IPv6 its /64 network, which one customer has.
+    """Return the client's address; for IPv6 its /64 network, which is one host's.
 
-    Behind a proxy that is the last entry of X-Forwarded-For, which our own proxy has written.
+    Behind a proxy that is the last entry of X-Forwarded-For, which our own proxy has written; behind several, the first
+    one that they have written.
     """
-    address = request.META.get("REMOTE_ADDR") or ""
-    if settings.BEHIND_PROXY:
-        address = request.META.get("HTTP_X_FORWARDED_FOR", "").rsplit(",", 1)[-1].strip() or address
+    return networks(request)[-1]
+
+
+def networks(request: HttpRequest) -> list[str]:
+    """Return the networks of the client that are counted, the widest first."""
+    return networks_of(request.META.get("REMOTE_ADDR") or "", request.META.get("HTTP_X_FORWARDED_FOR", ""))
+
+
+def networks_of(address: str, forwarded_for: str) -> list[str]:
+    """Return the same, by the address that connects and its header X-Forwarded-For."""
+    if conf.BEHIND_PROXY:
+        entries = [entry for each in forwarded_for.split(",") if (entry := each.strip())]
+        address = entries[-conf.PROXY_HOPS :][0] if entries else address
     try:
-        known = ipaddress.ip_address(address)
+        known = ipaddress.ip_address(_without_port(address))
     except ValueError:
-        return "unknown"  # a Unix socket without a proxy
+        return ["unknown"]  # a Unix socket without a proxy
     if isinstance(known, ipaddress.IPv6Address):
-        known = known.ipv4_mapped or ipaddress.ip_network((known, 64), strict=False).network_address
-    return str(known)
+        ipv4 = _ipv4_of(known)
+        if ipv4 is None:
+            line, host = (ipaddress.IPv6Network((int(known), bits), strict=False) for bits in (LINE_BITS, 64))
+            return [str(line), str(host.network_address)]
+        known = ipv4
+    return [str(known)]
+
+
+def _without_port(address: str) -> str:
+    """Some proxies write the client's port behind its address: `192.0.2.1:4711`, `[2001:db8::1]:4711`."""
+    found = re.fullmatch(r"\[([^\]]*)\](?::\d+)?|([\d.]+):\d+", address)
+    return address if found is None else found[1] or found[2]
+
+
+def _ipv4_of(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """Return the IPv4 address that this one stands for: mapped (RFC 4291), NAT64 (RFC 6052) or 6to4 (RFC 3056)."""
+    if address in NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
+
+
+def limits_by_network(prefix: str, networks: list[str], limit: int) -> dict[str, int]:
+    """Return a key for each network, and its limit: a wider one has a higher one."""
+    return {
+        f"{prefix}{network}": limit if network == networks[-1] else LINE_FACTOR * limit
+        for network in networks
+    }
 
 
 def locked_seconds(request: Any) -> int:
@@ -151,41 +110,76 @@ def locked_seconds(request: Any) -> int:
     return int(getattr(request, "login_locked_seconds", 0))
 
 
+def was_busy(request: Any) -> bool:
+    """Return whether the login was not tried because of others at the same moment, not of failures."""
+    return bool(getattr(request, "login_was_busy", False))
+
+
 class LockingBackend(ModelBackend):
     """Django's own backend, which refuses names and addresses with too many failures before it checks the password.
-    Two calls of Redis or Valkey a login."""
+    Two calls of Redis or Valkey a login; none where it is one of several at once (same_logins.py)."""
 
     def authenticate(
         self, request: Any, username: str | None = None, password: str | None = None, **kwargs: Any
     ) -> Any:
+        if username is None:
+            username = kwargs.get(get_user_model().USERNAME_FIELD)
         if request is None or username is None:  # a shell, or another backend's credentials
             return super().authenticate(request, username=username, password=password, **kwargs)
-        limits = _limits(username, client_address(request))
-        wait = attempts.take(limits, window_seconds=settings.LOGINS["LOCK_SECONDS"])
-        if wait:
-            request.login_locked_seconds = max(1, round(wait))
-            # The address only: passwords are typed into the name's field by mistake.
-            logger.warning("a login from %s is locked for %.0f s", client_address(request), wait)
-            raise PermissionDenied
-        if password == DEMO_PASSWORD and not settings.DEBUG:
-            return None  # it is public, and the demo's user may still be there from a trial
-        user = super().authenticate(request, username=username, password=password, **kwargs)
-        if user is not None:
-            attempts.give_back(list(limits))
-        return user
+        if not connection.in_atomic_block:
+            connection.close()  # back to the pool: it may wait for others
+        credentials = [username, password or "", *networks(request)]
+        return _same.check(credentials, lambda: self._counted(request, username, password))
 
     async def aauthenticate(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         return await sync_to_async(self.authenticate)(request, *args, **kwargs)
 
+    def _counted(self, request: Any, username: str, password: str | None) -> Any:
+        try:
+            attempt = attempts.attempts.begin(_limits(username, networks(request)))
+        except Refused as error:
+            request.login_locked_seconds = max(1, round(error.wait_seconds))
+            request.login_was_busy = error.busy
+            refused_at_bound.send(sender=Attempt, bound="logins_at_once" if error.busy else "login_failures")
+            # The address only: passwords are typed into the name's field by mistake.
+            logger.warning(
+                "a login from %s is %s for %.0f s",
+                client_address(request),
+                "refused, since too many are being checked," if error.busy else "locked",
+                error.wait_seconds,
+            )
+            raise PermissionDenied from None
+        outcome: Outcome = "unknown"
+        try:
+            user = self._check(username, password)
+            outcome = "failed" if user is None else "succeeded"
+        finally:
+            window_seconds, known_seconds = conf.LOGIN_LOCK_SECONDS, KNOWN.total_seconds()
+            attempts.attempts.end(
+                attempt, outcome, window_seconds=window_seconds, known_seconds=known_seconds
+            )
+        return user
 
-def _limits(name: str, address: str) -> dict[str, int]:
-    failures: int = settings.LOGINS["FAILURES"]
+    def _check(self, username: str, password: str | None) -> Any:
+        if password == DEMO_PASSWORD and not settings.DEBUG:
+            return None  # it is public, and the demo's user may still be there from a trial
+        user = None if password is None else user_of(username, password)
+        return user if user is not None and self.user_can_authenticate(user) else None
+
+
+def _limits(name: str, networks: list[str]) -> Limits:
+    failures: int = conf.LOGIN_FAILURES
     name = _digest(name.casefold())
-    return {
-        f"{_PREFIX}pair:{name}:{address}": failures,
-        f"{_PREFIX}address:{address}": ADDRESS_FACTOR * failures,
-        f"{_PREFIX}name:{name}": NAME_FACTOR * failures,
-    }
+    pair = f"{_PREFIX}pair:{name}:"
+    return Limits(
+        own=limits_by_network(pair, networks, failures)
+        | limits_by_network(f"{_PREFIX}address:", networks, ADDRESS_FACTOR * failures),
+        forgotten=f"{pair}{networks[-1]}",
+        shared=f"{_PREFIX}name:{name}",
+        shared_limit=NAME_FACTOR * failures,
+        share=failures,
+        known=f"{_PREFIX}known:{name}:{networks[0]}",
+    )
 
 
 def _digest(text: str) -> str:

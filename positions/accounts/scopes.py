@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
-from rest_framework_simplejwt.tokens import AccessToken, Token
+from rest_framework_simplejwt.tokens import Token
 
 CLAIM = "scope"
 READ = "read"
-
-
-def issue(user: AbstractBaseUser, *, lifetime: timedelta, read_only: bool = False) -> AccessToken:
-    """Return a new access token of the user. It is valid for REST and sockets, and cannot be revoked."""
-    token = AccessToken.for_user(user)
-    token.set_exp(lifetime=lifetime)
-    if read_only:
-        token[CLAIM] = READ
-    return token
 
 
 class TokenMayWrite(BasePermission):

@@ -26,6 +26,7 @@ else:
 EVENT_COLUMNS: Columns = [
     *((name, attrgetter(name)) for name in ("created_at", "agent_id", "seq", "event_type", "position_id")),
     ("position", lambda event: event.position and json.dumps(event.position)),
+    ("note", attrgetter("note")),
 ]
 
 
@@ -41,7 +42,7 @@ class EventChangeList(ChangeList):
 
 @admin.register(PositionEvent)
 class PositionEventAdmin(EventModelAdmin):
-    list_display = ("created_at", "agent_name", "seq", "event_type", "position_link")
+    list_display = ("created_at", "agent_name", "seq", "event_type", "position_link", "note")
     list_filter = ("event_type", AgentFilter)
     search_fields = ("position_id",)
     actions = ("export_selected",)
@@ -53,6 +54,7 @@ class PositionEventAdmin(EventModelAdmin):
         "seq",
         "event_type",
         "position_link",
+        "note",
         "data",
         "created_at",
     )

@@ -14,6 +14,7 @@ from django.http import StreamingHttpResponse
 from django.utils import timezone
 
 from positions.books.cells import cell
+from positions.models.reading import in_parts
 
 ROWS_PER_CHUNK = 1000
 
@@ -25,7 +26,7 @@ def as_csv(
 ) -> StreamingHttpResponse:
     """Answer with these rows, a column for each name and function.
 
-    One query, and what `prepare` does with each thousand of them before they are written.
+    A query for their keys, one for each thousand, and what `prepare` does with these before they are written.
     """
     response = StreamingHttpResponse(_lines(rows, columns, prepare), content_type="text/csv; charset=utf-8")
     response.headers["Content-Disposition"] = f'attachment; filename="{name}-{timezone.now():%Y-%m-%d}.csv"'
@@ -37,16 +38,15 @@ async def _lines(
     rows: QuerySet[Any], columns: Columns, prepare: Callable[[list[Any]], object]
 ) -> AsyncIterator[str]:
     # Asynchronous, as the servers are: they would read a synchronous one to its end before they send anything.
-    chunk: list[Any] = []
-    header: list[list[str]] = [[title for title, _ in columns]]
-    async for row in rows.aiterator(chunk_size=ROWS_PER_CHUNK):
-        chunk.append(row)
-        if len(chunk) == ROWS_PER_CHUNK:
-            await sync_to_async(prepare)(chunk)
-            yield _text(header, chunk, columns)
-            header, chunk = [], []
-    await sync_to_async(prepare)(chunk)
-    yield _text(header, chunk, columns)
+    header = [[title for title, _ in columns]]
+    parts = in_parts(rows, size=ROWS_PER_CHUNK)
+    next_part = sync_to_async(lambda: next(parts, None))
+    while (part := await next_part()) is not None:
+        await sync_to_async(prepare)(part)
+        yield _text(header, part, columns)
+        header = []
+    if header:
+        yield _text(header, [], columns)
 
 
 def _text(header: list[list[str]], rows: list[Any], columns: Columns) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.contrib.admin import SimpleListFilter
+from django.contrib.admin import AdminSite, SimpleListFilter
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -26,6 +27,25 @@ def to_list(model: str, text: object, **filters: object) -> SafeString:
     """Return a link to the list of `model`, filtered."""
     path = reverse(f"admin:positions_{model}_changelist")
     return format_html('<a href="{}?{}">{}</a>', path, urlencode(filters), text)
+
+
+class ChoosesUser:
+    """Of a page's class: its field of a user is searched where the project has a page of users, else typed as an id."""
+
+    admin_site: AdminSite
+    user_field: ClassVar[str]
+
+    @property
+    def autocomplete_fields(self) -> tuple[str, ...]:
+        return (self.user_field,) if self._can_search() else ()
+
+    @property
+    def raw_id_fields(self) -> tuple[str, ...]:
+        return () if self._can_search() else (self.user_field,)
+
+    def _can_search(self) -> bool:
+        page = self.admin_site._registry.get(get_user_model())
+        return page is not None and bool(page.search_fields)
 
 
 class AgentFilter(SimpleListFilter):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
+from django.contrib.auth import get_user_model
 from django.db.models import Count, Field, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.forms import BaseInlineFormSet, ModelForm
@@ -21,10 +22,12 @@ from django.utils.safestring import SafeString
 from positions.accounts.admin_login import AdminLoginForm
 from positions.admin.closing import close_with_reason
 from positions.admin.export import Columns, as_csv
-from positions.admin.links import AgentFilter, to_list, to_page
+from positions.admin.links import AgentFilter, ChoosesUser, to_list, to_page
 from positions.admin.migrating import migrate_to_mint
+from positions.admin.take_profits import TakeProfitFilter
 from positions.admin.trades import TradeInline
 from positions.admin.values import COMPUTED, UNKNOWN, VALUE_COLUMNS, ValueColumns, computed, value_rows
+from positions.admin.within_quotas import AgentForm, WalletForm, WalletFormSet
 from positions.models import Agent, Mint, Position, Wallet
 from positions.services.correcting import correct
 
@@ -66,6 +69,7 @@ class WalletInline(WalletTabularInline):
     """Wallets can be added; an address is a key, and its positions belong to the agent: neither changes."""
 
     model = Wallet
+    formset = WalletFormSet
     fields = ("address", "kind")
     extra = 0
     show_change_link = True
@@ -96,12 +100,13 @@ class OpenPositionInline(ValueColumns, PositionTabularInline):
 
 
 @admin.register(Agent)
-class AgentAdmin(AgentModelAdmin):
+class AgentAdmin(ChoosesUser, AgentModelAdmin):  # type: ignore[misc]
+    form = AgentForm
     list_display: tuple[str, ...] = ("name", "owner", "trading_mode", "open_positions", "events")
     list_filter = ("trading_mode",)
     list_select_related = ("owner",)
-    search_fields = ("name", "owner__username", "wallets__address")
-    autocomplete_fields = ("owner",)
+    search_fields = ("name", f"owner__{get_user_model().USERNAME_FIELD}", "wallets__address")
+    user_field = "owner"
     readonly_fields: ClassVar[tuple[str, ...]] = (
         "id",
         "open_positions",
@@ -131,6 +136,7 @@ class AgentAdmin(AgentModelAdmin):
 
 @admin.register(Wallet)
 class WalletAdmin(WalletModelAdmin):
+    form = WalletForm
     list_display = ("address", "agent_link", "kind", "positions", "created_at")
     list_filter = ("kind",)
     list_select_related = ("agent",)
@@ -147,7 +153,7 @@ class WalletAdmin(WalletModelAdmin):
 
     @admin.display(description="positions")
     def positions(self, wallet: Wallet) -> SafeString:
-        return to_list("position", "positions", wallet__address__exact=wallet.pk)
+        return to_list("position", "positions", wallet__exact=wallet.pk)
 
 
 @admin.register(Mint)
@@ -174,6 +180,8 @@ class PositionAdmin(ValueColumns, PositionModelAdmin):
     list_display = ("token_symbol", "agent_link", "wallet_link", "status", *VALUE_COLUMNS, "updated_at")
     list_filter = (
         "status",
+        TakeProfitFilter,
+        "moon_bag_activated",
         ("agent__trading_mode", admin.ChoicesFieldListFilter),
         AgentFilter,
     )
@@ -207,7 +215,7 @@ class PositionAdmin(ValueColumns, PositionModelAdmin):
 
     @admin.display(description="wallet", ordering="wallet")
     def wallet_link(self, position: Position) -> SafeString:
-        return to_page("wallet", position.wallet_id, position.wallet_id)
+        return to_page("wallet", position.wallet_id, position.wallet_address)
 
     @admin.display(description="events")
     def events(self, position: Position) -> SafeString:

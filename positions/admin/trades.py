@@ -29,7 +29,8 @@ else:
 MOST_ON_A_PAGE = 50
 """Of a position's trades; the list has all."""
 TRADE_COLUMNS: Columns = [
-    *((name, attrgetter(name)) for name in ("executed_at", "recorded_at", "wallet_id")),
+    *((name, attrgetter(name)) for name in ("executed_at", "recorded_at")),
+    ("wallet_id", attrgetter("wallet_address")),
     ("token_address", attrgetter("position.token_address")),
     ("token_symbol", attrgetter("position.token_symbol")),
     *(
@@ -43,6 +44,7 @@ TRADE_COLUMNS: Columns = [
             "transaction_id",
             "position_id",
             "reconstructed",
+            "note",
         )
     ),
 ]
@@ -76,7 +78,17 @@ class TradeColumns:
         return UNKNOWN if trade.sol_usd is None else digits(trade.sol_usd)
 
 
-COLUMNS = ("executed_at", "side", "amount", "sum_sol", "fee", "rate", "transaction_id", "reconstructed")
+COLUMNS = (
+    "executed_at",
+    "side",
+    "amount",
+    "sum_sol",
+    "fee",
+    "rate",
+    "transaction_id",
+    "reconstructed",
+    "note",
+)
 
 
 class NewestFormSet(TradeInlineFormSet):
@@ -118,7 +130,7 @@ class TradeAdmin(ReadOnly, TradeColumns, TradeModelAdmin):
 
     @admin.display(description="wallet")
     def wallet_link(self, trade: Trade) -> SafeString:
-        return to_page("wallet", trade.wallet_id, trade.wallet_id)
+        return to_page("wallet", trade.wallet_id, trade.wallet_address)
 
     def has_delete_permission(self, request: HttpRequest, obj: Trade | None = None) -> bool:
         # Deleted only with their position, wallet, agent or user, whose pages ask here as well.

@@ -2,9 +2,10 @@
 
 - `{"errors": {"fieldName": ["…", …], …}}` for invalid input: a field of the body or a parameter of the query, by
   the name that the client used. 400; 409 where only the current state forbids it (a token that this wallet
-  already holds, a sale at a market price that is not live).
+  already holds, a sale at a market price that is not live, or of another holding than the client has seen).
 - `{"detail": "…"}` for everything else: 400 (not JSON, too many parameters), 401, 403, 404 (not found, or another
-  user's), 405, 406, 409 (a closed position), 413, 415, 500 and 503.
+  user's), 405, 406, 409 (a closed position), 413, 415, 429 (a quota, with `Retry-After`), 500 and
+  503.
 
 No internals are exposed: the client of a 500 gets a sentence, in debug mode too; the `positions.api` logger gets
 the traceback.
@@ -26,18 +27,21 @@ from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler, set_rollback
 
 from positions.errors import (
-    DATABASE_UNAVAILABLE,
     AlreadyOpen,
+    HoldingChanged,
     PositionClosed,
     PositionsError,
     PriceUnknown,
+    QuotaReached,
     TransactionIdTaken,
+    is_outage,
+    retry_after_seconds,
 )
 from positions.models import Agent, Position, Wallet
 
 logger = logging.getLogger("positions.api")
 
-CONFLICTS = (AlreadyOpen, PositionClosed, PriceUnknown, TransactionIdTaken)
+CONFLICTS = (AlreadyOpen, HoldingChanged, PositionClosed, PriceUnknown, TransactionIdTaken)
 # A row that was deleted between the check of its owner and the write.
 GONE = (Agent.DoesNotExist, Wallet.DoesNotExist, Position.DoesNotExist)
 
@@ -49,10 +53,26 @@ class Conflict(APIException):
     default_code = "conflict"
 
 
-class PricesUnavailable(APIException):
-    """The price cache is unavailable."""
+class TryAgain(APIException):
+    """503, with a Retry-After header."""
 
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wait = retry_after_seconds()  # REST framework makes a header of it
+
+
+class DatabaseUnavailable(TryAgain):
+    """The database is unavailable, or has no connection to spare."""
+
+    default_detail = "The database is unavailable. Try again later."
+    default_code = "database_unavailable"
+
+
+class PricesUnavailable(TryAgain):
+    """The price cache is unavailable."""
+
     default_detail = "Prices are not available: the price cache cannot be reached."
     default_code = "prices_unavailable"
 
@@ -94,15 +114,18 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
             "This conflicts with another request made at the same time; send it again.",
             status.HTTP_409_CONFLICT,
         )
-    if isinstance(error, DATABASE_UNAVAILABLE):
+    if is_outage(error):
         logger.warning("%s %r: the database is unavailable: %s", *where, error)
-        detail = "The database is unavailable. Try again later."
-        return _detail(detail, status.HTTP_503_SERVICE_UNAVAILABLE)
+        return handle(DatabaseUnavailable(), context)
     logger.error("%s %r failed.", *where, exc_info=error)
     return _detail("Internal server error.", status.HTTP_500_INTERNAL_SERVER_ERROR)
 
 
 def _refused(error: PositionsError) -> Response:
+    if isinstance(error, QuotaReached):
+        response = _detail(error.message, status.HTTP_429_TOO_MANY_REQUESTS)
+        response.headers["Retry-After"] = str(error.retry_after_seconds)
+        return response
     code = status.HTTP_409_CONFLICT if isinstance(error, CONFLICTS) else status.HTTP_400_BAD_REQUEST
     if error.field is None:
         return _detail(error.message, code)

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import django_filters
 from django import forms
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
@@ -24,6 +24,8 @@ DEFAULT_LIMIT = 100
 MAX_LIMIT = 500
 MAX_TOKENS = 200  # in one request for prices
 LARGEST = 2**63 - 1  # of a bigint
+MOST_HIT = 2**31 - 1  # of an integer column
+YES_OR_NO = {"true": True, "false": False}
 PAGE_PARAMETERS = {"limit", "offset", "cursor"}
 
 
@@ -77,7 +79,7 @@ class PositionFilter(django_filters.FilterSet):  # type: ignore[misc]
     """Addresses are case-sensitive, symbols are not."""
 
     agent = django_filters.UUIDFilter(field_name="agent_id")
-    wallet = django_filters.CharFilter(field_name="wallet_id", max_length=64)
+    wallet = django_filters.CharFilter(field_name="wallet__address", max_length=64)
     token = django_filters.CharFilter(field_name="token_address", max_length=64)
     symbol = django_filters.CharFilter(field_name="token_symbol", lookup_expr="iexact", max_length=32)
     status = django_filters.ChoiceFilter(
@@ -113,6 +115,40 @@ class PositionFilter(django_filters.FilterSet):  # type: ignore[misc]
         return queryset.order_by(by_moment, f"{sign}id")
 
 
+class WholeField(forms.CharField):
+    """Digits: forms.IntegerField takes `1.0` and the digits of other scripts, too."""
+
+    def to_python(self, value: Any) -> Any:
+        if not value:
+            return None
+        if value.isascii() and value.isdigit() and len(value) <= 20 and int(value) <= MOST_HIT:
+            return int(value)
+        raise forms.ValidationError(f"This must be a whole number from 0 to {MOST_HIT}.")
+
+
+class WholeFilter(django_filters.Filter):  # type: ignore[misc]
+    field_class = WholeField
+
+
+class YesOrNoFilter(django_filters.ChoiceFilter):  # type: ignore[misc]
+    """`true`, or `false` for all others."""
+
+    def __init__(self, condition: Q) -> None:
+        super().__init__(choices=[(each, each) for each in YES_OR_NO])
+        self._condition = condition
+
+    def filter(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
+        if value not in YES_OR_NO:
+            return queryset
+        return queryset.filter(self._condition if YES_OR_NO[value] else ~self._condition)
+
+
+# Names of the query, which would be none of attributes.
+PositionFilter.base_filters["takeProfit"] = YesOrNoFilter(Q(take_profit_levels_hit__gt=0))
+PositionFilter.base_filters["takeProfitLevelsHit"] = WholeFilter(field_name="take_profit_levels_hit")
+PositionFilter.base_filters["moonBag"] = YesOrNoFilter(Q(moon_bag_activated=True))
+
+
 class MomentField(forms.CharField):
     def to_python(self, value: Any) -> Any:
         if not value:
@@ -131,7 +167,7 @@ class TradeFilter(django_filters.FilterSet):  # type: ignore[misc]
     """Newest first, unless `ordering` says otherwise."""
 
     agent = django_filters.UUIDFilter(field_name="position__agent_id")
-    wallet = django_filters.CharFilter(field_name="wallet_id", max_length=64)
+    wallet = django_filters.CharFilter(field_name="wallet__address", max_length=64)
     position = django_filters.UUIDFilter(field_name="position_id")
     token = django_filters.CharFilter(field_name="position__token_address", max_length=64)
     side = django_filters.ChoiceFilter(choices=[(side, side) for side in Side])

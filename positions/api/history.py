@@ -5,19 +5,17 @@ from __future__ import annotations
 from django.http import Http404
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from positions.api import operations
+from positions.api.rules import Rules
 from positions.api.spans import span_of
 from positions.api.wire_history import candles_on_rest
 from positions.history.reading import candles, has_held
 from positions.prices.quotes import WRAPPED_SOL
 
 
-class CandlesView(APIView):
+class CandlesView(Rules):
     """The candles of a token that one of the caller's agents holds or held, and of wrapped SOL."""
-
-    metadata_class = None
 
     @operations.candles
     def get(self, request: Request, token: str) -> Response:

@@ -75,7 +75,12 @@ class ExactJSONRenderer(BaseRenderer):
         accepted_media_type: str | None = None,
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
-        return b"" if data is None else _encode(_plain(data))
+        body = b"" if data is None else _encode(_plain(data))
+        # What the request has cost is known now (positions.accounts.request_rates).
+        settle = getattr((renderer_context or {}).get("request"), "settle", None)
+        if settle is not None:
+            settle()
+        return body
 
 
 def _decimal(text: str) -> Decimal:

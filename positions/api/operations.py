@@ -11,14 +11,14 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from msgspec import Struct
 from rest_framework.serializers import BaseSerializer
 
-from positions.api import schema, serializers, wire, wire_history, wire_trades
-from positions.api.filters import DEFAULT_LIMIT, LARGEST, MAX_LIMIT, MAX_TOKENS
+from positions.api import schema, serializers, wire, wire_history, wire_overview, wire_trades
+from positions.api.filters import DEFAULT_LIMIT, LARGEST, MAX_LIMIT, MAX_TOKENS, MOST_HIT, YES_OR_NO
 from positions.api.pages import LONGEST_CURSOR
 from positions.api.repeats import HEADER, LONGEST_KEY
 from positions.api.serializers import Body
 from positions.api.spans import DEFAULT_INTERVAL, DEFAULT_POINTS, INTERVALS, MAX_POINTS
 from positions.books.trades import Side
-from positions.models import Position
+from positions.models import Mode, Position
 
 
 def _reference(struct: type[Struct]) -> dict[str, str]:
@@ -35,9 +35,12 @@ REFUSALS: dict[int, tuple[Any, str]] = {
     409: (ANY_INPUT, "The current state does not allow it."),
     413: (schema.Detail, "The body is too large."),
     415: (schema.Detail, "The body is not application/json."),
-    429: (schema.Detail, "Too many requests, or too many failed logins: `Retry-After` says when."),
+    429: (
+        schema.Detail,
+        "Too many requests, too many failed logins, or a quota that is reached. `Retry-After` says when to try again.",
+    ),
     500: (schema.Detail, "Internal server error."),
-    503: (schema.Detail, "The database or the price cache is unavailable."),
+    503: (schema.Detail, "The database, or Redis or Valkey, is unavailable."),
 }
 INPUT, BODY = (400,), (400, 413, 415)
 
@@ -55,11 +58,11 @@ def operation(
 ) -> Callable[[Any], Any]:
     """Describe a method of a view; a list's `answer` is one of its rows.
 
-    All can answer 406, 500 and 503, those that are not `public` 401, and of these those that write 403.
+    All can answer 406, 429, 500 and 503, those that are not `public` 401, and of these those that write 403.
     """
     writes = body is not None or answer is None
     private = () if public else (401, 403) if writes else (401,)
-    codes = sorted({*refuses, *(BODY if body else ()), *private, 406, 500, 503})
+    codes = sorted({*refuses, *(BODY if body else ()), *private, 406, 429, 500, 503})
     responses: dict[int, Any] = {code: _response(answer, "Success.")}
     responses |= {refusal: _response(*REFUSALS[refusal]) for refusal in codes}
     return extend_schema(
@@ -103,6 +106,13 @@ FILTERS = (
     _query("token", _text(64), "Only of the token with this address."),
     _query("symbol", _text(32), "Only of tokens with this symbol; upper and lower case are the same."),
     _query("status", str, "Open positions by default.", enum=[*Position.Status.values, "all"]),
+    _query("takeProfit", str, "Whether a take-profit level has been hit.", enum=list(YES_OR_NO)),
+    _query(
+        "takeProfitLevelsHit",
+        {"type": "integer", "minimum": 0, "maximum": MOST_HIT},
+        "Only with exactly so many levels hit.",
+    ),
+    _query("moonBag", str, "Whether the rest is a moon bag.", enum=list(YES_OR_NO)),
     _query(
         "ordering",
         str,
@@ -121,6 +131,12 @@ SPAN = (
     _query("from", datetime, "The start of the span: the earliest results after it are returned."),
     _query("to", datetime, "The end of the span; without `from`, the latest results before it are returned."),
     _whole("limit", "Maximum number of results.", minimum=1, maximum=MAX_POINTS, default=DEFAULT_POINTS),
+)
+MODE = _query(
+    "mode",
+    str,
+    "Only of the positions in wallets of live, or of simulated money, from when on the points tell them apart.",
+    enum=Mode.values,
 )
 POSITION = _query("position", UUID, "Only of this position.")
 TOKENS = _query(
@@ -154,7 +170,7 @@ agents = extend_schema_view(
     value_history=operation(
         "Get the value of an agent's positions over time, with the net flow of SOL",
         wire_history.ValueHistoryOnRest,
-        parameters=(*BY_UUID, *SPAN),
+        parameters=(*BY_UUID, *SPAN, MODE),
         refuses=(400, 404),
     ),
     results=operation(
@@ -204,6 +220,7 @@ positions = extend_schema_view(
     transfer_in=_write("Book a transfer from elsewhere", serializers.TransferInBody),
     transfer_out=_write("Book a transfer to elsewhere", serializers.TransferOutBody),
     take_profit=_write("Sell part or all", serializers.TakeProfitBody),
+    take_profit_plan=_write("Begin or remove a plan of take-profits", serializers.TakeProfitPlanBody),
     stop_loss=_write("Move or remove the stop loss", serializers.StopLossBody),
     migrate=_write("Migrate a position to another mint or symbol", serializers.MigrateBody),
     close=_write("Close a position", serializers.CloseBody),
@@ -234,4 +251,14 @@ candles = operation(
     parameters=(OpenApiParameter("token", schema.ADDRESS, OpenApiParameter.PATH), *SPAN),
     refuses=(400, 404),
 )
+overview = operation(
+    "Get all your agents at a glance: value, profit and today's change, live and simulated apart",
+    wire_overview.OverviewOnRest,
+    refuses=INPUT,
+)
 prices = operation("Get current prices", wire.PricesOnRest, parameters=(TOKENS,), refuses=(400,))
+socket_ticket = operation(
+    "Get a ticket: it opens one socket, in place of the token, which then is in no address",
+    schema.SocketTicket,
+    tag="token",
+)

@@ -18,15 +18,16 @@ from rest_framework.viewsets import GenericViewSet
 from positions.api import serializers
 from positions.api.filters import filtered
 from positions.api.pages import Pages
+from positions.api.rules import Rules
 
 M = TypeVar("M", bound=Model)
 
 
-class OwnedViewSet(GenericViewSet[M]):
+class OwnedViewSet(Rules, GenericViewSet[M]):
     """Rows that belong to the caller."""
 
     pagination_class = Pages
-    metadata_class = None  # OPTIONS would ask for a serializer per method, and describe its snake_case
+    filter_backends = ()
     filter_class: ClassVar[Any] = None
 
     def on_the_wire(self, rows: Sequence[M]) -> list[Any]:

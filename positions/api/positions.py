@@ -8,7 +8,9 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from django.core.exceptions import ValidationError as InvalidValue
 from django.db.models import QuerySet
+from django.http import Http404
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -21,7 +23,10 @@ from positions.api.owned import OwnedViewSet, caller
 from positions.api.repeats import Once, Prepared
 from positions.api.wire import positions_on_rest
 from positions.models import Position
+from positions.models.compiled import Compiled
 from positions.prices.last_quotes import newest_prices, read_last_quotes
+
+_OWN = Compiled(Position.objects.order_by, "agent__owner_id", "pk")
 
 
 @operations.positions
@@ -30,6 +35,14 @@ class PositionViewSet(OwnedViewSet[Position]):
 
     def get_queryset(self) -> QuerySet[Position]:
         return Position.objects.filter(agent__owner_id=caller(self.request))
+
+    def get_object(self) -> Position:
+        """Return the caller's position of the path: like the base class, by a query that is built already."""
+        with contextlib.suppress(InvalidValue):
+            database = Position.objects.all().db
+            for position in _OWN.find(caller(self.request), self.kwargs["pk"], using=database):
+                return position
+        raise Http404
 
     def on_the_wire(self, rows: Sequence[Position]) -> list[Any]:
         return list(positions_on_rest(rows))
@@ -56,6 +69,10 @@ class PositionViewSet(OwnedViewSet[Position]):
     @action(detail=True, methods=["post"], url_path="take-profit")
     def take_profit(self, request: Request, pk: str) -> Response:
         return self._write(serializers.TakeProfitBody, services.take_profit)
+
+    @action(detail=True, methods=["post"], url_path="take-profit-plan")
+    def take_profit_plan(self, request: Request, pk: str) -> Response:
+        return self._write(serializers.TakeProfitPlanBody, services.plan_take_profits)
 
     @action(detail=True, methods=["post"], url_path="stop-loss")
     def stop_loss(self, request: Request, pk: str) -> Response:

@@ -17,13 +17,14 @@ from msgspec import Struct
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from positions.api import wire, wire_history, wire_trades
+from positions.api import wire, wire_history, wire_overview, wire_tokens, wire_trades
 from positions.api.errors import camel
+from positions.api.rules import Rules
 from positions.books import numbers
 from positions.books.symbols import LONGEST
 from positions.models import LONGEST_ADDRESS
+from positions.models.tokens import LONGEST_NAME
 
 REF = "#/components/schemas/{name}"
 BASE58 = "^[1-9A-HJ-NP-Za-km-z]+$"
@@ -52,10 +53,11 @@ class EventPage(Struct, rename="camel"):
 
 
 class Login(serializers.Serializer[Any]):
-    """A user's credentials."""
+    """A user's credentials, and a name by which to tell this log-in from the user's others."""
 
     username = serializers.CharField()
     password = serializers.CharField()
+    name = serializers.CharField(required=False, max_length=LONGEST_NAME)
 
 
 class RefreshToken(serializers.Serializer[Any]):
@@ -71,6 +73,13 @@ class Tokens(Struct):
     refresh: str
 
 
+class SocketTicket(Struct, rename="camel"):
+    """A ticket for one socket: `/ws?ticket=…`, once, within `expiresIn` seconds."""
+
+    ticket: str
+    expires_in: float
+
+
 STRUCTS = (
     Detail,
     Errors,
@@ -80,10 +89,13 @@ STRUCTS = (
     wire_trades.TradeOnRest,
     EventPage,
     Tokens,
+    wire_tokens.TokenOnRest,
+    SocketTicket,
     wire.PricesOnRest,
     wire_history.CandlesOnRest,
     wire_history.ResultsOnRest,
     wire_history.ValueHistoryOnRest,
+    wire_overview.OverviewOnRest,
 )
 
 
@@ -120,6 +132,13 @@ class NumberSchema(OpenApiSerializerFieldExtension):
         return {"anyOf": [{"type": "number"}, DIGITS]}
 
 
+class WholeSchema(OpenApiSerializerFieldExtension):
+    target_class = "positions.api.serializers.Whole"
+
+    def map_serializer_field(self, auto_schema: AutoSchema, direction: Any) -> dict[str, Any]:
+        return {"type": "integer"}
+
+
 class SymbolSchema(OpenApiSerializerFieldExtension):
     target_class = "positions.api.serializers.Symbol"
 
@@ -138,11 +157,10 @@ class AddressSchema(OpenApiSerializerFieldExtension):
         return dict(ADDRESS)
 
 
-class SchemaView(APIView):
+class SchemaView(Rules):
     """The document. Public: it has no user's data."""
 
     schema = None
-    metadata_class = None
     authentication_classes = ()
     permission_classes = ()
 

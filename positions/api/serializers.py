@@ -21,7 +21,8 @@ from positions.books.accounting import ZERO
 from positions.books.numbers import read_number, shown
 from positions.books.trades import OPENINGS, Side
 from positions.errors import InvalidAmount
-from positions.models import LONGEST_ADDRESS, Agent, Mode, Wallet, base58
+from positions.models import LONGEST_ADDRESS, LONGEST_NOTE, Agent, Mode, Wallet, base58
+from positions.services.take_profits import MOST_LEVELS
 
 
 class Number(serializers.Field[Decimal, Any, str, Any]):
@@ -36,6 +37,18 @@ class Number(serializers.Field[Decimal, Any, str, Any]):
         if isinstance(data, bool) or not isinstance(data, int | Decimal):
             raise _refused(self, "be a number, such as 0.25 or 1.2e-7", data)
         return Decimal(data)
+
+
+class Whole(serializers.Field[int, Any, int, Any]):
+    """A whole number, also as JSON may write one, such as 2.0. The service checks its range."""
+
+    def to_internal_value(self, data: Any) -> int:
+        # An exponent may be huge: such a number is compared, not converted.
+        if isinstance(data, Decimal) and abs(data.adjusted()) < 20 and data == data.to_integral_value():
+            data = int(data)
+        if isinstance(data, bool) or not isinstance(data, int):
+            raise _refused(self, "be a whole number", data)
+        return data
 
 
 class Text(serializers.CharField):
@@ -194,14 +207,18 @@ class WalletBody(Body):
     kind = Choice(Mode.choices, default=Mode.SIMULATION)
 
     def validate_address(self, address: str) -> str:
-        if Wallet.objects.filter(pk=address).exists():
-            raise ValidationError("This address is taken.")
+        if Wallet.objects.filter(address=address, owner_id=self.owner_id).exists():
+            raise ValidationError("You have a wallet with this address already.")
         return address
 
     def validate_agent_id(self, agent_id: UUID) -> UUID:
         if not Agent.objects.filter(pk=agent_id, owner_id=self.owner_id).exists():
             raise ValidationError("Agent not found.")
         return agent_id
+
+
+def levels(lowest: int, help_text: str, **options: Any) -> Whole:
+    return Whole(allow_null=True, help_text=f"{help_text} From {lowest} to {MOST_LEVELS}.", **options)
 
 
 class OpenBody(TradeBody):
@@ -217,9 +234,10 @@ class OpenBody(TradeBody):
     )
     spent_sol = Number(required=False, allow_null=True, help_text=f"{SOL} Of a transfer, its cost.")
     stop_loss_percentage = Number(required=False, allow_null=True, help_text=PERCENT)
+    take_profit_levels = levels(1, "The levels of its plan of take-profits; by default none.", required=False)
 
     def validate_wallet(self, address: str) -> Wallet:
-        wallet = Wallet.objects.filter(pk=address, agent__owner_id=self.owner_id).first()
+        wallet = Wallet.objects.filter(address=address, owner_id=self.owner_id).first()
         if wallet is None:
             raise ValidationError("Wallet not found.")
         return wallet
@@ -239,12 +257,39 @@ class OpenBody(TradeBody):
 class BuyBody(TradeBody):
     tokens = Number(help_text=TOKENS)
     spent_sol = Number(help_text=SOL)
+    take_profit_levels = levels(
+        1, "Another plan of so many levels begins; by default it goes on.", required=False
+    )
+
+
+def held_amount() -> Number:
+    return Number(
+        required=False,
+        allow_null=True,
+        help_text="How much you have seen to be held: if it is another amount by now, 409, and nothing is sold.",
+    )
+
+
+def note() -> Text:
+    return Text(
+        required=False,
+        allow_null=True,
+        max_length=LONGEST_NOTE,
+        help_text="Why, for the lists of events and trades. It is not sent to sockets.",
+    )
 
 
 class TakeProfitBody(TradeBody):
     tokens = Number(help_text=TOKENS)
-    proceeds_sol = Number(help_text=SOL)
+    proceeds_sol = Number(required=False, allow_null=True, help_text=f"By default the market price's. {SOL}")
+    held_amount = held_amount()
     moon_bag = Flag(required=False)
+    levels = levels(
+        0,
+        "How many take-profit levels it hits, at most what the plan has left; by default one, if any is left.",
+        required=False,
+    )
+    note = note()
 
 
 class AirdropBody(TradeBody):
@@ -263,6 +308,11 @@ class TransferOutBody(TradeBody):
 class StopLossBody(Body):
     percentage = Number(allow_null=True, help_text=f"{PERCENT} null removes the stop loss.")
     peak_price = Number(required=False, allow_null=True)
+    note = note()
+
+
+class TakeProfitPlanBody(Body):
+    levels = levels(1, "A plan of so many levels begins with the next take-profit; null removes it.")
 
 
 class MigrateBody(Body):
@@ -277,3 +327,4 @@ class MigrateBody(Body):
 class CloseBody(TradeBody):
     proceeds_sol = Number(required=False, allow_null=True, help_text=SOL)
     reason = Text(required=False, allow_null=True, max_length=200)
+    held_amount = held_amount()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from rest_framework.exceptions import ValidationError
@@ -18,9 +19,9 @@ INTERVALS = {"1m": 60, "1h": 3600}
 DEFAULT_INTERVAL = "1m"
 
 
-def span_of(request: Request) -> Span:
-    """Return what the query asks for. Raises ValidationError."""
-    check_parameters(request, once={"interval", "from", "to", "limit"})
+def span_of(request: Request, *, also: Collection[str] = ()) -> Span:
+    """Return what the query asks for; `also` are further parameters that it may have. Raises ValidationError."""
+    check_parameters(request, once={"interval", "from", "to", "limit", *also})
     interval = request.query_params.get("interval", DEFAULT_INTERVAL)
     if interval not in INTERVALS:
         raise ValidationError({"interval": [f"This must be one of {', '.join(INTERVALS)}."]})

@@ -7,6 +7,7 @@ from rest_framework.routers import SimpleRouter
 
 from positions.api.docs import docs
 from positions.api.history import CandlesView
+from positions.api.overview import OverviewView
 from positions.api.positions import PositionViewSet
 from positions.api.schema import SchemaView
 from positions.api.trades import PositionTradeViewSet, TradeViewSet
@@ -20,6 +21,7 @@ router.register("positions", PositionViewSet, basename="position")
 urlpatterns: list[URLPattern | URLResolver] = [
     path("schema/", SchemaView.as_view(), name="schema"),
     path("docs/", docs, name="docs"),
+    path("overview/", OverviewView.as_view(), name="overview"),
     path("prices/", PricesView.as_view(), name="prices"),
     # Base58: an address with another sign, a NUL say, never reaches the database.
     re_path(

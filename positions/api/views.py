@@ -14,8 +14,8 @@ from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
+from positions import services
 from positions.api import operations, serializers
 from positions.api.errors import Conflict, PricesUnavailable
 from positions.api.filters import (
@@ -28,12 +28,13 @@ from positions.api.filters import (
     whole_number,
 )
 from positions.api.owned import OwnedViewSet, caller
+from positions.api.rules import Rules
 from positions.api.spans import span_of
 from positions.api.wire import agent_on_rest, event_on_rest, prices_on_rest, wallet_on_rest
 from positions.api.wire_history import results_on_rest, value_history_on_rest
 from positions.history.reading import values
 from positions.history.results import results
-from positions.models import LONGEST_ADDRESS, Agent, Position, Wallet, base58
+from positions.models import LONGEST_ADDRESS, Agent, Mode, Position, Wallet, base58
 from positions.models.recording import latest, missed
 from positions.prices.cache import get_feed_status
 from positions.prices.last_quotes import newest_prices
@@ -50,7 +51,7 @@ class AgentViewSet(OwnedViewSet[Agent]):
         return [agent_on_rest(agent, open_positions=getattr(agent, "open_positions", 0)) for agent in rows]
 
     def create(self, request: Request) -> Response:
-        agent = Agent.objects.create(owner_id=caller(request), **self.body(serializers.AgentBody))
+        agent = services.create_agent(owner=request.user, **self.body(serializers.AgentBody))
         return self.answer(agent, status.HTTP_201_CREATED)
 
     def partial_update(self, request: Request, pk: str) -> Response:
@@ -98,8 +99,11 @@ class AgentViewSet(OwnedViewSet[Agent]):
     @action(detail=True, methods=["get"], url_path="value-history")
     def value_history(self, request: Request, pk: str) -> Response:
         """Return the value of the agent's positions over a span of time."""
-        agent, span = self.get_object(), span_of(request)
-        points, more = values(agent.pk, span)
+        agent, span = self.get_object(), span_of(request, also={"mode"})
+        mode = request.query_params.get("mode")
+        if mode is not None and mode not in Mode.values:
+            raise ValidationError({"mode": [f"This must be one of {', '.join(Mode.values)}."]})
+        points, more = values(agent.pk, span, mode=mode)
         return Response(value_history_on_rest(agent, span.interval, points, more=more))
 
     @action(detail=True, methods=["get"])
@@ -116,17 +120,19 @@ class AgentViewSet(OwnedViewSet[Agent]):
 @operations.wallets
 class WalletViewSet(OwnedViewSet[Wallet]):
     filter_class = WalletFilter
+    lookup_field = "address"
+    lookup_url_kwarg = "pk"
     # Base58: an address with another sign, a NUL say, never reaches the database.
     lookup_value_regex = f"[1-9A-HJ-NP-Za-km-z]{{1,{LONGEST_ADDRESS}}}"
 
     def get_queryset(self) -> QuerySet[Wallet]:
-        return Wallet.objects.filter(agent__owner_id=caller(self.request))
+        return Wallet.objects.filter(owner_id=caller(self.request))
 
     def on_the_wire(self, rows: Sequence[Wallet]) -> list[Any]:
         return [wallet_on_rest(wallet) for wallet in rows]
 
     def create(self, request: Request) -> Response:
-        wallet = Wallet.objects.create(**self.body(serializers.WalletBody))
+        wallet = services.create_wallet(owner=request.user, **self.body(serializers.WalletBody))
         return self.answer(wallet, status.HTTP_201_CREATED)
 
     def destroy(self, request: Request, pk: str) -> Response:
@@ -137,10 +143,8 @@ class WalletViewSet(OwnedViewSet[Wallet]):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class PricesView(APIView):
+class PricesView(Rules):
     """The newest prices of the tokens named, or of the caller's open positions; unknown ones are left out."""
-
-    metadata_class = None
 
     @operations.prices
     def get(self, request: Request) -> Response:
@@ -172,13 +176,12 @@ class PricesView(APIView):
         return tokens
 
 
-class UnknownPath(APIView):
+class UnknownPath(Rules):
     """Every other path below /api/: Django's own 404 would be HTML, and in debug mode list all URLs."""
 
     schema = None  # it has none
     authentication_classes = ()
     permission_classes = ()
-    metadata_class = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> NoReturn:
         raise NotFound(

@@ -62,13 +62,15 @@ class WalletOnRest(Struct, rename="camel", kw_only=True):
 
 
 class EventOnRest(Struct, rename="camel", kw_only=True):
-    """The data of a `position_update`, with the position as it was then, without computed values."""
+    """The data of a `position_update`, with the position as it was then, without computed values, and a note."""
 
     event_type: EventName
     position: StoredPosition | UnsetType = UNSET
     position_id: Id | UnsetType = UNSET
     seq: int
     timestamp: Timestamp
+    note: str | None
+    """Why, as whoever made the change has said."""
 
 
 class PriceOnRest(Struct, rename="camel", kw_only=True):
@@ -151,6 +153,7 @@ def event_on_rest(event: PositionEvent) -> EventOnRest:
         position_id=str(event.position_id) if event.position is None else UNSET,
         seq=event.seq,
         timestamp=timestamp(event.created_at),
+        note=event.note,
     )
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import localcontext
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from positions.api.wire import Id
+from positions.api.wire import Id, ModeName
 from positions.books.accounting import USD
 from positions.books.snapshots import Number, Timestamp, number, timestamp
-from positions.history.performance import Closed
-from positions.history.results import Results
+from positions.history.performance import Closed, Performance
+from positions.history.results import Results, Today
 from positions.models import Agent, AgentValue, Candle
+
+Date = Annotated[str, Meta(extra_json_schema={"format": "date"})]
 
 
 class CandleOnRest(Struct, rename="camel", kw_only=True):
@@ -67,6 +69,8 @@ class ValueHistoryOnRest(Struct, rename="camel", kw_only=True):
 class TodayOnRest(Struct, rename="camel", kw_only=True):
     """Today's change = the profit of the open positions now + `closedProfitSol` - `startProfitSol`."""
 
+    date: Date
+    """The day (UTC) that this is of."""
     since: Timestamp | None
     """When the day began: the first price of the day (UTC). Without one, today's change is unknown."""
     start_profit_sol: Number | None
@@ -88,13 +92,13 @@ class ClosedOnRest(Struct, rename="camel", kw_only=True):
 class DayOnRest(Struct, rename="camel", kw_only=True):
     """The total profit of the positions that were closed on one day (UTC), since each was opened."""
 
-    date: Annotated[str, Meta(extra_json_schema={"format": "date"})]
+    date: Date
     profit_sol: Number
     closed_positions: int
 
 
-class ResultsOnRest(Struct, rename="camel", kw_only=True):
-    """How an agent's closed positions performed. Averages count each position equally; null if there are none."""
+class PerformanceOnRest(Struct, rename="camel", kw_only=True):
+    """How closed positions performed. Averages count each position equally; null if there are none."""
 
     closed_positions: int
     closed_profit_sol: Number
@@ -107,7 +111,25 @@ class ResultsOnRest(Struct, rename="camel", kw_only=True):
     worst: ClosedOnRest | None
     days: list[DayOnRest]
     """The days on which a position was closed, oldest first."""
+
+
+class ModeResultsOnRest(PerformanceOnRest, rename="camel", kw_only=True):
+    """Of the positions in live, or in simulated wallets alone: the two are different money, and have no sum."""
+
+    mode: ModeName
+    closed_invested_sol: Number
+    """What was spent on them."""
     today: TodayOnRest
+
+
+class ResultsOnRest(PerformanceOnRest, rename="camel", kw_only=True):
+    """How an agent's closed positions performed, and the basis of today's change."""
+
+    event_seq: int
+    """The number of the agent's last event: the results contain it, and none after it."""
+    today: TodayOnRest
+    modes: list[ModeResultsOnRest]
+    """The same for each mode of the wallets that there are positions of."""
 
 
 def candles_on_rest(
@@ -156,16 +178,33 @@ def _value(point: AgentValue) -> ValueOnRest:
 
 
 def results_on_rest(earned: Results) -> ResultsOnRest:
-    closed = earned.closed
     return ResultsOnRest(
-        closed_positions=closed.closed_positions,
-        closed_profit_sol=number(closed.profit_sol),
-        win_rate_percent=number(closed.win_rate_percent),
-        average_return_percent=number(closed.average_return_percent),
-        average_holding_seconds=closed.average_holding_seconds,
-        best=_closed(closed.best),
-        worst=_closed(closed.worst),
-        days=[
+        event_seq=earned.event_seq,
+        **_performance(earned.closed),
+        today=_today(earned.today),
+        modes=[
+            ModeResultsOnRest(
+                mode=each.mode,
+                **_performance(each.closed),
+                closed_invested_sol=number(each.closed_invested_sol),
+                today=_today(each.today),
+            )
+            for each in earned.modes
+        ],
+    )
+
+
+def _performance(closed: Performance) -> dict[str, Any]:
+    """Return the fields of a PerformanceOnRest."""
+    return {
+        "closed_positions": closed.closed_positions,
+        "closed_profit_sol": number(closed.profit_sol),
+        "win_rate_percent": number(closed.win_rate_percent),
+        "average_return_percent": number(closed.average_return_percent),
+        "average_holding_seconds": closed.average_holding_seconds,
+        "best": _closed(closed.best),
+        "worst": _closed(closed.worst),
+        "days": [
             DayOnRest(
                 date=each.day.isoformat(),
                 profit_sol=number(each.profit_sol),
@@ -173,11 +212,15 @@ def results_on_rest(earned: Results) -> ResultsOnRest:
             )
             for each in closed.days
         ],
-        today=TodayOnRest(
-            since=timestamp(earned.since) if earned.since else None,
-            start_profit_sol=number(earned.start_sol),
-            closed_profit_sol=number(earned.closed_today_sol),
-        ),
+    }
+
+
+def _today(today: Today) -> TodayOnRest:
+    return TodayOnRest(
+        date=today.date.isoformat(),
+        since=timestamp(today.since) if today.since else None,
+        start_profit_sol=number(today.start_sol),
+        closed_profit_sol=number(today.closed_sol),
     )
 
 

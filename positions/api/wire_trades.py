@@ -35,6 +35,8 @@ class TradeOnRest(Struct, rename="camel", kw_only=True):
     recorded_at: Timestamp
     reconstructed: bool
     """Worked out from what was stored before there were trades."""
+    note: str | None
+    """Why, as whoever sold has said."""
 
 
 def trade_on_rest(trade: Trade) -> TradeOnRest:
@@ -43,7 +45,7 @@ def trade_on_rest(trade: Trade) -> TradeOnRest:
         id=str(trade.pk),
         position_id=str(trade.position_id),
         agent_id=str(trade.position.agent_id),
-        wallet_address=trade.wallet_id,
+        wallet_address=trade.wallet_address,
         token_address=trade.position.token_address,
         token_symbol=trade.position.token_symbol,
         side=trade.side,
@@ -55,4 +57,5 @@ def trade_on_rest(trade: Trade) -> TradeOnRest:
         executed_at=timestamp(trade.executed_at),
         recorded_at=timestamp(trade.recorded_at),
         reconstructed=trade.reconstructed,
+        note=trade.note,
     )

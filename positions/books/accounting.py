@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
+from operator import attrgetter
 
 from positions.books.amounts import (
     AMOUNT,
@@ -58,6 +59,14 @@ class Holding:
     """Tokens held now."""
     total_invested_sol: Decimal = ZERO
     realized_profit_sol: Decimal = ZERO
+
+    @classmethod
+    def of(cls, row: object) -> Holding:
+        """Return that of anything with these attributes."""
+        return cls(*_FIGURES(row))
+
+
+_FIGURES = attrgetter(*Holding.__dataclass_fields__)
 
 
 @dataclass(frozen=True, slots=True)

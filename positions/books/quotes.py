@@ -60,11 +60,14 @@ class Quote:
 
     def same_price(self, other: Quote | None) -> bool:
         """Whether the prices are the same: a newer time alone is not sent to clients."""
-        return other is not None and (self.price, self.price_usd) == (other.price, other.price_usd)
+        return other is not None and self.price == other.price and self.price_usd == other.price_usd
 
     def same_market(self, other: Quote | None) -> bool:
         """Whether the markets are reported as the same, too."""
-        return other is not None and (self.market or UNKNOWN_MARKET) == (other.market or UNKNOWN_MARKET)
+        if other is None:
+            return False
+        market, others = self.market or UNKNOWN_MARKET, other.market or UNKNOWN_MARKET
+        return market is others or market == others
 
     @property
     def sol_usd(self) -> Decimal | None:

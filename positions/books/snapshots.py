@@ -11,7 +11,9 @@ ignore what they do not know.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -59,6 +61,8 @@ class StoredPosition(Struct, rename="camel", kw_only=True):
     last_take_profit_time: Timestamp | None
     moon_bag_activated: bool
     moon_bag_amount: Number | None
+    total_take_profit_levels: int | None
+    tp_batch_start_level: int | None
     created_at: Timestamp
     updated_at: Timestamp
 
@@ -85,6 +89,7 @@ class LivePosition(StoredPosition, rename="camel", kw_only=True):
 
 UPGRADES: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (
     lambda data: {**data, "cost_usd": None, "realized_profit_usd": None},
+    lambda data: {**data, "total_take_profit_levels": None, "tp_batch_start_level": None},
 )
 """The first turns a snapshot of version 1 into one of version 2, and so on."""
 VERSION = 1 + len(UPGRADES)
@@ -95,6 +100,25 @@ def snapshot(position: object) -> dict[str, Any]:
     return {"version": VERSION, **{name: read(position) for name, read in _READERS.items()}}
 
 
+def snapshots_of(
+    columns: Mapping[str, Callable[[Any], Any] | None],
+) -> Callable[[Sequence[Any]], dict[str, Any]]:
+    """Return what `snapshot` does, for rows that have these fields' values in this order, each after this conversion.
+
+    Without an instance of the model, which costs as much again (`make bench`, connect).
+    """
+    steps = [(name, [*columns].index(name), columns[name] or _CONVERSIONS.get(name)) for name in _READERS]
+
+    def read(row: Sequence[Any]) -> dict[str, Any]:
+        data: dict[str, Any] = {"version": VERSION}
+        for name, place, convert in steps:
+            value = row[place]
+            data[name] = value if convert is None or value is None else convert(value)
+        return data
+
+    return read
+
+
 def upgraded(data: dict[str, Any]) -> dict[str, Any]:
     """Return a snapshot of any release in the shape of this one. One of a later release is returned as it is."""
     version: int = data.get("version", 1)  # there was none before there was a second release
@@ -103,6 +127,17 @@ def upgraded(data: dict[str, Any]) -> dict[str, Any]:
     for upgrade in UPGRADES[version - 1 :]:
         data = upgrade(data)
     return {**data, "version": VERSION}
+
+
+def is_readable(data: Any) -> bool:
+    """Return whether this is a snapshot of any release, with numbers where there must be some."""
+    if not isinstance(data, dict) or not isinstance(data.get("version", 1), int):
+        return False
+    data = data if data.get("version", 1) >= VERSION else upgraded(data)
+    return _READERS.keys() <= data.keys() and all(
+        value is None or (isinstance(value, str) and _DIGITS.fullmatch(value))
+        for value in map(data.__getitem__, _NUMBERS)
+    )
 
 
 def stored(data: Mapping[str, Any]) -> StoredPosition:
@@ -151,7 +186,7 @@ def live(data: Mapping[str, Any], quote: Quote | None, *, sol_usd: Decimal | Non
         current_price=number(price),
         current_price_usd=price_usd,
         price_source="live" if quote else "purchase",
-        price_timestamp=timestamp(quote.priced_at) if quote else None,
+        price_timestamp=_of_quote(quote.priced_at) if quote else None,
         purchase_price_usd=number(worth.purchase_price_usd),
         position_value_sol=number(worth.position_value_sol),
         position_value_usd=number(worth.position_value_usd),
@@ -171,12 +206,14 @@ def _extremes(data: Mapping[str, Any], quote: Quote | None) -> dict[str, Any]:
 
     The database follows within a minute, without an event (PositionQuerySet.follow_market).
     """
-    if quote is None or quote.status != "live" or timestamp(quote.as_of) < data["created_at"]:
+    if quote is None or quote.status != "live" or _of_quote(quote.as_of) < data["created_at"]:
         return {}
-    return {
-        name: number(quote.price if data[name] is None else widest(Decimal(data[name]), quote.price))
-        for name, widest in (("peak_price", max), ("lowest_price", min))
-    }
+    price, found = quote.price, {}
+    if data["peak_price"] is None or Decimal(data["peak_price"]) < price:
+        found["peak_price"] = number(price)
+    if data["lowest_price"] is None or Decimal(data["lowest_price"]) > price:
+        found["lowest_price"] = number(price)
+    return found
 
 
 def _decimal(digits: str | None) -> Decimal | None:
@@ -190,28 +227,39 @@ def number(value: Decimal | None) -> Any:
 
 def timestamp(moment: datetime) -> str:
     """Return the moment as the wire writes it: `2026-01-31T12:00:00.000Z`."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return f"{utc.isoformat(timespec='milliseconds')[:-6]}Z"  # without "+00:00"
+
+
+_of_quote = functools.lru_cache(maxsize=1024)(timestamp)
+"""Many positions are valued at the quotes of a few moments."""
 
 
 def _optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else read(value)
 
 
-def _reader(field: msgspec.structs.FieldInfo) -> Callable[[object], Any]:
-    """Return what reads this field off a row."""
-    attribute = {"wallet_address": "wallet_id"}.get(field.name, field.name)
+def _conversion(field: msgspec.structs.FieldInfo) -> Callable[[Any], Any] | None:
+    """Return what turns this field's value in a row into that of a snapshot; None if nothing has to."""
     if field.name in _NUMBERS:
-        convert: Callable[[Any], Any] = _optional(digits)
-    elif field.type in (Timestamp, Timestamp | None):
-        convert = _optional(timestamp)
-    elif field.name in {"id", "agent_id"}:
-        convert = str
-    elif field.type == list[str]:
+        return digits
+    if field.type in (Timestamp, Timestamp | None):
+        return timestamp
+    if field.name in {"id", "agent_id"}:
+        return str
+    if field.type == list[str]:
         # Transaction ids are strings, even if something else was put into the list.
-        convert = lambda ids: [str(item) for item in ids]  # noqa: E731
-    else:
-        return lambda position: getattr(position, attribute)
-    return lambda position: convert(getattr(position, attribute))
+        return lambda ids: [str(item) for item in ids]
+    return None
+
+
+def _reader(field: msgspec.structs.FieldInfo) -> Callable[[object], Any]:
+    """Return what reads this field off an instance."""
+    convert = _CONVERSIONS[field.name]
+    if convert is None:
+        return lambda position: getattr(position, field.name)
+    optional = _optional(convert)
+    return lambda position: optional(getattr(position, field.name))
 
 
 def _wire_fields(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -222,6 +270,8 @@ def _wire_fields(data: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
+_DIGITS = re.compile(r"-?[0-9]{1,60}(\.[0-9]{1,60})?")
 _FIELDS = msgspec.structs.fields(StoredPosition)
 _NUMBERS = frozenset(field.name for field in _FIELDS if field.type in (Number, Number | None))
+_CONVERSIONS = {field.name: _conversion(field) for field in _FIELDS}
 _READERS = {field.name: _reader(field) for field in _FIELDS}

@@ -6,7 +6,9 @@
     recorder                    the task that writes, in parallel with the rounds
     pruning                     deletes old rows
     reading                     spans of a series
+    day                         how the day began, from which today's change is counted
     results, performance        the results of closed positions, and today's change
+    overview                    all agents of a user, and their totals
     sales                       what closed positions were sold at
 
 Imports models, prices and books.

@@ -6,7 +6,7 @@ database and what came since, before and after a restart, make one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -61,12 +61,12 @@ class Collector:
 
     def add(self, quotes: Iterable[Quote]) -> None:
         """Add a round's prices, each to the minute in which its source gave it. Costs 0.3 µs a price."""
-        starts: dict[datetime, dict[str, Part]] = {}  # most prices of a round have the same time
+        as_of, parts = None, dict[str, Part]()
         for quote in quotes:
-            parts = starts.get(quote.as_of)
-            if parts is None:
-                start = quote.as_of.astimezone(UTC).replace(second=0, microsecond=0)
-                parts = starts[quote.as_of] = self._minutes.setdefault(start, {})
+            if quote.as_of is not as_of:  # most prices of a round have the same time
+                as_of = quote.as_of
+                start = as_of.astimezone(UTC).replace(second=0, microsecond=0)
+                parts = self._minutes.setdefault(start, {})
             part = parts.get(quote.token_address)
             if part is None:
                 parts[quote.token_address] = Part.of(quote)
@@ -102,15 +102,34 @@ class Row(NamedTuple):
     part: Part
 
 
-def rows(minutes: Minutes) -> list[Row]:
-    """Return a row for each token's minutes and hours, ordered by key: every writer locks rows in that order."""
+def slices(minutes: Minutes, *, size: int) -> Iterator[list[Row]]:
+    """Yield a row for each token's minutes and hours, about `size` at a time. All of a token's rows come together.
+
+    They are ordered by key: every writer locks rows in that order. Each slice is made when it is asked for: the rounds,
+    which share the interpreter, never wait for all of them.
+    """
+    addresses = sorted(set().union(*minutes.values()))
+    rows_of_a_token = len(minutes) + len({_hour(start) for start in minutes})
+    tokens = max(1, size // max(1, rows_of_a_token))
+    for first in range(0, len(addresses), tokens):
+        yield _rows(minutes, addresses[first : first + tokens])
+
+
+def _rows(minutes: Minutes, addresses: Collection[str]) -> list[Row]:
     hours: dict[tuple[str, datetime], Part] = {}
     found = []
     for start, parts in sorted(minutes.items()):
-        full_hour = start.replace(minute=0)
-        for address, part in parts.items():
+        full_hour = _hour(start)
+        for address in addresses:
+            part = parts.get(address)
+            if part is None:
+                continue
             found.append(Row(address, Candle.MINUTE, start, part))
             key = address, full_hour
             hours[key] = hours[key].then(part) if key in hours else part
     found += [Row(address, Candle.HOUR, start, part) for (address, start), part in hours.items()]
     return sorted(found, key=lambda row: row[:3])
+
+
+def _hour(minute: datetime) -> datetime:
+    return minute.replace(minute=0)

@@ -36,14 +36,18 @@ class Extremes:
         highs, lows = self._highs, self._lows
         for quote in quotes:
             address, price = quote.token_address, quote.price
-            seen = highs.setdefault(address, [])
+            newest = quote.as_of, price
+            seen = highs.get(address)
+            if seen is None:
+                highs[address], lows[address] = [newest], [newest]
+                continue
             while seen and seen[-1][1] <= price:
                 seen.pop()
-            seen.append((quote.as_of, price))
-            seen = lows.setdefault(address, [])
+            seen.append(newest)
+            seen = lows[address]
             while seen and seen[-1][1] >= price:
                 seen.pop()
-            seen.append((quote.as_of, price))
+            seen.append(newest)
 
     def overall(self) -> Mapping[str, Extreme]:
         """Return each token's extremes."""
@@ -61,10 +65,15 @@ class Extremes:
         """Forget the prices before that time."""
         for kept in (self._highs, self._lows):
             for address, seen in list(kept.items()):
-                if seen[0][0] < before:
-                    kept[address] = seen = [(at, price) for at, price in seen if at >= before]
-                if not seen:
+                old = 0
+                for at, _ in seen:
+                    if at >= before:
+                        break
+                    old += 1
+                if old == len(seen):
                     del kept[address]
+                elif old:
+                    del seen[:old]
 
 
 def _first(seen: Iterable[tuple[datetime, Decimal]], moment: datetime) -> Decimal | None:

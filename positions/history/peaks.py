@@ -12,6 +12,8 @@ from django.db import connection
 from positions.history.extremes import Extreme
 from positions.models import Position
 
+ROWS_AT_ONCE = 500
+
 
 class Behind(NamedTuple):
     position_id: UUID
@@ -40,9 +42,13 @@ def behind(market: Mapping[str, Extreme]) -> list[Behind]:
         )
     """  # noqa: S608
     columns: list[Any] = [list(market), *([each[n] for each in market.values()] for n in (0, 1))]
+    found: list[Behind] = []
     with connection.cursor() as cursor:
         cursor.execute(sql, columns)
-        return [Behind(*row) for row in cursor.fetchall()]
+        # All of them at once would keep the interpreter from the rounds for as long as it takes to convert them.
+        while rows := cursor.fetchmany(ROWS_AT_ONCE):
+            found += map(Behind._make, rows)
+    return found
 
 
 def _compared_here(market: Mapping[str, Extreme]) -> list[Behind]:

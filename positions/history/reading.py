@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 
 from positions.books.trades import Side
 from positions.models import AgentValue, Candle, Position, PositionEvent, Trade
@@ -51,10 +51,17 @@ def candles(token_address: str, span: Span) -> tuple[list[Candle], bool]:
     return _part(rows, "start", span)
 
 
-def values(agent_id: UUID, span: Span) -> tuple[list[AgentValue], bool]:
-    """Return the agent's points, oldest first, and whether the span has more. One query."""
+def values(agent_id: UUID, span: Span, *, mode: str | None = None) -> tuple[list[AgentValue], bool]:
+    """Return the agent's points, oldest first, and whether the span has more. One query.
+
+    With a `mode` only of the positions in live, or in simulated wallets. Points that do not tell the two apart, as
+    those of earlier releases, are left out, and those of the other mode alone.
+    """
     rows = AgentValue.objects.filter(agent_id=agent_id)
-    return _part(rows.filter(is_hourly=True) if span.seconds == 3600 else rows, "at", span)
+    if mode is not None:
+        rows = rows.filter(Q(mode=mode) | Q(simulated_flow_sol__isnull=False))
+    found, more = _part(rows.filter(is_hourly=True) if span.seconds == 3600 else rows, "at", span)
+    return found if mode is None else [point.only(mode) for point in found], more
 
 
 def _part(rows: QuerySet[M], moment: str, span: Span) -> tuple[list[M], bool]:

@@ -9,22 +9,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import ParamSpec, TypeVar
 
-from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connections
 from django.utils import timezone
 
 from positions.books.quotes import Quote
+from positions.conf import conf
 from positions.errors import is_bug
 from positions.history.candle_store import CandleStore
-from positions.history.candles import Collector, Minutes, Row, rows
+from positions.history.candles import Collector, Minutes, Row, slices
 from positions.history.extremes import Extremes
+from positions.history.last_quotes import OldQuotes
 from positions.history.peaks import behind
 from positions.history.values import ValueStore
 from positions.models import Position
@@ -88,6 +89,7 @@ class Recorder:
         self._extremes = Extremes()
         self._candles = CandleStore()
         self._values = ValueStore()
+        self._quotes = OldQuotes()
         self._values_due = datetime.min.replace(tzinfo=UTC)
         self._runs_rounds = False
         self._may_pause = True
@@ -127,29 +129,32 @@ class Recorder:
         """
         self._may_pause = not is_last
         started, error, followed, points, pruned = time.monotonic(), None, 0, 0, 0
+        extra = {"outage": "database"}
         minutes: Minutes = self._collector.take()
-        waiting: list[Row] = []
+        count = 0
         try:
-            waiting = await self._in_thread(rows, minutes)
-            for first in range(0, len(waiting), ROWS_PER_STATEMENT):
-                await self._in_thread(self._candles.write, waiting[first : first + ROWS_PER_STATEMENT])
+            waiting = slices(minutes, size=ROWS_PER_STATEMENT)
+            while some := await self._in_thread(self._write_next, waiting):
+                count += some
             minutes = {}
             followed = await self._follow()
             if not is_last:
                 points = await self._record_values()
-                for _ in range(1 + (len(waiting) + points) // PRUNED_ROWS):
+                for _ in range(1 + (count + points) // PRUNED_ROWS):
                     pruned += await self._in_thread(self._prune)
         except (DatabaseError, *Unavailable) as failure:
             error = (str(failure).strip() or type(failure).__name__).splitlines()[0]
-            if is_bug(failure) and not self._failing:
-                logger.error("history cannot be written, because of a bug", exc_info=failure)
+            if is_bug(failure):
+                extra = {}
+                if not self._failing:
+                    logger.error("history cannot be written, because of a bug", exc_info=failure)
         finally:
             # Also what was written: to write it again changes nothing.
             self._collector.give_back(minutes, not_before=self._now() - KEPT_IN_MEMORY)
-        self._log(error)
+        self._log(error, extra)
         oldest = self._collector.oldest
         written = Written(
-            rows=0 if minutes else len(waiting),
+            rows=0 if minutes else count,
             followed=followed,
             points=points,
             pruned=pruned,
@@ -159,6 +164,13 @@ class Recorder:
         )
         self._on_write(written)
         return written
+
+    def _write_next(self, waiting: Iterator[list[Row]]) -> int:
+        """Write the next slice; return how many rows it has, 0 at the end."""
+        some = next(waiting, [])
+        if some:
+            self._candles.write(some)
+        return len(some)
 
     async def _follow(self) -> int:
         """Move the highest and lowest prices of open positions to where the market was."""
@@ -195,12 +207,16 @@ class Recorder:
 
     def _prune(self) -> int:
         now = self._now()
-        fine_before = now - timedelta(days=settings.HISTORY["FINE_DAYS"])
-        before = now - timedelta(days=settings.HISTORY["DAYS"])
-        return self._candles.prune(
-            tokens=PRUNED_AT_ONCE, minutes_before=fine_before, hours_before=before, limit=PRUNED_ROWS
-        ) + self._values.prune(
-            agents=PRUNED_AT_ONCE, fine_before=fine_before, before=before, limit=PRUNED_ROWS
+        fine_before = now - timedelta(days=conf.HISTORY_FINE_DAYS)
+        before = now - timedelta(days=conf.HISTORY_DAYS)
+        return (
+            self._candles.prune(
+                tokens=PRUNED_AT_ONCE, minutes_before=fine_before, hours_before=before, limit=PRUNED_ROWS
+            )
+            + self._values.prune(
+                agents=PRUNED_AT_ONCE, fine_before=fine_before, before=before, limit=PRUNED_ROWS
+            )
+            + self._quotes.prune(tokens=PRUNED_AT_ONCE, before=before, limit=PRUNED_ROWS)
         )
 
     def _wait_seconds(self, rows: int) -> float:
@@ -210,12 +226,12 @@ class Recorder:
         # Right after a minute's end, so that its candle is written whole, once.
         return 60.5 - self._now().timestamp() % 60
 
-    def _log(self, error: str | None) -> None:
+    def _log(self, error: str | None, extra: dict[str, str]) -> None:
         """Log once when errors begin, and once when they end."""
         if error and not self._failing:
-            logger.warning("history cannot be written: %s", error)
+            logger.warning("history cannot be written: %s", error, extra=extra)
         elif self._failing and not error:
-            logger.info("history is written again")
+            logger.info("history is written again", extra=extra)
         self._failing = error is not None
 
     async def _in_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -15,12 +15,23 @@ from positions.models import Trade
 
 CLOCKS_DIFFER = timedelta(minutes=2)
 """By how much, on two machines, at most."""
-COLUMNS = ("pk", "position__agent_id", "position__token_address", "side", "tokens", "sol", "recorded_at")
+COLUMNS = (
+    "pk",
+    "position__agent_id",
+    "position__wallet__kind",
+    "position__token_address",
+    "side",
+    "tokens",
+    "sol",
+    "recorded_at",
+)
 
 
 class Transfer(NamedTuple):
     id: UUID
     agent_id: UUID
+    mode: str
+    """Of the wallet: live or simulated money."""
     token_address: str
     side: str
     tokens: Decimal
@@ -56,14 +67,14 @@ class Transfers:
 
 def beyond_cost(
     transfers: Iterable[Transfer], prices: Mapping[str, Decimal | None]
-) -> Mapping[UUID, Decimal]:
-    """Return by agent what these transfers were worth beyond their cost, in SOL: those in, less those out."""
-    total: defaultdict[UUID, Decimal] = defaultdict(Decimal)
+) -> Mapping[tuple[UUID, str], Decimal]:
+    """Return by agent and mode what these transfers were worth beyond their cost, in SOL: those in, less those out."""
+    total: defaultdict[tuple[UUID, str], Decimal] = defaultdict(Decimal)
     for each in transfers:
         price = prices[each.token_address]
         if price is None:
             continue  # its position counts what it cost, too
         with localcontext(prec=80):
             beyond = (price * each.tokens - each.cost_sol).quantize(SOL)
-        total[each.agent_id] += beyond if each.side == Side.TRANSFER_IN else -beyond
+        total[each.agent_id, each.mode] += beyond if each.side == Side.TRANSFER_IN else -beyond
     return total

@@ -10,11 +10,12 @@ rules book at cost, moves what it is worth: the difference is added, at the pric
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal, localcontext
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -25,11 +26,19 @@ from positions.books.accounting import SOL, ZERO
 from positions.history.market import MarketNow
 from positions.history.pruning import delete_some
 from positions.history.transfers import CLOCKS_DIFFER, Transfers, beyond_cost
-from positions.models import Agent, AgentValue, Position
+from positions.models import Agent, AgentValue, Mode, Position
+from positions.signals import for_each_class
 
-Held = tuple[UUID, str, Decimal, Decimal, Decimal]
+Held = tuple[UUID, str, str, Decimal, Decimal, Decimal]
 """An open position: these columns. (A hundred thousand a minute: an object for each would double what they cost.)"""
-HELD_COLUMNS = ("agent_id", "token_address", "purchase_price", "remaining_amount", "realized_profit_sol")
+HELD_COLUMNS = (
+    "agent_id",
+    "wallet__kind",
+    "token_address",
+    "purchase_price",
+    "remaining_amount",
+    "realized_profit_sol",
+)
 
 
 @dataclass(slots=True)
@@ -40,10 +49,34 @@ class Known:
     at: datetime | None = None
     transfers_since: datetime | None = None
     """Which transfers are to be counted next: those booked since. None before the first point: they are at cost."""
-    transfers_sol: Decimal = ZERO
-    """What transfers moved beyond their cost: those in, less those out."""
-    closed_sol: Decimal | None = None
-    """Realised with closed positions; None where it has to be read."""
+    transfers_sol: dict[str | None, Decimal] = field(default_factory=dict)
+    """What transfers moved beyond their cost: those in, less those out. By mode; under None what is not told apart."""
+    closed_sol: dict[str, Decimal] | None = None
+    """Realised with closed positions, by mode; None where it has to be read."""
+
+
+@dataclass(slots=True)
+class Sums:
+    """Of the positions in an agent's live, or in its simulated wallets."""
+
+    worth: Decimal = ZERO
+    cost: Decimal = ZERO
+    realized: Decimal = ZERO
+    transfers: Decimal = ZERO
+    positions: int = 0
+    not_live: int = 0
+
+    def figures(self) -> dict[str, Any]:
+        """Return them by the names of an AgentValue's fields (FIGURES)."""
+        invested = self.cost.quantize(SOL)
+        return {
+            "value_sol": self.worth.quantize(SOL),
+            "invested_sol": invested,
+            "realized_sol": self.realized,
+            "flow_sol": invested - self.realized + self.transfers,
+            "positions": self.positions,
+            "not_live": self.not_live,
+        }
 
 
 class ValueStore:
@@ -76,17 +109,19 @@ class ValueStore:
             )
             since = {key: at for key in changed if (at := self._known[key].transfers_since) is not None}
             transfers = self._transfers.new(since)
-        tokens = {token for key in active for _, token, *_ in held[key]}
+        tokens = {token for key in active for _, _, token, *_ in held[key]}
         self._market.look_up(tokens | {each.token_address for each in transfers}, now)
         beyond = beyond_cost(transfers, self._market.prices)
-        points = [self._point(now, key, seqs[key], held[key], beyond.get(key, ZERO)) for key in active]
+        for (key, mode), beyond_sol in beyond.items():
+            known = self._known[key]
+            known.transfers_sol[mode] = known.transfers_sol.get(mode, ZERO) + beyond_sol
+        points = [self._point(now, key, seqs[key], held[key]) for key in active]
         AgentValue.objects.bulk_create(points, ignore_conflicts=True)
         self._transfers.have_counted(transfers, now)
         for point in points:
             known = self._known[point.agent_id]
             known.event_seq, known.at = point.event_seq, point.at
             known.transfers_since = max(known.transfers_since or now, now - CLOCKS_DIFFER)
-            known.transfers_sol += beyond.get(point.agent_id, ZERO)
         return next(reversed(seqs)) if len(seqs) == agents else None, len(points)
 
     def prune(self, *, fine_before: datetime, before: datetime, agents: int, limit: int) -> int:
@@ -107,59 +142,73 @@ class ValueStore:
         last = Agent.objects.filter(pk__in=new).annotate(last=Subquery(points.values("at")[:1]))
         keys = [key for key in last.values_list("pk", "last") if key[1] is not None]
         for point in AgentValue.objects.filter(pk__in=keys):
-            at_cost = point.invested_sol - point.realized_sol
+            beyond: dict[str | None, Decimal] = {
+                point.mode: point.flow_sol - point.invested_sol + point.realized_sol
+            }
+            if point.simulated is not None:
+                _, invested_sol, realized_sol, flow_sol, *_ = point.simulated
+                simulated = flow_sol - invested_sol + realized_sol
+                beyond = {Mode.LIVE: beyond[None] - simulated, Mode.SIMULATION: simulated}
             # The last process may have counted any of its time.
             self._known[point.agent_id] = Known(
-                point.event_seq, point.at, transfers_since=point.at, transfers_sol=point.flow_sol - at_cost
+                point.event_seq, point.at, transfers_since=point.at, transfers_sol=beyond
             )
 
     def _read_closed(self, agents: Collection[UUID]) -> None:
         """Read what these agents have realised with closed positions."""
         closed = Position.objects.filter(agent_id__in=agents, status=Position.Status.CLOSED).order_by()
-        profit = "realized_profit_sol"
+        profit, by = "realized_profit_sol", ("agent_id", "wallet__kind")
         if connection.vendor == "sqlite":  # its SUM would add floats (docs/adr/0003)
-            sums = closed.values_list("agent_id", profit).iterator()
+            sums = closed.values_list(*by, profit).iterator()
         else:
-            sums = (
-                closed.values("agent_id")
-                .annotate(total=Sum(profit))
-                .values_list("agent_id", "total")
-                .iterator()
-            )
-        for key in agents:
-            self._known[key].closed_sol = ZERO
-        for key, profit_sol in sums:
-            known = self._known[key]
-            known.closed_sol = (known.closed_sol or ZERO) + profit_sol
+            sums = closed.values(*by).annotate(total=Sum(profit)).values_list(*by, "total").iterator()
+        found: dict[UUID, dict[str, Decimal]] = {key: {} for key in agents}
+        for key, mode, profit_sol in sums:
+            found[key][mode] = found[key].get(mode, ZERO) + profit_sol
+        for key, by_mode in found.items():
+            self._known[key].closed_sol = by_mode
 
-    def _point(
-        self, now: datetime, agent_id: UUID, event_seq: int, held: list[Held], beyond_cost_sol: Decimal
-    ) -> AgentValue:
-        known, not_live = self._known[agent_id], 0
+    def _point(self, now: datetime, agent_id: UUID, event_seq: int, held: list[Held]) -> AgentValue:
+        known = self._known[agent_id]
         prices, live = self._market.prices, self._market.live
-        worth = cost = ZERO
-        realized = known.closed_sol or ZERO
+        modes = {mode: Sums(realized=closed_sol) for mode, closed_sol in (known.closed_sol or {}).items()}
         with localcontext(prec=80):
-            for _, token, purchase_price, amount, realized_sol in held:
-                not_live += token not in live
+            for _, mode, token, purchase_price, amount, realized_sol in held:
+                sums = modes.get(mode) or modes.setdefault(mode, Sums())
                 price = prices[token]
-                worth += (purchase_price if price is None else price) * amount
-                cost += purchase_price * amount
-                realized += realized_sol
-            invested = cost.quantize(SOL)
-            return AgentValue(
+                sums.worth += (purchase_price if price is None else price) * amount
+                sums.cost += purchase_price * amount
+                sums.realized += realized_sol
+                sums.positions += 1
+                sums.not_live += token not in live
+            simulated = modes.get(Mode.SIMULATION)
+            if simulated:
+                simulated.transfers = known.transfers_sol.get(Mode.SIMULATION, ZERO)
+            total = _total(modes.values())
+            total.transfers = sum(known.transfers_sol.values(), ZERO)
+            point = AgentValue(
                 agent_id=agent_id,
                 at=now,
                 is_hourly=known.at is None or _hour(known.at) != _hour(now),
-                value_sol=worth.quantize(SOL),
                 sol_usd=self._market.sol_usd,
-                invested_sol=invested,
-                realized_sol=realized,
-                flow_sol=invested - realized + known.transfers_sol + beyond_cost_sol,
-                positions=len(held),
-                not_live=not_live,
                 event_seq=event_seq,
+                mode=next(iter(modes)) if len(modes) == 1 else None,
+                **total.figures(),
             )
+            if point.mode:
+                known.transfers_sol = {point.mode: total.transfers}
+            elif simulated:
+                for name, figure in simulated.figures().items():
+                    setattr(point, f"simulated_{name}", figure)
+        return point
+
+
+def _total(parts: Iterable[Sums]) -> Sums:
+    total = Sums()
+    for part in parts:
+        for each in fields(Sums):
+            setattr(total, each.name, getattr(total, each.name) + getattr(part, each.name))
+    return total
 
 
 @contextmanager
@@ -178,9 +227,9 @@ def _hour(moment: datetime) -> datetime:
 
 def connect() -> None:
     """Delete an agent's points with the agent from now on."""
-    post_delete.connect(_delete_points, sender=Agent)
+    for_each_class(Agent, lambda model: post_delete.connect(_delete_points, sender=model))
 
 
 def _delete_points(sender: object, instance: Agent, using: str, **kwargs: object) -> None:
-    points = AgentValue.objects.using(using).filter(agent_id=instance.pk)
+    points = AgentValue.objects.using(using).filter(agent_id=instance.id)
     points._raw_delete(using)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from django.core.management.base import OutputWrapper
+from positions.management.output import Output
 
 
 class Progress:
-    def __init__(self, out: OutputWrapper) -> None:
+    def __init__(self, out: Output) -> None:
         self._out = out
         self._is_written = False
 
     def show(self, line: str) -> None:
         if self._out.isatty():
-            self._out.write(f"\r{line}", ending="")
+            self._out.rewrite(line)
             self._out.flush()
             self._is_written = True
         else:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
+from positions.management import output
 from positions.management.ages import LONGEST, parse_age
 from positions.management.progress import Progress
 from positions.models import PositionEvent, StoredAnswer
@@ -15,9 +16,10 @@ LARGEST_BATCH = 50_000
 """Its keys are parameters of one statement: PostgreSQL takes 65,535 at most."""
 
 
-class PruneCommand(BaseCommand):
+class PruneCommand(output.Command):
     """Removes rows of `model` by their `created_at`. Without a `default_age`, --older-than is required."""
 
+    is_unattended = True
     model: type[PositionEvent] | type[StoredAnswer]
     noun: str
     default_age: str | None = None

@@ -15,7 +15,7 @@ from typing import Self
 
 from positions.books.trades import Side
 from positions.errors import PositionsError
-from positions.services.import_rows import Row
+from positions.services.trade_lines import Row
 
 _TABLE = """
     CREATE TABLE row (
@@ -74,12 +74,12 @@ class Spool:
 def _packed(row: Row) -> str:
     numbers = (row.tokens, row.sol, row.fee_sol, row.sol_usd)
     texts = [None if number is None else str(number) for number in numbers]
-    return json.dumps([row.token_symbol, row.side, *texts])
+    return json.dumps([row.token_symbol, row.side, *texts, row.position, row.figures, row.note])
 
 
 def _unpacked(values: tuple[str, str, str, int, str | None, str]) -> Row:
     wallet, token, executed_at, line, transaction_id, content = values
-    symbol, side, tokens, sol, fee_sol, sol_usd = json.loads(content)
+    symbol, side, tokens, sol, fee_sol, sol_usd, position, figures, note = json.loads(content)
     return Row(
         line=line,
         wallet=wallet,
@@ -92,4 +92,7 @@ def _unpacked(values: tuple[str, str, str, int, str | None, str]) -> Row:
         sol_usd=None if sol_usd is None else Decimal(sol_usd),
         executed_at=datetime.fromisoformat(executed_at),
         transaction_id=transaction_id,
+        position=position,
+        figures=figures,
+        note=note,
     )

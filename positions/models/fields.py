@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from decimal import Context, Decimal
+import functools
+import logging
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
 from django import forms
@@ -12,11 +14,20 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.fields.json import KeyTransform
 
 from positions.books.numbers import digits, read_number, shown
-from positions.books.snapshots import upgraded
+from positions.books.snapshots import is_readable, upgraded
 from positions.books.symbols import harmless, short_address
 from positions.errors import InvalidAmount
 
+logger = logging.getLogger(__name__)
+
 _WIDE = Context(prec=80)
+_NAN, _ZERO = Decimal("NaN"), Decimal(0)
+
+
+@functools.cache
+def _note(column: str) -> None:
+    """Log that a column has what cannot be: once, not for each row that is read."""
+    logger.warning("%s: a stored value is no number; `manage.py check_books` names its position", column)
 
 
 class NumberFormField(forms.DecimalField):
@@ -83,9 +94,22 @@ class ExactDecimalField(models.DecimalField):  # type: ignore[type-arg]
     def from_db_value(
         self, value: Any, expression: object, connection: BaseDatabaseWrapper
     ) -> Decimal | None:
-        if value is None or isinstance(value, Decimal):
-            return value
-        return Decimal(str(value))
+        if value is None:
+            return None
+        try:
+            number = value if isinstance(value, Decimal) else self._read(str(value))
+        except InvalidOperation:
+            number = _NAN
+        if number.is_finite():
+            return number
+        # A row that was written past Django: it must not make the others unreadable. JSON has no NaN.
+        _note(f"{self.model.__name__}.{self.name}" if hasattr(self, "model") else self.name)
+        return None if self.null else _ZERO
+
+    def _read(self, text: str) -> Decimal:
+        """Return the number that is stored as text, on SQLite; NaN where PostgreSQL would not have taken it."""
+        number = Decimal(text) if len(text) <= self.max_digits + 2 else _NAN
+        return number if not number or abs(number.adjusted()) <= self.max_digits else _NAN
 
 
 class ExtremeField(ExactDecimalField):
@@ -129,12 +153,14 @@ class SequenceField(models.BigIntegerField):  # type: ignore[type-arg]
     """A counter that only SQL increments: saving a model instance never writes an old value back.
 
     Without it, `agent.name = …; agent.save()` with an agent read earlier would reset its event sequence, and the next
-    events would reuse numbers.
+    events would reuse numbers. A new row begins with what its `first_number` returns.
     """
 
-    def pre_save(self, model_instance: models.Model, add: bool) -> Any:
+    def pre_save(self, model_instance: Any, add: bool) -> Any:
         if add:
-            return super().pre_save(model_instance, add)
+            # A migration's model has no methods.
+            first = getattr(model_instance, "first_number", None)
+            return first() if first else super().pre_save(model_instance, add)
         return models.F(self.attname)
 
 
@@ -163,16 +189,30 @@ class SymbolField(models.CharField):  # type: ignore[type-arg]
         return harmless(value) if isinstance(value, str) else value  # written in SQL, or by an older release
 
 
-class SnapshotField(models.JSONField):
-    """A position as JSON, in the shape of this release whichever release wrote it."""
+class _ReadAnew(models.JSONField):
+    """A column of JSON, of which only the reading differs: migrations know it as Django's."""
 
     def deconstruct(self) -> Any:
         name, _, args, options = super().deconstruct()
-        return name, "django.db.models.JSONField", args, options  # no migration: the column is the same
+        return name, "django.db.models.JSONField", args, options
+
+
+class SnapshotField(_ReadAnew):
+    """A position as JSON, in the shape of this release whichever release wrote it."""
 
     def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
         data = super().from_db_value(value, expression, connection)
-        return data if data is None or isinstance(expression, KeyTransform) else upgraded(data)
+        if data is None or isinstance(expression, KeyTransform):
+            return data
+        return upgraded(data) if is_readable(data) else None  # written past Django: the others stay readable
+
+
+class IdsField(_ReadAnew):
+    """A list of strings. Anything else, which was written past Django, is read as an empty one."""
+
+    def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
+        data = super().from_db_value(value, expression, connection)
+        return data if isinstance(data, list) or isinstance(expression, KeyTransform) else []
 
 
 def extreme(vendor: str, column: str, other: str, *, highest: bool) -> str:

@@ -5,11 +5,12 @@ Written by `positions.history`, in bulk; no events. Rows are pruned by age.
 
 from __future__ import annotations
 
+from decimal import Decimal, localcontext
 from typing import Any
 
 from django.db import models
 
-from positions.models.agents import LONGEST_ADDRESS, Agent, base58
+from positions.models.agents import LONGEST_ADDRESS, Agent, Mode, base58
 from positions.models.fields import ExactDecimalField
 
 
@@ -57,6 +58,10 @@ def _sum_field(**options: Any) -> ExactDecimalField:
     return ExactDecimalField(max_digits=50, decimal_places=9, **options)
 
 
+FIGURES = ("value_sol", "invested_sol", "realized_sol", "flow_sol", "positions", "not_live")
+"""What an AgentValue says, of all positions and of those in simulated wallets."""
+
+
 class AgentValue(models.Model):
     """An agent at one moment: the value of its open positions, and the net flow of SOL until then.
 
@@ -82,6 +87,36 @@ class AgentValue(models.Model):
     positions = models.PositiveIntegerField(help_text="How many were open.")
     not_live = models.PositiveIntegerField(help_text="Those of them whose price was not live.")
     event_seq = models.BigIntegerField()
+    # Live and simulated money have no sum that means anything: which of the two this is, or what part is simulated.
+    mode = models.CharField(
+        max_length=10,
+        choices=Mode,
+        null=True,
+        help_text="Of all its positions until then; none where they differ.",
+    )
+    simulated_value_sol = _sum_field(null=True)
+    simulated_invested_sol = _sum_field(null=True)
+    simulated_realized_sol = _sum_field(null=True)
+    simulated_flow_sol = _sum_field(null=True)
+    simulated_positions = models.PositiveIntegerField(null=True)
+    simulated_not_live = models.PositiveIntegerField(null=True)
 
     def __str__(self) -> str:
         return f"{self.agent_id} {self.at:%Y-%m-%d %H:%M}"
+
+    @property
+    def simulated(self) -> tuple[Decimal, Decimal, Decimal, Decimal, int, int] | None:
+        """The part in simulated wallets, as FIGURES; None where it was not told apart, or is all or none."""
+        if self.simulated_flow_sol is None:
+            return None
+        return tuple(getattr(self, f"simulated_{name}") for name in FIGURES)
+
+    def only(self, mode: str) -> AgentValue:
+        """Return the point of the positions in live, or in simulated wallets, where it tells them apart."""
+        if self.simulated is None:
+            return self
+        figures = dict(zip(FIGURES, self.simulated, strict=True))
+        if mode == Mode.LIVE:
+            with localcontext(prec=80):
+                figures = {name: getattr(self, name) - part for name, part in figures.items()}
+        return AgentValue(agent_id=self.agent_id, at=self.at, sol_usd=self.sol_usd, mode=mode, **figures)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import models, transaction
+from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
 from positions.books import symbols
 from positions.books.accounting import Holding
 from positions.books.trades import Books
-from positions.models.agents import LONGEST_ADDRESS, Agent, Wallet, base58
-from positions.models.fields import ExactDecimalField, ExtremeField, SymbolField
+from positions.models import recording
+from positions.models.agents import LONGEST_ADDRESS, Agent, Wallet, address_of, base58
+from positions.models.fields import ExactDecimalField, ExtremeField, IdsField, SymbolField
+from positions.models.guard import WatchedModel
 from positions.models.querysets import PositionQuerySet
 
 
@@ -51,7 +54,7 @@ def _not_negative(*names: str) -> list[models.CheckConstraint]:
     ]
 
 
-class Position(models.Model):
+class Position(WatchedModel):
     """One token in one wallet, from its first purchase until all of it is sold.
 
     The agent, which the wallet determines, is stored here, too: every query of this table is for an agent.
@@ -65,7 +68,7 @@ class Position(models.Model):
     """No column: the trade that a service has just booked with this instance. A repeat has booked none."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="positions")
+    agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="positions", db_index=False)
     wallet = models.ForeignKey(Wallet, on_delete=models.CASCADE, related_name="positions")
     token_address = models.CharField(max_length=LONGEST_ADDRESS, validators=[base58], db_index=True)
     token_symbol = SymbolField(max_length=symbols.LONGEST)
@@ -98,13 +101,25 @@ class Position(models.Model):
     dca_count = models.PositiveIntegerField(default=0)
     last_dca_time = models.DateTimeField(null=True, blank=True)
     lowest_price = extreme_field(highest=False)
-    dca_transaction_ids = models.JSONField(default=list, blank=True)
+    dca_transaction_ids = IdsField(default=list, blank=True)
 
     take_profit_levels_hit = models.PositiveIntegerField(default=0)
-    take_profit_transaction_ids = models.JSONField(default=list, blank=True)
+    take_profit_transaction_ids = IdsField(default=list, blank=True)
     last_take_profit_time = models.DateTimeField(null=True, blank=True)
     moon_bag_activated = models.BooleanField(default=False)
     moon_bag_amount = amount_field(null=True, blank=True)
+    # A plan of take-profits, or neither: positions.services.take_profits.
+    total_take_profit_levels = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="The last level of the plan, those hit before included; empty without a plan.",
+    )
+    tp_batch_start_level = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        verbose_name="TP batch start level",
+        help_text="Levels that were hit when the plan was made; empty without a plan.",
+    )
 
     last_trade_at = models.DateTimeField(
         null=True,
@@ -159,17 +174,15 @@ class Position(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.token_symbol} in {self.wallet_id}"
+        return f"{self.token_symbol} in {self.wallet_address}"
+
+    @property
+    def wallet_address(self) -> str:
+        return address_of(self.wallet_id)
 
     @property
     def holding(self) -> Holding:
-        return Holding(
-            purchase_price=self.purchase_price,
-            purchase_amount=self.purchase_amount,
-            remaining_amount=self.remaining_amount,
-            total_invested_sol=self.total_invested_sol,
-            realized_profit_sol=self.realized_profit_sol,
-        )
+        return Holding.of(self)
 
     @holding.setter
     def holding(self, holding: Holding) -> None:
@@ -201,9 +214,11 @@ class Position(models.Model):
         super().clean()
         if self.wallet_id and self.agent_id and self.wallet.agent_id != self.agent_id:
             raise ValidationError({"wallet": "This wallet belongs to another agent."})
+        total, start = self.total_take_profit_levels, self.tp_batch_start_level
+        if (total is None) != (start is None):
+            raise ValidationError({"tp_batch_start_level": "A plan has both: its first level and its last."})
+        if total is not None and start is not None and total < start:
+            raise ValidationError({"total_take_profit_levels": "A plan ends after it begins."})
 
-    def save_base(self, *args: Any, **kwargs: Any) -> None:
-        # Without an open transaction, Django sends post_save after the commit: a process that dies in between would
-        # leave a change without its event. So one transaction has both. (Model.save names the database.)
-        with transaction.atomic(using=kwargs["using"], savepoint=False):
-            super().save_base(*args, **kwargs)
+    def _write_row(self, write: Callable[[], bool], *, raw: bool, using: str) -> bool:
+        return recording.save(self, write, positions=Position._base_manager.using(using))

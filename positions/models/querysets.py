@@ -5,24 +5,28 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Self, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from django.db import connections, models, transaction
+from django.db import connections, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
+from positions.errors import UnseenWrite
 from positions.models import recording
 from positions.models.fields import extreme
+from positions.models.guard import unguarded
+from positions.models.primary import PrimaryQuerySet, Row
 
-Row = TypeVar("Row", bound=models.Model)
-"""Position, which knows this class; not the other way round."""
+Key = TypeVar("Key")
 
 # Below SQLite's 999 variables for one statement, with room for the queryset's own.
 ROWS_PER_STATEMENT = 500
 
 
-class PositionQuerySet(models.QuerySet[Row]):
-    """Positions. `update`, `bulk_create` and `bulk_update` (which calls `update`) record their events in the same
-    transaction; `delete` does so through the delete signals. Each costs 4 statements more, and 2 for every 500 rows.
+class PositionQuerySet(PrimaryQuerySet[Row]):
+    """Rows of Position, or of a subclass of it. `update`, `bulk_create` and `bulk_update` (which calls `update`) record
+    their events in the same transaction; `delete` does so through the delete signals. Each costs 4 statements more,
+    and 2 for every 500 rows.
     """
 
     def open(self) -> Self:
@@ -31,20 +35,25 @@ class PositionQuerySet(models.QuerySet[Row]):
     def update(self, **kwargs: Any) -> int:
         if self.query.is_sliced:
             return super().update(**kwargs)  # raises Django's own error
+        if any(getattr(self.model._meta.get_field(name), "primary_key", False) for name in kwargs):
+            raise UnseenWrite("the id of a position is never changed: clients know it by that")
         if "updated_at" not in kwargs:
             kwargs["updated_at"] = timezone.now()
-        rows = self.model._base_manager.using(self.db)
-        with transaction.atomic(using=self.db, savepoint=False):
-            agents = set(self.order_by().values_list("agent_id", flat=True).distinct())
+        chosen, rows = self._to_write()
+        using = rows.db
+        with transaction.atomic(using=using, savepoint=False):
+            agents = set(chosen.order_by().values_list("agent_id", flat=True).distinct())
             agents |= _agents_named(kwargs)
-            locked = recording.lock_agents(agents, using=self.db)
-            matched = self.filter(agent_id__in=locked).order_by().values_list("pk", flat=True)
+            locked = recording.lock_agents(agents, using=using)
+            matched = chosen.filter(agent_id__in=locked).order_by().values_list("id", flat=True)
             changed = 0
             for chunk in chunks(dict.fromkeys(matched)):  # a join may give a row more than once
                 before = recording.states(rows, chunk)
                 # By key, and by the queryset's own conditions, which the values may refer to (annotations).
-                changed += super(PositionQuerySet, self.filter(pk__in=chunk)).update(**kwargs)
+                with unguarded():
+                    changed += super(PositionQuerySet, chosen.filter(id__in=chunk)).update(**kwargs)
                 recording.record_changes(rows, before, chunk)
+            self._result_cache = None
             return changed
 
     update.alters_data = True  # type: ignore[attr-defined]
@@ -62,8 +71,9 @@ class PositionQuerySet(models.QuerySet[Row]):
         It takes no agent's lock, and waits for no other writer's: a position that is locked is left out. So it cannot
         be part of a deadlock, and cannot narrow what another transaction widens. One statement.
         """
-        connection = connections[self.db]
-        table = connection.ops.quote_name(self.model._meta.db_table)
+        _, positions = self._to_write()
+        connection = connections[positions.db]
+        table = connection.ops.quote_name(positions.model._meta.db_table)
         if connection.vendor == "sqlite":
             # No other writer is in the middle of anything: SQLite has one at a time.
             values = _widened("sqlite", table, "%(peak)s", "%(lowest)s")
@@ -105,9 +115,10 @@ class PositionQuerySet(models.QuerySet[Row]):
     def delete(self) -> tuple[int, dict[str, int]]:
         if self.query.is_sliced:
             return super().delete()  # raises Django's own error
-        with transaction.atomic(using=self.db, savepoint=False):
+        chosen, rows = self._to_write()
+        with transaction.atomic(using=rows.db, savepoint=False):
             # The signals would lock the agents one by one, in the order of the rows: two deletions could deadlock.
-            recording.lock_agents(set(self.order_by().values_list("agent_id", flat=True)), using=self.db)
+            recording.lock_agents(set(chosen.order_by().values_list("agent_id", flat=True)), using=rows.db)
             return super().delete()
 
     delete.alters_data = True  # type: ignore[attr-defined]
@@ -122,26 +133,43 @@ class PositionQuerySet(models.QuerySet[Row]):
         update_fields: Collection[str] | None = None,
         unique_fields: Collection[str] | None = None,
     ) -> list[Row]:
-        objs = list(objs)
-        rows = self.model._base_manager.using(self.db)
-        with transaction.atomic(using=self.db, savepoint=False):
-            keys = list(dict.fromkeys(position.pk for position in objs))
-            agents: set[UUID] = {position.agent_id for position in objs}  # type: ignore[attr-defined]
+        positions: list[Any] = list(objs)
+        for position in positions:
+            if position.id is None:  # a copy: Django would give it a key below, unknown here
+                position.id = uuid4()
+        _, rows = self._to_write()
+        using = rows.db
+        with transaction.atomic(using=using, savepoint=False):
+            keys = list(dict.fromkeys(position.id for position in positions))
+            agents: set[UUID] = {position.agent_id for position in positions}
             if update_conflicts:
                 for chunk in chunks(keys):
                     agents.update(state.agent_id for state in recording.states(rows, chunk).values())
-            recording.lock_agents(agents, using=self.db)
+            recording.lock_agents(agents, using=using)
             before = {}
             for chunk in chunks(keys):
                 before.update(recording.states(rows, chunk))
-            created = super().bulk_create(
-                objs, batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields
-            )
+            with unguarded():
+                created = super().bulk_create(
+                    positions, batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields
+                )
             if ignore_conflicts:
                 keys = [key for key in keys if key not in before]  # the others were left as they are
             for chunk in chunks(keys):
                 recording.record_changes(rows, before, chunk)
             return created
+
+    def _to_write(self) -> tuple[Self, QuerySet[Any]]:
+        """Return this queryset without a lock of its own, and all positions: both in the database to write.
+
+        Read before they are written, positions would be a replica's; locked, they would be so before their agents.
+        """
+        chosen = self.all()
+        chosen._for_write = self._for_write = True
+        _unlock(chosen)
+        # Of a subclass's manager nothing is known. This is Position's, which owns the table.
+        position_model = self.model._meta.get_field("agent").model
+        return chosen, position_model._base_manager.using(chosen.db)
 
     def _fetch_all(self) -> None:
         if self._result_cache is None and self.query.select_for_update:
@@ -159,11 +187,16 @@ class PositionQuerySet(models.QuerySet[Row]):
         if self.query.select_for_update_nowait or self.query.select_for_update_skip_locked:
             return  # it does not wait, so it cannot deadlock
         unlocked = self.all()
-        unlocked.query.select_for_update = False
+        _unlock(unlocked)
         recording.lock_agents(set(unlocked.values_list("agent_id", flat=True)), using=self.db)
 
 
-def chunks(keys: Iterable[UUID]) -> Iterator[list[UUID]]:
+def _unlock(rows: QuerySet[Any]) -> None:
+    rows.query.select_for_update = False
+    rows.query.select_for_update_of = ()
+
+
+def chunks(keys: Iterable[Key]) -> Iterator[list[Key]]:
     """Split `keys` into lists that one statement can hold."""
     keys = list(keys)
     for start in range(0, len(keys), ROWS_PER_STATEMENT):

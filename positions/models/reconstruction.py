@@ -15,7 +15,7 @@ from django.db.models import Model, QuerySet
 from positions.books.accounting import Holding
 from positions.books.reconstruction import Reconstructed, State, reconstruct, state_of
 from positions.books.snapshots import upgraded
-from positions.books.trades import FIGURES, fold
+from positions.books.trades import fold
 
 ROWS = 500
 NEW = ("last_trade_at", "books_digest", "cost_usd", "realized_profit_usd")
@@ -94,7 +94,7 @@ def _now(row: Any) -> State:
 
 
 def _holding(row: Any) -> Holding:
-    return Holding(**{name: getattr(row, name) for name in FIGURES})
+    return Holding.of(row)
 
 
 def _taken(

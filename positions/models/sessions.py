@@ -1,4 +1,7 @@
-"""Browser sessions that were logged out before their tokens expired."""
+"""The log-outs of the release before, which has no token families. Servers of this release neither read nor write it.
+
+The table stays while servers of both may run; the next release removes it, as it does simplejwt's token_blacklist.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,7 @@ from django.utils import timezone
 
 
 class EndedSession(models.Model):
-    """A session that was logged out of. Its tokens, with `id` as their `sid` claim, are refused.
-
-    Only ended sessions are stored: an active one costs no row, and a bot's token, which has no session, no query.
-    """
+    """A browser session that was logged out of."""
 
     id = models.UUIDField(primary_key=True, editable=False)
     user = models.ForeignKey(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NoReturn
 
 from django.db import models
@@ -12,14 +12,17 @@ from django.utils import timezone
 
 from positions.books.trades import Side
 from positions.errors import TradesAreKept
-from positions.models.agents import Wallet
+from positions.models.agents import Wallet, address_of
+from positions.models.events import LONGEST_NOTE
 from positions.models.fields import ExactDecimalField
+from positions.models.guard import WatchedModel, unguarded
 from positions.models.positions import Position, amount_field, sol_field
+from positions.models.primary import PrimaryQuerySet
 
 KEPT = "A booked trade is never changed or deleted; book another one that corrects it."
 
 
-class TradeQuerySet(models.QuerySet["Trade"]):
+class TradeQuerySet(PrimaryQuerySet["Trade"]):
     """Trades, which are only added. (A deletion that cascades from a position, wallet or agent bypasses it.)"""
 
     def update(self, **kwargs: Any) -> NoReturn:
@@ -46,7 +49,7 @@ class TradeQuerySet(models.QuerySet["Trade"]):
     delete.queryset_only = True  # type: ignore[attr-defined]
 
 
-class Trade(models.Model):
+class Trade(WatchedModel):
     """A purchase, sale, airdrop or transfer, as it was. Rows are only added; `positions.services` adds them."""
 
     # Not a sequence: a loaded dump has keys of its own, which must still be free.
@@ -66,6 +69,9 @@ class Trade(models.Model):
         max_length=64, null=True, blank=True, editable=False, help_text="Tells a repeat from another request."
     )
     figures = models.JSONField(null=True, blank=True, help_text="What a balance states.")
+    note = models.CharField(
+        max_length=LONGEST_NOTE, null=True, blank=True, help_text="Why, as whoever sold has said."
+    )
     executed_at = models.DateTimeField()
     recorded_at = models.DateTimeField(default=timezone.now)
     reconstructed = models.BooleanField(
@@ -101,6 +107,12 @@ class Trade(models.Model):
     def __str__(self) -> str:
         return f"{self.get_side_display()} of {self.tokens.normalize():f}"
 
+    def _write_row(self, write: Callable[[], bool], *, raw: bool, using: str) -> bool:
+        if not raw:
+            return write()
+        with unguarded():  # a dump that is loaded again
+            return write()
+
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
             raise TradesAreKept(KEPT)
@@ -108,3 +120,7 @@ class Trade(models.Model):
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise TradesAreKept(KEPT)
+
+    @property
+    def wallet_address(self) -> str:
+        return address_of(self.wallet_id)

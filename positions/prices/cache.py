@@ -6,6 +6,8 @@ than none. It expires a day after it was written; `last_quotes` has it after tha
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -14,8 +16,19 @@ from typing import cast
 import msgspec
 
 from positions.books.quotes import MarketStatus
-from positions.prices.quotes import Market, Prices, Quote, is_stale, judged
+from positions.prices.quotes import (
+    Market,
+    Prices,
+    Quote,
+    is_credible,
+    is_figure,
+    is_of_now,
+    is_stale,
+    judged,
+)
 from positions.valkey import KEY_PREFIX, async_client, client
+
+logger = logging.getLogger(__name__)
 
 KEPT_FOR = timedelta(days=1)
 FEED_KEY = f"{KEY_PREFIX}feed"
@@ -25,6 +38,13 @@ SET_ALL = """
 for i, key in ipairs(KEYS) do
     redis.call('SET', key, ARGV[i + 1], 'EX', ARGV[1])
 end
+"""
+# HSETNX of many fields, for the same reason: at the beginning of a day every token has its first price.
+KEEP_FIRST = """
+for i = 2, #ARGV, 2 do
+    redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[i + 1])
+end
+redis.call('EXPIRE', KEYS[1], ARGV[1])
 """
 ENTRIES_PER_COMMAND = 500
 
@@ -40,12 +60,17 @@ class FeedStatus(msgspec.Struct, kw_only=True, rename="camel"):
     """When the last round ended, successful or not."""
     interval_seconds: float
     tokens: int = 0
-    """How many tokens were asked for."""
+    """How many tokens are held."""
+    asked: int | None = None
+    """How many of them were asked for. None: all."""
     priced: int = 0
     """How many of them have a price from that round."""
     errors: list[str] = []
     answered_at: datetime | None = None
     """When the source last answered at all; None where the feed of an older release does not say."""
+
+    shards: int | msgspec.UnsetType = msgspec.UNSET
+    """In how many groups it sends prices (realtime/protocol/shards.py). Unset: in one."""
 
     def is_stale(self, now: datetime) -> bool:
         """Whether the source has not answered for too long, for instance because no feed is running."""
@@ -74,25 +99,33 @@ _decode_status = msgspec.json.Decoder(FeedStatus).decode
 def get_prices(token_addresses: Collection[str]) -> Prices:
     """Return the cached quotes of these tokens, and SOL in USD: one MGET. Raises valkey.Unavailable."""
     keys = _keys(token_addresses)
-    return _read(token_addresses, cast("list[bytes | None]", client().mget(keys)))
+    return _prices(*_read(token_addresses, cast("list[bytes | None]", client().mget(keys))))
 
 
 async def aget_prices(token_addresses: Collection[str]) -> Prices:
     """Like get_prices, for asynchronous code. Safe to cancel."""
-    keys = _keys(token_addresses)
-    return _read(token_addresses, cast("list[bytes | None]", await async_client().mget(keys)))
+    return _prices(*await aget_quotes_and_feed(token_addresses))
+
+
+async def aget_quotes_and_feed(
+    token_addresses: Collection[str],
+) -> tuple[dict[str, Quote], FeedStatus | None]:
+    """Return the cached quotes of these tokens, and the feed's status, as `get_feed_status` does: one MGET.
+
+    Raises valkey.Unavailable. Safe to cancel.
+    """
+    values = cast("list[bytes | None]", await async_client().mget(_keys(token_addresses)))
+    return _read(token_addresses, values)
 
 
 def get_feed_status() -> FeedStatus | None:
     """Return the feed's status; None where no feed has run for a day. Raises valkey.Unavailable."""
-    value = cast("bytes | None", client().get(FEED_KEY))
-    return _decode_status(value) if value else None
+    return _status(cast("bytes | None", client().get(FEED_KEY)))
 
 
 async def aget_feed_status() -> FeedStatus | None:
     """Like get_feed_status, for asynchronous code."""
-    value = cast("bytes | None", await async_client().get(FEED_KEY))
-    return _decode_status(value) if value else None
+    return _status(cast("bytes | None", await async_client().get(FEED_KEY)))
 
 
 async def put_prices(quotes: Iterable[Quote], status: FeedStatus | None = None) -> None:
@@ -108,17 +141,26 @@ async def put_prices(quotes: Iterable[Quote], status: FeedStatus | None = None) 
         await pipeline.execute()
 
 
+def forget_prices(token_addresses: Iterable[str]) -> None:
+    """Remove what is cached of these tokens, and the feed's status: one DEL. Raises valkey.Unavailable."""
+    client().delete(*_keys(list(token_addresses)))
+
+
 async def put_openings(quotes: Collection[Quote]) -> None:
     """Store the first price that each of these tokens has on a day (UTC); one that is stored already is kept.
 
     One pipeline. Raises valkey.Unavailable.
     """
+    fields: dict[date, list[str | bytes]] = {}
+    for quote in quotes:
+        entry = _encode(_Entry(quote.price, quote.price_usd, quote.as_of))
+        fields.setdefault(quote.as_of.astimezone(UTC).date(), []).extend((quote.token_address, entry))
+    seconds = int(2 * KEPT_FOR.total_seconds())
     async with async_client().pipeline(transaction=False) as pipeline:
-        for quote in quotes:
-            entry = _encode(_Entry(quote.price, quote.price_usd, quote.as_of))
-            pipeline.hsetnx(_openings_key(quote.as_of.astimezone(UTC).date()), quote.token_address, entry)
-        for day in {quote.as_of.astimezone(UTC).date() for quote in quotes}:
-            pipeline.expire(_openings_key(day), 2 * KEPT_FOR)
+        for day, all_fields in fields.items():
+            for begin in range(0, len(all_fields), 2 * ENTRIES_PER_COMMAND):
+                some = all_fields[begin : begin + 2 * ENTRIES_PER_COMMAND]
+                pipeline.eval(KEEP_FIRST, 1, _openings_key(day), seconds, *some)
         await pipeline.execute()
 
 
@@ -143,19 +185,52 @@ def _keys(token_addresses: Collection[str]) -> list[str]:
     return [FEED_KEY, *map(_key, token_addresses)]
 
 
-def _read(token_addresses: Collection[str], values: Sequence[bytes | None]) -> Prices:
+def _read(
+    token_addresses: Collection[str], values: Sequence[bytes | None]
+) -> tuple[dict[str, Quote], FeedStatus | None]:
     status, *entries = values
-    quotes = _quotes(token_addresses, entries)
-    return Prices(quotes, sol_usd=_decode_status(status).sol_usd if status else None)
+    return _quotes(token_addresses, entries), _status(status)
+
+
+def _prices(quotes: dict[str, Quote], feed: FeedStatus | None) -> Prices:
+    return Prices(quotes, sol_usd=feed.sol_usd if feed else None)
 
 
 def _quotes(token_addresses: Collection[str], values: Sequence[bytes | None]) -> dict[str, Quote]:
-    now = datetime.now(UTC)
-    return {
-        address: judged(_quote(address, _decode_entry(value)), now)
-        for address, value in zip(token_addresses, values, strict=True)
-        if value is not None
-    }
+    now, quotes = datetime.now(UTC), {}
+    for address, value in zip(token_addresses, values, strict=True):
+        if value is None:
+            continue
+        try:
+            quote = _quote(address, _decode_entry(value))
+        except (msgspec.MsgspecError, OverflowError):  # or a time that UTC has not
+            quote = None
+        if quote is None or not is_credible(quote, now):
+            _skip("prices")
+        else:
+            quotes[address] = judged(quote, now)
+    return quotes
+
+
+def _status(value: bytes | None) -> FeedStatus | None:
+    if not value:
+        return None
+    try:
+        status = _decode_status(value)
+    except msgspec.MsgspecError:
+        status = None
+    if status is None or not is_of_now(status.updated_at, datetime.now(UTC)) or not is_figure(status.sol_usd):
+        _skip("a feed's status")
+        return None
+    return status
+
+
+@functools.cache
+def _skip(what: str) -> None:
+    """Log that there is something in the cache that no feed writes: once, not whenever it is read."""
+    logger.warning(
+        "the price cache has %s that cannot be: unreadable, of the future, or no number; skipped", what
+    )
 
 
 def _entry(quote: Quote) -> _Entry:

@@ -9,22 +9,27 @@ Both allow 300 requests a minute. https://docs.dexscreener.com/api/reference
 from __future__ import annotations
 
 import asyncio
+import math
+import random
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import zip_longest
 from urllib.parse import quote
 
+from positions.conf import conf
 from positions.prices.dexscreener_pairs import parsed
-from positions.prices.http import JsonApi, in_batches, mints, setting
+from positions.prices.http import JsonApi, in_batches, mints
 from positions.prices.jumps import Jumps
 from positions.prices.jupiter import JupiterSource
 from positions.prices.markets import Choice, Pool, choose, sol_in_usd
 from positions.prices.quotes import WRAPPED_SOL, Market, Prices, Quote, SourceError, Token, in_usd
 from positions.prices.rate_limit import RateLimit, RateLimitError, Sleep
 from positions.prices.sol_price import SolPrice
+from positions.prices.turns import NEW_SECONDS, Turns
 
 ADDRESSES_PER_REQUEST = 30
 REQUESTS_PER_MINUTE = 300
@@ -64,30 +69,48 @@ class DexScreenerSource:
     name = "dexscreener"
     simulated = False
 
-    def __init__(self, *, per_minute: int = REQUESTS_PER_MINUTE, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        *,
+        per_minute: int = REQUESTS_PER_MINUTE,
+        patience_seconds: float | None = None,
+        sleep: Sleep = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`patience_seconds`: how long requests wait for the limit; by default for a round, surveys for longer."""
         self._api = JsonApi(
             name="DexScreener",
-            base_url=setting("DEXSCREENER_URL"),
+            base_url=conf.DEXSCREENER_URL,
             per_minute=per_minute,
             sleep=sleep,
+            clock=clock,
         )
-        self._surveys = RateLimit(max(1, per_minute * SURVEYS_PER_MINUTE // REQUESTS_PER_MINUTE), sleep=sleep)
+        surveys_per_minute = max(1, per_minute * SURVEYS_PER_MINUTE // REQUESTS_PER_MINUTE)
+        self._surveys = RateLimit(surveys_per_minute, clock=clock, sleep=sleep)
+        self._clock = clock
+        self.turns = Turns(clock=clock)
+        self._survey_patience_seconds = math.inf
+        if patience_seconds is not None:
+            self.turns.round_seconds = self._survey_patience_seconds = patience_seconds
+        self._surveyed = 0  # how many tokens, in the last round
         self._known: dict[str, _Known] = {}
-        self._jumps = Jumps(setting("JUMP_ROUNDS"))
-        self._sol = SolPrice(_jupiter_opinion if setting("JUPITER_API_KEY") else None)
+        self._jumps = Jumps(conf.PRICE_JUMP_ROUNDS)
+        self._sol = SolPrice(_jupiter_opinion if conf.JUPITER_API_KEY else None)
 
     async def fetch(self, tokens: Collection[Token]) -> Prices:
-        """Ask once for every 30 tokens, wrapped SOL among them, then for all pools of those whose market is in doubt.
+        """Ask once for every 30 tokens whose turn it is, wrapped SOL among them, then for all pools of those whose
+        market is in doubt.
 
-        A token is gone where an answer has nothing of it, and its survey neither.
+        A token is gone where an answer has nothing of it, and its survey neither, until the next answer.
         """
-        asked = mints(tokens)
+        held = mints(tokens)
+        asked = self._chosen(held)
         answers, errors = await in_batches(asked, ADDRESSES_PER_REQUEST, self._pools)
         answered = [address for batch, _ in answers for address in batch]
         by_token = _by_token(pool for _, pools in answers for pool in pools)
-        for address in self._known.keys() - set(asked):
+        for address in self._known.keys() - set(held):
             del self._known[address]
-        self._jumps.keep_only(asked)
+        self._jumps.keep_only(held)
         await self._survey(self._in_doubt(answered, by_token))
         sol_usd = await self._sol.settle(sol_in_usd(self._all_pools(WRAPPED_SOL, by_token)))
         wanted, now = {token.address for token in tokens}, datetime.now(UTC)
@@ -101,12 +124,50 @@ class DexScreenerSource:
                 quotes[address] = quote
             elif self._known[address].is_gone and not by_token.get(address):
                 gone.append(address)
-        if not by_token.get(WRAPPED_SOL):
-            gone = []  # answers without even that one are those of an API in trouble
+        if not by_token.get(WRAPPED_SOL):  # answers without even that one are those of an API in trouble
+            return Prices(quotes, sol_usd, errors)
+        self._note(answered, by_token)
+        # The others' last answer is as good as it was: without it, they would turn stale between two turns.
+        gone += [address for address in wanted - set(asked) if self._is_gone(address)]
         return Prices(quotes, sol_usd, errors, gone=tuple(gone))
 
     def resume(self, quotes: Iterable[Quote]) -> None:
+        quotes = list(quotes)
         self._jumps.resume(quotes)
+        for last in quotes:
+            if last.market is not None and last.market.status == "gone":
+                # Found by a survey minutes ago: it needs no other to stay gone.
+                self._known.setdefault(last.token_address, _Known(surveyed_at=self._clock()))
+
+    @property
+    def room(self) -> int:
+        return max(1, self._api.requests_within(self.turns.round_seconds)) * ADDRESSES_PER_REQUEST - 1
+
+    def _chosen(self, held: Sequence[str]) -> list[str]:
+        """Return those of these tokens that are asked for now: wrapped SOL, the first, always is."""
+        room = self.room
+        if len(held) > room + 1:
+            # As many as leave time for surveys: a round that waits for them makes all prices older.
+            room = max(room - self._surveyed * ADDRESSES_PER_REQUEST, ADDRESSES_PER_REQUEST - 1)
+        chosen = self.turns.choose(held[1:], room)
+        if len(chosen) < len(held) - 1:
+            random.shuffle(
+                chosen
+            )  # not always with the same others, which a request that fails would take along
+        return [WRAPPED_SOL, *chosen]
+
+    def _note(self, answered: Iterable[str], by_token: Mapping[str, list[Pool]]) -> None:
+        """Note whose tokens the answers lacked."""
+        known: list[str] = []
+        unknown: list[str] = []
+        for address in answered:
+            if address != WRAPPED_SOL:
+                (known if self._all_pools(address, by_token) else unknown).append(address)
+        self.turns.answered(known=known, unknown=unknown)
+
+    def _is_gone(self, address: str) -> bool:
+        known = self._known.get(address)
+        return known is not None and known.is_gone
 
     def _quote(
         self, address: str, by_token: Mapping[str, list[Pool]], sol_usd: Decimal | None, now: datetime
@@ -120,7 +181,7 @@ class DexScreenerSource:
             return None
         if known.is_behind:
             _, found_at = known.pools[best.pool.address]
-            now -= timedelta(seconds=time.monotonic() - found_at)
+            now -= timedelta(seconds=self._clock() - found_at)
         is_thin = self._jumps.doubts(address, choice) or choice.is_thin
         market = Market(
             "thin" if is_thin else "live", best.pool.liquidity_usd, best.pool_tokens, best.pool_sol
@@ -145,8 +206,15 @@ class DexScreenerSource:
         return addresses, parsed(await self._api.get(f"/tokens/v1/solana/{path}"))
 
     def _in_doubt(self, addresses: Iterable[str], by_token: Mapping[str, list[Pool]]) -> list[str]:
-        """Return the tokens to survey: those whose market is in doubt, then those whose turn it is."""
-        now = time.monotonic()
+        """Return the tokens to survey: those whose market is in doubt and those whose turn it is, by turns.
+
+        Of both, those first whose claim is the strongest (`turns`); before them wrapped SOL, which all prices need.
+        """
+        now = self._clock()
+
+        def claim(address: str, seconds: float) -> float:
+            return math.inf if address == WRAPPED_SOL else self.turns.claim(address, seconds)
+
         sol_usd = sol_in_usd(self._all_pools(WRAPPED_SOL, by_token))
         doubtful, due = [], []
         for address in addresses:
@@ -155,12 +223,14 @@ class DexScreenerSource:
             if pools:
                 known.seen_at = now
             if not self._is_plain(address, pools, sol_usd) and not known.is_gone:
-                doubtful.append((known.surveyed_at or 0.0, address))
+                waited = NEW_SECONDS if known.surveyed_at is None else now - known.surveyed_at
+                doubtful.append((claim(address, waited), address))
             elif known.turn_from is None:
                 known.turn_from = now
             elif known.is_behind or now - known.turn_from > SURVEY_SECONDS:
-                due.append((known.turn_from, address))
-        return [address for _, address in sorted(doubtful) + sorted(due)]
+                due.append((claim(address, now - known.turn_from), address))
+        in_order = (sorted(each, reverse=True) for each in (doubtful, due))
+        return [address for pair in zip_longest(*in_order) for _, address in filter(None, pair)]
 
     def _is_plain(self, address: str, pools: list[Pool], sol_usd: Decimal | None) -> bool:
         """Return whether these pools alone leave no doubt about the token's market."""
@@ -171,19 +241,20 @@ class DexScreenerSource:
 
     async def _survey(self, addresses: Sequence[str]) -> None:
         """Ask for all pools of as many of these as the limit allows at once. What fails is asked for again."""
-        allowed = []
-        for address in addresses:
+        allowed: list[str] = []
+        for address in addresses[: self._api.requests_within(self._survey_patience_seconds)]:
             try:
                 await self._surveys.acquire(0)
             except RateLimitError:
                 break
             allowed.append(address)
+        self._surveyed = len(allowed)
         for address, outcome in zip(
             allowed,
             await asyncio.gather(*map(self.all_pools_of, allowed), return_exceptions=True),
             strict=True,
         ):
-            now = time.monotonic()
+            now = self._clock()
             if isinstance(outcome, SourceError):
                 continue
             if isinstance(outcome, BaseException):
@@ -194,7 +265,7 @@ class DexScreenerSource:
 
     def _all_pools(self, address: str, by_token: Mapping[str, list[Pool]]) -> list[Pool]:
         """Return the token's pools of this round, and those that only a recent survey has found."""
-        oldest = time.monotonic() - SURVEY_GOOD_FOR_SECONDS
+        oldest = self._clock() - SURVEY_GOOD_FOR_SECONDS
         known = self._known.get(address, _Known()).pools.items()
         pools = {key: pool for key, (pool, at) in known if at > oldest}
         pools |= {pool.address: pool for pool in by_token.get(address, [])}
@@ -210,7 +281,7 @@ async def _jupiter_opinion() -> Decimal | None:
 
 
 def _choice(address: str, pools: Iterable[Pool], sol_usd: Decimal | None) -> Choice:
-    return choose(address, pools, sol_usd=sol_usd, floor_usd=setting("POOL_FLOOR_USD"))
+    return choose(address, pools, sol_usd=sol_usd, floor_usd=Decimal(conf.POOL_FLOOR_USD))
 
 
 def _by_token(pools: Iterable[Pool]) -> dict[str, list[Pool]]:

@@ -12,7 +12,9 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
+import msgspec
 from django.db import Error as DatabaseError
 
 from positions.errors import is_bug
@@ -32,6 +34,7 @@ from positions.prices.quotes import (
     judged,
 )
 from positions.prices.rounds import Round
+from positions.prices.sharing import Sharing
 from positions.valkey import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -46,8 +49,10 @@ RESUMED_FOR = timedelta(minutes=10)
 """How old quotes may be for a source to go on from them."""
 NEVER = datetime.fromtimestamp(0, UTC)
 
-Publish = Callable[[list[Quote]], Awaitable[None]]
-"""Sends quotes to all server processes as one message."""
+Prepare = Callable[[list[Quote]], Awaitable[Any]]
+"""Makes the messages with these quotes, while the cache is being written."""
+Publish = Callable[[Any], Awaitable[None]]
+"""Sends them to the server processes."""
 OnPrices = Callable[[Collection[Quote]], None]
 """Gets the live prices that a round brought, and must neither wait nor fail: `positions.history` records them."""
 
@@ -65,6 +70,8 @@ class PriceFeed:
         publish: Publish,
         interval_seconds: float,
         *,
+        prepare: Prepare | None = None,
+        shards: int = 1,
         on_round: Callable[[Round], None] = lambda _: None,
         on_prices: OnPrices = lambda _: None,
         deadline_seconds: float = DEADLINE_SECONDS,
@@ -73,6 +80,8 @@ class PriceFeed:
     ) -> None:
         self._source = source
         self._publish = publish
+        self._prepare = prepare or _as_they_are
+        self._shards: int | msgspec.UnsetType = shards if shards > 1 else msgspec.UNSET
         self._interval = interval_seconds
         self._on_round = on_round
         self._on_prices = on_prices
@@ -84,6 +93,7 @@ class PriceFeed:
         self._known = KnownQuotes()
         self._keeper = Keeper(clock=clock)
         self._decimals = DecimalsKeeper()
+        self._sharing = Sharing(source, interval_seconds, clock=clock)
         self._looked_up: set[str] = set()  # what was known of them before this feed began
         self._opened: dict[str, date] = {}  # by token, the day whose first price is stored
         self._cache_behind = False
@@ -124,6 +134,7 @@ class PriceFeed:
             )
         addresses = {token.address for token in self._held}
         await self._restore(addresses | {WRAPPED_SOL}, errors)
+        await self._share(addresses, errors)
         others = len(errors)
         prices = await self._ask(errors)
         source_errors = len(errors) - others
@@ -144,25 +155,30 @@ class PriceFeed:
             updated_at=now,
             interval_seconds=self._interval,
             tokens=len(addresses),
+            asked=self._sharing.asked,
             priced=priced,
             errors=list(errors),
             answered_at=self._answered_at,
+            shards=self._shards,
         )
         # The cache first: a client that connects in between reads the new price there, and gets it again.
-        await self._write(status, errors)
-        published = await self._send_changes(news, errors)
+        _, message = await asyncio.gather(self._write(status, errors), self._prepare(news))
+        published = await self._send_changes(news, message, errors)
+        await self._sharing.tell()
         self._on_prices([quote for quote in taken.values() if quote.status == "live"])
         latest = self._known.latest
-        ages = [(now - latest[address].priced_at).total_seconds() for address in addresses & latest.keys()]
+        oldest = min((latest[address].priced_at for address in addresses & latest.keys()), default=None)
         return Round(
             tokens=len(addresses),
+            asked=self._sharing.asked,
+            waiting=self._sharing.waiting,
             priced=priced,
             changed=len(news) if published else 0,
             errors=tuple(errors),
             notes=tuple(prices.notes),
             source_errors=source_errors,
             seconds=self._clock() - started,
-            oldest_age_seconds=max(ages, default=None),
+            oldest_age_seconds=None if oldest is None else (now - oldest).total_seconds(),
             statuses=self._known.statuses(addresses, now),
         )
 
@@ -203,6 +219,13 @@ class PriceFeed:
                 self._database_failed("The last prices cannot be read from the database", error, errors)
         sol = self._known.latest.get(WRAPPED_SOL)
         self._sol_usd = self._sol_usd or (sol.price_usd if sol else None)
+
+    async def _share(self, tokens: Collection[str], errors: list[str]) -> None:
+        try:
+            async with asyncio.timeout(DATABASE_DEADLINE_SECONDS):
+                await self._sharing.share(tokens)
+        except (DatabaseError, TimeoutError) as error:
+            self._database_failed("Who holds the tokens cannot be read from the database", error, errors)
 
     async def _ask(self, errors: list[str]) -> Prices:
         # Always with wrapped SOL: all sums in USD need its price.
@@ -247,22 +270,24 @@ class PriceFeed:
     async def _keep_openings(self, quotes: Iterable[Quote]) -> None:
         """Keep each token's first reliable price of the day (UTC), which today's change is counted from."""
         now = datetime.now(UTC)
-        first = [
-            quote
-            for quote in quotes
-            if self._opened.get(quote.token_address) != quote.as_of.astimezone(UTC).date()
-            and judged(quote, now).status == "live"
-        ]
+        days: dict[datetime, date] = {}  # most prices of a round have the same time
+        first = []
+        for quote in quotes:
+            day = days.get(quote.as_of)
+            if day is None:
+                day = days[quote.as_of] = quote.as_of.astimezone(UTC).date()
+            if self._opened.get(quote.token_address) != day and judged(quote, now).status == "live":
+                first.append(quote)
         if first:
             await put_openings(first)
-            self._opened.update((quote.token_address, quote.as_of.astimezone(UTC).date()) for quote in first)
+            self._opened.update((quote.token_address, days[quote.as_of]) for quote in first)
 
-    async def _send_changes(self, changed: list[Quote], errors: list[str]) -> bool:
+    async def _send_changes(self, changed: list[Quote], message: Any, errors: list[str]) -> bool:
         if not changed:
             return True
         try:
             async with asyncio.timeout(PUBLISH_DEADLINE_SECONDS):
-                await self._publish(changed)
+                await self._publish(message)
         except Unavailable as error:
             self._outage()
             errors.append(_sentence("The prices cannot be sent to the servers", error))
@@ -284,6 +309,10 @@ class PriceFeed:
         # The exponent is bounded: 2.0 ** 1100 is an OverflowError, after a weekend without a network.
         longest = min(LONGEST_BACKOFF_SECONDS, self._interval * 2.0 ** min(self._failures, 10))
         return random.uniform(0, longest)  # noqa: S311
+
+
+async def _as_they_are(quotes: list[Quote]) -> list[Quote]:
+    return quotes
 
 
 def _sentence(what: str, error: BaseException) -> str:

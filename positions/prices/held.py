@@ -1,4 +1,4 @@
-"""What the feed reads from the database: which tokens are held, and what was last known of their prices."""
+"""What the feed reads from the database: which tokens are held, by whom, and what was last known of their prices."""
 
 from __future__ import annotations
 
@@ -19,6 +19,22 @@ def held_tokens() -> frozenset[Token]:
     try:
         rows = Position.objects.open().order_by().values_list("token_address", "token_symbol").distinct()
         return frozenset(Token(address, symbol) for address, symbol in rows)
+    finally:
+        close_old_connections()
+
+
+@sync_to_async
+def owners_of(tokens: Collection[str] | None) -> dict[str, list[int]]:
+    """Return the users who hold each of these tokens, or each of all tokens held. One statement."""
+    close_old_connections()
+    try:
+        rows = Position.objects.open().order_by()
+        if tokens is not None:
+            rows = rows.filter(token_address__in=tokens)
+        found: dict[str, list[int]] = {}
+        for address, owner in rows.values_list("token_address", "agent__owner_id").distinct():
+            found.setdefault(address, []).append(owner)
+        return found
     finally:
         close_old_connections()
 

@@ -10,17 +10,19 @@ import asyncio
 import json
 import random
 import re
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import httpx
-from django.conf import settings
-
+from positions.conf import conf
 from positions.prices.quotes import WRAPPED_SOL, SourceError, Token
 from positions.prices.rate_limit import RateLimit, RateLimitError, Sleep
+
+if TYPE_CHECKING:
+    import httpx
 
 T = TypeVar("T")
 
@@ -48,15 +50,20 @@ class JsonApi:
         per_minute: int,
         headers: Mapping[str, str] | None = None,
         sleep: Sleep = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self._base_url = base_url.rstrip("/")
         self._headers = {"Accept": "application/json", **(headers or {})}
         self._sleep = sleep
-        self._limit = RateLimit(per_minute, sleep=sleep)
-        self._timeout: float = setting("REQUEST_TIMEOUT_SECONDS")
+        self._limit = RateLimit(per_minute, clock=clock, sleep=sleep)
+        self._timeout: float = conf.PRICE_TIMEOUT_SECONDS
         self._budget = min(LONGEST_BUDGET_SECONDS, 3 * self._timeout)
         self._client: httpx.AsyncClient | None = None
+
+    def requests_within(self, seconds: float) -> int:
+        """Return how many requests that are made now the rate limit allows within this time."""
+        return self._limit.turns_within(min(seconds, self._budget / 2))
 
     async def get(self, path: str) -> Any:
         """Return the parsed answer, its numbers as Decimal. Raises SourceError. Safe to cancel.
@@ -77,6 +84,8 @@ class JsonApi:
             await client.aclose()
 
     async def _body(self, path: str) -> bytes:
+        import httpx  # here and below: every command's system checks load this module, and few ask for prices
+
         for attempt in range(TRIES):
             try:
                 await self._limit.acquire(self._budget / 2)
@@ -107,6 +116,8 @@ class JsonApi:
         raise SourceError(f"{failure}, {TRIES} times in a row.")
 
     async def _ask(self, path: str) -> tuple[int, httpx.Headers, bytes]:
+        import httpx
+
         if self._client is None:
             self._client = httpx.AsyncClient(
                 headers=self._headers,
@@ -160,10 +171,6 @@ async def in_batches(
     if failed:
         sentences = [f"{failed} of {len(batches)} batches failed: {' '.join(sentences)}"]
     return answers, sentences
-
-
-def setting(name: str) -> Any:
-    return settings.PRICES[name]
 
 
 def decimal(value: object) -> Decimal | None:

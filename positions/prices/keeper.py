@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from asgiref.sync import sync_to_async
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 
 from positions.prices.last_quotes import write_last_quotes
-from positions.prices.quotes import Quote
+from positions.prices.quotes import PriceStatus, Quote
 
 MOST_AT_ONCE = 500
 """In one round: about 25 ms of CPU time. 20,000 tokens take a minute."""
@@ -23,12 +25,24 @@ MUCH = Decimal("1.1")
 LAST_WRITE_SECONDS = 5.0
 
 
+class _Kept(NamedTuple):
+    """What is stored of a token."""
+
+    low: Decimal
+    high: Decimal
+    """A price beyond these has changed by much."""
+    status: PriceStatus
+    as_of: datetime
+    at: float
+    """When it was stored."""
+
+
 class Keeper:
     """Writes the quotes that are due, one write at a time."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._kept: dict[str, tuple[Quote, float]] = {}
+        self._kept: dict[str, _Kept] = {}
         self._writing: asyncio.Task[None] | None = None
         self.problem: BaseException | None = None
         """Why the last write failed; None if it did not."""
@@ -52,11 +66,11 @@ class Keeper:
         now = self._clock()
         urgent, old = [], []
         for token, quote in quotes.items():
-            kept, at = self._kept.get(token, (None, 0.0))
-            if kept is None or kept.status != quote.status or _is_far(quote.price, kept.price):
+            kept = self._kept.get(token)
+            if kept is None or not kept.low <= quote.price <= kept.high or kept.status != quote.status:
                 urgent.append(quote)
-            elif now - at > KEPT_SECONDS and quote.as_of > kept.as_of:
-                old.append((at, quote))
+            elif now - kept.at > KEPT_SECONDS and quote.as_of > kept.as_of:
+                old.append((kept.at, quote))
         old.sort(key=lambda each: each[0])
         return [*urgent, *(quote for _, quote in old)][:MOST_AT_ONCE]
 
@@ -68,11 +82,9 @@ class Keeper:
             return
         self.problem = None
         at = self._clock()
-        self._kept.update((quote.token_address, (quote, at)) for quote in quotes)
-
-
-def _is_far(one: Decimal, other: Decimal) -> bool:
-    return one > other * MUCH or other > one * MUCH
+        for quote in quotes:
+            low, high = quote.price / MUCH, quote.price * MUCH
+            self._kept[quote.token_address] = _Kept(low, high, quote.status, quote.as_of, at)
 
 
 # Not the thread that reads the held tokens: a write that hangs must not keep it busy.

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
-from positions.prices.quotes import UNKNOWN_MARKET, Market, Prices, PriceStatus, Quote, in_usd, judged
+from positions.prices.quotes import (
+    LEEWAY_SECONDS,
+    UNKNOWN_MARKET,
+    Market,
+    Prices,
+    PriceStatus,
+    Quote,
+    in_usd,
+    is_stale,
+)
 
 STEP = Decimal("0.01")
 """Reserves and liquidity that move by less than this share are kept as they were: they change with every trade."""
@@ -36,11 +45,13 @@ class KnownQuotes:
 
     def take(self, prices: Prices, now: datetime) -> dict[str, Quote]:
         """Take a round's answer; return what it changes, with tokens that are gone at their last price."""
-        taken = {}
+        taken, latest = {}, now + timedelta(seconds=LEEWAY_SECONDS)
         for token, quote in prices.quotes.items():
             before = self.latest.get(token)
             if before is None or quote.as_of >= before.as_of:
-                taken[token] = _steady(quote, before)
+                # It would stay the newest for as long as the source's clock is ahead.
+                known = quote if quote.as_of <= latest else replace(quote, as_of=now)
+                taken[token] = _steady(known, before)
         for token in prices.gone:
             if token in self.latest and token not in taken:
                 taken[token] = _gone(self.latest[token], prices.sol_usd, now)
@@ -52,6 +63,8 @@ class KnownQuotes:
         news = []
         for token, quote in self.latest.items():
             sent = self._sent.get(token)
+            if quote is sent:
+                continue
             if not quote.same_market(sent):
                 news.append(quote if quote.market else replace(quote, market=UNKNOWN_MARKET))
             elif not quote.same_price(sent):
@@ -59,17 +72,29 @@ class KnownQuotes:
         return news
 
     def mark_sent(self, news: Iterable[Quote]) -> None:
-        self._sent.update((quote.token_address, self.latest[quote.token_address]) for quote in news)
+        sent, latest = self._sent, self.latest
+        for quote in news:
+            token = quote.token_address
+            sent[token] = latest[token]
 
     def send_all_again(self) -> None:
         self._sent.clear()
 
     def statuses(self, tokens: Iterable[str], now: datetime) -> Mapping[PriceStatus, int]:
         """Return how many of these tokens have a price of each status."""
+        stale: dict[datetime, bool] = {}  # most quotes have the same time
         found: Counter[PriceStatus] = Counter()
         for token in tokens:
             quote = self.latest.get(token)
-            found[judged(quote, now).status if quote else "none"] += 1
+            if quote is None:
+                found["none"] += 1
+                continue
+            if quote.as_of not in stale:
+                stale[quote.as_of] = is_stale(quote.as_of, now)
+            if stale[quote.as_of]:
+                found["stale"] += 1
+            else:
+                found[quote.market.status if quote.market else "live"] += 1
         return found
 
 

@@ -9,11 +9,14 @@ from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal, localcontext
 
+from django.db.models import TextField
+from django.db.models.functions import Cast
+
 from positions.books.accounting import digits
 from positions.books.quotes import MarketStatus
 from positions.models import LastQuote
 from positions.prices.cache import get_prices
-from positions.prices.quotes import UNKNOWN_MARKET, Market, Prices, Quote, judged, usable
+from positions.prices.quotes import UNKNOWN_MARKET, Market, Prices, Quote, is_credible, judged, usable
 from positions.valkey import Unavailable
 
 CACHE_AWAY = "The price cache cannot be reached."
@@ -43,8 +46,10 @@ def read_last_quotes(token_addresses: Collection[str]) -> dict[str, Quote]:
     if not token_addresses:
         return {}
     now = datetime.now(UTC)
-    rows = LastQuote.objects.filter(pk__in=list(token_addresses))
-    return {row.token_address: judged(_quote(row), now) for row in rows}
+    rows = LastQuote.objects.filter(pk__in=list(token_addresses)).annotate(stored=Cast("price", TextField()))
+    # What is no number is read as 0, which a price may be.
+    quotes = (_quote(row) for row in rows if row.price or not row.stored.strip("0."))
+    return {quote.token_address: judged(quote, now) for quote in quotes if is_credible(quote, now)}
 
 
 def write_last_quotes(quotes: Iterable[Quote]) -> None:

@@ -13,6 +13,9 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from asgiref.sync import sync_to_async
+
+from positions.installations import ForeignInstallation, hold_prefix, installation
 from positions.valkey import KEY_PREFIX, Unavailable, async_client
 
 logger = logging.getLogger(__name__)
@@ -74,10 +77,14 @@ class FeedLease:
         """Take the lease; return why not."""
         milliseconds = int(self._seconds * 1000)
         try:
+            await sync_to_async(installation)()
+            await hold_prefix()
             client = async_client()
             if await client.set(LEASE_KEY, self.owner, nx=True, px=milliseconds):
                 return None
             holder: Any = await client.get(LEASE_KEY)
+        except ForeignInstallation as error:
+            return f"No prices are broadcast: {error}."
         except Unavailable as error:
             why = str(error).rstrip(".") or type(error).__name__
             return f"Redis or Valkey cannot be reached: {why}. Waiting for it."
@@ -91,6 +98,7 @@ class FeedLease:
         while True:
             await asyncio.sleep(self._seconds / 3)
             try:
+                await hold_prefix()
                 kept = await async_client().eval(
                     _RENEW, 1, LEASE_KEY, self.owner, str(int(self._seconds * 1000))
                 ) or await async_client().set(LEASE_KEY, self.owner, nx=True, px=int(self._seconds * 1000))

@@ -9,11 +9,13 @@ import asyncio
 import logging
 import weakref
 from collections.abc import Collection, Iterable, Mapping
+from itertools import zip_longest
 
 from positions.prices.cache import aget_feed_status, put_prices
 from positions.prices.dexscreener import DexScreenerSource
 from positions.prices.jupiter import JupiterSource
 from positions.prices.quotes import PriceSource, Quote, SourceError, Token
+from positions.prices.turns import LONGEST_WAIT_SECONDS
 from positions.valkey import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -22,7 +24,11 @@ DEADLINE_SECONDS = 2.0
 GATHER_SECONDS = 0.02
 """How long a request waits for others to join it: many connects at once ask in few batches."""
 NEGATIVE_SECONDS = 5.0
-"""How long a token without a price is not asked for again."""
+"""How long a token without a price is not asked for again. Each further answer without one doubles this."""
+PATIENCE_SECONDS = 0.5
+"""How long requests wait for the rate limit: what takes longer would miss the deadline, with all that was found."""
+MOST_AT_ONCE = 120
+"""Tokens in one request for all that wait. The others' prices come with the feed's next rounds."""
 # The feed uses most of an API's rate limit.
 DEXSCREENER_PER_MINUTE = 60
 JUPITER_PER_MINUTE = 10
@@ -33,7 +39,7 @@ async def fill_misses(token_addresses: Collection[str]) -> Mapping[str, Quote]:
 
     Only HTTP sources can be asked from here: with simulated or replayed prices, or without a feed, nothing is found.
     Takes two seconds at most and does not raise for a failing source: prices that could not be fetched are missing,
-    and not asked for again for five seconds. Safe to cancel: others may wait for the same answer.
+    and not asked for again for five seconds, longer every time. Safe to cancel: others may wait for the same answer.
     """
     loop = asyncio.get_running_loop()
     lookup = _lookups.get(loop)
@@ -53,22 +59,31 @@ class _Lookup:
     """One event loop's requests: each token is asked for once, however many wait for it."""
 
     def __init__(self) -> None:
-        self._source: PriceSource | None = None
+        self._source: DexScreenerSource | JupiterSource | None = None
         self._waiting: dict[str, asyncio.Task[Mapping[str, Quote]]] = {}
-        self._gathering: set[str] = set()
+        self._gathering: list[list[str]] = []
+        """What waits for the next request: the tokens of each of those that asked."""
         self._gatherer: asyncio.Task[Mapping[str, Quote]] | None = None
-        self._not_before: dict[str, float] = {}
+        self._refused: dict[
+            str, tuple[float, float]
+        ] = {}  # tokens without a price: until when, and for how long
         self._in_trouble = False
 
     async def fill(self, token_addresses: Iterable[str]) -> Mapping[str, Quote]:
         now = asyncio.get_running_loop().time()
-        self._not_before = {address: until for address, until in self._not_before.items() if until > now}
-        wanted = set(token_addresses) - self._not_before.keys()
-        for address in wanted - self._waiting.keys():
+        # How long it was is forgotten after as long again.
+        self._refused = {
+            address: (until, seconds)
+            for address, (until, seconds) in self._refused.items()
+            if until + seconds > now
+        }
+        wanted = {address for address in token_addresses if self._refused.get(address, (now, 0.0))[0] <= now}
+        new = list(wanted - self._waiting.keys())
+        if new:
             if self._gatherer is None:
                 self._gatherer = asyncio.create_task(self._ask())
-            self._gathering.add(address)
-            self._waiting[address] = self._gatherer
+            self._gathering.append(new)
+            self._waiting |= dict.fromkeys(new, self._gatherer)
         tasks = {self._waiting[address] for address in wanted}
         if not tasks:
             return {}
@@ -85,30 +100,38 @@ class _Lookup:
             await self._source.aclose()
 
     async def _ask(self) -> Mapping[str, Quote]:
-        addresses: set[str] = set()
+        waiting: list[str] = []
+        addresses: list[str] = []
         quotes: Mapping[str, Quote] = {}
+        is_answered = False
         try:
             await asyncio.sleep(GATHER_SECONDS)
-            addresses, self._gathering, self._gatherer = self._gathering, set(), None
+            gathered, self._gathering, self._gatherer = self._gathering, [], None
+            # One of each that asked, then the next of each: who asks for thousands does not push the others out.
+            waiting = [address for each in zip_longest(*gathered) for address in each if address is not None]
             async with asyncio.timeout(DEADLINE_SECONDS - GATHER_SECONDS):
-                quotes = await self._fetch(addresses)
+                status = await aget_feed_status()
+                source = await self._source_named(status.source if status else None)
+                if source is not None:
+                    addresses = waiting[: min(MOST_AT_ONCE, source.room)]
+                    quotes = await self._fetch(source, addresses)
+            is_answered = True
         except TimeoutError:
             self._trouble(f"no answer within {DEADLINE_SECONDS:g} s")
         except (SourceError, *Unavailable) as error:
             self._trouble(str(error) or type(error).__name__)
         finally:
-            until = asyncio.get_running_loop().time() + NEGATIVE_SECONDS
-            for address in addresses:
+            now = asyncio.get_running_loop().time()
+            for address in waiting:
                 del self._waiting[address]
+            for address in addresses or waiting:  # those for which there was no room may be asked for at once
                 if address not in quotes:
-                    self._not_before[address] = until
+                    _, before = self._refused.get(address, (0.0, 0.0)) if is_answered else (0.0, 0.0)
+                    seconds = min(max(NEGATIVE_SECONDS, 2 * before), LONGEST_WAIT_SECONDS)
+                    self._refused[address] = (now + seconds, seconds)
         return quotes
 
-    async def _fetch(self, addresses: set[str]) -> Mapping[str, Quote]:
-        status = await aget_feed_status()
-        source = await self._source_named(status.source if status else None)
-        if source is None:
-            return {}
+    async def _fetch(self, source: PriceSource, addresses: Collection[str]) -> Mapping[str, Quote]:
         prices = await source.fetch([Token(address) for address in addresses])
         if prices.errors:
             self._trouble(" ".join(prices.errors))
@@ -121,14 +144,16 @@ class _Lookup:
             self._trouble(f"not cached: {str(error) or type(error).__name__}")
         return prices.quotes
 
-    async def _source_named(self, name: str | None) -> PriceSource | None:
+    async def _source_named(self, name: str | None) -> DexScreenerSource | JupiterSource | None:
         """Return the source that the feed uses, where this process can ask it. Raises SourceError."""
         if self._source is not None and self._source.name != name:
             source, self._source = self._source, None
             await source.aclose()
         if self._source is None:
             if name == DexScreenerSource.name:
-                self._source = DexScreenerSource(per_minute=DEXSCREENER_PER_MINUTE)
+                self._source = DexScreenerSource(
+                    per_minute=DEXSCREENER_PER_MINUTE, patience_seconds=PATIENCE_SECONDS
+                )
             elif name == JupiterSource.name:
                 self._source = JupiterSource(per_minute=JUPITER_PER_MINUTE)
         return self._source

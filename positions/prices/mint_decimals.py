@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 
 from asgiref.sync import sync_to_async
-from django.db import close_old_connections
+from django.db import close_old_connections, router
 
 from positions.books.accounting import MOST_DECIMALS, TOKEN_DECIMALS
 from positions.models import Mint
+from positions.models.compiled import Compiled
+from positions.models.querysets import chunks
 
 ROWS_PER_STATEMENT = 1000
+_MINTS = Compiled(lambda: Mint.objects.order_by(), "pk")
 
 
 def decimals_of(token_address: str) -> int:
     """Return the decimals of a mint, by default as many as nearly all have at most. One query."""
-    known = Mint.objects.filter(pk=token_address).values_list("decimals", flat=True).first()
-    return TOKEN_DECIMALS if known is None else known
+    found = _MINTS.find(token_address, using=router.db_for_read(Mint))
+    return found[0].decimals if found else TOKEN_DECIMALS
+
+
+def decimals_of_all(token_addresses: Collection[str]) -> dict[str, int]:
+    """Return the decimals of each of these mints. A query for 500."""
+    found = dict.fromkeys(token_addresses, TOKEN_DECIMALS)
+    for some in chunks(token_addresses):
+        found.update(Mint.objects.filter(pk__in=some).values_list("address", "decimals"))
+    return found
 
 
 def usable_decimals(reported: object) -> int | None:

@@ -11,9 +11,9 @@ import logging
 from collections.abc import Collection
 from typing import Any
 
-from django.conf import settings
 from django.utils.module_loading import import_string
 
+from positions.conf import conf
 from positions.prices.mint_decimals import usable_decimals
 from positions.prices.quotes import Prices, Quote, SourceError, Token, usable
 
@@ -49,12 +49,12 @@ class PluggedSource:
 
 def names() -> tuple[str, ...]:
     """Return the names that settings give to such classes."""
-    return tuple(settings.PRICES["SOURCES"])
+    return tuple(conf.PRICE_SOURCES)
 
 
 def plugged_source(name: str) -> PluggedSource:
     """Return the source that settings give this name. Raises SourceError, which says what is wrong with it."""
-    problem, source_class = find(settings.PRICES["SOURCES"][name])
+    problem, source_class = find(conf.PRICE_SOURCES[name])
     if source_class is None:
         raise SourceError(f"The price source {name!r} cannot be loaded: {problem}.")
     try:

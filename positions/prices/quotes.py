@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal
 from typing import NamedTuple, Protocol, runtime_checkable
-
-from django.conf import settings
 
 from positions.books.accounting import PRICE, PRICE_LIMIT
 from positions.books.quotes import UNKNOWN_MARKET, WRAPPED_SOL, Market, PriceStatus, Quote
+from positions.conf import conf
+from positions.prices.turns import Turns
+
+DIGITS = Context(prec=50)
+"""For prices. `localcontext` would cost more than the arithmetic, of which a round has a lot."""
+LEEWAY_SECONDS = 60.0
+"""How far the clock of another machine may be ahead."""
+ZERO = Decimal(0)
+ONE = Decimal(1)
 
 __all__ = [
     "UNKNOWN_MARKET", "WRAPPED_SOL", "Market", "PriceSource", "PriceStatus", "Prices", "Quote", "ResumingSource",
-    "SourceError", "Token", "in_usd", "is_stale", "judged", "quotes_in_sol", "usable",
+    "SharedSource", "SourceError", "Token", "in_usd", "is_stale", "judged", "quotes_in_sol", "usable",
 ]  # fmt: skip
 
 
@@ -70,14 +77,45 @@ class ResumingSource(Protocol):
         """Take over quotes of the last minutes, from before this process began or held the token."""
 
 
+@runtime_checkable
+class SharedSource(Protocol):
+    """A source that cannot be asked for any number of tokens: it chooses those whose turn it is."""
+
+    turns: Turns
+
+    @property
+    def room(self) -> int:
+        """How many tokens it can be asked for now, within a round: at least what one request asks for.
+
+        Where even that one has to wait for too long, `fetch` says so.
+        """
+
+
 class SourceError(Exception):
     """A source returned no prices at all. The message can be shown on a terminal."""
 
 
 def is_stale(answered_at: datetime, now: datetime) -> bool:
-    """Return whether a source's answer of that time is too old to rely on."""
-    seconds: float = settings.PRICES["STALE_SECONDS"]
-    return (now - answered_at).total_seconds() > seconds
+    """Return whether a source's answer of that time is too old to rely on, or of a time still to come."""
+    seconds: float = conf.PRICE_STALE_SECONDS
+    return not -LEEWAY_SECONDS <= (now - answered_at).total_seconds() <= seconds
+
+
+def is_of_now(as_of: datetime, now: datetime) -> bool:
+    """Return whether a price may be of that time, and not of one still to come: it would stay the newest."""
+    return as_of.tzinfo is not None and (now - as_of).total_seconds() >= -LEEWAY_SECONDS
+
+
+def is_figure(number: Decimal | None) -> bool:
+    """Return whether what is said to be a figure of a quote is one: finite, and not negative. Or None."""
+    return number is None or (number.is_finite() and number >= 0)
+
+
+def is_credible(quote: Quote, now: datetime) -> bool:
+    """Return whether a quote that was stored, by whomever, can be one of this moment or before."""
+    market = quote.market or UNKNOWN_MARKET
+    figures = (quote.price, quote.price_usd, market.liquidity_usd, market.pool_tokens, market.pool_sol)
+    return is_of_now(quote.as_of, now) and all(map(is_figure, figures)) and quote.price < PRICE_LIMIT
 
 
 def judged(quote: Quote, now: datetime) -> Quote:
@@ -91,10 +129,9 @@ def usable(price: Decimal | None) -> Decimal | None:
 
     NaN, infinities, zero, negative numbers and those that round to zero are invalid.
     """
-    if price is None or not price.is_finite() or not 0 < price < PRICE_LIMIT:
+    if price is None or not price.is_finite() or not ZERO < price < PRICE_LIMIT:
         return None
-    with localcontext(prec=50):
-        return price.quantize(PRICE) or None
+    return price.quantize(PRICE, context=DIGITS) or None
 
 
 def quotes_in_sol(
@@ -107,7 +144,7 @@ def quotes_in_sol(
     """
     quotes = {}
     for address, given in prices.items():
-        price = usable(Decimal(1) if address == WRAPPED_SOL else given)
+        price = usable(ONE if address == WRAPPED_SOL else given)
         if price is not None:
             quotes[address] = Quote(address, price, in_usd(price, sol_usd), as_of)
     return quotes
@@ -119,5 +156,4 @@ def in_usd(price: Decimal, sol_usd: Decimal | None) -> Decimal | None:
         return None
     if not price:
         return price
-    with localcontext(prec=50):
-        return usable(price * sol_usd)
+    return usable(DIGITS.multiply(price, sol_usd))

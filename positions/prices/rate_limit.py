@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 
@@ -29,9 +30,7 @@ class RateLimit:
 
     async def acquire(self, longest_seconds: float) -> None:
         """Wait for a turn, first come, first served. Raises RateLimitError at once if that would take longer."""
-        now = self._clock()
-        self._free = min(self._capacity, self._free + (now - self._filled_at) * self._per_second)
-        self._filled_at = now
+        now = self._fill()
         # Below zero, that many are waiting already.
         wait = max((1 - self._free) / self._per_second, self._paused_until - now)
         if wait > longest_seconds:
@@ -44,8 +43,20 @@ class RateLimit:
                 self._free += 1  # or cancelled requests would use up the turns of others
                 raise
 
+    def turns_within(self, seconds: float) -> int:
+        """Return how many requests that are made now would get a turn within this time, pauses aside."""
+        self._fill()
+        return max(0, math.floor(self._free + seconds * self._per_second))
+
     def pause(self, seconds: float) -> None:
         self._paused_until = max(self._paused_until, self._clock() + min(seconds, LONGEST_PAUSE_SECONDS))
+
+    def _fill(self) -> float:
+        """Add the turns that have become free; return the time."""
+        now = self._clock()
+        self._free = min(self._capacity, self._free + (now - self._filled_at) * self._per_second)
+        self._filled_at = now
+        return now
 
 
 class RateLimitError(Exception):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from positions.books.terminal import printable
 from positions.prices.quotes import PriceStatus
 from positions.prices.rounds import Round
 
@@ -19,8 +20,8 @@ class FeedReport:
     """Lines about rounds, through `write`, which takes text with its line ends.
 
     On a terminal every round rewrites the last line. Elsewhere there is a line for the first round, when errors begin
-    or end, and once a minute; with `every_round`, for each. Errors and notes have lines of their own on both, errors
-    when they begin.
+    or end, and once a minute; with `every_round`, for each. Unless `stamped`, they begin without the time. Errors and
+    notes have lines of their own on both, errors when they begin.
     """
 
     def __init__(
@@ -29,11 +30,13 @@ class FeedReport:
         *,
         terminal: bool,
         every_round: bool = False,
+        stamped: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._write = write
         self._terminal = terminal
         self._every_round = every_round
+        self._stamped = stamped
         self._clock = clock
         self._live = ""  # the terminal's last line, still without its end
         self._said_at: float | None = None  # when the last line about a round was written
@@ -41,10 +44,11 @@ class FeedReport:
 
     def say(self, sentence: str) -> None:
         """Write one line, above the live one."""
+        sentence = printable(sentence)  # an error may quote what a source has sent
         if self._terminal:
             self._write(f"{CLEAR_LINE}{sentence}\n{self._live}")
         else:
-            self._write(f"{_now()} {sentence}\n")
+            self._write(f"{_now()} {sentence}\n" if self._stamped else f"{sentence}\n")
 
     def end(self) -> None:
         """End the live line: what is written next starts a new one."""
@@ -83,7 +87,10 @@ class FeedReport:
 def summary(result: Round) -> str:
     """Return one round's figures."""
     age = "no price yet" if result.oldest_age_seconds is None else f"oldest {_age(result.oldest_age_seconds)}"
-    figures = f"{_counted(result.tokens, 'token')}, {result.priced} priced, {result.changed} changed, {age}"
+    tokens = _counted(result.tokens, "token")
+    if result.asked is not None:
+        tokens += f", {result.asked} asked for"
+    figures = f"{tokens}, {result.priced} priced, {result.changed} changed, {age}"
     figures += "".join(
         f", {result.statuses[each]} {each}" for each in UNRELIABLE if result.statuses.get(each)
     )

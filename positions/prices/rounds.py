@@ -14,6 +14,10 @@ class Round:
 
     tokens: int
     """How many different tokens open positions hold."""
+    asked: int | None = None
+    """How many of them the source was asked for, where it has a limit: those whose turn it was. None: all."""
+    waiting: int = 0
+    """How many are asked for less often, since answers lack them."""
     priced: int = 0
     """How many of them the source priced in this round."""
     changed: int = 0

@@ -60,6 +60,7 @@ START_PRICES: dict[str, Decimal] = {address: market.start for address, market in
     WRAPPED_SOL: Decimal(1)
 }
 """In SOL, by mint: the start of the walk of each token in the demo."""
+SOL_USD = "SOL/USD"
 SOL_IN_USD = Market(Decimal("187.42"), 0.04, 1.0)
 
 
@@ -79,21 +80,20 @@ class SimulatedSource:
 
     async def fetch(self, tokens: Collection[Token]) -> Prices:
         """Move every walk by one step. Never fails."""
-        sol_usd = self._next("SOL/USD", SOL_IN_USD)
-        prices = {
-            address: self._next(address, market(address)) for address in {token.address for token in tokens}
-        }
+        sol_usd = self._next(SOL_USD)
+        prices = {address: self._next(address) for address in {token.address for token in tokens}}
         return Prices(quotes_in_sol(prices, sol_usd=sol_usd, as_of=datetime.now(UTC)), sol_usd=sol_usd)
 
     async def aclose(self) -> None:
         """Nothing is open."""
 
-    def _next(self, name: str, market: Market) -> Decimal:
-        if name in self._walks:
-            self._walks[name].step()
+    def _next(self, name: str) -> Decimal:
+        walk = self._walks.get(name)
+        if walk is None:
+            walk = self._walks[name] = _Walk(market(name), random.Random(f"{self.seed} {name}"))  # noqa: S311
         else:
-            self._walks[name] = _Walk(market, random.Random(f"{self.seed} {name}"))  # noqa: S311
-        return self._walks[name].price
+            walk.step()
+        return walk.price
 
 
 class _Walk:
@@ -102,7 +102,9 @@ class _Walk:
     def __init__(self, market: Market, rng: random.Random) -> None:
         self._market = market
         self._rng = rng
+        self._start = float(market.start)
         self._distance = 0.0  # the logarithm of price / start
+        self.price = self._price()
         # Fewer moves are larger ones: a quiet market is as volatile over a day as its figure says.
         self._scale = market.volatility * math.sqrt(STEP_SECONDS / 86_400.0 / market.activity)
         self._keep = math.exp(-STEP_SECONDS / REVERSION_SECONDS)
@@ -112,21 +114,21 @@ class _Walk:
             return
         size = JUMP_SIZE if self._rng.random() < JUMP_PROBABILITY else 1.0
         self._distance = self._distance * self._keep + self._rng.gauss(0.0, self._scale * size)
+        self.price = self._price()
 
-    @property
-    def price(self) -> Decimal:
-        return SIGNIFICANT.create_decimal_from_float(float(self._market.start) * math.exp(self._distance))
+    def _price(self) -> Decimal:
+        return SIGNIFICANT.create_decimal_from_float(self._start * math.exp(self._distance))
 
 
-def market(token_address: str) -> Market:
-    """Return how a token is simulated; one that is in no table gets figures drawn from its address.
+def market(name: str) -> Market:
+    """Return how a token, or SOL in USD, is simulated; one that is in no table gets figures drawn from its address.
 
     The start price is log-uniform between a ten-millionth and a tenth of a SOL, as tokens at large are.
     """
-    known = MARKETS.get(token_address)
+    known = SOL_IN_USD if name == SOL_USD else MARKETS.get(name)
     if known is not None:
         return known
-    digest = hashlib.sha256(token_address.encode()).digest()
+    digest = hashlib.sha256(name.encode()).digest()
     price, volatility, activity = (int.from_bytes(digest[at : at + 8]) / 2**64 for at in (0, 8, 16))
     start = SIGNIFICANT.create_decimal_from_float(10.0 ** (-7.0 + 6.0 * price))
     return Market(start, 0.05 * 6.0**volatility, 0.3 + 0.6 * activity)

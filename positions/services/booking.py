@@ -6,7 +6,7 @@ another's) has all of the position's trades folded again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -14,14 +14,16 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 from uuid import UUID
 
-from django.db import transaction
+from django.db import router, transaction
 from django.utils import timezone
 
 from positions.books import accounting
+from positions.books.numbers import shown
 from positions.books.trades import Books, Side, apply, cost_of, fold
-from positions.errors import PositionClosed, PositionsError
+from positions.errors import HoldingChanged, PositionClosed, PositionsError
 from positions.models import Agent, Position, Trade
-from positions.models.recording import State, save_locked
+from positions.models.compiled import Compiled
+from positions.models.recording import State, save_locked, say_why
 from positions.prices.mint_decimals import decimals_of
 from positions.services.entries import Entry
 
@@ -30,6 +32,11 @@ R = TypeVar("R")
 
 TICK = timedelta(microseconds=1)
 STATES_WHAT_IS_HELD = {Side.BALANCE, Side.MIGRATION}
+
+_OWNERS = Compiled(
+    lambda: Agent.objects.select_for_update(of=("self",), no_key=True).only("pk").order_by(), "positions__pk"
+)
+_POSITIONS = Compiled(lambda: Position.objects.order_by(), "pk")
 
 
 def write(function: Callable[P, R]) -> Callable[P, R]:
@@ -47,17 +54,28 @@ def lock(position_id: UUID) -> Position:
     """Return the position, its agent locked until the transaction ends: no other writer then changes it (see
     positions.models.recording). Two statements.
     """
-    owners = Agent.objects.select_for_update(of=("self",)).only("pk").order_by()
+    primary = router.db_for_write(Position)
     while True:
-        owner = list(owners.filter(positions=position_id))
-        position = Position.objects.get(pk=position_id)
-        if owner and owner[0].pk == position.agent_id:  # not handed over while we waited
-            return position
+        owner = _OWNERS.find(position_id, using=primary)
+        found = _POSITIONS.find(position_id, using=primary)
+        if not found:
+            raise Position.DoesNotExist(f"position {position_id} does not exist")
+        if owner and owner[0].pk == found[0].agent_id:  # not handed over while we waited
+            return found[0]
 
 
 def check_open(position: Position) -> None:
     if position.status != Position.Status.OPEN:
         raise PositionClosed(f"position {position.pk} is closed")
+
+
+def check_held(position: Position, held: Decimal | None) -> None:
+    """Raise HoldingChanged unless the position holds exactly what its seller has seen; None: whatever it holds."""
+    if held is not None and held != position.remaining_amount:
+        now = accounting.digits(position.remaining_amount)
+        raise HoldingChanged(
+            f"held_amount: {now} are held now, not {shown(held)}: nothing is sold", field="held_amount"
+        )
 
 
 def tokens_to_sell(position: Position, tokens: Decimal) -> Decimal:
@@ -68,7 +86,9 @@ def tokens_to_sell(position: Position, tokens: Decimal) -> Decimal:
         "tokens",
         held=position.remaining_amount,
         bought=position.purchase_amount,
-        trades=1 + position.dca_count + position.take_profit_levels_hit,
+        trades=1
+        + position.dca_count
+        + max(position.take_profit_levels_hit, len(position.take_profit_transaction_ids)),
         decimals=decimals,
     )
 
@@ -122,23 +142,35 @@ def widen_extremes(position: Position, trade: Trade) -> None:
         position.lowest_price = price if lowest is None else min(lowest, price)  # which may be 0
 
 
-def note_purchase(position: Position, trade: Trade) -> None:
-    """Note in the position what does not follow from its figures: the time and the id of a further purchase."""
-    position.last_dca_time = _latest(position.last_dca_time, trade.executed_at)
-    if trade.transaction_id is not None:
-        position.dca_transaction_ids = [*position.dca_transaction_ids, trade.transaction_id]
+def note_purchases(position: Position, trades: Sequence[Trade]) -> None:
+    """Note in the position what does not follow from its figures: the time and the ids of further purchases."""
+    position.last_dca_time = _latest(position.last_dca_time, trades)
+    position.dca_transaction_ids = [
+        *position.dca_transaction_ids,
+        *filter(None, (trade.transaction_id for trade in trades)),
+    ]
 
 
-def note_take_profit(position: Position, trade: Trade) -> None:
-    """Note the level and the time of a sale that is a take-profit; its id: `note_sale`."""
-    position.take_profit_levels_hit += 1
-    position.last_take_profit_time = _latest(position.last_take_profit_time, trade.executed_at)
+def note_take_profits(position: Position, trades: Sequence[Trade], levels: int | None = None) -> None:
+    """Note the levels and the time of sales that are take-profits; their ids: `note_sales`.
+
+    `levels`: of all of them together; by default each hits one, as long as the plan, if there is one, has any left.
+    """
+    if levels is None:
+        levels, total = len(trades), position.total_take_profit_levels
+        if total is not None:
+            levels = min(levels, max(0, total - position.take_profit_levels_hit))
+    position.take_profit_levels_hit += levels
+    if levels:
+        position.last_take_profit_time = _latest(position.last_take_profit_time, trades)
 
 
-def note_sale(position: Position, transaction_id: str | None) -> None:
-    """Note the id of a sale."""
-    if transaction_id is not None:
-        position.take_profit_transaction_ids = [*position.take_profit_transaction_ids, transaction_id]
+def note_sales(position: Position, transaction_ids: Iterable[str | None]) -> None:
+    """Note the ids of sales, of those that have one."""
+    position.take_profit_transaction_ids = [
+        *position.take_profit_transaction_ids,
+        *filter(None, transaction_ids),
+    ]
 
 
 def close_if_empty(position: Position, reason: str) -> None:
@@ -153,10 +185,12 @@ def mark_closed(position: Position, reason: str) -> None:
     position.close_reason = reason
 
 
-def save(position: Position, trade: Trade | None, *, new: bool = False) -> None:
-    """Write the position, which was open, with its event, and the trade. Under the agent's lock."""
+def save(position: Position, trade: Trade | None, *, new: bool = False, note: str | None = None) -> None:
+    """Write the position, which was open, with its event, and the trade. Under the agent's lock. `note`: why."""
+    say_why(position, note)
     save_locked(position, None if new else State(position.agent_id, is_open=True), new=new)
     if trade:
+        trade.note = note
         trade.save(force_insert=True)
         position.booked_trade_id = trade.pk
 
@@ -194,8 +228,9 @@ def balance_of(position: Position, *, reconstructed: bool = True) -> Trade:
     )
 
 
-def _latest(known: datetime | None, moment: datetime) -> datetime:
-    return moment if known is None else max(known, moment)
+def _latest(known: datetime | None, trades: Iterable[Trade]) -> datetime | None:
+    moments = [trade.executed_at for trade in trades]
+    return max(moments if known is None else [known, *moments], default=None)
 
 
 def _refold(position: Position, trade: Trade) -> Books:

@@ -14,8 +14,9 @@ from django.db.models import QuerySet
 
 from positions.books.accounting import digits
 from positions.books.trades import FIGURES, Books, fold
-from positions.errors import ImpossibleTrade
+from positions.errors import ImpossibleTrade, PositionsError
 from positions.models import Position, PositionEvent, Trade
+from positions.models.guard import unguarded
 from positions.models.reconstruction import NEW, add_missing_trades, keys_of
 from positions.models.recording import State, save_locked
 from positions.services import booking
@@ -69,8 +70,13 @@ def _differences(position: Position, trades: Iterable[Trade]) -> Iterator[Differ
 
     try:
         recomputed = fold(noting_the_newest())
-    except ImpossibleTrade as error:
-        yield Difference(position, "trades", "an impossible sequence", error.message)
+    except PositionsError as error:
+        impossible = isinstance(error, ImpossibleTrade)
+        what = "an impossible sequence" if impossible else "one that cannot be"
+        yield Difference(position, "trades", what, error.message)
+        return
+    except ValueError as error:  # a side that there is not
+        yield Difference(position, "trades", "one that cannot be", str(error))
         return
     if position.last_trade_at is None and recomputed == Books():
         yield Difference(position, "trades", "none", "at least one")
@@ -104,7 +110,7 @@ def _mend(position: Position) -> None:
     if last:
         position.last_trade_at = last.executed_at
     if not list(_differences(position, in_order)):  # nothing but the time was wrong: no figure to state
-        QuerySet(Position).filter(pk=position.pk).update(last_trade_at=position.last_trade_at)
+        _write_unseen(position, "last_trade_at")
         return
     trade = booking.balance_of(position)
     trade.save(force_insert=True)
@@ -112,5 +118,11 @@ def _mend(position: Position) -> None:
         save_locked(position, State(position.agent_id, is_open=True))
     else:
         # Without an event: clients have already seen it close.
-        new = {name: getattr(position, name) for name in NEW}
-        QuerySet(Position).filter(pk=position.pk).update(**new)
+        _write_unseen(position, *NEW)
+
+
+def _write_unseen(position: Position, *names: str) -> None:
+    """Write these fields, of which clients see nothing, without an event."""
+    with unguarded():
+        row: QuerySet[Position] = QuerySet(Position, using=position._state.db).filter(pk=position.pk)
+        row.update(**{name: getattr(position, name) for name in names})

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal, localcontext
+from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils import timezone
 
@@ -140,7 +141,7 @@ def create_demo() -> None:
         owner = _demo_user()
         now = timezone.now()
         for (name, mode), wallets in AGENTS.items():
-            if Wallet.objects.filter(address__in=[address for _, address in wallets]).exists():
+            if Wallet.objects.filter(owner=owner, address__in=[address for _, address in wallets]).exists():
                 continue
             agent = Agent.objects.create(owner=owner, name=name, trading_mode=mode)
             for (kind, address), stories in wallets.items():
@@ -157,7 +158,7 @@ def create_replay_positions(symbols_with_prices: Mapping[str, Decimal]) -> None:
     """
     with transaction.atomic():
         owner = _demo_user()
-        wallet = Wallet.objects.filter(address=REPLAY_WALLET).first()
+        wallet = Wallet.objects.filter(owner=owner, address=REPLAY_WALLET).first()
         if wallet is None:
             agent = Agent.objects.create(owner=owner, name=REPLAY_AGENT)
             wallet = Wallet.objects.create(agent=agent, address=REPLAY_WALLET)
@@ -183,15 +184,16 @@ def made_up_address(text: str) -> str:
     return _base58(hashlib.sha256(text.encode()).digest()).rjust(ADDRESS_LENGTH, "1")
 
 
-def _demo_user() -> User:
+def _demo_user() -> Any:
     if not settings.DEBUG:
         raise PositionsError("the demo needs debug mode: its password is public")
-    user, created = User.objects.get_or_create(username=DEMO_USERNAME)
+    users: Any = get_user_model()._default_manager
+    user, created = users.get_or_create(**{get_user_model().USERNAME_FIELD: DEMO_USERNAME})
     if created:
         user.set_password(DEMO_PASSWORD)
         user.save(update_fields=["password"])
     # Of two that start at the same time, the second waits here, then finds what the first has created.
-    return User.objects.select_for_update().get(pk=user.pk)
+    return users.select_for_update().get(pk=user.pk)
 
 
 def _tell(story: Story, wallet: Wallet, now: datetime) -> None:

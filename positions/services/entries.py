@@ -19,7 +19,7 @@ from positions.books.accounting import ZERO, digits
 from positions.books.numbers import shown
 from positions.books.trades import Side, check_rate
 from positions.errors import InvalidAmount, PositionsError, TransactionIdTaken
-from positions.models import Position, Trade, Wallet
+from positions.models import LONGEST_NOTE, Position, Trade, Wallet
 from positions.services.sol_price import sol_in_usd
 
 TRANSACTION_ID_LENGTH = 128
@@ -123,6 +123,14 @@ def check_transaction_id(transaction_id: str | None) -> None:
             f"transaction_id must have 1 to {TRANSACTION_ID_LENGTH} printable characters;"
             f" {shown(transaction_id)} has {len(transaction_id)}",
             field="transaction_id",
+        )
+
+
+def check_note(note: str | None) -> None:
+    if note is not None and not (1 <= len(note) <= LONGEST_NOTE and "\x00" not in note):
+        raise PositionsError(
+            f"note must have 1 to {LONGEST_NOTE} characters, none of them NUL; it has {len(note)}",
+            field="note",
         )
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, localcontext
+from itertools import chain
 from uuid import UUID
 
 from django.db.models import QuerySet
 
 from positions.books.accounting import SOL, ZERO
 from positions.books.trades import USD_STORED, Books, Side, apply
+from positions.errors import PositionsError
 from positions.models import Trade
+from positions.models.reading import in_parts
+
+logger = logging.getLogger(__name__)
 
 ROWS_PER_READ = 2000
 
@@ -38,14 +44,20 @@ def with_gains(
     if until is not None:
         trades = trades.filter(executed_at__lt=until)
     books: dict[UUID, Books] = {}
+    impossible: set[UUID] = set()
     in_order = trades.select_related("position").order_by("wallet_id", "executed_at", "recorded_at")
-    for trade in in_order.iterator(chunk_size=ROWS_PER_READ):
-        before = books.pop(trade.position_id, Books())
-        after = apply(before, trade)
+    for trade in chain.from_iterable(in_parts(in_order, size=ROWS_PER_READ)):
+        before = after = books.pop(trade.position_id, Books())
+        try:
+            after = apply(before, trade)
+        except (PositionsError, ValueError) as error:  # written past Django; the others are as they were
+            logger.warning("trade %s cannot be: %s; its position's gains are left out", trade.pk, error)
+            impossible.add(trade.position_id)
         if after.holding.remaining_amount:
             books[trade.position_id] = after
         if since is None or trade.executed_at >= since:
-            yield trade, _gain(trade, before, after) if trade.side == Side.SALE else Gain()
+            has_gain = trade.side == Side.SALE and trade.position_id not in impossible
+            yield trade, _gain(trade, before, after) if has_gain else Gain()
 
 
 def _gain(sale: Trade, before: Books, after: Books) -> Gain:

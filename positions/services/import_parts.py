@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from positions.books import accounting
 from positions.books.accounting import digits
-from positions.books.trades import Books, Side, apply, cost_of, named
+from positions.books.trades import Books, Side, apply, balance, cost_of, named
 from positions.errors import PositionsError
 from positions.models import Trade
 from positions.services import booking
-from positions.services.import_rows import AT_COST
+from positions.services.trade_lines import AT_COST
 
 
 class Unfit(Exception):
     """A new trade that makes the trades of its token impossible."""
+
+    line = 0
+    """Of the file, once that is known."""
 
     def __init__(self, trade: Trade, message: str) -> None:
         super().__init__(message)
@@ -33,8 +36,8 @@ class Part:
     positions: dict[UUID, Trade] = field(default_factory=dict)
     """The existing ones, with the first trade of each; one at most, where something is new."""
     books: Books = field(default_factory=Books)
-    migration: Trade | None = None
-    """A new one."""
+    states: Trade | None = None
+    """A new balance or migration."""
     until: int = -1
     """The index of these positions' last trade: the part extends to it, even if nothing is held in between."""
 
@@ -66,10 +69,12 @@ class Part:
                 self.new[-1],
                 f"executed_at: the {named(trade)} states what was held then: nothing can be booked before it",
             )
-        if is_new and trade.side == Side.MIGRATION:
-            self.migration = trade
-        if self.migration and self.positions:
-            raise Unfit(self.migration, "side: a migration can only come with all trades of its position")
+        if is_new and trade.side in booking.STATES_WHAT_IS_HELD:
+            self.states = trade
+        if self.states and self.positions:
+            raise Unfit(
+                self.states, f"side: a {self.states.side} can only come with all trades of its position"
+            )
         if len(self.positions) > 1:
             first, *_, last = self.positions.values()
             raise Unfit(
@@ -79,18 +84,21 @@ class Part:
             )
 
 
-def split(trades: Sequence[Trade], new: Collection[UUID], decimals: int) -> list[Part]:
-    """Split these trades of one wallet and token, which are in order, into positions. Raises Unfit."""
-    last = {trade.position_id: place for place, trade in enumerate(trades) if trade.pk not in new}
+def split(trades: Sequence[Trade], new: Mapping[UUID, str], decimals: int) -> list[Part]:
+    """Split these trades of one wallet and token, which are in order, into positions. Raises Unfit.
+
+    `new`: of each new trade, the name of its position, such as the key that it had where it comes from; "" where that
+    is not known. What has the same name stays together.
+    """
+    names = [new.get(trade.pk, str(trade.position_id)) for trade in trades]
+    last = {name: place for place, name in enumerate(names) if name}
     parts, part = [], Part()
-    for place, trade in enumerate(trades):
+    for place, (trade, name) in enumerate(zip(trades, names, strict=True)):
         if part.is_over and place > part.until:
             parts.append(part)
             part = Part()
-        is_new = trade.pk in new
-        if not is_new:
-            part.until = max(part.until, last[trade.position_id])
-        part.add(trade, is_new=is_new, decimals=decimals)
+        part.until = max(part.until, last.get(name, -1))
+        part.add(trade, is_new=trade.pk in new, decimals=decimals)
     return [*parts, part]
 
 
@@ -104,4 +112,5 @@ def _complete(trade: Trade, books: Books, decimals: int) -> None:
     if trade.side == Side.TRANSFER_OUT and trade.tokens > held:
         raise Unfit(trade, f"tokens: {digits(trade.tokens)} to send, {digits(held)} held")
     if trade.side in AT_COST:
-        trade.sol = cost_of(books.holding, held if trade.side == Side.MIGRATION else trade.tokens)
+        holding = books.holding if trade.figures is None else balance(trade.figures).holding
+        trade.sol = cost_of(holding, held if trade.side == Side.MIGRATION else trade.tokens)

@@ -1,4 +1,4 @@
-"""Opening positions, buying more, selling, closing, and stop losses. One transaction each; events go out on commit.
+"""Opening positions, buying more, closing, and stop losses. One transaction each; events go out on commit.
 
 All arguments by keyword, all numbers Decimal, rounded to what a wallet can have moved (positions.books.amounts);
 what every trade may also state: `entries.Terms`. Each raises a PositionsError that names the invalid argument, its
@@ -22,17 +22,20 @@ from positions.books.accounting import ZERO, Holding
 from positions.books.numbers import shown
 from positions.books.symbols import symbol_of
 from positions.books.trades import OPENINGS, Side
-from positions.errors import AlreadyOpen, InvalidAmount, PositionsError, PriceUnknown
-from positions.models import LONGEST_ADDRESS, Agent, Position, Wallet, base58
-from positions.prices.last_quotes import newest_prices
+from positions.errors import AlreadyOpen, InvalidAmount, PositionsError
+from positions.models import LONGEST_ADDRESS, Agent, Position, Wallet, base58, recording
 from positions.prices.mint_decimals import decimals_of
-from positions.prices.quotes import Quote
 from positions.services import booking
 from positions.services.booking import write
-from positions.services.entries import LATE, Entry, Terms, check_fee, make_entry, repeated
+from positions.services.entries import Terms, check_fee, check_note, make_entry, repeated
+from positions.services.market import market_price, proceeds
+from positions.services.quotas import check_position
+from positions.services.take_profits import begin_plan, check_levels
 
 STOP_LOSS_LOWEST = Decimal(-100)
 STOP_LOSS_LIMIT = Decimal(100_000)
+MANUAL = "manual"
+"""The reason of a closing for which none is given."""
 
 
 @write
@@ -45,6 +48,7 @@ def open_position(
     spent_sol: Decimal,
     side: Side = Side.PURCHASE,
     stop_loss_percentage: Decimal | None = None,
+    take_profit_levels: int | None = None,
     opened_at: datetime | None = None,
     **terms: Unpack[Terms],
 ) -> Position:
@@ -52,8 +56,9 @@ def open_position(
 
     The shortened address replaces a symbol that is empty or invisible.
     `side`: how they came, if not by a purchase: an airdrop, for 0 SOL, or a transfer in, whose cost `spent_sol` is.
+    `take_profit_levels`: the number of levels of its plan (`positions.services.take_profits`); by default it has none.
     `opened_at`: another name of `executed_at`. Raises AlreadyOpen where the wallet holds the token: that is `buy_more`.
-    An open position with nothing but dust left is closed first.
+    An open position with nothing but dust left is closed first. Raises QuotaReached (`positions.services.quotas`).
     """
     check_token(token_address)
     if side not in OPENINGS:
@@ -65,6 +70,8 @@ def open_position(
         check_fee(terms, spent_sol)
     if stop_loss_percentage is not None:
         stop_loss_percentage = _stop_loss(stop_loss_percentage, "stop_loss_percentage")
+    if take_profit_levels is not None:
+        check_levels(take_profit_levels, "take_profit_levels", lowest=1)
     if opened_at is not None:
         terms.setdefault("executed_at", opened_at)
     request = {
@@ -72,16 +79,20 @@ def open_position(
         "token_address": token_address,
         "token_symbol": token_symbol,
         "stop_loss_percentage": stop_loss_percentage,
+        "take_profit_levels": take_profit_levels,
     }
     entry = make_entry(side, request, tokens=tokens, sol=spent_sol, **terms)
     decimals = decimals_of(token_address)
     tokens = accounting.tokens_of(tokens, "tokens", decimals=decimals)
     # The agent's lock makes this check final: every write through the ORM takes it (see positions.models.recording).
-    Agent.objects.select_for_update().get(pk=wallet.agent_id)
+    # (no_key: adding a wallet to the agent need not wait.)
+    agents = Agent.objects.select_related("owner__quota").select_for_update(of=("self",), no_key=True)
+    owner = agents.get(pk=wallet.agent_id).owner
     held = open_in(wallet, token_address)
     if booked := repeated(entry, wallet.pk, held):
         return booked
     make_room(held, decimals)
+    check_position(owner, token_address)
     position = Position(
         agent_id=wallet.agent_id,
         wallet=wallet,
@@ -94,6 +105,7 @@ def open_position(
     if stop_loss_percentage is not None:
         position.current_stop_loss_percentage = stop_loss_percentage
         position.last_stop_loss_update = position.created_at
+    begin_plan(position, take_profit_levels)
     booking.save(position, trade, new=True)
     return position
 
@@ -104,12 +116,19 @@ def buy_more(
     position_id: UUID,
     tokens: Decimal,
     spent_sol: Decimal,
+    take_profit_levels: int | None = None,
     **terms: Unpack[Terms],
 ) -> Position:
-    """Average down (DCA): buy `tokens` more of what the position holds, for `spent_sol` SOL."""
+    """Average down (DCA): buy `tokens` more of what the position holds, for `spent_sol` SOL.
+
+    `take_profit_levels`: another plan of so many levels begins; by default the one that there is goes on.
+    """
     spent_sol = accounting.sol_of(spent_sol, "spent_sol", positive=True)
     check_fee(terms, spent_sol)
-    entry = make_entry(Side.PURCHASE, {"position_id": position_id}, tokens=tokens, sol=spent_sol, **terms)
+    if take_profit_levels is not None:
+        check_levels(take_profit_levels, "take_profit_levels", lowest=1)
+    request = {"position_id": position_id, "take_profit_levels": take_profit_levels}
+    entry = make_entry(Side.PURCHASE, request, tokens=tokens, sol=spent_sol, **terms)
     position = booking.lock(position_id)
     if booked := repeated(entry, position.wallet_id, position):
         return booked
@@ -117,52 +136,27 @@ def buy_more(
     tokens = accounting.tokens_of(tokens, "tokens", decimals=decimals_of(position.token_address))
     accounting.buy(Holding(), tokens=tokens, spent_sol=spent_sol)
     trade = booking.book(position, replace(entry, tokens=tokens))
-    booking.note_purchase(position, trade)
-    booking.save(position, trade)
-    return position
-
-
-@write
-def take_profit(
-    *,
-    position_id: UUID,
-    tokens: Decimal,
-    proceeds_sol: Decimal,
-    moon_bag: bool = False,
-    **terms: Unpack[Terms],
-) -> Position:
-    """Sell `tokens` for `proceeds_sol` SOL. With `moon_bag`, the rest is marked as kept for the long run.
-
-    Selling all that is left closes the position: all but dust, or dust more than all, is all.
-    """
-    proceeds_sol = accounting.sol_of(proceeds_sol, "proceeds_sol", positive=False)
-    request = {"verb": "take profit", "position_id": position_id, "moon_bag": moon_bag}
-    entry = make_entry(Side.SALE, request, tokens=tokens, sol=proceeds_sol, **terms)
-    position = booking.lock(position_id)
-    if booked := repeated(entry, position.wallet_id, position):
-        return booked
-    booking.check_open(position)
-    tokens = booking.tokens_to_sell(position, tokens)
-    trade = booking.book(position, replace(entry, tokens=tokens))
-    booking.note_take_profit(position, trade)
-    booking.note_sale(position, entry.transaction_id)
-    if moon_bag and position.remaining_amount:
-        position.moon_bag_activated = True
-        position.moon_bag_amount = position.remaining_amount
-    booking.close_if_empty(position, "take profit")
+    booking.note_purchases(position, [trade])
+    if take_profit_levels is not None:
+        begin_plan(position, take_profit_levels)
     booking.save(position, trade)
     return position
 
 
 @write
 def move_stop_loss(
-    *, position_id: UUID, percentage: Decimal | None, peak_price: Decimal | None = None
+    *,
+    position_id: UUID,
+    percentage: Decimal | None,
+    peak_price: Decimal | None = None,
+    note: str | None = None,
 ) -> Position:
     """Set the stop loss, in percent of the average cost: -20 sells 20 % below it, 5 sells 5 % above it.
 
     None removes it, and the time of its last update with it. `peak_price`: a price that the caller has seen, which
-    counts where it is above the position's.
+    counts where it is above the position's. `note`: why it is moved or removed.
     """
+    check_note(note)
     if percentage is not None:
         percentage = _stop_loss(percentage, "percentage")
     position = booking.lock(position_id)
@@ -172,6 +166,7 @@ def move_stop_loss(
     if peak_price is not None:
         peak_price = accounting.price_of(peak_price, "peak_price")
         position.peak_price = max(position.peak_price or peak_price, peak_price)
+    recording.say_why(position, note)
     position.save()
     return position
 
@@ -181,12 +176,14 @@ def close_position(
     *,
     position_id: UUID,
     proceeds_sol: Decimal | None = None,
-    reason: str = "manual",
+    reason: str = MANUAL,
+    held_amount: Decimal | None = None,
     **terms: Unpack[Terms],
 ) -> Position:
     """Sell all that is left for `proceeds_sol` SOL; without it, at the market price.
 
     Raises PriceUnknown where that is needed and not `live`: a sale at any other price would invent money.
+    `held_amount`: how much the seller has seen to be held. Raises HoldingChanged where it is another amount by now.
     """
     if not 1 <= len(reason) <= 200:
         raise PositionsError(f"reason must have 1 to 200 characters; it has {len(reason)}", field="reason")
@@ -195,23 +192,20 @@ def close_position(
     request = {"verb": "close", "position_id": position_id, "proceeds_sol": proceeds_sol, "reason": reason}
     # What is left, and what it brings at the market, is known under the lock.
     entry = make_entry(Side.SALE, request, tokens=ZERO, sol=ZERO, **terms)
-    # Before the lock: a price cache that hangs must not hold up the agent's other writers.
-    market = _market_price(position_id, entry) if proceeds_sol is None else None
+    market = market_price(position_id, entry) if proceeds_sol is None else None
     position = booking.lock(position_id)
     if booked := repeated(entry, position.wallet_id, position):
         return booked
     booking.check_open(position)
-    if isinstance(market, PriceUnknown):
-        raise market
-    if market is not None:
-        proceeds_sol = accounting.proceeds(tokens=position.remaining_amount, price=market.price)
+    booking.check_held(position, held_amount)
+    proceeds_sol = proceeds(proceeds_sol, market, position.remaining_amount)
     trade = None
-    if position.remaining_amount and proceeds_sol is not None:
+    if position.remaining_amount:
         entry = replace(entry, tokens=position.remaining_amount, sol=proceeds_sol)
         trade = booking.book(position, entry)
-    booking.note_sale(position, entry.transaction_id)
+    booking.note_sales(position, [entry.transaction_id])
     booking.mark_closed(position, reason)
-    booking.save(position, trade)
+    booking.save(position, trade, note=None if reason == MANUAL else reason)
     return position
 
 
@@ -219,7 +213,8 @@ def make_room(held: Position | None, decimals: int) -> None:
     """Close the position that blocks another, where it has only dust left. Raises AlreadyOpen."""
     if held and not accounting.is_dust(held.remaining_amount, decimals):
         raise AlreadyOpen(
-            f"{held.wallet_id} already has an open position in {held.token_address}", field="token_address"
+            f"{held.wallet_address} already has an open position in {held.token_address}",
+            field="token_address",
         )
     if held:
         close_position(position_id=held.pk, proceeds_sol=ZERO, reason="nothing left")
@@ -255,28 +250,3 @@ def _stop_loss(percentage: Any, name: str) -> Decimal:
             field=name,
         )
     return rounded
-
-
-def _market_price(position_id: UUID, entry: Entry) -> Quote | PriceUnknown:
-    """Return the price to close at, or why there is none: of no interest to a repeat of what was booked."""
-    address, symbol = Position.objects.values_list("token_address", "token_symbol").get(pk=position_id)
-    moment = entry.given_executed_at
-    if moment is not None and timezone.now() - moment > LATE:
-        return PriceUnknown("a sale that is booked late needs its proceeds", field="proceeds_sol")
-    prices = newest_prices([address])
-    quote = prices.quotes.get(address)
-    problem = ""
-    if prices.errors:
-        problem = "the price cache cannot be reached"
-    elif quote is None:
-        problem = f"no market price of {symbol} is known"
-    elif quote.status != "live":
-        problem = f"the price of {symbol} is {quote.status} and {_age(quote)} old"
-    if problem or quote is None:
-        return PriceUnknown(f"{problem}: proceeds are required", field="proceeds_sol")
-    return quote
-
-
-def _age(quote: Quote) -> str:
-    seconds = max(0.0, (timezone.now() - quote.priced_at).total_seconds())
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 
 from positions import errors
 from realtime.hub.outbox import Outbox
@@ -12,6 +12,7 @@ from realtime.protocol.messages import CloseReason, ErrorCode
 logger = logging.getLogger(__name__)
 
 DATABASE_UNAVAILABLE = "positions are unavailable right now"
+WENT_WRONG = "something went wrong on the server"
 
 
 class Refused(Exception):
@@ -30,15 +31,27 @@ async def guarded(outbox: Outbox, work: Awaitable[None]) -> None:
     A refusal closes with its own reason, an unavailable database with 1013, and everything else, which is logged with
     a traceback, with 1011. Safe to cancel.
     """
+    await all_guarded((outbox,), work)
+
+
+async def all_guarded(outboxes: Collection[Outbox], work: Awaitable[None]) -> None:
+    """Await work for several streams, as `guarded` does; close those that are in `outboxes` when it fails."""
     try:
         await work
     except Refused as refused:
-        outbox.refuse(refused.reason, refused.code, refused.message)
+        _refuse(outboxes, refused)
     except errors.DATABASE_UNAVAILABLE as error:
-        logger.warning("agent %s: the database is unavailable: %s", outbox.agent_id, error)
-        outbox.refuse(CloseReason.TRY_LATER, ErrorCode.TRY_LATER, DATABASE_UNAVAILABLE)
+        logger.warning("agent %s: the database is unavailable: %s", _agent(outboxes), error)
+        _refuse(outboxes, Refused(CloseReason.TRY_LATER, ErrorCode.TRY_LATER, DATABASE_UNAVAILABLE))
     except Exception:
-        logger.exception("agent %s: a socket failed", outbox.agent_id)
-        outbox.refuse(
-            CloseReason.INTERNAL_ERROR, ErrorCode.INTERNAL_ERROR, "something went wrong on the server"
-        )
+        logger.exception("agent %s: a socket failed", _agent(outboxes))
+        _refuse(outboxes, Refused(CloseReason.INTERNAL_ERROR, ErrorCode.INTERNAL_ERROR, WENT_WRONG))
+
+
+def _refuse(outboxes: Collection[Outbox], refused: Refused) -> None:
+    for outbox in list(outboxes):
+        outbox.refuse(refused.reason, refused.code, refused.message)
+
+
+def _agent(outboxes: Collection[Outbox]) -> str:
+    return next((outbox.agent_id for outbox in outboxes), "")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Generic
 
+from realtime.hub.encoded_prices import EncodedPrices
 from realtime.hub.token_index import Stream, TokenIndex
 
 
@@ -20,7 +21,7 @@ class HeldTokens(Generic[Stream]):
         self._index = index
         self._by_position: dict[str, str] = {}
         self._tokens: tuple[str, ...] | None = None  # each once; None until asked for
-        self._pick: Callable[[Mapping[str, str]], tuple[str, ...] | None] | None = None
+        self._pick: Callable[[EncodedPrices], tuple[bytes, ...]] | None = None
 
     def of(self, position_id: str) -> str | None:
         """Return the token of a position; None if it holds none."""
@@ -31,22 +32,26 @@ class HeldTokens(Generic[Stream]):
             self._tokens = tuple(dict.fromkeys(self._by_position.values()))
         return self._tokens
 
-    def pick(self, fragments: Mapping[str, str]) -> Sequence[str]:
-        """Return the fragments of the tokens that are held."""
-        return list(filter(None, map(fragments.get, self._tokens or self.each())))
+    def pick(self, prices: EncodedPrices) -> Sequence[bytes]:
+        """Return the pieces of the tokens that are held.
 
-    def pick_all(self, fragments: Mapping[str, str]) -> Sequence[str] | None:
-        """Return the fragments of all tokens that are held; None if one is missing.
-
-        Takes a third of the time of one look-up each, which was a tenth of a message's cost (10 tokens).
+        Where nearly all of them have one, they are looked up in one call: a third of the time of one look-up each,
+        which was a tenth of a message's cost (10 tokens).
         """
-        if self._pick is None:
-            tokens = self.each()
-            self._pick = itemgetter(*tokens) if len(tokens) > 1 else lambda _: None
-        try:
-            return self._pick(fragments)
-        except KeyError:
-            return None
+        if prices.has_nearly_all:
+            try:
+                return (self._pick or self._picker())(prices)
+            except KeyError:  # suppress() would cost as much as the look-up
+                pass
+        return [prices[token] for token in self._tokens or self.each() if token in prices.fragments]
+
+    def _picker(self) -> Callable[[EncodedPrices], tuple[bytes, ...]]:
+        tokens = self.each()
+        if len(tokens) > 1:
+            self._pick = itemgetter(*tokens)
+        else:
+            self._pick = lambda prices: tuple(prices[token] for token in tokens)
+        return self._pick
 
     def add(self, held: Iterable[tuple[str, str]]) -> None:
         """Note which token each position holds: pairs of token and position id."""

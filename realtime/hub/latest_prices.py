@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import compress, repeat
 
-from positions.prices.cache import aget_prices
+from msgspec import UNSET
+
+from positions.prices.cache import aget_quotes_and_feed
 from positions.prices.lookup import fill_misses
 from positions.prices.quotes import UNKNOWN_MARKET, WRAPPED_SOL, Market, PriceStatus, Quote, is_stale
 from realtime.hub.queries import last_quotes
 from realtime.protocol.envelopes import Priced, decoded, encoded, full_fragment
-from realtime.protocol.messages import says_more
+from realtime.protocol.messages import followed_by, says_more
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -28,6 +31,8 @@ class LatestPrices:
     def __init__(self) -> None:
         self.sol_usd: Decimal | None = None
         """USD per SOL, for positions without a quote of their own; None where unknown."""
+        self.shards: int | None = None
+        """In how many groups the price feed sends, as the cache said last; None where it has not said yet."""
         self.version = 0
         """Higher after each change of a price."""
         self._known: dict[str, tuple[str, str, datetime]] = {}  # token → its fragment, its digits, as of when
@@ -35,6 +40,7 @@ class LatestPrices:
         self._stale: set[str] = set()  # sent to clients as stale
         self._looked_up: set[str] = set()  # in the database
         self._newest = LONG_AGO
+        self._watched: list[dict[str, str]] = []
 
     def quote(self, token: str) -> Quote | None:
         """Return the token's price, digit for digit; None if it is not known here."""
@@ -71,8 +77,27 @@ class LatestPrices:
             fragments = fragments | more
         if WRAPPED_SOL in fragments:
             self._learn_sol_usd()
-        self.version += bool(fragments)
+        self._changed(fragments)
         return fragments
+
+    @contextmanager
+    def changes(self) -> Iterator[dict[str, str]]:
+        """Enter to be told the news from here on: the newest fragment of each token, with all that it has missed."""
+        changed: dict[str, str] = {}
+        self._watched.append(changed)
+        try:
+            yield changed
+        finally:
+            self._watched = [each for each in self._watched if each is not changed]
+
+    def _changed(self, fragments: Mapping[str, str]) -> None:
+        if not fragments:
+            return
+        self.version += 1
+        for changed in self._watched:
+            for token in changed.keys() & fragments.keys():
+                changed[token] = followed_by(changed[token], fragments[token])
+            changed.update((token, each) for token, each in fragments.items() if token not in changed)
 
     def _judge(
         self, tokens: Set[str], as_of: datetime, markets: Mapping[str, Market], unknown: Collection[str]
@@ -104,48 +129,53 @@ class LatestPrices:
             if token in self._known and token not in self._stale and is_stale(self._known[token][2], now)
         ]
         self._stale.update(old)
-        self.version += bool(old)
-        return {token: self._in_full(token, reserves=False) for token in old}
+        news = {token: self._in_full(token, reserves=False) for token in old}
+        self._changed(news)
+        return news
 
     def renewed(self, fragments: Mapping[str, str]) -> dict[str, str]:
         """Return these fragments as they are now: something newer may have been sent since."""
         with_more = [token for token, fragment in fragments.items() if says_more(fragment)]
         return self.fragments(fragments) | self.fragments(with_more, in_full=True)
 
-    async def read(self, tokens: Collection[str], *, ask_source: bool = False) -> dict[str, str]:
+    async def read(self, tokens: Collection[str]) -> dict[str, str]:
         """Read these tokens from the cache; return the fragments of those whose price was not known.
 
-        One MGET. With `ask_source`, tokens that are not in the cache are requested from the source, which may take
-        seconds. Raises valkey.Unavailable. Safe to cancel.
+        One MGET. Raises valkey.Unavailable. Safe to cancel.
         """
-        news = self.learn(await self.cached(tokens))
-        missing = [token for token in tokens if token not in self._known]
-        if not (missing and ask_source):
-            return news
-        found = (await fill_misses(missing)).values()
-        return self.renewed(news) | self.learn(found)
+        return self.learn(await self.cached(tokens))
 
-    async def read_last(self, tokens: Iterable[str]) -> dict[str, str]:
-        """Look up in the database what is not known of these tokens, once each; return the fragments of what it has.
+    async def ask_source(self, tokens: Iterable[str]) -> Collection[Quote]:
+        """Request from the source what is not known of these tokens, to be learned: it may take two seconds.
+
+        Raises valkey.Unavailable. Safe to cancel.
+        """
+        missing = [token for token in tokens if token not in self._known]
+        return (await fill_misses(missing)).values() if missing else ()
+
+    async def ask_database(self, tokens: Iterable[str]) -> Collection[Quote]:
+        """Look up in the database what is not known of these tokens, once each, to be learned.
 
         One query, or none. Raises DATABASE_UNAVAILABLE.
         """
         missing = [token for token in tokens if token not in self._known and token not in self._looked_up]
         if not missing:
-            return {}
+            return ()
         found = await last_quotes(missing)
         self._looked_up.update(missing)
-        return self.learn(found.values())
+        return found.values()
 
     async def cached(self, tokens: Collection[str]) -> Collection[Quote]:
         """Return the cached prices of these tokens. One MGET. Raises valkey.Unavailable."""
         if not tokens:
             return ()
         as_of = self._as_of(WRAPPED_SOL)
-        cached = await aget_prices(tokens)
+        quotes, feed = await aget_quotes_and_feed(tokens)
         if self._as_of(WRAPPED_SOL) == as_of:  # else a batch has brought it meanwhile
-            self.sol_usd = cached.sol_usd  # also None: without a recent price it is unknown
-        return cached.quotes.values()
+            self.sol_usd = feed.sol_usd if feed else None  # also None: without a recent price it is unknown
+        if feed is not None:
+            self.shards = 1 if feed.shards is UNSET else feed.shards
+        return quotes.values()
 
     def is_news(self, quote: Quote) -> bool:
         """Return whether this quote is new to clients, and no newer one is known."""
@@ -170,7 +200,7 @@ class LatestPrices:
             news |= self._judge({token}, quote.as_of, market, {token} if is_new else ())
             if token == WRAPPED_SOL:
                 self._learn_sol_usd()
-        self.version += bool(news)
+        self._changed(news)
         return news
 
     def _is_newer(self, quote: Quote) -> bool:

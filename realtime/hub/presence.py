@@ -1,7 +1,8 @@
 """Who is connected, across all processes: written to Redis or Valkey by each hub, read by health checks and the admin.
 
-Each hub has a set of its agents, and an entry in the list of hubs with its time of expiry. Both are rewritten every
-NEXGENT_PRESENCE_SECONDS and expire after three times that, so an entry of a process that died is stale for no longer.
+Each hub has a set of its sockets: the agents that are owned there, and the numbers of watchers. It has an entry in the
+list of hubs, too, with its time of expiry. Both are rewritten every NEXGENT_PRESENCE_SECONDS and expire after three
+times that, so an entry of a process that died is stale for no longer.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import contextlib
 import logging
 import time
 from collections.abc import Collection
+from typing import NamedTuple
 from uuid import UUID
 
-from django.conf import settings
-
 from positions import valkey
+from positions.installations import hold_prefix
+from realtime.conf import conf
+from realtime.hub.watchers import watcher_counts
 from realtime.monitoring.tasks import Health
 
 logger = logging.getLogger(__name__)
@@ -26,30 +29,30 @@ GATHER_SECONDS = 0.05
 
 
 class Presence:
-    """The agents that are connected to one hub."""
+    """The sockets that are connected to one hub, by what stands for each (`Outbox.member`)."""
 
     def __init__(self, hub_id: str) -> None:
         self._hub_id = hub_id
-        self._agents: set[str] = set()
+        self._members: set[str] = set()
         self._added: set[str] = set()
         self._removed: set[str] = set()
         self._changed = asyncio.Event()
 
-    def add(self, agent_id: str) -> None:
-        self._agents.add(agent_id)
-        self._added.add(agent_id)
-        self._removed.discard(agent_id)
+    def add(self, member: str) -> None:
+        self._members.add(member)
+        self._added.add(member)
+        self._removed.discard(member)
         self._changed.set()
 
-    def remove(self, agent_id: str) -> None:
-        self._agents.discard(agent_id)
-        self._removed.add(agent_id)
-        self._added.discard(agent_id)
+    def remove(self, member: str) -> None:
+        self._members.discard(member)
+        self._removed.add(member)
+        self._added.discard(member)
         self._changed.set()
 
     async def run(self, health: Health) -> None:
         """Write changes soon after they happen, and everything at the interval in the settings."""
-        interval_seconds: float = settings.REALTIME["PRESENCE_SECONDS"]
+        interval_seconds: float = conf.PRESENCE_SECONDS
         failing, everything_due = False, 0.0
         while True:
             try:
@@ -73,15 +76,17 @@ class Presence:
     async def leave(self) -> None:
         """Remove this hub now, instead of when its entries expire; `run` must have ended. Raises valkey.Unavailable."""
         async with valkey.async_client().pipeline(transaction=True) as pipeline:
-            pipeline.delete(_agents_key(self._hub_id))
+            pipeline.delete(_members_key(self._hub_id))
             pipeline.zrem(HUBS_KEY, self._hub_id)
             await pipeline.execute()
 
     async def _write(self, *, everything: bool, expire_seconds: float) -> None:
+        if everything:
+            await hold_prefix()
         self._changed.clear()
-        added, removed = (set(self._agents), set()) if everything else (self._added, self._removed)
+        added, removed = (set(self._members), set()) if everything else (self._added, self._removed)
         self._added, self._removed = set(), set()
-        key = _agents_key(self._hub_id)
+        key = _members_key(self._hub_id)
         async with valkey.async_client().pipeline(transaction=True) as pipeline:
             if everything:
                 pipeline.delete(key)
@@ -99,7 +104,7 @@ def connection_count() -> int:
     """Return how many sockets are open in all processes. Raises valkey.Unavailable."""
     with valkey.client().pipeline(transaction=False) as pipeline:
         for hub_id in _live_hubs():
-            pipeline.scard(_agents_key(hub_id))
+            pipeline.scard(_members_key(hub_id))
         return sum(pipeline.execute())
 
 
@@ -108,17 +113,34 @@ def process_count() -> int:
     return len(_live_hubs())
 
 
-def connected_agents(agent_ids: Collection[UUID]) -> set[UUID]:
-    """Return those of the agents that have an open socket. Raises valkey.Unavailable."""
+class Connected(NamedTuple):
+    """An agent's sockets, over all processes."""
+
+    owners: int
+    """1 or 0."""
+    watchers: int
+
+    def __str__(self) -> str:
+        parts = [f"{self.owners} owner"] if self.owners else []
+        if self.watchers:
+            parts.append(f"{self.watchers} watcher{'s' if self.watchers > 1 else ''}")
+        return ", ".join(parts) or "no"
+
+
+def connected(agent_ids: Collection[UUID]) -> dict[UUID, Connected]:
+    """Return which sockets each of the agents has. Three calls at most. Raises valkey.Unavailable."""
     ids = list(agent_ids)
-    connected: set[UUID] = set()
-    if ids:
-        with valkey.client().pipeline(transaction=False) as pipeline:
-            for hub_id in _live_hubs():
-                pipeline.smismember(_agents_key(hub_id), [str(agent_id) for agent_id in ids])
-            for members in pipeline.execute():
-                connected.update(agent_id for agent_id, member in zip(ids, members, strict=True) if member)
-    return connected
+    if not ids:
+        return {}
+    with valkey.client().pipeline(transaction=False) as pipeline:
+        for hub_id in _live_hubs():
+            pipeline.smismember(_members_key(hub_id), [str(agent_id) for agent_id in ids])
+        # An agent that another process has taken over may for a moment be in two.
+        owned = [max(members) for members in zip(*pipeline.execute(), strict=True)] or [0] * len(ids)
+    watched = watcher_counts(ids)
+    return {
+        agent_id: Connected(int(owner), watched[agent_id]) for agent_id, owner in zip(ids, owned, strict=True)
+    }
 
 
 def _live_hubs() -> list[str]:
@@ -126,5 +148,5 @@ def _live_hubs() -> list[str]:
     return [hub_id.decode() for hub_id in hubs]  # type: ignore[union-attr]
 
 
-def _agents_key(hub_id: str) -> str:
+def _members_key(hub_id: str) -> str:
     return f"{valkey.KEY_PREFIX}hub:{hub_id}"

@@ -1,4 +1,4 @@
-"""Child processes: started, watched, restarted when they exit, and stopped in order.
+"""Child processes: started, watched, restarted when they exit or on request, and stopped in order.
 
 Knows nothing of Django: `manage.py up` says what runs, this module keeps it running.
 """
@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-LINES_KEPT = 20
-OUTPUT_GRACE_SECONDS = 1.0
-"""How long to wait for the last output of a child that has exited."""
+from realtime.launcher.child import Child, Say
 
-Say = Callable[[str], None]
+READY_SECONDS = 60.0
+"""How long a process that is to replace another may take until it is ready."""
 
 
 class ChildError(Exception):
@@ -38,92 +35,6 @@ class Restarts:
     """A child that exits sooner than this after its start probably cannot run at all."""
     max_quick_exits: int = 5
     """After this many of those in a row the supervisor gives up."""
-
-
-class Child:
-    """One command and the process that runs it, in a session of its own.
-
-    A session of its own, because a terminal sends Ctrl-C to every process of the foreground group, which would stop
-    the children in no particular order.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        command: Sequence[str],
-        *,
-        environment: Mapping[str, str] | None = None,
-        stop_seconds: float = 12.0,
-    ) -> None:
-        self.name = name
-        """Printed before each line of its output."""
-        self.command = command
-        self.environment = environment
-        """None: that of the supervisor."""
-        self.stop_seconds = stop_seconds
-        """From SIGTERM to SIGKILL."""
-        self.last_lines: deque[str] = deque(maxlen=LINES_KEPT)
-        self._process: asyncio.subprocess.Process | None = None
-
-    @property
-    def pid(self) -> int | None:
-        """The running process; None if there is none."""
-        if self._process is None or self._process.returncode is not None:
-            return None
-        return self._process.pid
-
-    async def run(self, *, stdin: int, say: Say) -> str:
-        """Run the command until it exits, and return how it exited.
-
-        Cancelled while it starts, there is no process; cancelled later, the process keeps running.
-        """
-        self.last_lines.clear()
-        try:
-            self._process = await asyncio.create_subprocess_exec(
-                *self.command,
-                stdin=stdin,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                env=self.environment,
-                start_new_session=True,
-            )
-        except OSError as error:
-            return f"could not be started ({error})"
-        assert self._process.stdout is not None  # noqa: S101 - asked for, three lines up
-        output = asyncio.create_task(self._relay(self._process.stdout, say))
-        code = await self._process.wait()
-        # A grandchild may keep the pipe open as long as it runs.
-        await asyncio.wait({output}, timeout=OUTPUT_GRACE_SECONDS)
-        output.cancel()
-        return f"exited with code {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
-
-    async def stop(self, *, at_once: asyncio.Event, say: Say) -> None:
-        """Terminate the process; kill it and its children after `stop_seconds`, or once `at_once` is set."""
-        process = self._process
-        if process is None or process.returncode is not None:
-            return
-        process.terminate()
-        ended = asyncio.create_task(process.wait())
-        waiting = asyncio.create_task(at_once.wait())
-        await asyncio.wait({ended, waiting}, timeout=self.stop_seconds, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        if process.returncode is None:
-            why = "on request" if at_once.is_set() else f"it did not stop within {self.stop_seconds:g} s"
-            say(f"{self.name}: killed, {why}.")
-            os.killpg(process.pid, signal.SIGKILL)
-        await ended
-
-    async def _relay(self, output: asyncio.StreamReader, say: Say) -> None:
-        while True:
-            try:
-                line = await output.readline()
-            except ValueError:  # longer than the reader's limit, 64 KiB; the reader has dropped it
-                line = b"(a line too long to show)\n"
-            if not line:
-                return
-            text = line.decode(errors="replace").rstrip()
-            self.last_lines.append(text)
-            say(f"{self.name} │ {text}")
 
 
 class Supervisor:
@@ -146,13 +57,14 @@ class Supervisor:
         """In the order of their start."""
         self._stop = asyncio.Event()
         self._at_once = asyncio.Event()
+        self._replace = asyncio.Event()
         self._stopping = False
 
     async def run(self, start: Callable[[], Awaitable[None]]) -> None:
         """Await `start`, which calls `keep`; then wait for `request_stop`. On return all children have exited.
 
         Raises ChildError, and what `start` raises. Children are stopped in reverse order, so start first what others
-        depend on.
+        depend on; those with a `ready_line` are stopped first, and together.
         """
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # Children get the read end as their standard input, and only this process has the write end: see
@@ -160,25 +72,28 @@ class Supervisor:
         self._watchdog_pipe, write_end = os.pipe()
         starting = asyncio.ensure_future(start())
         stopping = asyncio.create_task(self._stop.wait())
-        waiting: set[asyncio.Future[Any]] = {starting, stopping, self._failure}
+        replacing = asyncio.create_task(self._replace_on_request())
+        waiting: set[asyncio.Future[Any]] = {starting, stopping, replacing, self._failure}
         try:
             while not stopping.done():
                 done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 for future in sorted(done, key=lambda future: future is not self._failure):
                     future.result()
         finally:
-            for future in (starting, stopping, self._failure):
+            futures = (starting, stopping, replacing, self._failure)
+            for future in futures:
                 future.cancel()
-            await asyncio.gather(starting, stopping, self._failure, return_exceptions=True)
+            await asyncio.gather(*futures, return_exceptions=True)
             await self._stop_all()
             os.close(write_end)
             os.close(self._watchdog_pipe)
 
-    def keep(self, child: Child) -> None:
-        """Start a child, and restart it whenever it exits."""
+    def keep(self, child: Child) -> asyncio.Task[None]:
+        """Start a child, and restart it whenever it exits; return the task that does."""
         task = asyncio.create_task(self._keep(child), name=child.name)
         task.add_done_callback(self._on_given_up)
         self._kept.append((child, task))
+        return task
 
     def request_stop(self) -> None:
         """Stop all children and return from `run`; called twice, kill them. For signal handlers."""
@@ -186,13 +101,51 @@ class Supervisor:
             self._at_once.set()
         self._stop.set()
 
+    def request_replacement(self) -> None:
+        """Replace each child that has a `ready_line`, one after the other. For signal handlers."""
+        self._replace.set()
+
+    async def _replace_on_request(self) -> None:
+        while True:
+            await self._replace.wait()
+            self._replace.clear()
+            for child in [child for child, _ in self._kept if child.ready_line]:
+                if not await self._replaced(child):
+                    self._say(f"{child.name} could not be replaced; the processes before go on.")
+                    break
+            else:
+                self._say("All server processes have been replaced.")
+
+    async def _replaced(self, child: Child) -> bool:
+        """Start a successor; once it is ready, stop the child. If it does not become ready, end it instead."""
+        successor = child.successor()
+        successor.is_kept = False
+        task = self.keep(successor)
+        ready = asyncio.create_task(successor.ready.wait())
+        await asyncio.wait({ready, task}, timeout=READY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        is_ready = successor.ready.is_set() and not task.done()
+        successor.is_kept = is_ready
+        await self._retire(child if is_ready else successor)
+        return is_ready
+
+    async def _retire(self, child: Child) -> None:
+        """Stop a child for good, while the others go on."""
+        child.is_retired = True
+        task = next(task for kept, task in self._kept if kept is child)
+        await self._end(child, task)
+        self._kept = [each for each in self._kept if each[0] is not child]
+
     async def _keep(self, child: Child) -> None:
         rules = self._restarts
         exits = quick_exits = 0
         while True:
             started = self._clock()
             how = await child.run(stdin=self._watchdog_pipe, say=self._say)
-            if self._stopping:
+            if self._stopping or child.is_retired:
+                return
+            if not child.is_kept:
+                self._say(f"{child.name} {how}.")
                 return
             ran_seconds = self._clock() - started
             exits = 1 if ran_seconds >= rules.stable_seconds else exits + 1
@@ -204,7 +157,12 @@ class Supervisor:
                 )
             delay = min(rules.first_delay_seconds * 2 ** (exits - 1), rules.longest_delay_seconds)
             self._say(f"{child.name} {how}; restarting in {delay:g} s.")
+            if child.listener and not self._is_shared(child):
+                child.listener.close()  # meanwhile, new connections are the others'
             await self._sleep(delay)
+
+    def _is_shared(self, child: Child) -> bool:
+        return any(kept is not child and kept.listener is child.listener for kept, _ in self._kept)
 
     def _on_given_up(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) and not self._failure.done():
@@ -212,8 +170,17 @@ class Supervisor:
 
     async def _stop_all(self) -> None:
         self._stopping = True
-        for child, task in reversed(self._kept):
-            if child.pid is None:
-                task.cancel()
-            await child.stop(at_once=self._at_once, say=self._say)
-            await asyncio.wait({task})
+        for child, _ in self._kept:
+            if child.listener is not None:
+                child.listener.close()
+        # Those that stand in for each other at once: a client of one would only go on to the next.
+        equals = [each for each in self._kept if each[0].ready_line]
+        await asyncio.gather(*(self._end(child, task) for child, task in equals))
+        for child, task in reversed([each for each in self._kept if each not in equals]):
+            await self._end(child, task)
+
+    async def _end(self, child: Child, task: asyncio.Task[None]) -> None:
+        if child.pid is None:
+            task.cancel()
+        await child.stop(at_once=self._at_once, say=self._say)
+        await asyncio.wait({task})

@@ -67,6 +67,14 @@ async def until_http_answers(url: str, *, seconds: float) -> None:
         await _until(attempt, seconds)
 
 
+async def until_ready(name: str, ready: asyncio.Event, *, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await ready.wait()
+    except TimeoutError:
+        raise NotReadyError(f"{name} does not listen after {seconds:g} s.") from None
+
+
 async def _until(attempt: Callable[[], Awaitable[str | None]], seconds: float) -> None:
     """Repeat `attempt` until it returns no problem. Raises NotReadyError with the last one."""
     deadline = asyncio.get_running_loop().time() + seconds

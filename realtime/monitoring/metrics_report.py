@@ -7,18 +7,21 @@ So the answer is the same whichever process a load balancer chooses, and include
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
+import secrets
 import socket
 import time
 from collections.abc import Callable
 from typing import cast
 
 import msgspec
-from django.conf import settings
 from msgspec import Struct
 
 from positions import valkey
+from realtime.conf import conf
+from realtime.monitoring import outages, pools
 from realtime.monitoring.metrics import Sample, counts
 from realtime.monitoring.tasks import Health
 
@@ -32,7 +35,7 @@ class Snapshot(Struct):
     """One process's numbers."""
 
     process: str
-    """host:pid. A process that is started under the name of an earlier one overwrites its numbers."""
+    """Its `process_name`."""
     samples: dict[str, list[Sample]]
 
 
@@ -41,7 +44,15 @@ _decode = msgspec.msgpack.Decoder(Snapshot).decode
 
 
 def process_name() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
+    """Return host:pid:chance. In containers that share a host name every process is number 1 of its own."""
+    pid = os.getpid()
+    return f"{socket.gethostname()}:{pid}:{_chance(pid)}"
+
+
+@functools.cache
+def _chance(pid: int) -> str:
+    """Return the same for the whole life of the process with this id: a fork gets another one."""
+    return secrets.token_hex(3)
 
 
 class Reporter:
@@ -53,11 +64,12 @@ class Reporter:
 
     def snapshot(self) -> Snapshot:
         self._measure()
+        pools.measure()
         return Snapshot(process_name(), counts.read(self._kind))
 
     async def run(self, health: Health) -> None:
         """Write at the interval in the settings, until cancelled."""
-        interval_seconds: float = settings.REALTIME["PRESENCE_SECONDS"]
+        interval_seconds: float = conf.PRESENCE_SECONDS
         loop, failing = asyncio.get_running_loop(), False
         while True:
             try:
@@ -66,7 +78,8 @@ class Reporter:
                 health.works(for_seconds=3 * interval_seconds)
             except valkey.Unavailable as error:
                 if not failing:
-                    logger.warning("metrics cannot be written: %s", str(error) or type(error).__name__)
+                    why = str(error) or type(error).__name__
+                    logger.warning("metrics cannot be written: %s", why, extra=outages.field("valkey"))
                 failing = True
             due = loop.time() + interval_seconds
             await asyncio.sleep(interval_seconds)

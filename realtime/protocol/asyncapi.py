@@ -14,7 +14,8 @@ from msgspec import Struct
 from realtime.protocol.messages import MESSAGES, CloseReason
 from realtime.protocol.requests import REQUESTS
 
-VERSION = "1"
+# Of the protocol: the second number grows with what is added, the first with what old clients no longer understand.
+VERSION = "1.2"
 REF = "#/components/schemas/{name}"
 DESCRIPTION = " ".join(
     [
@@ -29,7 +30,7 @@ CHANNEL = {"$ref": "#/channels/agent"}
 ANSWERS = {"ping": ["pong"], "subscribe": ["subscribed"], "refresh": ["refreshed"]}
 
 
-def asyncapi(scheme: str = "ws", host: str = "127.0.0.1:4000") -> dict[str, Any]:
+def asyncapi(scheme: str = "ws", host: str = "127.0.0.1:4000", path: str = "/ws") -> dict[str, Any]:
     """Return the document of the socket at this host."""
     sent, received = _sent_messages(), _received_messages()
     return {
@@ -50,7 +51,7 @@ def asyncapi(scheme: str = "ws", host: str = "127.0.0.1:4000") -> dict[str, Any]
         },
         "channels": {
             "agent": {
-                "address": "/ws",
+                "address": path,
                 "title": "One agent's positions",
                 "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in [*sent, *received]},
                 "bindings": {"ws": {"method": "GET", "query": QUERY, "bindingVersion": "0.1.0"}},
@@ -84,6 +85,8 @@ def schemas() -> dict[str, Any]:
             "not": {"required": ["position"]},
         },
     ]
+    # msgspec writes it as later drafts do.
+    components["PriceRow"]["items"] = components["PriceRow"].pop("prefixItems")
     return components
 
 
@@ -153,15 +156,30 @@ QUERY = {
             "type": "string",
             "description": "An access token, from POST /api/token/; or as `Authorization: Bearer`.",
         },
+        "ticket": {
+            "type": "string",
+            "description": "Instead of a token: a ticket for one connection, from POST /api/socket-ticket/.",
+        },
+        "mode": {
+            "type": "string",
+            "enum": ["own", "watch"],
+            "default": "own",
+            "description": "watch: beside the socket that owns the agent; neither ends the other.",
+        },
         "lastSeq": {
             "type": "integer",
             "minimum": 0,
             "description": "The last event that the client received: the missed ones follow.",
         },
+        "epoch": {
+            "type": "string",
+            "description": "With lastSeq: what `connected` said then. After a restore, a snapshot follows instead.",
+        },
     },
 }
 SECURITY: dict[str, Any] = {
     "query": {"type": "httpApiKey", "in": "query", "name": "token"},
+    "ticket": {"type": "httpApiKey", "in": "query", "name": "ticket"},
     "header": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
 }
 # AsyncAPI cannot express closes.

@@ -1,13 +1,14 @@
 """What travels over the channel layer between processes, and how it is packed.
 
-Five types: `position.event`, `socket.claimed`, `access.changed` and `socket.disconnect` go to an agent's group,
-`price.batch` to the prices group. The members of all groups are hubs, one a server process. Names are snake_case,
-decimals strings.
+Eight types: `position.event`, `socket.claimed`, `access.changed`, `socket.disconnect` and `watchers.disconnect` go to
+an agent's group, `price.batch` to the prices group. Where prices are sent by shard (shards.py), `price.layout` goes to
+the prices group, `price.batch` and `price.joined` to the shards' groups. The members of all groups are hubs, one a
+server process. Names are snake_case, decimals strings.
 
 During a rolling restart, processes of two releases receive each other's messages, so each type has a version
 (docs/adr/0007). To add a field that older processes may ignore, give it a default in its Struct; the version stays. If
 they would go wrong without it, raise the number in VERSIONS: they skip such a message, and the reconciler makes up for
-it.
+it. A message also names the installation that sent it, where that is known (positions/installations.py).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from msgspec import Raw, Struct
 
 from positions.books.accounting import digits
 from positions.books.snapshots import number, timestamp, upgraded
+from positions.installations import known_installation
 from positions.models import PositionEvent
 from positions.prices.quotes import UNKNOWN_MARKET, Market, Quote, usable
 from realtime.protocol.messages import PriceUpdate, encode
@@ -32,11 +34,25 @@ from realtime.protocol.messages import PriceUpdate, encode
 logger = logging.getLogger(__name__)
 
 
+class Received(dict[str, Any]):
+    """A message that has come."""
+
+    __slots__ = ("bytes",)
+
+    bytes: int
+    """How long it was on its way."""
+
+
 class MsgspecSerializer(BaseMessageSerializer):  # type: ignore[misc]
     """MessagePack that takes Decimals, UUIDs and datetimes, as strings; channels_redis' own raises on them."""
 
     as_bytes = staticmethod(msgspec.msgpack.Encoder().encode)
     from_bytes = staticmethod(msgspec.msgpack.Decoder().decode)
+
+    def deserialize(self, message: bytes) -> Received:
+        received = Received(super().deserialize(message))
+        received.bytes = len(message)
+        return received
 
 
 def register_serializer() -> None:
@@ -47,9 +63,12 @@ def register_serializer() -> None:
 VERSIONS = {
     "position.event": 1,
     "price.batch": 1,
+    "price.layout": 1,
+    "price.joined": 1,
     "access.changed": 1,
     "socket.claimed": 1,
     "socket.disconnect": 1,
+    "watchers.disconnect": 1,
 }
 """The version of each type that this release sends, and the newest that it reads; 1 where a message has none."""
 
@@ -65,6 +84,12 @@ def unreadable(message: Mapping[str, Any]) -> str | None:
     return None
 
 
+def foreign(message: Mapping[str, Any]) -> str | None:
+    """Return the installation that sent a message, if it is known not to be this one."""
+    sender, own = message.get("installation"), known_installation()
+    return None if sender == own or not isinstance(sender, str) or own is None else sender
+
+
 class EventMessage(Struct):
     """`position.event`: a PositionEvent."""
 
@@ -78,7 +103,10 @@ class EventMessage(Struct):
 
 
 class ClaimMessage(Struct):
-    """`socket.claimed`: a socket has taken an agent; every socket of a lower claim ends."""
+    """`socket.claimed`: a socket has taken an agent; every socket of a lower claim that owns it ends.
+
+    A watcher sends one with a negative number, which ends none, to learn whether the group's messages reach it.
+    """
 
     agent_id: str
     claim: int
@@ -90,8 +118,28 @@ class AccessMessage(Struct):
     agent_id: str
 
 
+class LayoutMessage(Struct):
+    """`price.layout`: the last message of a round that is sent by shard. It has SOL's price, as a `price.batch` has.
+
+    A release that does not know it would miss the others: it says so, and reads prices from the cache.
+    """
+
+    shards: int
+    round: int
+    """The same in the messages of the round's shards, beside the number of their `shard`."""
+    sent: list[int]
+    """The shards that have prices in this round."""
+
+
+class JoinedMessage(Struct):
+    """`price.joined`: a hub sends it to a group that it has joined, to learn whether the group's messages reach it."""
+
+    group: str
+    hub: str
+
+
 class DisconnectMessage(Struct):
-    """`socket.disconnect`: an operator wants this agent's socket to reconnect."""
+    """`socket.disconnect`, `watchers.disconnect`: an operator wants this agent's owner, or watchers, to reconnect."""
 
     agent_id: str
 
@@ -130,12 +178,20 @@ def access_message(agent_id: UUID) -> dict[str, Any]:
     return _message("access.changed", agent_id=str(agent_id))
 
 
-def disconnect_message(agent_id: UUID) -> dict[str, Any]:
-    return _message("socket.disconnect", agent_id=str(agent_id))
+def disconnect_message(agent_id: UUID, *, watchers: bool = False) -> dict[str, Any]:
+    """Return the message that makes an agent's owner reconnect, or its watchers."""
+    return _message("watchers.disconnect" if watchers else "socket.disconnect", agent_id=str(agent_id))
+
+
+def joined_message(group: str, hub_id: str) -> dict[str, Any]:
+    return _message("price.joined", group=group, hub=hub_id)
 
 
 def _message(kind: str, **fields: Any) -> dict[str, Any]:
-    return {"type": kind, "version": VERSIONS[kind], **fields}
+    message = {"type": kind, "version": VERSIONS[kind], **fields}
+    if (sender := known_installation()) is not None:
+        message["installation"] = sender
+    return message
 
 
 class Priced(NamedTuple):
@@ -157,20 +213,46 @@ def price_message(quotes: Iterable[Quote]) -> dict[str, Any]:
     unpacking it: 0.3 µs a token, where a dictionary for each took 5 (`make bench`, growth). A quote without a market
     says that it is as it was, which is so for nearly all: those that have one are listed in addition to the fragments.
     """
-    moments: dict[datetime, list[Quote]] = {}
-    for quote in quotes:  # of one moment, but after an outage
-        moments.setdefault(quote.as_of, []).append(quote)
-    return _message("price.batch", priced=[_priced(as_of, each) for as_of, each in moments.items()])
+    message = PriceMessage()
+    message.add(quotes)
+    return message.content
 
 
-def _priced(as_of: datetime, quotes: Sequence[Quote]) -> dict[str, Any]:
-    prices = {quote.token_address: encoded(quote) for quote in quotes}
+class PriceMessage:
+    """A price_message that is made little by little."""
+
+    def __init__(self) -> None:
+        self._moments: dict[datetime, dict[str, tuple[Quote, Encoded]]] = {}
+        """By time, which is the same for all but after an outage; then by token."""
+
+    def add(self, quotes: Iterable[Quote]) -> None:
+        for quote in quotes:
+            prices = self._moments.get(quote.as_of)
+            if prices is None:
+                prices = self._moments[quote.as_of] = {}
+            prices[quote.token_address] = quote, encoded(quote)
+
+    @property
+    def content(self) -> dict[str, Any]:
+        return _message("price.batch", priced=self.priced)
+
+    @property
+    def priced(self) -> list[dict[str, Any]]:
+        return [_priced(as_of, prices) for as_of, prices in self._moments.items()]
+
+
+def layout_message(for_all: PriceMessage, *, shards: int, number: int, sent: Sequence[int]) -> dict[str, Any]:
+    """Return the last message of a round that is sent by shard, with the prices that are for all processes."""
+    return _message("price.layout", shards=shards, round=number, sent=[*sent], priced=for_all.priced)
+
+
+def _priced(as_of: datetime, prices: Mapping[str, tuple[Quote, Encoded]]) -> dict[str, Any]:
     priced = {
         "as_of": as_of.isoformat(),  # in full: hubs compare it with what the cache says
-        "fragments": {token: each.fragment for token, each in prices.items()},
-        "digits": [each.digits for each in prices.values()],
+        "fragments": {token: each.fragment for token, (_, each) in prices.items()},
+        "digits": [each.digits for _, each in prices.values()],
     }
-    markets = {quote.token_address: quote.market for quote in quotes if quote.market is not None}
+    markets = {token: quote.market for token, (quote, _) in prices.items() if quote.market is not None}
     return priced | {"markets": msgspec.to_builtins(markets)} if markets else priced
 
 

@@ -18,6 +18,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from positions.books.quotes import PriceStatus
 from positions.books.snapshots import LivePosition, Number, Timestamp, timestamp
+from realtime.protocol.compact import Prices
 
 PRICES_GROUP = "prices"
 
@@ -77,6 +78,13 @@ class ConnectedData(Struct, rename="camel"):
     connection_id: str
     ping_interval: Annotated[int, Meta(description="Milliseconds.")]
     token_expires_at: Timestamp
+    epoch: Annotated[
+        str, Meta(description="Given back with lastSeq. It changes when the database is restored.")
+    ]
+    mode: Annotated[
+        Literal["own", "watch"],
+        Meta(description="Whether the socket owns its agent, or watches it beside the one that does."),
+    ]
 
 
 class Connected(Struct, tag_field="type", tag="connected"):
@@ -85,8 +93,17 @@ class Connected(Struct, tag_field="type", tag="connected"):
     data: ConnectedData
 
 
+class SentPosition(LivePosition, rename="camel", kw_only=True):
+    price_key: (
+        Annotated[
+            int, Meta(description="With compact prices: stands for the token, valid for this connection.")
+        ]
+        | UnsetType
+    ) = UNSET  # added to encoded positions (compact.py), never through this type
+
+
 class InitialDataData(Struct, rename="camel"):
-    positions: list[LivePosition]
+    positions: list[SentPosition]
     timestamp: Timestamp
     seq: int
 
@@ -101,7 +118,7 @@ class PositionUpdateData(Struct, rename="camel"):
     event_type: Literal["position_created", "position_updated", "position_closed"]
     seq: int
     timestamp: Timestamp
-    position: LivePosition | UnsetType = UNSET
+    position: SentPosition | UnsetType = UNSET
     position_id: str | UnsetType = UNSET
 
 
@@ -200,6 +217,7 @@ MESSAGES: tuple[type[Struct], ...] = (
     InitialData,
     PositionUpdate,
     PriceUpdateBatch,
+    Prices,
     Ping,
     Pong,
     Subscribed,
@@ -217,18 +235,39 @@ def encode(message: Struct) -> str:
     return _encoder.encode(message).decode()
 
 
-def type_of(text: str) -> str:
+def encode_bytes(struct: Struct) -> bytes:
+    """Return a message, or a part of one, as it is sent."""
+    return _encoder.encode(struct)
+
+
+def initial_data(positions: Iterable[bytes], at: str, seq: int) -> bytes:
+    """Return an `initial_data` of encoded positions, with the timestamp `at`, in the form that is sent.
+
+    As bytes: a snapshot may have tens of megabytes, and every copy of it takes milliseconds.
+    """
+    parts = [b'{"type":"initial_data","data":{"positions":[']
+    for position in positions:
+        parts += (position, b",")
+    if len(parts) > 1:
+        del parts[-1]
+    parts.append(f'],"timestamp":"{at}","seq":{seq}}}}}'.encode())
+    return b"".join(parts)
+
+
+def type_of(text: str | bytes) -> str:
     """Return the type of an encoded message: it comes first."""
-    return text[9:40].partition('"')[0]
+    head = text[9:40]
+    return (head if isinstance(head, str) else head.decode(errors="replace")).partition('"')[0]
 
 
 def now() -> str:
     return timestamp(datetime.now(UTC))
 
 
-def closing(close: Close, *, retry_after_seconds: float) -> str:
+def closing(close: Close, *, retry_after_seconds: float, not_before_seconds: float = 0.0) -> str:
     """Return the message that announces a close. Clients that may reconnect get a random delay, to spread them out."""
-    wait = round(1000 * retry_after_seconds * random.uniform(0.5, 1.5)) if close.reconnect else 0  # noqa: S311
+    seconds = not_before_seconds + retry_after_seconds * random.uniform(0.5, 1.5)  # noqa: S311
+    wait = round(1000 * seconds) if close.reconnect else 0
     return encode(Closing(ClosingData(close.code, close.reason, close.reconnect, wait)))
 
 
@@ -253,6 +292,6 @@ def followed_by(older: str, newer: str) -> str:
     return _encoder.encode(_read_raw(older) | _read_raw(newer)).decode()
 
 
-def price_batch(fragments: Iterable[str], at: str) -> str:
-    """Return a `price_update_batch` of encoded fragments, with the timestamp `at`."""
-    return f'{{"type":"price_update_batch","data":{{"updates":[{",".join(fragments)}],"timestamp":"{at}"}}}}'
+def around_prices(at: str) -> tuple[bytes, bytes]:
+    """Return what comes before and after the encoded fragments of a `price_update_batch` with the timestamp `at`."""
+    return b'{"type":"price_update_batch","data":{"updates":[', f'],"timestamp":"{at}"}}}}'.encode()

@@ -41,6 +41,8 @@ class SubscribeRequest(Struct, rename="camel"):
     agent_id: str
     last_seq: Annotated[int, Meta(ge=0)] | None = None
     """The last event that the client received: the missed ones follow."""
+    epoch: str | None = None
+    """What `connected` said when that event came: after a restore, a snapshot follows instead."""
 
 
 class RefreshRequest(Struct):
@@ -57,9 +59,11 @@ REQUESTS: dict[str, type[Struct]] = {
     "refresh": RefreshRequest,
 }
 TYPES = {request: kind for kind, request in REQUESTS.items()}
+OWN, WATCH = "own", "watch"
 LAST_SEQ_MUST_BE = "lastSeq must be a whole number of 0 or more"
 _MUST_BE = {
     "agentId": "agentId must be a string",
+    "epoch": "epoch must be a string",
     "lastSeq": LAST_SEQ_MUST_BE,
     "token": "token must be a string",
 }
@@ -110,6 +114,15 @@ def parse_last_seq(text: str | None) -> int | None:
     if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise Malformed(ErrorCode.INVALID_MESSAGE, LAST_SEQ_MUST_BE)
     return int(text)
+
+
+def check_mode(text: str | None) -> None:
+    """Raise Malformed if the `mode` of a query is none that there is."""
+    if text not in {None, OWN, WATCH}:
+        raise Malformed(
+            ErrorCode.INVALID_MESSAGE,
+            f"mode must be {OWN} or {WATCH}, not {text[:40]!r}: this socket watches",
+        )
 
 
 def parse_agent_id(text: str | None) -> UUID | None:

@@ -11,19 +11,26 @@ import asyncio
 import atexit
 import logging
 import os
+import socket
 import threading
 from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from channels.layers import get_channel_layer
-
 from positions import valkey
+from positions.installations import installation
 from positions.models import PositionEvent
 from positions.prices.quotes import Quote
+from realtime.monitoring import outages
 from realtime.monitoring.metrics import counts
-from realtime.protocol.envelopes import access_message, disconnect_message, event_message, price_message
+from realtime.protocol.envelopes import (
+    access_message,
+    disconnect_message,
+    event_message,
+    price_message,
+)
 from realtime.protocol.messages import PRICES_GROUP, agent_group
+from realtime.publish.connections import channel_layer
 
 logger = logging.getLogger(__name__)
 
@@ -37,11 +44,13 @@ FLUSH_SECONDS = 2.0
 async def broadcast_prices(quotes: Iterable[Quote]) -> None:
     """Send these prices to every socket whose agent holds the tokens: one message for all of them.
 
+    It goes to every server process, in however many groups the price feed sends (rounds.py).
     Raises what the channel layer raises when it is unavailable. Safe to cancel.
     """
     quotes = list(quotes)
     if quotes:
-        await get_channel_layer().group_send(PRICES_GROUP, price_message(quotes))
+        layer = await channel_layer()
+        await layer.group_send(PRICES_GROUP, price_message(quotes))
 
 
 async def send_position_events(events: Sequence[PositionEvent]) -> None:
@@ -49,9 +58,9 @@ async def send_position_events(events: Sequence[PositionEvent]) -> None:
 
     Raises what the channel layer raises when it is unavailable. Sending one twice is harmless: sockets drop duplicates.
     """
-    channel_layer = get_channel_layer()
+    layer = await channel_layer()
     for event in events:
-        await channel_layer.group_send(agent_group(event.agent_id), event_message(event))
+        await layer.group_send(agent_group(event.agent_id), event_message(event))
 
 
 def publish_position_events(events: Sequence[PositionEvent]) -> None:
@@ -64,9 +73,9 @@ def publish_position_events(events: Sequence[PositionEvent]) -> None:
 
 async def send_access_changes(agent_ids: Iterable[UUID]) -> None:
     """Make every process check whether the sockets of these agents may stay open."""
-    channel_layer = get_channel_layer()
+    layer = await channel_layer()
     for agent_id in agent_ids:
-        await channel_layer.group_send(agent_group(agent_id), access_message(agent_id))
+        await layer.group_send(agent_group(agent_id), access_message(agent_id))
 
 
 def publish_access_changes(agent_ids: Sequence[UUID]) -> None:
@@ -74,23 +83,35 @@ def publish_access_changes(agent_ids: Sequence[UUID]) -> None:
     _publisher.submit(send_access_changes(agent_ids), f"changed access to {len(agent_ids)} agents")
 
 
-def publish_disconnects(agent_ids: Sequence[UUID]) -> None:
-    """Have the sockets of these agents closed, in whichever process they are, with 1013: their clients reconnect.
+def publish_disconnects(agent_ids: Sequence[UUID], *, watchers: bool = False) -> None:
+    """Have the owners of these agents closed, in whichever process they are, with 1013, or with `watchers` those that
+    watch: their clients reconnect.
 
     Returns at once and never raises, like publish_position_events.
     """
-    _publisher.submit(_send_disconnects(agent_ids), f"disconnects of {len(agent_ids)} agents")
+    _publisher.submit(_send_disconnects(agent_ids, watchers), f"disconnects of {len(agent_ids)} agents")
 
 
-async def _send_disconnects(agent_ids: Iterable[UUID]) -> None:
-    channel_layer = get_channel_layer()
+async def _send_disconnects(agent_ids: Iterable[UUID], watchers: bool) -> None:
+    layer = await channel_layer()
     for agent_id in agent_ids:
-        await channel_layer.group_send(agent_group(agent_id), disconnect_message(agent_id))
+        await layer.group_send(agent_group(agent_id), disconnect_message(agent_id, watchers=watchers))
 
 
 def flush(timeout_seconds: float = FLUSH_SECONDS) -> bool:
     """Wait until everything submitted so far has been sent; return whether it was, in time."""
     return _publisher.flush(timeout_seconds)
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """Looks names up in its own thread, where nothing else runs.
+
+    asyncio's executor has closed when `atexit` handlers run (python/cpython#99704), and a command that writes and ends
+    connects to Redis or Valkey only then.
+    """
+
+    async def getaddrinfo(self, *args: Any, **options: Any) -> Any:
+        return socket.getaddrinfo(*args, **options)
 
 
 class _Publisher:
@@ -105,6 +126,7 @@ class _Publisher:
         self._idle = threading.Condition(self._lock)
 
     def submit(self, sending: Coroutine[Any, Any, None], what: str) -> None:
+        installation()  # here, where a query may be made, so that the messages name it
         with self._lock:
             if self._waiting >= MOST_WAITING:
                 sending.close()
@@ -114,7 +136,7 @@ class _Publisher:
                 return
             self._dropping = False
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
+                self._loop = _Loop()
                 self._queue = asyncio.Queue()
                 threading.Thread(target=self._run, name="publisher", daemon=True).start()
                 atexit.register(self.flush, FLUSH_SECONDS)
@@ -140,14 +162,16 @@ class _Publisher:
                 if not isinstance(error, valkey.Unavailable):  # not an outage but a bug
                     logger.exception("%s not sent, left to reconciliation", what)
                 elif not unsent:  # once an outage, not once a write
+                    why = str(error) or type(error).__name__
                     logger.warning(
-                        "%s not sent, left to reconciliation: %s", what, str(error) or type(error).__name__
+                        "%s not sent, left to reconciliation: %s", what, why, extra=outages.field("valkey")
                     )
                 counts.channel_layer_errors["send"] += 1
                 unsent += 1
             else:
                 if unsent:
-                    logger.info("sending works again; %d sends were left to reconciliation", unsent)
+                    again = "sending works again; %d sends were left to reconciliation"
+                    logger.info(again, unsent, extra=outages.field("valkey"))
                 unsent = 0
             with self._idle:
                 self._waiting -= 1

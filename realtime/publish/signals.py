@@ -7,22 +7,34 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
-from django.db import transaction
+from django.contrib.auth import get_user_model
+from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 
-from positions.models import Agent, EndedSession, PositionEvent
-from positions.signals import position_events_committed
+from positions.models import Agent, PositionEvent
+from positions.signals import (
+    for_each_class,
+    position_events_committed,
+    refused_at_bound,
+    token_families_ended,
+)
+from realtime.monitoring.metrics import counts
 from realtime.publish.broadcast import publish_access_changes, publish_position_events
 
 
 @receiver(position_events_committed)
 def send_out(sender: object, events: list[PositionEvent], **kwargs: Any) -> None:
-    publish_position_events(events)
+    # Of an archive, say, with numbers of its own: sockets show the default database.
+    if events[0]._state.db == DEFAULT_DB_ALIAS:
+        publish_position_events(events)
 
 
-@receiver(post_save, sender=Agent)
+@receiver(refused_at_bound)
+def count_refusal(sender: object, bound: str, **kwargs: Any) -> None:
+    counts.refusals[bound] += 1
+
+
 def agent_saved(
     sender: type[Agent],
     instance: Agent,
@@ -33,15 +45,13 @@ def agent_saved(
 ) -> None:
     """An agent may have been handed to another owner."""
     if not created and (update_fields is None or update_fields & {"owner", "owner_id"}):
-        _access_changed([instance.pk], using=using)
+        _access_changed([instance.id], using=using)  # of a child, `pk` may be another
 
 
-@receiver(post_delete, sender=Agent)
 def agent_deleted(sender: type[Agent], instance: Agent, using: str, **kwargs: Any) -> None:
-    _access_changed([instance.pk], using=using)
+    _access_changed([instance.id], using=using)  # of a child, `pk` may be another
 
 
-@receiver(post_save, sender=settings.AUTH_USER_MODEL)
 def user_saved(
     sender: type[Any],
     instance: Any,
@@ -50,22 +60,27 @@ def user_saved(
     using: str,
     **kwargs: Any,
 ) -> None:
-    """A user may have been deactivated."""
-    if not created and not instance.is_active and (update_fields is None or "is_active" in update_fields):
-        _access_changed(list(Agent.objects.filter(owner=instance).values_list("pk", flat=True)), using=using)
-
-
-@receiver(post_save, sender=EndedSession)
-def session_ended(
-    sender: type[EndedSession], instance: EndedSession, created: bool, using: str, **kwargs: Any
-) -> None:
-    """A user has logged out: the sockets of this session end, whichever agents they show."""
-    if created:
+    """A user may have been deactivated, or have another password: the database has ended the user's tokens."""
+    if not created and (update_fields is None or update_fields & {"is_active", "password"}):
         _access_changed(
-            list(Agent.objects.filter(owner=instance.user_id).values_list("pk", flat=True)), using=using
+            list(Agent.objects.using(using).filter(owner=instance.pk).values_list("pk", flat=True)),
+            using=using,
         )
+
+
+@receiver(token_families_ended)
+def tokens_ended(sender: object, user_ids: set[Any], **kwargs: Any) -> None:
+    """After a log-out, or where tokens were revoked: these users' sockets are checked, whichever agents they show."""
+    agent_ids = list(Agent.objects.filter(owner__in=user_ids).values_list("pk", flat=True))
+    if agent_ids:
+        publish_access_changes(agent_ids)
 
 
 def _access_changed(agent_ids: Sequence[UUID], *, using: str) -> None:
     if agent_ids:
         transaction.on_commit(partial(publish_access_changes, agent_ids), using=using, robust=True)
+
+
+for_each_class(Agent, lambda model: post_save.connect(agent_saved, sender=model))
+for_each_class(Agent, lambda model: post_delete.connect(agent_deleted, sender=model))
+for_each_class(get_user_model(), lambda model: post_save.connect(user_saved, sender=model))

@@ -14,19 +14,29 @@ Private APIs: docs/private-apis.md. With other versions of uvicorn or websockets
 from __future__ import annotations
 
 import logging
-import sys
+import time
+from functools import partial
 from typing import Any
 
-from django.conf import settings
+from websockets.frames import Frame, Opcode
 from websockets.server import ServerProtocol
 
 from positions.versions import is_checked
-from realtime.hub.outbox import WriteNow
+from realtime.conf import conf
+from realtime.hub.token_bucket import TokenBucket
+from realtime.hub.writer import WriteNow
 from realtime.protocol import messages
+from realtime.protocol.frames import text_frame, text_header
 from realtime.protocol.messages import CloseReason, ErrorCode
-from realtime.servers.frames import text_frame
+from realtime.servers.frame_writer import FrameWriter, frame_writer
+from realtime.servers.frames import LARGE_BYTES, READ_BYTES, fragment_cost, is_close
 from realtime.socket.connection import EXTENSION
 
+MESSAGES = {Opcode.TEXT, Opcode.BINARY, Opcode.CLOSE}
+"""Which the consumer counts, or nobody."""
+TOO_MANY = Frame(Opcode.PONG, b"")
+"""Stands among the events of a connection where it has sent too many frames."""
+UNCOMPRESSED_BYTES = 256 * 1024
 BAD_TEXT = "Invalid UTF-8 sequence received from client."  # uvicorn's words
 
 
@@ -34,16 +44,32 @@ class BoundedProtocol(ServerProtocol):
     def __init__(self, **options: Any) -> None:
         # Higher than the consumer's limit: here uvicorn resets the connection, which may overtake the close; the
         # consumer's close is not followed by a reset.
-        super().__init__(**{**options, "max_size": 4 * settings.REALTIME["MAX_MESSAGE_BYTES"]})
+        super().__init__(**{**options, "max_size": 4 * conf.MAX_MESSAGE_BYTES})
+        self.inbound: TokenBucket | None = None
+        self._has_flooded = False
+
+    def receive_data(self, data: bytes | bytearray) -> None:
+        if not self._has_flooded:
+            super().receive_data(data)
+
+    def recv_frame(self, frame: Frame) -> None:
+        """Count a frame that is no message; of a client that sends too many, discard what has been read."""
+        if frame.opcode not in MESSAGES and self.inbound is not None:
+            cost = fragment_cost(len(frame.data)) if frame.opcode is Opcode.CONT else 1.0
+            if not self.inbound.take(time.monotonic(), cost):
+                self._has_flooded = True
+                self.reader.discard()
+                self.events.append(TOO_MANY)
+                return
+        super().recv_frame(frame)
 
     def fail(self, code: int, reason: str = "") -> None:
         close = CloseReason.TOO_BIG.value
         if code == close.code and self.state.name == "OPEN":
             reason = close.reason
-            bounds = settings.REALTIME
-            message = messages.too_big(bounds["MAX_MESSAGE_BYTES"])
+            message = messages.too_big(conf.MAX_MESSAGE_BYTES)
             self.send_text(messages.error(ErrorCode.TOO_BIG, message).encode())
-            text = messages.closing(close, retry_after_seconds=bounds["RETRY_AFTER_SECONDS"])
+            text = messages.closing(close, retry_after_seconds=conf.RETRY_AFTER_SECONDS)
             self.send_text(text.encode())
         super().fail(code, reason)
 
@@ -61,10 +87,19 @@ class ProtocolMethods:
         return getattr(send, "__self__", None) is self
 
     def text_writer(self: Any) -> WriteNow | None:
-        """Return `write_text_now`; None if this client has its messages compressed."""
-        return None if self.conn.extensions else self.write_text_now
+        """Return `write_text_now`; for a client that has its messages compressed, one for large messages only."""
+        write: WriteNow = self.write_large_now if self.conn.extensions else self.write_text_now
+        return write
 
-    def write_text_now(self: Any, text: str) -> bool:
+    def frame_writer(self: Any) -> FrameWriter | None:
+        """Return what writes frames; None for a client that has its messages compressed."""
+        return None if self.conn.extensions else frame_writer(self.transport, self.writable)
+
+    def write_large_now(self: Any, text: str | bytes) -> bool:
+        """Send a large message as it is: compressing it would hold everybody up, 50 ms for 12 MB (RFC 7692, 6)."""
+        return len(text) >= UNCOMPRESSED_BYTES and bool(self.write_text_now(text))
+
+    def write_text_now(self: Any, text: str | bytes) -> bool:
         """Send a text message, after all sent before; return False if that is impossible now.
 
         uvicorn's `send` waits for `writable`, too, and refuses after a close.
@@ -72,8 +107,44 @@ class ProtocolMethods:
         transport = self.transport
         if self.close_sent or not self.writable.is_set() or transport.is_closing():
             return False
-        transport.write(text_frame(text))
+        if len(text) < LARGE_BYTES:
+            transport.write(text_frame(text))
+        else:
+            payload = text.encode() if isinstance(text, str) else text
+            transport.write(text_header(len(payload)))
+            transport.write(memoryview(payload))
         return True
+
+    def unsent_bytes(self: Any) -> int:
+        return int(self.transport.get_write_buffer_size())
+
+    def count_frames(self: Any, inbound: TokenBucket) -> None:
+        self.conn.inbound = inbound
+        if hasattr(self.transport, "max_size"):  # asyncio's own
+            self.transport.max_size = READ_BYTES
+
+    def handle_ping(self: Any) -> None:
+        """Send the pong; none while the client reads nothing, since it would only wait (RFC 6455, section 5.5.3)."""
+        output = self.conn.data_to_send()
+        if self.writable.is_set():
+            self.transport.write(b"".join(output))
+
+    def handle_pong(self: Any, event: Frame) -> None:
+        if event is TOO_MANY:
+            self.queue.put_nowait({"type": "websocket.too.many"})
+        else:
+            _handle_pong(self, event)
+
+    def ignore_input(self: Any) -> None:
+        self.data_received = partial(_end_if_closed, self.transport)
+
+    def received(self: Any) -> None:
+        """Do nothing: uvicorn reads one message ahead, no more."""
+
+
+def _end_if_closed(transport: Any, data: bytes) -> None:
+    if is_close(data):
+        transport.close()
 
 
 class BadTextInOneLine(logging.Filter):
@@ -87,21 +158,38 @@ class BadTextInOneLine(logging.Filter):
 
 
 _run_asgi: Any = None  # uvicorn's own
+_handle_pong: Any = None
 
 
 def install() -> None:
-    """Change the uvicorn of this process, if it is one."""
-    global _run_asgi
-    if "uvicorn" not in sys.modules:
-        return
+    """Change every uvicorn of this process, however it is started."""
+    global _run_asgi, _handle_pong
     logging.getLogger("uvicorn.error").addFilter(BadTextInOneLine())
     if not is_checked("uvicorn", "websockets"):
         return
+    from uvicorn.protocols.http import h11_impl
     from uvicorn.protocols.websockets import websockets_sansio_impl
 
+    from realtime.servers import descriptors, uvicorn_requests
+
+    descriptors.install()
+    uvicorn_requests.install(h11_impl.H11Protocol)
     websockets_sansio_impl.ServerProtocol = BoundedProtocol  # type: ignore[attr-defined]
     protocol: Any = websockets_sansio_impl.WebSocketsSansIOProtocol
     if _run_asgi is None:
-        _run_asgi = protocol.run_asgi
-    for name in ("run_asgi", "owns", "text_writer", "write_text_now"):
+        _run_asgi, _handle_pong = protocol.run_asgi, protocol.handle_pong
+    for name in (
+        "run_asgi",
+        "owns",
+        "text_writer",
+        "frame_writer",
+        "write_large_now",
+        "write_text_now",
+        "unsent_bytes",
+        "count_frames",
+        "handle_ping",
+        "handle_pong",
+        "ignore_input",
+        "received",
+    ):
         setattr(protocol, name, getattr(ProtocolMethods, name))

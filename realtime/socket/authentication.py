@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
@@ -15,76 +15,105 @@ from channels.security.websocket import OriginValidator, WebsocketDenier
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from rest_framework_simplejwt.exceptions import TokenError
-from rest_framework_simplejwt.settings import api_settings
-from rest_framework_simplejwt.tokens import AccessToken
 
-from positions.accounts.sessions import find_user, session_of
+from positions import valkey
+from positions.accounts import tickets, verified
+from positions.accounts.identity import Refused
+from positions.accounts.keys import expiry
+from positions.accounts.outside import KeysUnavailable, aclaims_of
 from positions.errors import DATABASE_UNAVAILABLE
-from realtime.hub.database import in_database_thread
+from realtime.conf import conf
+from realtime.hub.arrivals import Newcomer
+from realtime.hub.hub import get_hub
+from realtime.monitoring import outages
+from realtime.monitoring.metrics import counts
+from realtime.protocol.requests import parse_agent_id
 
 logger = logging.getLogger(__name__)
 
-# How long the look-up may take. daphne drops connections whose handshake takes 5 s: a network error to their clients.
-HANDSHAKE_SECONDS = 3.0
+LOOK_UP_SECONDS = 30.0
+"""How long the look-up may take: the socket is accepted by then, and many that come together wait for each other."""
+
+BOTH = "a socket takes a ticket or a token, not both: which of the two counts would be a guess"
+NO_KEYS = "the token cannot be checked: the keys of its issuer are unavailable"
+BAD_TICKET = "the ticket is unknown, expired or used: each opens one socket, once"
 
 
 class Credential(NamedTuple):
-    """A token's user, expiry and browser session."""
+    """A token's user, expiry and family."""
 
     user: AbstractBaseUser | AnonymousUser | None
     """Anonymous if the token is invalid or expired; None if the look-up failed."""
     expires_at: datetime | None = None
-    session_id: UUID | None = None
-    """The browser session whose log-out ends the token; None for a bot's."""
+    family_id: UUID | None = None
+    """The family of tokens whose end ends this one."""
+    read_only: bool = False
     error: Exception | None = None
     """Why the look-up failed, if the database was not unavailable."""
+    problem: str | None = None
+    """A sentence for the client that says more than the others do."""
+    may_watch: bool = False
+    """Whether the user may watch the agent that the socket asks for."""
 
 
 class TokenAuthMiddleware(BaseMiddleware):  # type: ignore[misc]
-    """Puts the token's user into `scope["user"]`, its expiry (aware, UTC) into `scope["token_expires_at"]`, the browser
-    session that it belongs to into `scope["session_id"]`, and a bug in looking them up into `scope["token_error"]`.
+    """Lets the consumer look up whose token a socket presents, once it has accepted it: see `look_up`.
 
-    The token is `?token=…`, or `Authorization: Bearer …`. Only access tokens are accepted. If anything is wrong with
-    it, the user is anonymous: the consumer answers, since a browser cannot read a refused handshake. One query, none
-    for an invalid or expired token. The user is None while the database is unavailable, and after an error.
+    Not before: a server that waits with the handshake until a thousand users are looked up loses clients (daphne, after
+    5 s), and a browser cannot read a refused handshake anyway.
     """
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
-        try:
-            credential = await asyncio.wait_for(authenticate(_token(scope)), HANDSHAKE_SECONDS)
-        except (*DATABASE_UNAVAILABLE, TimeoutError) as error:
-            logger.warning(
-                "the user of a new socket could not be looked up: %s", str(error) or type(error).__name__
-            )
-            credential = Credential(None)
-        except Exception as error:  # noqa: BLE001  the consumer raises it, where it is logged and closes the socket
-            credential = Credential(None, error=error)
-        scope = {
-            **scope,
-            "user": credential.user,
-            "token_expires_at": credential.expires_at,
-            "session_id": credential.session_id,
-            "token_error": credential.error,
-        }
         # Not as the parent does it, which keeps one more copy of the scope as long as the socket is open.
-        return await self.inner(scope, receive, send)
+        return await self.inner({**scope, LOOK_UP: _credential}, receive, send)
+
+
+LOOK_UP = "nexgent.credential"
+"""Of a scope: how to find its credential."""
+
+
+async def look_up(scope: Mapping[str, Any]) -> Credential:
+    """Return the credential of a socket's token; an anonymous user's, if TokenAuthMiddleware is not mounted.
+
+    The token is `?token=…` or `Authorization: Bearer …`; `?ticket=…` stands for one. Only access tokens are accepted.
+    If anything is wrong with it, the user is anonymous. For a ticket, a call of Redis or Valkey; two queries, which all
+    share that connect meanwhile; none for an invalid or expired token. The user is None while one of them is
+    unavailable, and after an error.
+    """
+    if LOOK_UP not in scope:
+        return Credential(AnonymousUser())  # the user of another middleware has presented no token
+    try:
+        async with asyncio.timeout(LOOK_UP_SECONDS):
+            credential: Credential = await scope[LOOK_UP](scope)
+            return credential
+    except (*DATABASE_UNAVAILABLE, TimeoutError) as error:
+        why = str(error) or type(error).__name__
+        logger.warning(
+            "the user of a new socket could not be looked up: %s", why, extra=outages.field("database")
+        )
+        return Credential(None)
+    except Exception as error:  # noqa: BLE001  the consumer raises it, where it is logged and closes the socket
+        return Credential(None, error=error)
 
 
 class SentOriginValidator(OriginValidator):  # type: ignore[misc]
     """Refuses other sites' pages. Bots send no Origin, and the token is their credential."""
 
     def __init__(self, application: Any) -> None:
-        super().__init__(application, settings.ALLOWED_HOSTS + settings.REALTIME["ALLOWED_ORIGINS"])
+        super().__init__(application, settings.ALLOWED_HOSTS + conf.ALLOWED_ORIGINS)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         origins = [value for name, value in scope["headers"] if name == b"origin"]
         if not origins:
             return await self.application(scope, receive, send)
         try:
-            urlsplit(origins[-1].decode("latin-1"))
+            origin = urlsplit(origins[-1].decode("latin-1"))
         except ValueError:  # the parent would raise
+            origin = None
+        if origin is None or not self.valid_origin(origin):
+            counts.refusals["origin"] += 1
             return await WebsocketDenier()(scope, receive, send)
-        return await super().__call__(scope, receive, send)
+        return await self.application(scope, receive, send)
 
 
 def query(scope: Mapping[str, Any]) -> dict[str, str]:
@@ -96,34 +125,54 @@ def query(scope: Mapping[str, Any]) -> dict[str, str]:
         return {}
 
 
-def credential_of(scope: Mapping[str, Any]) -> Credential:
-    """Return what TokenAuthMiddleware has put into the scope; an anonymous user if it is not mounted."""
-    if "token_expires_at" not in scope:  # the user of another middleware has presented no token
-        return Credential(AnonymousUser())
-    return Credential(
-        scope.get("user"), scope["token_expires_at"], scope.get("session_id"), scope.get("token_error")
-    )
+async def authenticate(token: str | None, agent_id: UUID | None = None) -> Credential:
+    """Return the token's user, expiry and family, and whether the user may watch the agent.
 
-
-async def authenticate(token: str | None) -> Credential:
-    """Return the token's user, expiry and session; an anonymous user if it is invalid or expired. One query."""
+    An anonymous user if the token is invalid, expired or revoked. Two queries, which others share.
+    """
     if token is None:
         return Credential(AnonymousUser())
     try:
-        claims = AccessToken(token)  # type: ignore[arg-type]
-        user_id = claims[api_settings.USER_ID_CLAIM]
-        expires_at = datetime.fromtimestamp(claims["exp"], tz=UTC)
-        session_id = session_of(claims)
-    except (TokenError, KeyError, ValueError, OverflowError, OSError):  # the last two: a date out of range
+        claims: Mapping[str, Any] | None = await aclaims_of(token)
+        if claims is None:
+            claims = verified.claims_of(token)
+    except TokenError:
         return Credential(AnonymousUser())
-    user = await in_database_thread(find_user)(user_id, session_id)
-    return Credential(user, expires_at, session_id) if user else Credential(AnonymousUser())
+    except KeysUnavailable:
+        return Credential(None, problem=NO_KEYS)
+    return await _holder(claims, agent_id)
 
 
-def _token(scope: Mapping[str, Any]) -> str | None:
-    token = query(scope).get("token")
+async def _credential(scope: Mapping[str, Any]) -> Credential:
+    sent = query(scope)
+    token, ticket = sent.get("token") or _bearer(scope), sent.get("ticket")
+    agent_id = parse_agent_id(sent.get("agentId"))
+    if not ticket:
+        return await authenticate(token, agent_id)
     if token:
-        return token
+        return Credential(AnonymousUser(), problem=BOTH)
+    try:
+        claims = await tickets.take(ticket)
+    except valkey.Unavailable as error:
+        logger.warning("the ticket of a new socket could not be looked up: %s", error)
+        return Credential(None)
+    return (
+        Credential(AnonymousUser(), problem=BAD_TICKET) if claims is None else await _holder(claims, agent_id)
+    )
+
+
+async def _holder(claims: Mapping[str, Any], agent_id: UUID | None) -> Credential:
+    """Return the user, expiry and family of verified claims."""
+    expires_at = expiry(claims)
+    try:
+        (user, family, read_only), may_watch = await get_hub().arrivals.admit(Newcomer(claims, agent_id))
+    except Refused:
+        return Credential(AnonymousUser())
+    family_id = None if family is None else family.pk
+    return Credential(user, expires_at, family_id, read_only, may_watch=may_watch)
+
+
+def _bearer(scope: Mapping[str, Any]) -> str | None:
     for name, value in scope["headers"]:
         kind, _, credential = value.decode("latin-1").partition(" ")
         if name == b"authorization" and kind.lower() == "bearer":

@@ -12,13 +12,15 @@ import contextlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
-from django.conf import settings
-
-from realtime.hub.outbox import WriteNow
+from realtime.conf import conf
+from realtime.hub.token_bucket import TokenBucket
+from realtime.hub.writer import WriteFrame, WriteNow
 from realtime.protocol import messages
+from realtime.protocol.compact import choose
 from realtime.protocol.messages import CloseReason
+from realtime.socket.server_protocol import FrameWriter, ServerProtocol
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +32,8 @@ Send = Callable[[Message], Awaitable[None]]
 EXTENSION = "nexgent.protocol"
 ANSWER_SECONDS = 3.0
 """How long a client has to answer the close of a process that shuts down."""
+IGNORED_SECONDS = 2.0
+"""How long a client whose messages are ignored has to read why."""
 UNSENT_BYTES = 16 * 1024
 """How much unsent data the kernel buffers for a connection."""
 UNKNOWN_SERVER = (
@@ -44,18 +48,6 @@ WRAPPED_SEND = (
 _warned: set[str] = set()
 
 
-class ServerProtocol(Protocol):
-    """A server's protocol object with the methods that realtime/servers/ adds."""
-
-    transport: Any
-
-    def owns(self, send: Any) -> bool:
-        """Return whether this is the connection's own `send`, not a wrapper around it."""
-
-    def text_writer(self) -> WriteNow | None:
-        """Return a function that sends a text past ASGI, directly to the connection; None if that is impossible."""
-
-
 class Connection:
     """One socket between server and application, which finds it as `scope["connection"]`.
 
@@ -63,15 +55,20 @@ class Connection:
     """
 
     __slots__ = (
-        "_accepted", "_answered", "_closed", "_cut_off", "_disconnected", "_ended", "_has_ended", "_protocol",
-        "_receive", "_receiver", "_send", "write_now",
+        "_accepted", "_answered", "_closed", "_cut_off", "_disconnected", "_ended", "_frames", "_has_ended",
+        "_protocol", "_receive", "_receiver", "_send", "_subprotocol", "inbound", "write_now",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Removed from the scope: the protocol refers to the scope, and such a cycle is left to the garbage collector.
         self._protocol: ServerProtocol | None = (scope.get("extensions") or {}).pop(EXTENSION, None)
-        self.write_now = _direct_write(self._protocol, send)
+        self.write_now, self._frames = _direct_ways(self._protocol, send)
         """Sends a text past ASGI; returns False if that is impossible now. No send of the application may be open."""
+        self.inbound = TokenBucket(conf.INBOUND_MESSAGES_PER_SECOND, conf.INBOUND_BURST)
+        """What the client may send: messages, and frames that are none."""
+        if self._protocol is not None:
+            self._protocol.count_frames(self.inbound)
+        self._subprotocol = choose(scope.get("subprotocols") or ())
         self._receive = receive
         self._send = send
         self._accepted = False
@@ -94,7 +91,12 @@ class Connection:
         self._has_ended = True
         if self._ended is not None:
             self._ended.set()
-        self._let_go(ANSWER_SECONDS if self.is_leaving() else settings.REALTIME["CLOSE_SECONDS"])
+        self._let_go(ANSWER_SECONDS if self.is_leaving() else conf.CLOSE_SECONDS)
+
+    @property
+    def write_frame(self) -> WriteFrame | None:
+        """What sends a text that is a WebSocket frame already, as `write_now` does; None if nothing can."""
+        return None if self._frames is None else self._frames.write
 
     # ASGI
 
@@ -105,6 +107,8 @@ class Connection:
             self._receiver = task
             try:
                 message = await self._receive()
+                if self._protocol is not None:
+                    self._protocol.received()
                 if message["type"] == "websocket.disconnect":
                     self._disconnected = True
                 return message
@@ -126,6 +130,7 @@ class Connection:
             self._accepted = True
         elif message["type"] == "websocket.close":
             self._closed = True
+            self._stop_frames()
         await self._send(message)
 
     # What ASGI has no message for
@@ -138,7 +143,7 @@ class Connection:
         """Whether the client is gone, which the application may not know yet."""
         transport = self._transport()
         if transport is None:
-            return False
+            return self._protocol is not None
         connection = _socket(transport)
         return connection is None or connection.fileno() == -1
 
@@ -155,6 +160,22 @@ class Connection:
         elif not self.is_gone():  # asyncio's abort would raise
             abort = getattr(transport, "abortConnection", None) or transport.abort
             abort()
+
+    def ignore_client(self) -> None:
+        """Take nothing more from a client that has sent too much, and cut it off soon, whether or not it reads."""
+        if self._protocol is not None:
+            self._protocol.ignore_input()
+            asyncio.get_running_loop().call_later(IGNORED_SECONDS, self.cut_off)
+
+    def unsent_bytes(self) -> int:
+        """Return how many bytes the server has taken and the client has not; 0 where that is unknown."""
+        protocol = self._protocol
+        return 0 if protocol is None or self._transport() is None else protocol.unsent_bytes()
+
+    async def drained(self) -> None:
+        """Wait until the server takes more messages: the client has read nearly all. Safe to cancel."""
+        if self._protocol is not None:
+            await self._protocol.writable.wait()
 
     def _let_go(self, seconds: float) -> None:
         """Abort the connection if its client has not read the buffer in that time. (uvicorn would wait forever.)"""
@@ -177,15 +198,24 @@ class Connection:
                 connection.setsockopt(socket.IPPROTO_TCP, option, UNSENT_BYTES)
 
     def _transport(self) -> Any:
-        return self._protocol and self._protocol.transport
+        transport = self._protocol and self._protocol.transport
+        # That of asyncio's TLS has no connection any more once it was closed twice, and raises AttributeError.
+        return None if getattr(transport, "_ssl_protocol", transport) is None else transport
 
     def _is_over(self) -> bool:
         return self._cut_off or self.is_leaving()
 
+    def _stop_frames(self) -> None:
+        if self._frames is not None:
+            self._frames.stop()
+
     # Shutting down
 
-    async def shut_down(self) -> None:
-        """Close the socket, wait for the client's answer, then for the application to end."""
+    async def shut_down(self, not_before_seconds: float = 0.0) -> None:
+        """Close the socket, wait for the client's answer, then for the application to end.
+
+        The client is told to come back after `not_before_seconds` and the usual delay.
+        """
         if self._has_ended:
             return
         self._answered, self._ended = asyncio.Event(), asyncio.Event()
@@ -195,7 +225,7 @@ class Connection:
         if self._receiver is not None:
             self._receiver.cancel()
         try:
-            await asyncio.wait_for(self._close(), ANSWER_SECONDS)
+            await asyncio.wait_for(self._close(not_before_seconds), ANSWER_SECONDS)
         except (TimeoutError, OSError):
             # Disconnected already, or not reading: uvicorn would wait forever.
             self.cut_off()
@@ -203,25 +233,29 @@ class Connection:
             self._answered.set()
         await self._ended.wait()
 
-    async def refuse(self) -> None:
+    async def refuse(self, not_before_seconds: float) -> None:
         """Refuse a new socket while the process shuts down."""
         await self._receive()
-        await self.send({"type": "websocket.accept"})
-        await self._close()
+        await self._close(not_before_seconds)
 
-    async def _close(self) -> None:
+    async def _close(self, not_before_seconds: float) -> None:
         close = CloseReason.SHUTDOWN.value
         if not self._closed:
-            if self._accepted:
-                retry_after: float = settings.REALTIME["RETRY_AFTER_SECONDS"]
-                text = messages.closing(close, retry_after_seconds=retry_after)
-                await self._send({"type": "websocket.send", "text": text})
+            # A browser can read nothing of a handshake that is refused, or accepts none of the subprotocols it offers.
+            if not self._accepted:
+                await self._send({"type": "websocket.accept", "subprotocol": self._subprotocol})
+            retry_after: float = conf.RETRY_AFTER_SECONDS
+            text = messages.closing(
+                close, retry_after_seconds=retry_after, not_before_seconds=not_before_seconds
+            )
+            await self._send({"type": "websocket.send", "text": text})
+            self._stop_frames()
             await self._send({"type": "websocket.close", "code": close.code, "reason": close.reason})
         while (await self._receive())["type"] != "websocket.disconnect":
             pass
 
 
-def _direct_write(protocol: ServerProtocol | None, send: Any) -> WriteNow:
+def _direct_ways(protocol: ServerProtocol | None, send: Any) -> tuple[WriteNow, FrameWriter | None]:
     if protocol is None:
         _warn_once(UNKNOWN_SERVER)
     elif not protocol.owns(send):
@@ -229,11 +263,11 @@ def _direct_write(protocol: ServerProtocol | None, send: Any) -> WriteNow:
             WRAPPED_SEND, f"{type(send).__module__}.{getattr(send, '__qualname__', type(send).__qualname__)}"
         )
     else:
-        return protocol.text_writer() or _cannot
-    return _cannot
+        return protocol.text_writer() or _cannot, protocol.frame_writer()
+    return _cannot, None
 
 
-def _cannot(text: str) -> bool:
+def _cannot(text: str | bytes) -> bool:
     return False
 
 

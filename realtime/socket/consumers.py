@@ -16,18 +16,17 @@ from typing import Any
 from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
-from django.conf import settings
 
 from positions.books.snapshots import timestamp
+from realtime.conf import conf
 from realtime.hub.disconnects import is_disconnect
 from realtime.hub.guard import DATABASE_UNAVAILABLE, Refused, guarded
 from realtime.hub.hub import Hub, get_hub
 from realtime.hub.outbox import Outbox
-from realtime.hub.queries import may_watch
-from realtime.hub.token_bucket import TokenBucket
+from realtime.hub.shares import BYTES_PER_ROW, CONNECT_COST, MESSAGE_COST, QUERY_COST, Share, refused
 from realtime.monitoring import log_lines
 from realtime.monitoring.metrics import counts
-from realtime.protocol import messages
+from realtime.protocol import compact, messages
 from realtime.protocol.messages import (
     CloseReason,
     Connected,
@@ -42,25 +41,35 @@ from realtime.protocol.requests import (
     PingRequest,
     RefreshRequest,
     SubscribeRequest,
+    check_mode,
     parse,
     parse_agent_id,
     parse_last_seq,
 )
-from realtime.socket.authentication import authenticate, credential_of, query
+from realtime.socket.authentication import authenticate, look_up, query
+from realtime.socket.client_address import address_of
 from realtime.socket.connection import Connection
+from realtime.socket.new_outbox import belongs_to, new_outbox
 from realtime.socket.stream_start import AGENT_NOT_FOUND, StreamStart
 from realtime.socket.timers import Timers
 
 logger = logging.getLogger(__name__)
 
-NOT_AUTHENTICATED = "the token is missing, malformed, expired or not an access token, or its user is inactive"
-TOKEN_REFUSED = "the token is malformed, expired, not an access token, or belongs to another user"  # noqa: S105
+NOT_AUTHENTICATED = (
+    "the token is missing, malformed, expired, revoked or not an access token, or its user is inactive"
+)
+TOKEN_REFUSED = "the token is malformed, expired, revoked, not an access token, or belongs to another user"  # noqa: S105
+
+
+REFUSED_SECONDS = 2.0
+"""How long a client that was refused has to answer its close: meanwhile it holds a place, and may be hostile."""
 
 
 class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     """Serves one agent's positions to one client, as specified in docs/protocol.md."""
 
     channel_layer_alias = None  # the hub listens instead
+    _is_served = False
 
     hub: Hub
     outbox: Outbox
@@ -71,9 +80,6 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         super().__init__()
         self.connection_id = uuid.uuid4().hex
         self._began = time.monotonic()
-        self._inbound = TokenBucket(
-            settings.REALTIME["INBOUND_MESSAGES_PER_SECOND"], settings.REALTIME["INBOUND_BURST"]
-        )
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Serve a connection as Channels does, but without a second task: messages come from the server only.
@@ -86,7 +92,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             return
         self.scope, self.base_send = scope, send
         self.hub = get_hub()
-        self.outbox = self._new_outbox()
+        self.outbox = new_outbox(self.hub, scope, send, on_lost=self._lost, on_close=self._leave)
         self.timers = Timers(self.outbox)
         self.stream = StreamStart(self.hub, self.outbox, scope["connection"])
         try:
@@ -113,36 +119,50 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         counts.connects += 1
         log_lines.connection_id.set(self.connection_id)
         try:
-            await self.accept()
+            subprotocol = compact.choose(self.scope.get("subprotocols", ()))
+            if subprotocol is not None:
+                self.outbox.price_keys = self.hub.fan_out.keys
+            await self.accept(subprotocol)
         except Exception as error:
             if not is_disconnect(error):
                 raise
             self.outbox.abandon()  # its disconnect follows
             return
         expires_at = await self._authorise()
+        await self.hub.turns.piece()
         self.timers.start(expires_at)
-        self._greet(expires_at)
-        await self.stream.connect(self._last_seq())
+        self._greet(expires_at, await self.hub.epochs.known())
+        self._check_mode()
+        await self.stream.connect(self._last_seq(), query(self.scope).get("epoch"))
 
     async def _authorise(self) -> datetime:
         """Return when the token expires. Raises Refused if the client may not watch the agent."""
-        user, expires_at, _, error = credential_of(self.scope)
-        if not self.hub.admit(self.outbox):
-            raise Refused(CloseReason.TRY_LATER, ErrorCode.TRY_LATER, "the server is at capacity")
-        if error is not None:
-            raise error
-        if user is None:
+        credential = await look_up(self.scope)
+        belongs_to(self.outbox, credential, self.scope)
+        if self.outbox.closed:  # meanwhile
             raise Refused(CloseReason.TRY_LATER, ErrorCode.TRY_LATER, DATABASE_UNAVAILABLE)
-        if expires_at is None or not user.is_authenticated:
+        user, expires_at = credential.user, credential.expires_at
+        if credential.error is not None:
+            raise credential.error
+        if user is None:
             raise Refused(
-                CloseReason.AUTHENTICATION_FAILED, ErrorCode.AUTHENTICATION_FAILED, NOT_AUTHENTICATED
+                CloseReason.TRY_LATER, ErrorCode.TRY_LATER, credential.problem or DATABASE_UNAVAILABLE
             )
-        agent_id = parse_agent_id(self.outbox.agent_id)
-        if agent_id is None or not await may_watch(user.pk, agent_id):
+        if expires_at is None or not user.is_authenticated:
+            self.hub.shares.strangers.admit(address_of(self.scope))
+            raise Refused(
+                CloseReason.AUTHENTICATION_FAILED,
+                ErrorCode.AUTHENTICATION_FAILED,
+                credential.problem or NOT_AUTHENTICATED,
+            )
+        self.hub.shares.admit(self.outbox)
+        self._share.spend(CONNECT_COST)
+        if not credential.may_watch:
             raise Refused(CloseReason.AGENT_NOT_FOUND, ErrorCode.AGENT_NOT_FOUND, AGENT_NOT_FOUND)
         return expires_at
 
-    def _greet(self, expires_at: datetime) -> None:
+    def _greet(self, expires_at: datetime, epoch: str) -> None:
+        self._is_served = True
         logger.info(
             "socket opened",
             extra={"agent_id": self.outbox.agent_id, "user_id": str(self.outbox.user_id)},
@@ -151,8 +171,10 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             agent_id=self.outbox.agent_id,
             timestamp=messages.now(),
             connection_id=self.connection_id,
-            ping_interval=round(1000 * settings.REALTIME["PING_INTERVAL_SECONDS"]),
+            ping_interval=round(1000 * conf.PING_INTERVAL_SECONDS),
             token_expires_at=timestamp(expires_at),
+            epoch=epoch,
+            mode="watch" if self.outbox.watches else "own",
         )
         self._write(Connected(data))
 
@@ -164,24 +186,11 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             self.outbox.write(messages.error(problem.code, problem.message))
             return None
 
-    def _new_outbox(self) -> Outbox:
-        credential = credential_of(self.scope)
-        agent_id = parse_agent_id(query(self.scope).get("agentId"))
-        outbox = Outbox(
-            self.base_send,
-            self.scope["connection"].write_now,
-            user_id=getattr(credential.user, "pk", None),
-            agent_id=str(agent_id or ""),
-            index=self.hub.index,
-            max_unsent=settings.REALTIME["MAX_UNSENT_EVENTS"],
-            retry_after_seconds=settings.REALTIME["RETRY_AFTER_SECONDS"],
-            on_gap=self.hub.events.catch_up,
-            on_lost=self._lost,
-            on_close=self._leave,
-            on_new_token=self.hub.fan_out.send_newest,
-        )
-        outbox.session_id = credential.session_id
-        return outbox
+    def _check_mode(self) -> None:
+        try:
+            check_mode(query(self.scope).get("mode"))
+        except Malformed as problem:
+            self.outbox.write(messages.error(problem.code, problem.message))
 
     def _lost(self, outbox: Outbox) -> None:
         self.hub.spawn(guarded(outbox, self.stream.start_over()))
@@ -193,10 +202,10 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             return
         self.timers.note_message()
         size_bytes = len(text_data.encode() if text_data is not None else bytes_data or b"")
-        if size_bytes > settings.REALTIME["MAX_MESSAGE_BYTES"]:
+        if size_bytes > conf.MAX_MESSAGE_BYTES:
             await self.websocket_too_big({})
-        elif not self._inbound.take(time.monotonic()):
-            self.outbox.refuse(CloseReason.RATE_LIMITED, ErrorCode.RATE_LIMITED, "too many messages")
+        elif not self.scope["connection"].inbound.take(time.monotonic()):
+            await self.websocket_too_many({})
         elif text_data is None:
             self.outbox.write(messages.error(ErrorCode.BINARY_FRAME, "messages must be text frames"))
         else:
@@ -204,10 +213,23 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def websocket_too_big(self, message: dict[str, Any]) -> None:
         """Refuse a message that is too long; daphne sends this in its place (realtime/servers/daphne.py)."""
-        limit: int = settings.REALTIME["MAX_MESSAGE_BYTES"]
+        limit: int = conf.MAX_MESSAGE_BYTES
         self.outbox.refuse(CloseReason.TOO_BIG, ErrorCode.TOO_BIG, messages.too_big(limit))
 
+    async def websocket_too_many(self, message: dict[str, Any]) -> None:
+        """Refuse a client that sends too much; the servers send this for frames that are no messages."""
+        if not self.outbox.closed:
+            self.scope["connection"].ignore_client()
+            raise refused("messages", "too many messages", CloseReason.RATE_LIMITED)
+
+    @property
+    def _share(self) -> Share:
+        return self.hub.shares.of(self.outbox.user_id)
+
     async def _answer(self, text: str) -> None:
+        """Answer a message once its user may cause more work: until then, no further one is taken from the client."""
+        self._share.spend(MESSAGE_COST + len(text) // BYTES_PER_ROW)
+        await self._share.wait()
         try:
             request = parse(text)
         except Malformed as problem:
@@ -218,19 +240,21 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         if isinstance(request, PingRequest):
             self._write(messages.Pong(messages.now()))
         elif isinstance(request, SubscribeRequest):
-            await self.stream.subscribe(parse_agent_id(request.agent_id), request.last_seq)
+            self._share.spend(QUERY_COST)
+            await self.stream.subscribe(parse_agent_id(request.agent_id), request.last_seq, request.epoch)
         elif isinstance(request, RefreshRequest):
+            self._share.spend(QUERY_COST)
             await self._refresh(request)
 
     async def _refresh(self, request: RefreshRequest) -> None:
         """Extend the connection to the expiry of a new token of the same user."""
-        user, expires_at, session_id, _ = await authenticate(request.token)
+        user, expires_at, family_id, read_only, _, problem, _ = await authenticate(request.token)
         if self.outbox.closed:  # during the query
             return
         if expires_at is None or user is None or user.pk != self.outbox.user_id:
-            self.outbox.write(messages.error(ErrorCode.TOKEN_REFUSED, TOKEN_REFUSED))
+            self.outbox.write(messages.error(ErrorCode.TOKEN_REFUSED, problem or TOKEN_REFUSED))
             return
-        self.outbox.session_id = session_id
+        self.outbox.family_id, self.outbox.read_only = family_id, read_only
         self.timers.expire_at(expires_at)
         self._write(Refreshed(RefreshedData(timestamp(expires_at))))
 
@@ -252,12 +276,13 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         )
         self.outbox.abandon()
         self.hub.leave(self.outbox)
-        self.hub.dismiss(self.outbox)
+        self.hub.shares.dismiss(self.outbox)
         self.timers.cancel()
 
     def _leave(self, outbox: Outbox) -> None:
         """Stop the timers, leave the hub, and cut the client off if it does not read its close in time."""
-        self.timers.start_closing(self.scope["connection"].cut_off)
+        seconds = conf.CLOSE_SECONDS if self._is_served else min(REFUSED_SECONDS, conf.CLOSE_SECONDS)
+        self.timers.start_closing(self.scope["connection"].cut_off, seconds)
         self.hub.leave(outbox)
 
     def _write(self, message: Any) -> None:

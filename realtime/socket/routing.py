@@ -1,4 +1,4 @@
-"""Routes `/ws` to the consumer, and refuses every other path."""
+"""Routes `ws`, below `realtime.urls`, to the consumer, and refuses every other path."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.routing import URLRouter
 from django.urls import re_path
 
+from realtime.paths import SOCKET, own_path
 from realtime.socket.authentication import SentOriginValidator, TokenAuthMiddleware
 from realtime.socket.consumers import PositionConsumer
+from realtime.socket.transport import SecureTransport
 
 
 class UnknownPath(AsyncWebsocketConsumer):  # type: ignore[misc]
@@ -22,11 +24,14 @@ class UnknownPath(AsyncWebsocketConsumer):  # type: ignore[misc]
 
 
 def websocket_application() -> Any:
-    return SentOriginValidator(
-        URLRouter(
-            [
-                re_path(r"^ws/?$", TokenAuthMiddleware(PositionConsumer.as_asgi())),
-                re_path(r"", UnknownPath.as_asgi()),
-            ]
-        )
+    router = URLRouter(
+        [
+            re_path(rf"^{SOCKET}/?$", TokenAuthMiddleware(PositionConsumer.as_asgi())),
+            re_path(r"", UnknownPath.as_asgi()),
+        ]
     )
+
+    async def below_base(scope: dict[str, Any], receive: Any, send: Any) -> Any:
+        return await router({**scope, "path_remaining": own_path(scope) or ""}, receive, send)
+
+    return SecureTransport(SentOriginValidator(below_base))

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from django.conf import settings
-
+from positions.accounts.keys import leeway
+from realtime.conf import conf
 from realtime.hub.outbox import Outbox
 from realtime.protocol import messages
 from realtime.protocol.messages import CloseReason, ErrorCode
@@ -30,7 +30,7 @@ class Timers:
         """Ping the client from now on, and close the socket when its token expires (aware)."""
         self.note_message()
         loop = asyncio.get_running_loop()
-        self._ping = loop.call_later(settings.REALTIME["PING_INTERVAL_SECONDS"], self._check_alive)
+        self._ping = loop.call_later(conf.PING_INTERVAL_SECONDS, self._check_alive)
         self.expire_at(expires_at)
 
     def note_message(self) -> None:
@@ -38,17 +38,18 @@ class Timers:
         self._last_message = time.monotonic()
 
     def expire_at(self, expires_at: datetime) -> None:
-        """Close the socket at this time (aware) instead."""
+        """Close the socket at this time (aware) instead, and the leeway for the clocks later: as long as a new socket
+        would be accepted."""
         if self._expiry is not None:
             self._expiry.cancel()
-        remaining = (expires_at - datetime.now(UTC)).total_seconds()
+        remaining = (expires_at - datetime.now(UTC)).total_seconds() + leeway().total_seconds()
         self._expiry = asyncio.get_running_loop().call_later(max(0.0, remaining), self._expire)
 
-    def start_closing(self, cut_off: Callable[[], None]) -> None:
+    def start_closing(self, cut_off: Callable[[], None], seconds: float) -> None:
         """Cut the client off if it has not read its close in time; cancel the other timers."""
         self.cancel()
         loop = asyncio.get_running_loop()
-        self._closing = loop.call_later(settings.REALTIME["CLOSE_SECONDS"], cut_off)
+        self._closing = loop.call_later(seconds, cut_off)
 
     def cancel(self) -> None:
         for timer in (self._ping, self._expiry, self._closing):
@@ -56,12 +57,12 @@ class Timers:
                 timer.cancel()
 
     def _check_alive(self) -> None:
-        interval: float = settings.REALTIME["PING_INTERVAL_SECONDS"]
+        interval: float = conf.PING_INTERVAL_SECONDS
         silent_seconds = time.monotonic() - self._last_message
-        if silent_seconds >= settings.REALTIME["DEAD_AFTER_SECONDS"]:
+        if silent_seconds >= conf.DEAD_AFTER_SECONDS:
             self._outbox.close(CloseReason.TIMEOUT)
             return
-        wait = min(interval, max(0.01, settings.REALTIME["DEAD_AFTER_SECONDS"] - silent_seconds))
+        wait = min(interval, max(0.01, conf.DEAD_AFTER_SECONDS - silent_seconds))
         self._ping = asyncio.get_running_loop().call_later(wait, self._check_alive)
         self._outbox.write(messages.encode(messages.Ping(messages.now())))
 

@@ -56,7 +56,8 @@ def _feed_line(status: FeedStatus | None, now: Any) -> str:
         return "none: no broadcaster has run within the last day"
     source = f"{status.source} (made up)" if status.simulated else status.source
     seconds = max(0, round((now - status.updated_at).total_seconds()))
-    line = f"{source}: {status.priced} of {status.tokens} tokens priced {seconds} s ago"
+    turns = "" if status.asked is None else f" ({status.asked} had their turn)"
+    line = f"{source}: {status.priced} of {status.tokens} tokens priced{turns} {seconds} s ago"
     if is_stale(status.updated_at, now):
         return f"{line}; rounds have stopped"
     return f"{line}; the source does not answer" if status.is_stale(now) else line

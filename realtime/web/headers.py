@@ -8,7 +8,9 @@ from __future__ import annotations
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.utils.deprecation import MiddlewareMixin
+
+from realtime.paths import API, below_base
+from realtime.web.in_loop import InLoop
 
 # For pages, which are the admin's: this origin's files, no inline script. Its icons are data: URLs.
 PAGE_POLICY = (
@@ -20,7 +22,7 @@ DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 
 
-class SecurityHeaders(MiddlewareMixin):
+class SecurityHeaders(InLoop):
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         is_page = response.headers.get("Content-Type", "").startswith("text/html")
         # Django's error pages in debug mode have inline scripts and styles.
@@ -28,7 +30,7 @@ class SecurityHeaders(MiddlewareMixin):
             response.headers.setdefault("Content-Security-Policy", PAGE_POLICY if is_page else DATA_POLICY)
         response.headers.setdefault("Permissions-Policy", PERMISSIONS)
         response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
-        if request.path.startswith("/api/"):
+        if (below_base(request.path_info) or "").startswith(API):
             # Tokens and personal data: not for caches.
             response.headers.setdefault("Cache-Control", "no-store")
         return response

@@ -9,7 +9,6 @@ import secrets
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
 
-from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -20,6 +19,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from positions import valkey
 from positions.prices.cache import aget_feed_status
+from realtime.conf import conf
 from realtime.hub.hub import running_hub
 from realtime.monitoring.metrics import BUCKETS, METRICS, PROCESS_METRICS, Sample
 from realtime.monitoring.metrics_report import Reporter, Snapshot, snapshots
@@ -31,10 +31,10 @@ Families = dict[str, CounterMetricFamily | GaugeMetricFamily | HistogramMetricFa
 @never_cache
 async def metrics(request: HttpRequest) -> HttpResponse:
     """Answer a request with the token. Three calls to Redis or Valkey; without it, the numbers of this process only."""
-    if not settings.METRICS_TOKEN:
+    if not conf.METRICS_TOKEN:
         raise Http404
     given = request.headers.get("Authorization", "")
-    if not secrets.compare_digest(given.encode(), f"Bearer {settings.METRICS_TOKEN}".encode()):
+    if not secrets.compare_digest(given.encode(), f"Bearer {conf.METRICS_TOKEN}".encode()):
         return HttpResponse(status=401, headers={"WWW-Authenticate": 'Bearer realm="metrics"'})
     hub = running_hub()
     own = (hub.reporter if hub else Reporter("server")).snapshot()

@@ -1,13 +1,24 @@
-"""The page at `/`, the same for everyone: its data comes over REST and the socket. And the error pages."""
+"""The page at `/` and at the addresses of agents and positions, and the error pages.
+
+The page is the same for everyone: its data comes over REST and the socket.
+"""
 
 from __future__ import annotations
 
-from django.conf import settings
+import logging
+import sys
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
+from django.utils.deprecation import MiddlewareMixin
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
+
+from positions.errors import is_outage, retry_after_seconds
+from realtime.conf import conf
+
+logger = logging.getLogger(__name__)
 
 # Only this origin's files and sockets; no inline script or style, and, in browsers with trusted types, no text that
 # becomes HTML: token symbols contain whatever their makers chose.
@@ -31,11 +42,9 @@ WORKER_POLICY = "default-src 'none'; connect-src 'self'"
 
 @require_safe
 @ensure_csrf_cookie  # for logging in: positions/accounts/session_views.py
-def dashboard(request: HttpRequest) -> HttpResponse:
-    """Show the dashboard. No query; it contains nobody's data, so anyone may see it."""
-    page = render(
-        request, "realtime/dashboard.html", {"stale_after_seconds": settings.PRICES["STALE_SECONDS"]}
-    )
+def dashboard(request: HttpRequest, **named: str) -> HttpResponse:
+    """Show the dashboard, whatever its address has `named`. No query; it has nobody's data, so anyone may see it."""
+    page = render(request, "realtime/dashboard.html", {"stale_after_seconds": conf.PRICE_STALE_SECONDS})
     response = _with_policy(page)
     # The shell names its files by their current hashes: an old one would request files that no longer exist.
     response["Cache-Control"] = "no-cache"
@@ -45,7 +54,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 @require_safe
 def offline(request: HttpRequest) -> HttpResponse:
     """Shown by the worker, which caches it, when the server cannot be reached."""
-    return _with_policy(render(request, "offline.html"))
+    return _with_policy(render(request, "realtime/offline.html"))
 
 
 @require_safe
@@ -69,8 +78,27 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500, rendered without the request, since its context may be what failed."""
+    """500, rendered without the request, since its context may be what failed. 503 where that is the database."""
+    if is_outage(sys.exc_info()[1]):  # raised outside a view: saving the session, say
+        return unavailable(request)
     return _with_policy(HttpResponse(render_to_string("500.html"), status=500))
+
+
+def unavailable(request: HttpRequest) -> HttpResponse:
+    """503, while the database is unavailable."""
+    response = _with_policy(HttpResponse(render_to_string("realtime/503.html"), status=503))
+    response["Retry-After"] = str(retry_after_seconds())
+    return response
+
+
+class DatabaseOutages(MiddlewareMixin):
+    """Answers 503 where a view, the admin's for one, fails because of the database. (REST: positions/api/errors.py.)"""
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if not is_outage(error):
+            return None
+        logger.warning("%s %r: the database is unavailable: %s", request.method, request.path, error)
+        return unavailable(request)
 
 
 def _with_policy(response: HttpResponse) -> HttpResponse:

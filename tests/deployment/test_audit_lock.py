@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +68,32 @@ def test_lock_of_the_image_is_the_part_that_runs():
     assert image < whole
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     named = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
-    tools = {canonicalize_name(Requirement(line).name) for line in project["optional-dependencies"]["dev"]}
+    extras = project["optional-dependencies"]
+    tools = {canonicalize_name(Requirement(line).name) for line in extras["dev"] + extras["testing"]}
     packages = read_lock((ROOT / "deploy/requirements.lock").read_text()).keys()
     assert named <= packages
     assert not tools & packages
+
+
+def test_lock_of_the_image_has_whatever_the_code_imports():
+    """Not only by way of a package that the tests install, too: production has no other."""
+    imported = set()
+    paths = [path for app in ("nexgent", "positions", "realtime") for path in (ROOT / app).rglob("*.py")]
+    paths.remove(ROOT / "realtime/testing/fixtures.py")  # a plugin of pytest; the apps import nothing of it
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                imported.add(node.module.partition(".")[0])
+    locked = read_lock((ROOT / "deploy/requirements.lock").read_text()).keys()
+    known = packages_distributions()
+    missing = {
+        name
+        for name in imported - set(sys.stdlib_module_names) - {"nexgent", "positions", "realtime"}
+        if not locked & {canonicalize_name(each) for each in known.get(name, [])}
+    }
+    assert missing == set()
 
 
 @pytest.mark.parametrize(

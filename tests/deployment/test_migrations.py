@@ -19,7 +19,10 @@ CONTRACTED: dict[tuple[str, str], str] = {
     ("positions", "0007_wallets_of_a_kind"): (
         "one wallet of a kind for each agent: the releases before check it themselves when a wallet is made, and read"
         " no wallet by its kind"
-    )
+    ),
+    ("positions", "0016_addresses_of_each_owner"): (
+        "two unique constraints: the releases before add no agent twice, and no address that any wallet has"
+    ),
 }
 
 

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from testbed import forkserver
 from tests.live import PATIENCE_SECONDS, ROOT
 
 GOOD = {
@@ -19,12 +20,10 @@ GOOD = {
 
 
 def check(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return forkserver.run(
         [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
         env={**os.environ, "PYTHONWARNINGS": "", **environment},
         cwd=ROOT,
-        capture_output=True,
-        text=True,
         timeout=3 * PATIENCE_SECONDS,
     )
 

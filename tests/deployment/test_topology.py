@@ -23,8 +23,11 @@ import httpx
 import psycopg
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
+from testbed import forkserver
 from testbed.backends import PostgreSQL, Valkey
+from testbed.templates import Templates
 from tests.deployment.compose import services
 from tests.live import PATIENCE_SECONDS, ROOT, Client, free_port
 from tests.realtime.test_metrics import read, total
@@ -33,6 +36,12 @@ from tests.waiting import eventually
 
 SECRETS = {name: secrets.token_urlsafe(48) for name in ("NEXGENT_SECRET_KEY", "NEXGENT_METRICS_TOKEN")}
 ROLES = {"NEXGENT_OWNER_PASSWORD": "owner-password", "NEXGENT_APP_PASSWORD": "app-password"}
+SECURITY_HEADERS = (
+    "Content-Security-Policy",
+    "Cross-Origin-Resource-Policy",
+    "Referrer-Policy",
+    "X-Content-Type-Options",
+)
 PASSWORD = secrets.token_urlsafe(12)
 WORLD = f"""
 from decimal import Decimal
@@ -48,10 +57,10 @@ open_position(wallet=wallet, token_address="BonkBonk", token_symbol="BONK", toke
 class Topology:
     """compose.yaml on this machine. `processes` are those that stay, by the name of their service."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, templates: Templates) -> None:
         binary = nginx()
         self.folder = folder
-        self.postgresql = PostgreSQL(folder / "pg")
+        self.postgresql = PostgreSQL(folder / "pg", template=templates.cluster())
         stack.callback(self.postgresql.close)
         self.postgresql.run_file(ROOT / "deploy/roles.sql", **ROLES)
         self.app_url = self.postgresql.url_of("nexgent_app", ROLES["NEXGENT_APP_PASSWORD"], "nexgent")
@@ -67,20 +76,21 @@ class Topology:
                 "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
                 "NEXGENT_DEBUG": "0",  # as the Containerfile has it, with the two folders
                 "NEXGENT_DATA_DIR": str(folder / "var"),
-                "NEXGENT_STATIC_DIR": str(folder / "static"),
+                "NEXGENT_STATIC_DIR": str(templates.static_files()),
                 "PYTHONUNBUFFERED": "1",
                 **service["environment"],
                 "DATABASE_URL": owner_url if name == "migrate" else self.app_url,
                 "REDIS_URL": valkey.url,
+                **({"NEXGENT_STATIC_DIR": str(folder / "nginx/static")} if name == "static" else {}),
             }
             for name, service in self.services.items()
             if service.get("image") == "nexgent"
         }
-        self.run("server-1", ["python", "manage.py", "collectstatic", "--noinput"])
+        self.run("static", self.services["static"]["command"])
         self.run("migrate", self.services["migrate"]["command"])
         self.run("server-1", ["python", "manage.py", "shell", "-v", "0", "-c", WORLD])
         self.processes = {name: self._start(name, stack) for name in ("server-1", "server-2", "prices")}
-        (folder / "nginx").mkdir()
+        (folder / "nginx").mkdir(exist_ok=True)
         self.proxy = Proxy(binary, folder / "nginx", [int(port) for port in self.ports.values()])
         self.certificate, key = folder / "certificate.pem", folder / "key.pem"
         openssl = shutil.which("openssl")
@@ -107,12 +117,12 @@ class Topology:
         stack.enter_context(self.proxy)
 
     def run(self, service: str, command: list[str]) -> str:
-        done = subprocess.run(
-            command,
+        program, *arguments = command
+        assert program == "python"
+        done = forkserver.run(
+            [sys.executable, *arguments],
             env=self.environments[service],
             cwd=ROOT,
-            capture_output=True,
-            text=True,
             timeout=4 * PATIENCE_SECONDS,
         )
         assert done.returncode == 0, done.stderr
@@ -121,7 +131,11 @@ class Topology:
     def _start(self, service: str, stack: ExitStack) -> subprocess.Popen[bytes]:
         command = []
         for word in self.services[service]["command"]:
-            for there, here in (*self.ports.items(), ("dexscreener", "simulated")):
+            for there, here in (
+                *self.ports.items(),
+                ("dexscreener", "simulated"),
+                ("0.0.0.0", "127.0.0.1"),  # noqa: S104
+            ):
                 word = word.replace(there, here)
             command.append(word)
         with (self.folder / f"{service}.log").open("wb") as log:
@@ -137,13 +151,13 @@ class Topology:
 
 
 @pytest.fixture(scope="module")
-def topology() -> Iterator[Topology]:
+def topology(templates: Templates) -> Iterator[Topology]:
     with ExitStack() as stack:
         # Short: a Unix socket's path must fit into 100 bytes; and PostgreSQL's own user must get in.
         folder = Path(tempfile.mkdtemp(prefix="nxc-", dir="/tmp"))
         folder.chmod(0o755)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        yield Topology(folder, stack)
+        yield Topology(folder, stack, templates)
 
 
 def test_role_of_the_servers_can_change_no_table_and_reads_those_of_later_migrations(topology: Topology):
@@ -166,6 +180,36 @@ def test_role_of_the_servers_can_change_no_table_and_reads_those_of_later_migrat
         assert serving.execute("SELECT count(*) FROM of_a_later_release").fetchone() == (1,)
 
 
+async def test_files_of_older_releases_stay_and_those_of_this_one_are_as_a_server_sends_them(
+    topology: Topology,
+):
+    await eventually(lambda: _is_ready(topology.ports["4001"]), "a server is ready")
+    static = topology.folder / "nginx/static"
+    (static / "realtime/nexgent.0123456789ab.js").write_text("of an older release")
+    (current,) = (
+        file.relative_to(static)
+        for file in static.glob("realtime/nexgent.*.js")
+        if "0123456789ab" not in file.name
+    )
+    trusted = ssl.create_default_context(cafile=str(topology.certificate))
+    url = f"https://127.0.0.1:{topology.proxy.tls_port}/static"
+    async with httpx.AsyncClient(verify=trusted, timeout=PATIENCE_SECONDS) as http:
+        old = await http.get(f"{url}/realtime/nexgent.0123456789ab.js")
+        assert (old.status_code, old.text) == (200, "of an older release")
+        for path in (str(current), "realtime/nexgent.js", "admin/css/base.css"):
+            ours = await http.get(f"{url}/{path}")
+            server = f"http://127.0.0.1:{topology.ports['4001']}/static/{path}"
+            theirs = await http.get(server, headers={"X-Forwarded-Proto": "https"})
+            assert ours.content == theirs.content
+            assert "Last-Modified" in ours.headers
+            for name in ("Cache-Control", "Content-Encoding", "Vary", *SECURITY_HEADERS):
+                assert (name, ours.headers.get(name)) == (name, theirs.headers.get(name))
+            # RFC 9239 has renamed JavaScript's; nginx still has the former name.
+            kind = ours.headers["Content-Type"].replace("application/javascript", "text/javascript")
+            assert kind == theirs.headers["Content-Type"].replace('"', "")
+        assert (await http.get(f"{url}/nowhere.js")).status_code == 404
+
+
 async def test_topology_of_compose_serves_traders_over_tls_and_ends_in_order(topology: Topology):
     trusted = ssl.create_default_context(cafile=str(topology.certificate))
     url = f"https://127.0.0.1:{topology.proxy.tls_port}"
@@ -178,6 +222,9 @@ async def test_topology_of_compose_serves_traders_over_tls_and_ends_in_order(top
         plain = f"127.0.0.1:{topology.proxy.port}/api/agents/"
         sent_on = await http.get(f"http://{plain}")
         assert (sent_on.status_code, sent_on.headers["Location"]) == (301, f"https://{plain}")
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(topology.proxy.ws_url, open_timeout=PATIENCE_SECONDS)
+        assert refused.value.response.status_code == 403
         page = await http.get("/")
         assert page.headers["Strict-Transport-Security"].startswith("max-age=31536000")
         given = await http.post("/api/token/", json={"username": "trader", "password": PASSWORD})

@@ -35,6 +35,7 @@ from tests.realtime.conftest import closed_connections  # noqa: F401  for every 
 
 in_thread = sync_to_async
 (PYTHON,) = blocks("docs/bots.md", "python")
+CLIENT = {"PYTHONPATH": str(ROOT / "clients/python")}
 WATCH, WRITE = blocks("docs/bots.md", "bash")
 
 
@@ -64,6 +65,7 @@ async def test_python_bot_resumes_renews_its_token_and_reacts(
     server, script = server_of_short_tokens, tmp_path / "bot.py"
     script.write_text(PYTHON.text)
     environment = {
+        **CLIENT,
         "NEXGENT_URL": server.url,
         "NEXGENT_USER": "alice",
         "NEXGENT_PASSWORD": "alice-has-a-password",
@@ -101,6 +103,7 @@ async def test_python_bot_acts_on_live_prices_only_and_from_its_start_on(
     script = tmp_path / "bot.py"
     script.write_text(PYTHON.text)
     environment = {
+        **CLIENT,
         "NEXGENT_URL": daphne_server.url,
         "NEXGENT_USER": "alice",
         "NEXGENT_PASSWORD": "alice-has-a-password",
@@ -143,14 +146,18 @@ class LosesAnAnswer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._server.port)
-        head = await reader.read(65_536)
-        server_writer.write(head)
-        if head.startswith(b"POST /api/positions/") and not self.lost:
-            sending = asyncio.create_task(pass_on(reader, server_writer))
-            self.lost.append(await server_reader.read(65_536))
-            sending.cancel()
-        else:
-            await asyncio.gather(pass_on(reader, server_writer), pass_on(server_reader, writer))
+        answering = asyncio.create_task(pass_on(server_reader, writer))
+        while data := await reader.read(65_536):  # a connection may carry several requests
+            loses = data.startswith(b"POST /api/positions/") and not self.lost
+            if loses:
+                answering.cancel()
+                await asyncio.wait({answering})
+            server_writer.write(data)
+            if loses:
+                sending = asyncio.create_task(pass_on(reader, server_writer))
+                self.lost.append(await server_reader.read(65_536))
+                sending.cancel()
+                break
         for each in (writer, server_writer):
             each.close()
 
@@ -169,6 +176,7 @@ async def test_python_bot_whose_answer_is_lost_asks_again_and_sells_once(
     script = tmp_path / "bot.py"
     script.write_text(PYTHON.text)
     environment = {
+        **CLIENT,
         "NEXGENT_USER": "alice",
         "NEXGENT_PASSWORD": "alice-has-a-password",
         "NEXGENT_AGENT": str(agent.pk),

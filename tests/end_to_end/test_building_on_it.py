@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import subprocess
 import sys
@@ -20,13 +19,14 @@ from positions.models import Agent, Position, PositionEvent, Wallet
 from realtime.publish.broadcast import flush
 from tests.conftest import BONK, fresh_token
 from tests.documents import Program, blocks
-from tests.live import PATIENCE_SECONDS, ROOT, Server, database_url, watching
+from tests.live import PATIENCE_SECONDS, Server, database_url, manage, watching
 from tests.realtime.conftest import closed_connections  # noqa: F401  for every test here
 
 in_thread = sync_to_async
 FILES = {
-    re.findall(r"`(desk/[\w/]+\.py)`", block.title)[-1]: block.text
+    names[-1]: block.text
     for block in blocks("docs/building-on-it.md", "python")
+    if (names := re.findall(r"`(desk/[\w/]+\.py)`", block.title))
 }
 
 
@@ -47,14 +47,7 @@ class Desk:
         }
 
     def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=ROOT,
-            env={**os.environ, **self.environment},
-            capture_output=True,
-            text=True,
-            timeout=3 * PATIENCE_SECONDS,
-        )
+        return manage(*arguments, **self.environment)
 
     async def run(self, *arguments: str) -> str:
         """Run a command that must succeed; return what it wrote."""

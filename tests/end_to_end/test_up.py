@@ -6,6 +6,7 @@ import json
 import os
 import queue
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,8 +22,10 @@ import pytest
 import redis
 from websockets.sync.client import ClientConnection, connect
 
-from nexgent.environment import embedded_valkey_socket
+from positions.conf import embedded_valkey_socket
+from testbed import forkserver
 from testbed.processes import free_port
+from testbed.templates import Templates
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_SECONDS = 60.0
@@ -42,12 +45,10 @@ def environment(data_dir: Path) -> dict[str, str]:
 
 def manage(data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command in a second terminal."""
-    return subprocess.run(
+    return forkserver.run(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
         env=environment(data_dir),
-        capture_output=True,
-        text=True,
         timeout=DEADLINE_SECONDS,
     )
 
@@ -79,6 +80,7 @@ class Up:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
         self.lines: list[str] = []
+        self._token = ""
         self.process = subprocess.Popen(
             [sys.executable, "manage.py", "up", "--port", str(self.port), *FAST, *options],
             cwd=ROOT,
@@ -123,11 +125,14 @@ class Up:
         self._reader.join(DEADLINE_SECONDS)
 
     def token(self) -> str:
-        answer = httpx.post(
-            f"{self.url}api/token/", json={"username": "demo", "password": "demo"}, timeout=30
-        )
-        assert answer.status_code == 200, answer.text
-        return str(answer.json()["access"])
+        """Log in, once: to hash a password takes a third of a second."""
+        if not self._token:
+            answer = httpx.post(
+                f"{self.url}api/token/", json={"username": "demo", "password": "demo"}, timeout=30
+            )
+            assert answer.status_code == 200, answer.text
+            self._token = str(answer.json()["access"])
+        return self._token
 
     def connect(self, agent_name: str) -> ClientConnection:
         token = self.token()
@@ -163,11 +168,33 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 def test_up_start_says_what_a_new_user_needs(up: Up) -> None:
     text = "\n".join(up.lines)
     assert f"  Page     {up.url}\n" in text
-    assert f"  Admin    {up.url}admin/, once `manage.py createsuperuser` has run\n" in text
+    assert f"  Admin    {up.url}admin/\n           log in as admin, password " in text
     assert "  Login    demo, password demo\n" in text
     assert "  Prices   simulated (made up): as requested.\n" in text
-    assert f"  Data     {up.data_dir}\n  Database SQLite\n" in text
+    assert f"  Data     {up.data_dir}\n  Database SQLite\n  Server   daphne, 1 process\n" in text
     assert httpx.get(f"{up.url}health", timeout=30).json()["status"] == "healthy"
+
+
+def test_up_makes_a_login_to_the_admin_whose_password_its_owner_can_read(up: Up) -> None:
+    file = up.data_dir / "admin-password"
+    assert file.stat().st_mode & 0o777 == 0o600
+    password = file.read_text().strip()
+    assert f"log in as admin, password {password} (also in {file})" in "\n".join(up.lines)
+    with httpx.Client(base_url=up.url, timeout=30) as client:
+        client.get("admin/login/")
+        form = {
+            "username": "admin",
+            "password": password,
+            "next": "/admin/",
+            "csrfmiddlewaretoken": client.cookies["csrftoken"],
+        }
+        assert client.post("admin/login/", data=form, headers={"Referer": up.url}).status_code == 302
+        agents = client.get("admin/positions/agent/")
+        assert "Momentum" in agents.text
+        # Whose pages lead to those of the dashboard.
+        page = re.search(r"/admin/positions/agent/([0-9a-f-]{36})/change/", agents.text)
+        assert page is not None
+        assert f'href="/agents/{page[1]}"' in client.get(page[0]).text
 
 
 def test_up_data_folder_is_closed_to_others(up: Up) -> None:
@@ -261,8 +288,11 @@ def answers(client: redis.Redis) -> None:
     client.close()
 
 
-def test_up_killed_leaves_nothing_that_keeps_the_next_from_working(tmp_path: Path) -> None:
+def test_up_killed_leaves_nothing_that_keeps_the_next_from_working(
+    tmp_path: Path, templates: Templates
+) -> None:
     """The first under daphne, the next under uvicorn, on the same folder and port."""
+    shutil.copy(templates.file(), tmp_path / "nexgent.sqlite3")  # else most of this would be its migrations
     first = Up(tmp_path)
     second = None
     try:
@@ -283,8 +313,12 @@ def test_up_killed_leaves_nothing_that_keeps_the_next_from_working(tmp_path: Pat
             process.kill()
 
 
-def test_up_replay_holds_the_files_tokens_and_an_open_address_is_warned_of(tmp_path: Path) -> None:
+def test_up_replay_holds_the_files_tokens_and_an_open_address_is_warned_of(
+    tmp_path: Path, templates: Templates
+) -> None:
     """One start for both: each takes seconds."""
+    (tmp_path / "data").mkdir()
+    shutil.copy(templates.file(), tmp_path / "data" / "nexgent.sqlite3")
     replay = tmp_path / "prices.csv"
     replay.write_text(
         "time,token,price\n2018-01-10T04:55:00Z,ADA,0.0000529\n2018-01-10T04:55:00Z,DASH,0.07553338\n"
@@ -318,6 +352,8 @@ def test_up_child_that_cannot_run_ends_it_with_the_reason(tmp_path: Path) -> Non
     ("options", "message"),
     [
         (["--port", "0"], "--port must be between 1 and 65535; it is 0."),
+        (["--processes", "0"], "--processes must be between 1 and 64; it is 0."),
+        (["--processes", "65"], "--processes must be between 1 and 64; it is 65."),
         (["--interval", "-1"], "--interval must be a number of seconds above 0; it is -1."),
         (["--interval", "nan"], "--interval must be a number of seconds above 0; it is nan."),
         (["--source", "replay"], "--source replay and --replay FILE belong together."),

@@ -17,13 +17,10 @@ OLD_EVENTS: list[dict[str, Any]] = json.loads(
 """Two positions: BONK, with all that can happen to one; WIF, opened with a stop loss and closed."""
 
 
-def store(owner: User) -> Agent:
+def store(owner: User, rows: list[dict[str, Any]] = OLD_EVENTS) -> Agent:
     """Return an agent that has these events, and no position."""
-    agent = Agent.objects.create(
-        pk=OLD_EVENTS[0]["agent_id"], owner=owner, name="old", event_seq=len(OLD_EVENTS)
-    )
+    agent = Agent.objects.create(pk=rows[0]["agent_id"], owner=owner, name="old", event_seq=len(rows))
     PositionEvent.objects.bulk_create(
-        PositionEvent(**{**row, "created_at": datetime.fromisoformat(row["created_at"])})
-        for row in OLD_EVENTS
+        PositionEvent(**{**row, "created_at": datetime.fromisoformat(row["created_at"])}) for row in rows
     )
     return agent

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import html
 import re
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.conf import LazySettings
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.db import connection
@@ -25,8 +23,9 @@ from positions.admin import closing
 from positions.books.snapshots import timestamp
 from positions.models import Agent, Mint, Position, PositionEvent, Trade, Wallet
 from positions.prices.quotes import Market, Quote
-from positions.services import close_position, open_position
+from positions.services import close_position, open_position, plan_take_profits, take_profit
 from realtime.hub.presence import Presence
+from realtime.hub.watchers import Watch, take_places
 from tests.conftest import BONK, JUP, WIF
 from tests.positions.market import fresh_quote, put, quote
 from tests.positions.world import CLOSED, UPDATED, World, check
@@ -38,14 +37,6 @@ pytestmark = pytest.mark.django_db
 def admin(client: Client) -> Client:
     client.force_login(User.objects.create(username="root", is_staff=True, is_superuser=True))
     return client
-
-
-@pytest.fixture
-def no_valkey(settings: LazySettings, tmp_path) -> Iterator[None]:
-    settings.REDIS_URL = f"unix://{tmp_path}/nobody.sock"
-    valkey.client.cache_clear()
-    yield
-    valkey.client.cache_clear()
 
 
 def listing(model: str) -> str:
@@ -79,13 +70,14 @@ def said(response) -> list[tuple[str, str]]:
     return [(message.level_tag, str(message)) for message in response.context["messages"]]
 
 
-def connect(agent: Agent) -> None:
-    """Be a hub that has a socket of this agent."""
+def connect(agent: Agent, *, watchers: int = 0) -> None:
+    """Be a hub that has the owning socket of this agent, and so many watchers."""
 
     async def report() -> None:
         presence = Presence("test")
         presence.add(str(agent.pk))
         await presence._write(everything=True, expire_seconds=60)
+        await take_places([Watch(str(agent.pk), agent.owner_id)] * watchers)
         await valkey.close_async_client()
 
     asyncio.run(report())
@@ -217,7 +209,7 @@ def test_every_link_from_page_to_page_leads_somewhere(admin, position, agent, wa
     assert found >= {
         f"{listing('position')}{agent_only}&status__exact=open",
         f"{listing('positionevent')}{agent_only}",
-        f"{listing('position')}?wallet__address__exact={wallet.pk}",
+        f"{listing('position')}?wallet__exact={wallet.pk}",
         f"{listing('positionevent')}?q={position.pk}",
         *(page_of(row) for row in (agent, wallet, position)),
     }
@@ -238,8 +230,8 @@ def test_filter_of_an_agent_says_whose_and_a_bad_one_is_dropped(admin, two):
 # Disconnecting
 
 
-def disconnect(client: Client, *agents: Agent):
-    data = {"action": "disconnect_selected", "_selected_action": [str(agent.pk) for agent in agents]}
+def disconnect(client: Client, *agents: Agent, what: str = "selected"):
+    data = {"action": f"disconnect_{what}", "_selected_action": [str(agent.pk) for agent in agents]}
     return client.post(listing("agent"), data, follow=True)
 
 
@@ -247,9 +239,18 @@ def test_disconnect_says_who_was_connected_and_is_logged(admin, agent, bob):
     other = Agent.objects.create(owner=bob, name="beta")
     connect(agent)
     assert said(disconnect(admin, agent, other)) == [
-        ("success", "1 of 2 agents had a socket, which will reconnect.")
+        ("success", "1 owning socket of 2 agents disconnected; clients reconnect by themselves.")
     ]
     assert LogEntry.objects.get().object_id == str(agent.pk)
+
+
+def test_disconnect_of_watchers_says_how_many_there_were(admin, agent, bob):
+    other = Agent.objects.create(owner=bob, name="beta")
+    connect(agent, watchers=2)
+    assert said(disconnect(admin, agent, other, what="watchers")) == [
+        ("success", "2 watchers of 2 agents disconnected; clients reconnect by themselves.")
+    ]
+    assert LogEntry.objects.get().get_change_message() == "Disconnected 2 watchers."
 
 
 def test_disconnect_without_valkey_disconnects_nobody(admin, agent, no_valkey):
@@ -267,9 +268,9 @@ def test_agent_list_shows_owner_mode_open_positions_and_who_is_connected(admin, 
     )
     close_position(position_id=sold.pk, proceeds_sol=Decimal(1))
     Agent.objects.create(owner=bob, name="beta", trading_mode="live")
-    connect(agent)
+    connect(agent, watchers=2)
     assert rows(admin.get(listing("agent"))) == [
-        ["alpha", "alice", "Simulation", "1", "3", "yes"],
+        ["alpha", "alice", "Simulation", "1", "3", "1 owner, 2 watchers"],
         ["beta", "bob", "Live", "0", "0", "no"],
     ]
 
@@ -292,7 +293,7 @@ def test_agent_page_shows_wallets_and_open_positions_with_their_worth(admin, age
     assert position.wallet_id in page
     assert "1000000 0.000002 0.000003 (stale, 2026-01-31T12:00:00.250Z) 3 — 450 +1 +50" in page
     assert "WIF" not in page
-    assert "Connected: yes" in page
+    assert "Connected: 1 owner" in page
 
 
 def test_agent_page_saves_the_agent_and_adds_a_wallet_but_changes_none(admin, agent, wallet, position):
@@ -456,6 +457,36 @@ def test_positions_are_filtered_by_status_mode_and_agent(admin, two):
         ({}, ["BONK", "WIF"]),
     ]:
         assert symbols(admin.get(listing("position"), filters)) == expected
+
+
+def test_positions_are_filtered_by_take_profits_and_moon_bag(admin, two):
+    bonk, wif = two
+    plan_take_profits(position_id=bonk.pk, levels=1)
+    one = Decimal(1)
+    filters = [{"take_profit": each} for each in ("none", "some", "planned", "all")]
+
+    def found(*extra: dict[str, str]) -> list[list[str]]:
+        return [symbols(admin.get(listing("position"), each)) for each in (*filters, *extra)]
+
+    assert found() == [["BONK", "WIF"], [], ["BONK"], []]
+    take_profit(position_id=bonk.pk, tokens=one, proceeds_sol=one)
+    take_profit(position_id=wif.pk, tokens=one, proceeds_sol=one, levels=0, moon_bag=True)
+    assert found({"moon_bag_activated__exact": "1"}) == [["WIF"], ["BONK"], [], ["BONK"], ["WIF"]]
+
+
+def test_half_a_plan_of_take_profits_is_refused_on_the_page(admin, position):
+    page = reverse("admin:positions_position_change", args=[position.pk])
+    form = form_of(admin.get(page))
+    for sent, message in [
+        ({"total_take_profit_levels": "4"}, "A plan has both: its first level and its last."),
+        ({"total_take_profit_levels": "1", "tp_batch_start_level": "2"}, "A plan ends after it begins."),
+    ]:
+        assert message in admin.post(page, form | sent).content.decode()
+    assert (
+        admin.post(page, form | {"total_take_profit_levels": "4", "tp_batch_start_level": "0"}).status_code
+        == 302
+    )
+    assert Position.objects.get().total_take_profit_levels == 4
 
 
 def form_of(response) -> dict[str, str]:

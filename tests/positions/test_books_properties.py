@@ -20,7 +20,7 @@ import pytest
 from django.db import transaction
 from django.test import Client
 from django.utils import timezone
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, given, reject, settings
 from hypothesis import strategies as st
 
 from positions import services
@@ -212,7 +212,10 @@ def test_rest_says_of_a_position_what_the_socket_says(
     """Both say it in the words of `live`: the socket's tests hold it to that."""
     with transaction.atomic():
         token = fresh_token()
-        position = take(("purchase", {}, *first[2:]), wallet, token, None)
+        try:
+            position = take(("purchase", {}, *first[2:]), wallet, token, None)
+        except PositionsError:  # so much for so little that no price can be that high
+            reject()
         assert position is not None
         for step in more:
             with suppress(PositionsError), transaction.atomic():

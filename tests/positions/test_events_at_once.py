@@ -70,7 +70,7 @@ def test_second_writer_waits_for_the_first_and_is_numbered_after_it(world: World
             wait_until_blocked(second)
             Position.objects.filter(pk=world.bonk.pk).update(dca_count=1)
         second.result(PATIENCE_SECONDS)
-    world.expect((UPDATED, world.bonk), (UPDATED, world.bonk), (UPDATED, world.wif))
+    world.expect((UPDATED, world.bonk), (UPDATED, world.bonk), (UPDATED, world.wif), of_threads=True)
 
 
 def both(first: Position, second: Position) -> Callable[[], None]:

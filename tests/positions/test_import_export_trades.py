@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -12,12 +14,15 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from positions import services
 from positions.books.trades import Side, fold
 from positions.models import Position, PositionEvent, Trade, Wallet
 from positions.services.checking import check_books
+from positions.services.correcting import correct
 from tests.conftest import BONK, JUP, WIF
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -107,7 +112,7 @@ def check_folds() -> None:
         assert fold(position.trades.order_by("executed_at", "recorded_at")) == position.books
 
 
-def day(number: int) -> datetime:
+def day(number: float) -> datetime:
     return LAST_YEAR + timedelta(days=number)
 
 
@@ -141,6 +146,7 @@ def history(wallet: Wallet) -> None:
         sol_usd=Decimal(150),
         executed_at=day(2),
         transaction_id="tx-3",
+        note='=half, "at last"',
     )
     services.close_position(
         position_id=key, proceeds_sol=Decimal(1), sol_usd=Decimal(150), executed_at=day(3), reason="import"
@@ -210,15 +216,173 @@ def test_export_of_a_token_that_migrated_is_imported_elsewhere_with_its_history(
         load(file_of(line(wallet, "purchase", "1", "1", token_address=BONK, at=day(1))), "--commit")
 
 
-def test_what_other_code_wrote_is_kept_as_a_balance_that_goes_out_and_not_in(
+def test_what_other_code_wrote_is_kept_as_a_balance_that_goes_out_and_in(
     history: None, wallet: Wallet, load: Imported
 ):
     Position.objects.filter(token_address=JUP).update(realized_profit_sol=Decimal(7))
     load(file_of(line(wallet, "sale", "1", "1", token_address=JUP, at=timezone.now())), "--commit")
-    check_folds()
     assert Position.objects.get(token_address=JUP).realized_profit_sol == Decimal("7.4")
-    with pytest.raises(CommandError, match=r'side must be one of .*, not "balance"'):
-        load(exported(), "--commit")
+    held = Position.objects.get(token_address=WIF, status="open")
+    correct(position_id=held.pk, values={"purchase_price": Decimal("1e-30"), "dca_count": 5})
+    correct(position_id=held.pk, values={"remaining_amount": Decimal(1)})
+    text, before = exported(), figures()
+    Position.objects.all().delete()
+    load(text, "--commit")
+    assert figures() == before
+    check_folds()
+    assert "Booked 0 trades" in load(text, "--commit")
+    early = line(wallet, "purchase", "1", "1", token_address=JUP, at=day(1))
+    with pytest.raises(
+        CommandError, match=r"^line 2: executed_at: the balance of .* nothing can be booked before it"
+    ):
+        load(file_of(early), "--commit")
+
+
+def test_position_that_held_nothing_for_a_while_stays_one(wallet: Wallet, load: Imported):
+    opened = services.open_position(
+        wallet=wallet, token_address=WIF, tokens=Decimal(10), spent_sol=Decimal(1), executed_at=day(0)
+    )
+    services.buy_more(position_id=opened.pk, tokens=Decimal(5), spent_sol=Decimal(1), executed_at=day(9))
+    services.take_profit(  # booked late
+        position_id=opened.pk, tokens=Decimal(10), proceeds_sol=Decimal(3), executed_at=day(5)
+    )
+    text, before = exported(), figures()
+    Position.objects.all().delete()
+    load(text, "--commit")
+    assert figures() == before
+    check_folds()
+    Position.objects.all().delete()
+    without = "\n".join(row.replace(str(opened.pk), "") for row in text.splitlines())
+    assert "3 trades in 2 positions" in load(without)  # nothing tells that they were one
+
+
+def balance(wallet: Wallet, **changes: Any) -> str:
+    stated: dict[str, Any] = {
+        "purchase_price": "0.5",
+        "purchase_amount": "10",
+        "remaining_amount": "4",
+        "total_invested_sol": "5",
+        "realized_profit_sol": "-1.5",
+        "dca_count": 1,
+    }
+    out = io.StringIO()
+    figures = json.dumps({key: value for key, value in (stated | changes).items() if value is not None})
+    csv.writer(out).writerow([LAST_YEAR.isoformat(), wallet.pk, WIF, "balance", "4", "", figures])
+    return out.getvalue().strip()
+
+
+BALANCES = "executed_at,wallet,token_address,side,tokens,sol,figures"
+
+
+def test_balance_opens_a_position_with_its_figures(wallet: Wallet, load: Imported):
+    load(f"{BALANCES}\n{balance(wallet)}\n", "--commit")
+    position = Position.objects.get()
+    assert (position.status, position.remaining_amount, position.realized_profit_sol) == (
+        "open", 4, Decimal("-1.5"),
+    )  # fmt: skip
+    assert (position.dca_count, position.cost_usd, position.trades.get().sol) == (1, None, 2)
+    check_folds()
+    sale = line(wallet, "sale", "4", "1", at=day(1))
+    load(file_of(sale), "--commit")
+    assert Position.objects.get().status == "closed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        (
+            {"purchase_price": None},
+            "figures must be a JSON object .* with purchase_price, .*, dca_count, not ",
+        ),
+        ({"extra": "1"}, "figures must be a JSON object .*, not "),
+        ({"remaining_amount": "5"}, "tokens must be the remaining_amount of figures, 5, not 4"),
+        (
+            {"total_invested_sol": "-1"},
+            "figures: total_invested_sol must be 0 or more and less than .*, not -1",
+        ),
+        (
+            {"realized_profit_sol": "-1e11"},
+            "figures: realized_profit_sol must be more than -.*, not -100000000000",
+        ),
+        ({"purchase_price": "1e-31"}, "figures: purchase_price must have at most 30 decimals, not 0.0{30}1"),
+        ({"purchase_amount": 10}, "figures: purchase_amount must be a string of digits, not 10"),
+        ({"purchase_amount": "NaN"}, 'figures: purchase_amount must be a number, .* not "NaN"'),
+        ({"dca_count": -1}, "figures: dca_count must be a whole number from 0 to .*, not -1"),
+        ({"dca_count": True}, "figures: dca_count must be a whole number from 0 to .*, not true"),
+    ],
+)
+def test_figures_that_no_position_can_have_are_refused(
+    wallet: Wallet, load: Imported, changes: dict[str, Any], problem: str
+):
+    said = refused(load, f"{BALANCES}\n{balance(wallet, **changes)}\n")
+    assert re.match(f"line 2: {problem}", said[0]), said
+    assert said[-1].endswith(": nothing was booked.")
+
+
+def test_figures_are_for_balances_only_and_a_balance_needs_them(wallet: Wallet, load: Imported):
+    stated = balance(wallet)
+    assert refused(load, f"{BALANCES}\n{stated.replace('balance', 'sale').replace(',,', ',1,')}\n")[0] == (
+        "line 2: figures must be empty, except for a balance"
+    )
+    without = line(wallet, "balance", "4", "")
+    assert refused(load, file_of(without))[0] == "line 2: figures is missing: a balance states them"
+    load(file_of(line(wallet, "purchase", "9", "1", at=day(-1))), "--commit")
+    with pytest.raises(
+        CommandError, match=r"^line 2: side: a balance can only come with all trades of its position"
+    ):
+        load(f"{BALANCES}\n{stated}\n", "--commit")
+
+
+def test_import_narrows_no_extreme_that_the_market_reaches_meanwhile(wallet: Wallet, load: Imported):
+    load(file_of(line(wallet, "purchase", "10", "10"), line(wallet, "sale", "1", "2", at=day(1))), "--commit")
+    key = Position.objects.get().pk
+
+    def moved(execute: Any, sql: str, *args: Any) -> Any:
+        if sql.startswith('INSERT INTO "positions_position"'):
+            Position.objects.follow_market({key: (WIF, Decimal(9), Decimal("0.1"))})
+        return execute(sql, *args)
+
+    with connection.execute_wrapper(moved):
+        load(file_of(line(wallet, "sale", "9", "27", at=day(2))), "--commit")
+    position = Position.objects.get()
+    assert (position.status, position.peak_price, position.lowest_price) == ("closed", 9, Decimal("0.1"))
+    # What is closed follows only its own trades.
+    late = [line(wallet, "purchase", "1", "20", at=day(0.1)), line(wallet, "sale", "1", "1", at=day(0.2))]
+    load(file_of(*late), "--commit")
+    assert Position.objects.get().peak_price == 20
+
+
+# Many
+
+BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+
+
+def statements(load: Imported, text: str) -> int:
+    with CaptureQueriesContext(connection) as captured:
+        load(text, "--commit")
+    return len(captured)
+
+
+def test_more_tokens_and_more_trades_take_no_more_statements(wallet: Wallet, load: Imported):
+    """As long as they fit one batch: on SQLite, whose statements have at most 999 variables, 20 positions do."""
+
+    def trades(tokens: range, days: range) -> str:
+        return file_of(
+            *(
+                line(
+                    wallet, "purchase", "1", "1", token_address=WIF[:-1] + BASE58[token], at=day(at),
+                    transaction_id=f"{token}-{at}",
+                )
+                for token in tokens
+                for at in days
+            )
+        )  # fmt: skip
+
+    few = statements(load, trades(range(1), range(1)))
+    assert statements(load, trades(range(1, 21), range(2))) == few
+    again = statements(load, trades(range(1, 2), range(2, 3)))
+    assert statements(load, trades(range(2, 21), range(2, 4))) == again
+    check_folds()
 
 
 def test_cells_that_a_spreadsheet_would_run_are_quoted(history: None):
@@ -357,10 +521,8 @@ def test_every_invalid_line_is_named_with_field_value_and_limit(wallet: Wallet, 
             ("line 8", "2"),
         ]
     )
-    assert (
-        'line 3: side must be one of purchase, sale, airdrop, transfer_in, transfer_out, migration, not "gift"'
-        in said
-    )
+    sides = "purchase, sale, airdrop, transfer_in, transfer_out, migration, balance"
+    assert f'line 3: side must be one of {sides}, not "gift"' in said
     assert "line 5: sol of an airdrop must be 0, not 1" in said
     assert "line 8: 2 cells, but 10 columns" in said
 
@@ -433,7 +595,7 @@ def test_trade_that_would_join_or_reopen_positions_is_refused(wallet: Wallet, lo
 
 
 def test_unknown_wallet_file_and_columns_are_named(wallet: Wallet, load: Imported, tmp_path: Path):
-    unknown = Wallet(pk="Unknown1")
+    unknown = Wallet(pk="Unknown1", address="Unknown1")
     assert refused(load, file_of(line(unknown, "purchase", "1", "1")))[0] == (
         "line 2: wallet: there is no wallet Unknown1"
     )

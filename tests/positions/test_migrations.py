@@ -57,3 +57,22 @@ def test_widening_keeps_every_digit_and_makes_no_event(before_amounts_were_widen
         assert stored[name] == (None if number is None else digits(number)), name
         assert Position.objects.filter(**{name: number}).exists(), name
     assert not PositionEvent.objects.exists()
+
+
+@pytest.mark.postgresql
+def test_no_index_is_the_beginning_of_another_one():
+    """Such a one costs disk and each write something, and serves nothing. Partial ones serve fewer rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT shorter.indexrelid::regclass::text, longer.indexrelid::regclass::text
+            FROM pg_index shorter JOIN pg_index longer USING (indrelid)
+            JOIN pg_class ON pg_class.oid = indrelid
+            WHERE (relname LIKE 'positions\\_%' OR relname LIKE 'realtime\\_%')
+            AND shorter.indexrelid <> longer.indexrelid AND NOT shorter.indisunique
+            AND shorter.indpred IS NULL AND longer.indpred IS NULL
+            AND longer.indkey::text || ' ' LIKE shorter.indkey::text || ' %'
+            AND longer.indclass::text || ' ' LIKE shorter.indclass::text || ' %'
+            """
+        )
+        assert cursor.fetchall() == []

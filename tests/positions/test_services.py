@@ -454,13 +454,21 @@ def test_close_position_without_proceeds_or_a_price_is_refused(position: Positio
 def test_close_position_without_proceeds_or_a_cache_is_refused(
     position: Position, settings: LazySettings, tmp_path
 ):
-    settings.REDIS_URL = f"unix://{tmp_path}/nobody.sock"
+    settings.NEXGENT = {**settings.NEXGENT, "REDIS_URL": f"unix://{tmp_path}/nobody.sock"}
     valkey.client.cache_clear()
     try:
         message = "the price cache cannot be reached: proceeds are required"
         refused(close_position, PriceUnknown, message, "proceeds_sol", position_id=position.pk)
     finally:
         valkey.client.cache_clear()
+
+
+@pytest.mark.parametrize("note", ["", "x" * 201, "\x00"])
+def test_sale_and_stop_loss_with_a_bad_note_are_refused(position: Position, note: str):
+    message = f"note must have 1 to 200 characters, none of them NUL; it has {len(note)}"
+    about = {"position_id": position.pk, "note": note}
+    refused(move_stop_loss, PositionsError, message, "note", **about, percentage=None)
+    refused(take_profit, PositionsError, message, "note", **about, tokens=Decimal(1), proceeds_sol=Decimal(1))
 
 
 @pytest.mark.parametrize("reason", ["", "x" * 201])

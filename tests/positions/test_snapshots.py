@@ -45,6 +45,8 @@ STORED = [
     "lastTakeProfitTime",
     "moonBagActivated",
     "moonBagAmount",
+    "totalTakeProfitLevels",
+    "tpBatchStartLevel",
     "createdAt",
     "updatedAt",
 ]

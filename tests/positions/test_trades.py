@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from positions import valkey
@@ -22,6 +23,7 @@ from positions.errors import (
     PriceUnknown,
     TradesAreKept,
     TransactionIdTaken,
+    UnseenWrite,
 )
 from positions.models import Agent, Mode, Position, PositionEvent, StoredAnswer, Trade, Wallet
 from positions.services import (
@@ -493,6 +495,23 @@ def test_booked_trades_are_neither_changed_nor_deleted(position: Position):
         with pytest.raises(TradesAreKept, match="never changed or deleted"), transaction.atomic():
             forbidden()
     assert position.trades.get().sol == 2
+
+
+def test_trades_of_a_position_that_stays_are_deleted_by_no_queryset(world):
+    """Of whatever class, nor in the transaction that deletes another position."""
+    trades: QuerySet[Trade] = QuerySet(Trade)
+    kept = trades.filter(position=world.bonk)
+    for forbidden in (
+        kept.delete,
+        trades.all().delete,
+        lambda: kept._raw_delete("default"),
+        lambda: trades.filter(position__in=Position.objects.all())._raw_delete("default"),
+        lambda: (world.wif.delete(), trades.all().delete()),
+    ):
+        with pytest.raises(UnseenWrite, match="booked trades are kept"), transaction.atomic():
+            forbidden()
+    assert Trade.objects.count() == 2
+    trades.filter(sol=-1).delete()  # none
 
 
 def test_trades_go_with_their_position_and_agent(world):

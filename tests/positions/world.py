@@ -101,8 +101,17 @@ class World:
     def receive(self, events: list[PositionEvent], **kwargs: object) -> None:
         self.sent += events
 
-    def expect(self, *expected: Wanted, other: tuple[Wanted, ...] = (), in_any_order: bool = False) -> None:
-        """Assert that these events, and no others, were recorded and sent since the world was made."""
+    def expect(
+        self,
+        *expected: Wanted,
+        other: tuple[Wanted, ...] = (),
+        in_any_order: bool = False,
+        of_threads: bool = False,
+    ) -> None:
+        """Assert that these events, and no others, were recorded and sent since the world was made.
+
+        of_threads: several wrote, and each sends its own after its commit.
+        """
         for agent_id, wanted in ((self.agent.pk, expected), (self.other.pk, other)):
             log = [event for event in log_of(agent_id) if event.seq > self.mark[agent_id]]
             keys = [(event.event_type, event.position_id) for event in log]
@@ -112,6 +121,8 @@ class World:
                 wanted_keys.sort(key=str)
             assert keys == wanted_keys
             sent = [event for event in self.sent if event.agent_id == agent_id]
+            if of_threads:
+                sent.sort(key=lambda event: event.seq)
             assert [fields(event) for event in sent] == [fields(event) for event in log]
             assert all((event.position is None) == (event.event_type == CLOSED) for event in log)
             check(agent_id)

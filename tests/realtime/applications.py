@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from channels.routing import ProtocolTypeRouter
+from django.core.asgi import get_asgi_application
 
-from nexgent.asgi import application, http
+from nexgent.asgi import application
+from realtime.hub.hub import get_hub
 from realtime.socket.routing import websocket_application
 
-bare = ProtocolTypeRouter({"http": http, "websocket": websocket_application()})
+bare = ProtocolTypeRouter({"http": get_asgi_application(), "websocket": websocket_application()})
 """Without GracefulShutdown."""
 
 
@@ -20,3 +22,19 @@ async def wrapped(scope: Any, receive: Any, send: Any) -> None:
         await send(message)
 
     await application(scope, receive, traced_send)
+
+
+async def without_subprotocols(scope: Any, receive: Any, send: Any) -> None:
+    """As the release before compact prices: of subprotocols it accepts none."""
+    await application({**scope, "subprotocols": []} if "subprotocols" in scope else scope, receive, send)
+
+
+async def failing_at_close(scope: Any, receive: Any, send: Any) -> None:
+    """With a bug in what is done last."""
+
+    async def fail() -> None:
+        raise RuntimeError("a bug at the end")
+
+    if scope["type"] == "websocket":
+        get_hub().close = fail  # type: ignore[method-assign]
+    await application(scope, receive, send)

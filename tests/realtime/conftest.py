@@ -1,17 +1,17 @@
-import pytest
-from asgiref.sync import sync_to_async
-from channels.layers import channel_layers
-from django.db import connections
+from collections.abc import AsyncIterator
 
-from positions import valkey
+import pytest
+
+from realtime.testing.hub import close_connections
 
 
 @pytest.fixture(autouse=True)
-async def closed_connections():
+async def closed_connections() -> AsyncIterator[None]:
     """Each test has an event loop, and a thread for the database: what it opened there, it closes."""
     yield
-    await valkey.close_async_client()
-    layer = channel_layers.backends.get("default")
-    if layer is not None:
-        await layer.flush()
-    await sync_to_async(connections.close_all)()
+    await close_connections()
+
+
+@pytest.fixture
+def hub(realtime_hub: None) -> None:
+    """Ends with the test, by the fixture that other projects use, too."""

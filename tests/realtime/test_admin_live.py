@@ -23,7 +23,7 @@ from positions.prices.cache import put_prices
 from positions.prices.quotes import Market
 from positions.services import close_position, move_stop_loss, open_position
 from tests.conftest import WIF, quote
-from tests.live import PATIENCE_SECONDS, Server, watching
+from tests.live import NO_TLS, PATIENCE_SECONDS, Server, access_token, client, watching
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def session_key(transactional_db) -> str:
 @asynccontextmanager
 async def operator(server: Server, session_key: str) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(
-        base_url=server.url, timeout=PATIENCE_SECONDS, follow_redirects=True
+        verify=NO_TLS, base_url=server.url, timeout=PATIENCE_SECONDS, follow_redirects=True
     ) as http:
         http.cookies.set("sessionid", session_key)
         await http.get("/admin/positions/position/")  # for the csrftoken
@@ -140,13 +140,25 @@ async def test_disconnected_socket_is_closed_with_1013_and_may_come_back(
     server, session_key, alice, agent, position
 ):
     other = await Agent.objects.acreate(owner=alice, name="beta")
-    async with watching(server, alice, agent) as one, watching(server, alice, other) as bystander:
+    query = {"token": access_token(alice), "agentId": str(agent.pk), "mode": "watch"}
+    async with (
+        watching(server, alice, agent) as one,
+        watching(server, alice, other) as bystander,
+        client(server, query=query) as watcher,
+    ):
+        await watcher.until("initial_data")
         async with operator(server, session_key) as http:
             page = await act(http, "agent", "disconnect_selected", agent.pk)
-        assert "1 of 1 agents had a socket, which will reconnect." in page.text
+        assert "1 owning socket of 1 agent disconnected; clients reconnect by themselves." in page.text
         code, reason, messages = await one.closed()
         assert (code, reason) == (1013, "Try again later")
         assert messages[-1]["data"]["reconnect"] is True
+        await watcher.send(type="ping")
+        await watcher.expect("pong")
+        async with operator(server, session_key) as http:
+            page = await act(http, "agent", "disconnect_watchers", agent.pk)
+        assert "1 watcher of 1 agent disconnected" in page.text
+        assert (await watcher.closed())[:2] == (1013, "Try again later")
         async with watching(server, alice, agent):
             await bystander.send(type="ping")
             await bystander.expect("pong")

@@ -20,7 +20,7 @@ from django.utils import timezone
 from positions import services
 from positions.models import Position, PositionEvent
 from positions.prices.cache import put_prices
-from positions.prices.quotes import Quote
+from positions.prices.quotes import WRAPPED_SOL, Quote
 from realtime.protocol import envelopes
 from realtime.protocol.envelopes import VERSIONS, decoded, read_event, read_prices, unreadable
 from realtime.protocol.messages import PRICES_GROUP, agent_group
@@ -31,7 +31,7 @@ from tests.positions.old_events import OLD_EVENTS
 OLD_MESSAGES: dict[str, list[dict[str, Any]]] = json.loads(
     Path(__file__).with_name("old_messages.json").read_text(encoding="utf-8")
 )
-"""By type, what the first release sends for OLD_EVENTS and two prices: never generated again."""
+"""By type, what the first release that has it sends for OLD_EVENTS and two prices: never generated again."""
 AGENT = UUID(OLD_EVENTS[0]["agent_id"])
 QUOTES = [
     Quote(
@@ -42,6 +42,14 @@ QUOTES = [
     ),
     Quote(WIF, Decimal("0.0125"), None, datetime.fromisoformat("2026-11-25T21:28:00.123456+00:00")),
 ]
+
+
+def for_all() -> envelopes.PriceMessage:
+    message = envelopes.PriceMessage()
+    message.add([Quote(WRAPPED_SOL, Decimal(1), Decimal("187.42"), QUOTES[0].as_of)])
+    return message
+
+
 NEW_MESSAGES = {
     "position.event": [
         envelopes.event_message(
@@ -50,9 +58,14 @@ NEW_MESSAGES = {
         for row in OLD_EVENTS
     ],
     "price.batch": [envelopes.price_message(QUOTES)],
+    "price.layout": [
+        envelopes.layout_message(for_all(), shards=4, number=1_795_700_000_000_000_000, sent=[0, 3])
+    ],
+    "price.joined": [envelopes.joined_message("prices.4.11", "5f0c")],
     "socket.claimed": [envelopes.claim_message(str(AGENT), 7)],
     "access.changed": [envelopes.access_message(AGENT)],
     "socket.disconnect": [envelopes.disconnect_message(AGENT)],
+    "watchers.disconnect": [envelopes.disconnect_message(AGENT, watchers=True)],
 }
 
 

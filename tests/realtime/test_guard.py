@@ -9,20 +9,19 @@ from typing import Any
 import django.db
 import pytest
 from asgiref.sync import sync_to_async
-from channels.testing import WebsocketCommunicator
 from django.db import connection
 
+from positions.books.snapshots import snapshot
 from positions.models import Agent, PositionEvent
 from realtime.hub.guard import guarded
 from realtime.hub.latest_prices import LatestPrices
 from realtime.hub.outbox import Outbox
 from realtime.hub.position_events import PositionEvents
 from realtime.hub.price_fan_out import PriceFanOut
+from realtime.hub.sockets import Sockets
 from realtime.hub.token_index import TokenIndex
 from realtime.monitoring.tasks import Tasks
-from realtime.socket.routing import websocket_application
-from tests.live import PATIENCE_SECONDS, access_token
-from tests.realtime.test_mounting import hub, received  # noqa: F401  the former is a fixture
+from realtime.testing.sockets import connect
 
 UNAVAILABLE = (1013, "Try again later", "positions are unavailable right now")
 BUG = (1011, "Internal server error", "something went wrong on the server")
@@ -82,40 +81,38 @@ async def test_database_error_is_an_outage_or_a_bug_by_its_kind(caplog, kind: st
 async def test_stored_event_that_cannot_be_sent_closes_the_stream_with_1011(
     transactional_db, caplog, position
 ):
-    await PositionEvent.objects.all().aupdate(position={"version": 1})
+    await PositionEvent.objects.all().aupdate(position={**snapshot(position), "purchase_price": None})
     stream = Stream(str(position.agent_id))
     stream.start([], 0, [])
-    tasks, index, latest = Tasks(), TokenIndex[Outbox](), LatestPrices()
-    events = PositionEvents(
-        {stream.agent_id: stream}, index, latest, PriceFanOut(latest, index), spawn=tasks.spawn
-    )
+    tasks, index, latest, sockets = Tasks(), TokenIndex[Outbox](), LatestPrices(), Sockets()
+    sockets.add(stream)
+    events = PositionEvents(sockets, index, latest, PriceFanOut(latest, index), spawn=tasks.spawn)
     events.catch_up(stream, upto=1)
     await tasks.spawned()
     assert stream.end() == BUG
-    assert "KeyError: 'token_address'" in caplog.text
+    assert "TypeError: conversion from NoneType to Decimal is not supported" in caplog.text
 
 
 @pytest.mark.postgresql  # SQLite reports a missing table as it reports an outage
 async def test_token_that_cannot_be_looked_up_because_of_a_bug_closes_with_1011(
-    hub: None,  # noqa: F811
+    hub: None,
     caplog,
     alice,
+    token_for,
     agent: Agent,
 ):
-    token = access_token(alice, sid=str(uuid.uuid4()))
+    token = await sync_to_async(token_for)(alice)
 
     def rename(old: str, new: str) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"ALTER TABLE {old} RENAME TO {new}")
 
-    await sync_to_async(rename)("realtime_endedsession", "renamed")
+    await sync_to_async(rename)("positions_tokenfamily", "renamed")
     try:
-        communicator = WebsocketCommunicator(websocket_application(), f"/ws?token={token}&agentId={agent.pk}")
-        assert await communicator.connect(PATIENCE_SECONDS) == (True, None)
-        assert (await received(communicator))["data"]["message"] == BUG[2]
-        closing = (await received(communicator))["data"]
-        await communicator.disconnect(timeout=PATIENCE_SECONDS)
+        async with connect(token=token, agentId=agent.pk) as socket:
+            assert (await socket.expect("error"))["data"]["message"] == BUG[2]
+            closing = (await socket.expect("closing"))["data"]
     finally:
-        await sync_to_async(rename)("renamed", "realtime_endedsession")
+        await sync_to_async(rename)("renamed", "positions_tokenfamily")
     assert (closing["code"], closing["reason"]) == BUG[:2]
-    assert 'ProgrammingError: relation "realtime_endedsession" does not exist' in caplog.text
+    assert 'ProgrammingError: relation "positions_tokenfamily" does not exist' in caplog.text

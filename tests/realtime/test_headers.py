@@ -47,3 +47,28 @@ def test_pages_of_the_admin_have_nothing_inline_that_the_policy_forbids(admin_cl
         assert all("src=" in tag or 'type="application/json"' in tag for tag in scripts), scripts
         assert "<style" not in page
         assert "onclick=" not in page
+
+
+@pytest.mark.parametrize("in_debug_mode", [True, False])
+def test_pages_for_errors_in_debug_mode_have_no_policy(settings, in_debug_mode):
+    settings.DEBUG = in_debug_mode
+    answer = Client().get("/nowhere")
+    assert answer.status_code == 404
+    assert ("Content-Security-Policy" in answer.headers) is not in_debug_mode
+    assert answer.headers["X-Frame-Options"] == "DENY"
+
+
+def test_cookie_of_the_admin_is_for_no_script_and_no_other_site(admin_user: User):
+    browser = Client(enforce_csrf_checks=True)
+    browser.get("/admin/login/")
+    form = {"username": "admin", "password": "password", "next": "/admin/"}
+    token = {"csrfmiddlewaretoken": browser.cookies["csrftoken"].value}
+    assert browser.post("/admin/login/", form).status_code == 403
+    assert browser.post("/admin/login/", form | token).status_code == 302
+    cookie = browser.cookies["sessionid"]
+    assert (cookie["httponly"], cookie["samesite"]) == (True, "Lax")
+    assert cookie["max-age"] == 14 * 24 * 60 * 60
+    assert browser.get("/admin/auth/user/add/").status_code == 200
+    answer = browser.post("/admin/auth/user/add/", {"username": "new", "usable_password": "false"})
+    assert answer.status_code == 403  # another site's form has no token
+    assert not User.objects.filter(username="new").exists()

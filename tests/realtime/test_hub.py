@@ -38,9 +38,10 @@ class Layer(InMemoryChannelLayer):  # type: ignore[misc]
 
 @pytest.fixture
 def layer(transactional_db, settings) -> Iterator[Layer]:
-    settings.REALTIME = {**settings.REALTIME, "RECONCILE_SECONDS": 0.05}
+    settings.NEXGENT = {**settings.NEXGENT, "RECONCILE_SECONDS": 0.05}
     layer = Layer()
-    before = channel_layers.set("default", layer)
+    before = channel_layers["default"]  # `set` would return None where nobody has asked for it yet
+    channel_layers.set("default", layer)
     yield layer
     channel_layers.set("default", before)
 
@@ -112,10 +113,13 @@ async def test_every_task_of_the_hub_says_that_it_works(layer, ended_hub):
     hub = get_hub()
     assert hub.tasks.checks().keys() == {
         "listener",
+        "subscription",
         "presence",
         "metrics",
+        "price_groups",
+        "reconcile_epoch",
         "reconcile_events",
-        "reconcile_sessions",
+        "reconcile_tokens",
         "reconcile_owners",
         "reconcile_prices",
     }

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import secrets
+import subprocess
 import sys
 from typing import Any
 
@@ -17,7 +18,7 @@ from realtime.hub.hub import Hub
 from realtime.monitoring import log_lines
 from realtime.monitoring.log_lines import JsonFormatter, TextFormatter
 from realtime.monitoring.request_ids import request_ids
-from tests.live import Server, access_token, client, watching
+from tests.live import Server, access_token, client, database_url, manage, watching
 from tests.waiting import eventually
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyX2lkIjoiMSJ9.c2lnbmF0dXJl"
@@ -181,3 +182,35 @@ async def test_what_the_hub_logs_is_about_no_connection():
 
     Hub().spawn(look())
     assert await seen == ""
+
+
+# Commands
+
+
+def in_production(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of ours where log lines are JSON."""
+    return manage(*arguments, DATABASE_URL=database_url(), NEXGENT_LOG_FORMAT="json")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "level", "message"),
+    [
+        (["prune_events", "--older-than", "30d"], "INFO", "0 events from before "),
+        (["broadcast_prices", "--source", "simulated", "--once"], "INFO", "Prices are simulated, with seed "),
+        (["prune_answers", "--older-than", "x"], "ERROR", "CommandError: --older-than must be an age "),
+        (["import_trades", "no-such-file.csv"], "ERROR", "CommandError: "),
+        (["shell", "-v", "0", "-c", "raise LookupError('a bug')"], "CRITICAL", "the process ends: a bug"),
+    ],
+)
+def test_what_a_command_says_without_a_terminal_is_json(transactional_db, arguments, level, message):
+    done = in_production(*arguments)
+    lines = [json.loads(line) for line in (done.stdout + done.stderr).splitlines()]
+    assert lines[0]["level"] == level
+    assert lines[0]["message"].startswith(message)
+
+
+def test_result_of_a_command_stays_as_it_is_where_log_lines_are_json(transactional_db, alice):
+    done = in_production("issue_token", "alice")
+    assert done.stdout.count(".") == 2  # of a JWT
+    assert json.loads(done.stderr.splitlines()[0])["level"] == "INFO"
+    assert done.stdout.strip() not in done.stderr

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import sys
 import urllib.error
 import urllib.request
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
 from django.test import AsyncClient, Client
 from prometheus_client.parser import text_string_to_metric_families
+from websockets.exceptions import InvalidStatus
 
 from positions.books.quotes import PriceStatus
 from positions.history.recorder import Written
 from positions.prices.rounds import Round
 from positions.services import move_stop_loss
+from realtime.conf import conf
 from realtime.monitoring import metrics
 from realtime.monitoring.metrics import METRICS, PROCESS_METRICS, Counts, Histogram, Sample
 from realtime.monitoring.metrics_report import Reporter, Snapshot, process_name, snapshots
@@ -25,8 +30,9 @@ from realtime.monitoring.tasks import Health
 from realtime.protocol.messages import Close, CloseReason
 from realtime.publish.broadcast import broadcast_prices
 from realtime.web.metrics_page import families
+from testbed import forkserver
 from tests.conftest import BONK, quote
-from tests.live import ROOT, Server, client, watching
+from tests.live import PATIENCE_SECONDS, ROOT, Server, client, http, watching
 from tests.waiting import eventually
 
 SUFFIXES = {"counter": {"_total"}, "gauge": {""}, "histogram": {"_bucket", "_sum", "_count"}}
@@ -59,9 +65,15 @@ def scrape(server: Server, token: str = TOKEN) -> Values:
 
 
 def name_of(server: Server) -> str:
-    """Return what the metrics call its process."""
+    """Return what the metrics call its process, which knows itself at once."""
     assert server.process is not None
-    return f"{process_name().split(':')[0]}:{server.process.pid}"
+    begin = f"{process_name().split(':')[0]}:{server.process.pid}:"
+    (name,) = {
+        dict(labels)["process"]
+        for known, labels in scrape(server)
+        if known == "nexgent_process_start_time_seconds" and dict(labels)["process"].startswith(begin)
+    }
+    return name
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +93,7 @@ def servers(django_db_setup, tmp_path_factory):
 
 @pytest.mark.parametrize("authorization", [None, "Bearer ", "Bearer x", "Bearer é", f"Basic {TOKEN}"])
 def test_metrics_are_for_those_with_the_token(settings, authorization):
-    settings.METRICS_TOKEN = TOKEN
+    settings.NEXGENT = {**settings.NEXGENT, "METRICS_TOKEN": TOKEN}
     headers = {"Authorization": authorization} if authorization else {}
     answer = Client(headers=headers).get("/metrics")
     assert answer.status_code == 401
@@ -90,12 +102,12 @@ def test_metrics_are_for_those_with_the_token(settings, authorization):
 
 
 def test_metrics_do_not_exist_without_the_setting(settings):
-    assert settings.METRICS_TOKEN == ""
+    assert conf.METRICS_TOKEN == ""
     assert Client(headers={"Authorization": "Bearer "}).get("/metrics").status_code == 404
 
 
 async def ask(settings, **headers: str) -> str:
-    settings.METRICS_TOKEN = TOKEN
+    settings.NEXGENT = {**settings.NEXGENT, "METRICS_TOKEN": TOKEN}
     answer = await AsyncClient().get("/metrics", headers={"Authorization": f"Bearer {TOKEN}", **headers})
     assert answer.status_code == 200
     return answer.content.decode()
@@ -114,7 +126,7 @@ async def test_metrics_are_openmetrics_where_that_is_asked_for(settings):
 
 
 async def test_metrics_without_valkey_are_of_this_process(settings, tmp_path):
-    settings.REDIS_URL = f"unix://{tmp_path}/nobody.sock"
+    settings.NEXGENT = {**settings.NEXGENT, "REDIS_URL": f"unix://{tmp_path}/nobody.sock"}
     values = read(await ask(settings))
     assert total(values, "nexgent_valkey_up") == 0
     assert total(values, "nexgent_process_start_time_seconds", process=process_name(), kind="server") > 0
@@ -206,8 +218,24 @@ async def test_socket_is_counted_from_its_connect_to_its_close(
     assert {name: changes.get(name) for name in expected} == expected
 
 
+def test_processes_of_the_same_number_on_hosts_of_the_same_name_have_different_names():
+    """As in containers: each has a process 1. Both are forked from one process, as workers of a server are."""
+    script = "from realtime.monitoring.metrics_report import process_name as name; print(name(), name())"
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    names = set()
+    for _ in range(2):
+        done = forkserver.run(
+            [sys.executable, "-c", script], env=environment, cwd=ROOT, timeout=3 * PATIENCE_SECONDS
+        )
+        assert done.returncode == 0, done.stderr
+        first, again = done.stdout.split()
+        assert first == again
+        names.add(first.split(":")[2])
+    assert len(names) == 2
+
+
 async def test_numbers_of_a_process_that_ends_are_gone(settings):
-    settings.REALTIME = {**settings.REALTIME, "PRESENCE_SECONDS": 0.05}
+    settings.NEXGENT = {**settings.NEXGENT, "PRESENCE_SECONDS": 0.05}
     reporter = Reporter("server")
     running = asyncio.ensure_future(reporter.run(Health(grace_seconds=0.0)))
 
@@ -358,3 +386,39 @@ def test_panels_of_the_dashboard_do_not_overlap():
     ]
     assert len(cells) == len(set(cells))
     assert all(x < 24 for x, _ in cells)
+
+
+async def test_requests_and_refused_logins_and_connects_are_counted(
+    settings, shared_server, transactional_db
+):
+    server = shared_server(
+        "uvicorn",
+        NEXGENT_METRICS_TOKEN=TOKEN,
+        NEXGENT_LOGIN_FAILURES="1",
+        NEXGENT_TOKEN_REQUESTS_PER_MINUTE="3",
+    )
+    process = {"process": name_of(server)}
+    form = {"username": "nobody", "password": "x"}
+    logins = [http.post(f"{server.url}/api/token/", json=form).status_code for _ in range(4)]
+    assert logins == [401, 429, 429, 429]
+    for origin in ("https://evil.example.org", "http://[broken"):
+        with pytest.raises(InvalidStatus):
+            async with client(server, token="x", agent="x", additional_headers={"Origin": origin}):
+                pass
+    values = scrape(server)
+    name = "nexgent_http_request_seconds_count"
+    assert [total(values, name, status=status, **process) for status in ("401", "429")] == [1, 3]
+    bounds = ("login_failures", "token_requests", "origin")
+    assert [total(values, "nexgent_refusals_total", bound=each, **process) for each in bounds] == [2, 1, 2]
+
+
+@pytest.mark.postgresql
+def test_pool_of_database_connections_is_measured(transactional_db):
+    User.objects.count()
+    samples = Reporter("server").snapshot().samples
+    (size,) = samples["nexgent_database_connections"]
+    assert size.value >= 1
+    assert {
+        "nexgent_database_connections_in_use", "nexgent_database_pool_waits", "nexgent_database_pool_wait_seconds",
+        "nexgent_database_pool_timeouts",
+    } <= samples.keys()  # fmt: skip

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import json
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from autobahn.exception import Disconnected
@@ -14,14 +15,16 @@ from uvicorn.protocols.websockets import websockets_sansio_impl
 
 from realtime.hub import disconnects
 from realtime.hub.outbox import Event, Outbox
+from realtime.hub.price_keys import PriceKeys
 from realtime.hub.token_index import TokenIndex
+from realtime.protocol.frames import payload_of
 from realtime.protocol.messages import CloseReason
 
 
 class Connection:
     """Takes messages as a server does: at once while `reading` is set; else the send waits (uvicorn).
 
-    With `direct`, texts have the way past ASGI, too, that a connection finds to the servers that it knows.
+    With `direct`, texts and frames have the way past ASGI, too, that a connection finds to the servers that it knows.
     """
 
     direct = False
@@ -39,11 +42,14 @@ class Connection:
             raise OSError("gone")
         self.sent.append(message)
 
-    def write_now(self, text: str) -> bool:
+    def write_now(self, text: str | bytes) -> bool:
         if not self.direct or not self.reading.is_set() or self.gone:
             return False
         self.sent.append({"type": "websocket.send", "text": text})
         return True
+
+    def write_frame(self, frame: bytes) -> bool:
+        return self.write_now(payload_of(frame).decode())
 
     @property
     def texts(self) -> list[str]:
@@ -64,10 +70,12 @@ def stream(
     gaps=None,
     on_close: Callable[[Outbox], None] = lambda outbox: None,
     on_new_token: Callable[[Outbox, Sequence[str]], None] = lambda outbox, tokens: None,
+    **bounds: Any,
 ) -> Outbox:
     return Outbox(
         connection.send,
         connection.write_now,
+        connection.write_frame if connection.direct else None,
         user_id=1,
         agent_id="a",
         index=index or TokenIndex[Outbox](),
@@ -77,6 +85,7 @@ def stream(
         on_lost=lambda outbox: None,
         on_close=on_close,
         on_new_token=on_new_token,
+        **bounds,
     )
 
 
@@ -127,6 +136,30 @@ async def test_event_after_a_gap_waits_until_the_gap_is_filled():
     outbox.event(event(2))
     assert connection.texts == ["snapshot", "event 1", "event 2", "event 3"]
     assert not outbox.has_gap
+
+
+async def test_compact_prices_for_a_client_that_does_not_read_are_conflated_as_updates_are():
+    connection = Connection()
+    outbox = stream(connection)
+    outbox.price_keys = keys = PriceKeys()
+    outbox.start(['{"type":"initial_data"}'], 0, [("A", "p"), ("B", "q")])
+    connection.reading.clear()
+    outbox.write("pending")
+
+    def update(token: str, price: int, more: str = "") -> dict[str, str]:
+        return {token: f'{{"tokenAddress":"{token}","price":{price},"priceUsd":null{more}}}'}
+
+    outbox.prices(update("B", 1), "then")
+    outbox.send_prices(keys.rows(update("A", 2, ',"priceStatus":"thin"') | update("C", 9)))
+    outbox.prices(update("A", 3), "then")
+    connection.reading.set()
+    await settled()
+    batch = json.loads(connection.texts[-1])
+    assert {row[0]: row[1:] for row in batch["u"]} == {
+        keys.of("A"): [3, None, "thin"],
+        keys.of("B"): [1, None],
+    }
+    assert set(batch) == {"type", "t", "u"}
 
 
 async def test_prices_for_a_client_that_does_not_read_are_conflated_to_the_newest_of_each_token():
@@ -317,7 +350,7 @@ class Failing(Connection):
             raise self.error
         await super().send(message)
 
-    def write_now(self, text: str) -> bool:
+    def write_now(self, text: str | bytes) -> bool:
         return False
 
 
@@ -404,3 +437,70 @@ async def test_prices_before_the_snapshot_are_left_to_it():
     connection.reading.set()
     await settled()
     assert connection.texts == ["snapshot", "blocked"]
+
+
+def snapshot(text: str = "") -> str:
+    return f'{{"type":"initial_data","data":"{text}"}}'
+
+
+async def test_client_too_slow_for_its_bytes_is_closed_with_1013():
+    connection = Connection()
+    outbox = stream(connection, max_unsent=100, max_unsent_bytes=3_500)
+    outbox.start(["snapshot"], 0, [])
+    connection.reading.clear()
+    for seq in range(1, 5):
+        outbox.event(Event(seq, f"event {seq}".ljust(1_000), "p", None))
+    closed = [outbox.closed]  # the first is being written
+    outbox.event(Event(5, "event 5".ljust(1_000), "p", None))
+    assert [*closed, outbox.closed] == [None, CloseReason.TRY_LATER.value]
+    connection.reading.set()
+    await settled()
+    assert connection.sent[-1]["code"] == 1013
+
+
+async def test_events_of_many_bytes_before_the_snapshot_close_with_1013():
+    connection = Connection()
+    outbox = stream(connection, max_unsent=100, max_unsent_bytes=3_500)
+    for seq in (2, 3, 4, 5):
+        assert outbox.closed is None
+        outbox.event(Event(seq, f"event {seq}".ljust(1_000), "p", None))
+    assert outbox.closed == CloseReason.TRY_LATER.value
+
+
+async def test_snapshot_may_be_larger_than_the_bound_and_replaces_one_that_is_still_queued():
+    connection, unsent = Connection(), []
+    outbox = stream(
+        connection, max_unsent_bytes=3_000, on_unsent=lambda outbox, change: unsent.append(change)
+    )
+    connection.reading.clear()
+    outbox.write("pending")
+    outbox.start(["subscribed 1", snapshot("old" * 2_000)], 1, [])
+    outbox.event(Event(2, '{"type":"position_update","data":"old"}', "p", None))
+    outbox.hold_back()
+    outbox.start(["subscribed 2", snapshot("new" * 2_000)], 2, [])
+    outbox.event(event(3))
+    assert sum(unsent) == outbox.unsent_bytes < 2 * 6_000
+    connection.reading.set()
+    await settled()
+    texts = ["pending", "subscribed 1", "subscribed 2", snapshot("new" * 2_000), "event 3"]
+    assert connection.texts == texts
+    assert sum(unsent) == outbox.unsent_bytes == 0
+    assert outbox.closed is None
+
+
+async def test_stream_is_drained_when_all_was_taken_and_nobody_waits_for_one_that_has_ended():
+    connection = Connection()
+    outbox, other = stream(connection), stream(connection)
+    await outbox.drained()
+    connection.reading.clear()
+    for each in (outbox, other):
+        each.write("pending")
+        each.write("queued")
+    waiting, at_end = (asyncio.ensure_future(each.drained()) for each in (outbox, other))
+    await settled()
+    assert not waiting.done()
+    other.close(CloseReason.REPLACED)
+    await at_end
+    connection.reading.set()
+    await waiting
+    assert outbox.waiting is None

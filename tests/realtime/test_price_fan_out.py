@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
@@ -14,8 +16,8 @@ from positions.prices.quotes import Quote
 from realtime.hub import price_fan_out
 from realtime.hub.latest_prices import LatestPrices
 from realtime.hub.outbox import Event, Outbox
-from realtime.hub.price_fan_out import SOCKETS_PER_TURN, PriceFanOut
-from realtime.hub.token_index import TokenIndex
+from realtime.hub.price_fan_out import PriceFanOut
+from realtime.hub.token_index import SOCKETS_PER_TURN, TokenIndex
 from realtime.protocol.envelopes import price_message
 from tests.conftest import BONK, WIF, quote
 from tests.waiting import eventually
@@ -88,6 +90,19 @@ async def test_older_batch_that_made_way_never_follows_on_a_newer_one():
         prices = [price for batch in house.updates(socket) for token, price in batch if token == WIF]
         assert prices[-1] == 0.6
         assert prices == sorted(prices)
+
+
+async def test_those_that_hold_a_token_are_sent_to_in_the_order_in_which_they_began():
+    size = 2 * SOCKETS_PER_TURN
+    house = House(*size * [[BONK], [WIF]])
+    house.outboxes[0].hold_back()  # as one that moves to another agent, and begins anew
+    house.outboxes[0].start([], 0, [(BONK, "position")])
+    oldest_first = [*house.outboxes[2::2], house.outboxes[0]]
+    assert house.index.holders({BONK}) == oldest_first
+    assert house.index.everyone() == [*house.outboxes[1:], house.outboxes[0]]
+    for outbox in house.outboxes:
+        outbox.hold_back()
+    assert [*house.index.everyone(), *house.index.tokens()] == []
 
 
 async def test_batch_of_quotes_of_different_moments_is_one_message_to_each_socket():
@@ -190,3 +205,18 @@ async def test_refresh_that_is_cancelled_while_it_sends_reaches_every_socket(mon
         return all(house.texts)
 
     await eventually(all_have_it, "every socket has the price")
+
+
+async def test_prices_of_the_future_win_nothing_and_are_logged_once(caplog):
+    """Forged, or of a machine whose clock is ahead by more than a minute."""
+    house = House([BONK, WIF])
+    far = replace(quote(BONK, "9"), as_of=datetime(9999, 12, 31, tzinfo=UTC))
+    for _ in range(3):
+        await house.batch(far)
+    await house.batch(good := quote(BONK, "0.5"))
+    await house.batch(replace(quote(WIF, "2"), as_of=datetime.now(UTC) + timedelta(seconds=30)))
+    assert house.updates() == [[(BONK, 0.5)], [(WIF, 2.0)]]
+    await house.batch(newer := quote(BONK, "0.625"))
+    assert good.as_of < newer.as_of
+    assert house.updates()[-1] == [(BONK, 0.625)]
+    assert [record.name for record in caplog.records] == ["realtime.hub.clocks"]

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 from asgiref.sync import sync_to_async
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from positions import valkey
@@ -187,8 +187,8 @@ async def test_confirmed_price_stays_live_though_no_batch_comes(monkeypatch: pyt
 
 
 async def test_sockets_get_that_a_price_is_stale_though_the_cache_is_away(settings):
-    settings.PRICES = {**settings.PRICES, "STALE_SECONDS": 1e-9}
-    settings.REDIS_URL = "unix:///nowhere/valkey.sock"
+    settings.NEXGENT = {**settings.NEXGENT, "PRICE_STALE_SECONDS": 1e-9}
+    settings.NEXGENT = {**settings.NEXGENT, "REDIS_URL": "unix:///nowhere/valkey.sock"}
     await valkey.close_async_client()
     house = House([BONK], [BONK], [WIF])
     await house.batch(seen_in(POOL))
@@ -213,7 +213,7 @@ async def test_stream_starts_with_what_the_database_last_knew(settings):
     known = house.fan_out._latest.quote(BONK)
     assert known is not None
     assert (known.status, known.price, known.market) == ("stale", Decimal("0.01"), THIN)
-    settings.REDIS_URL = "unix:///nowhere/valkey.sock"
+    settings.NEXGENT = {**settings.NEXGENT, "REDIS_URL": "unix:///nowhere/valkey.sock"}
     await valkey.close_async_client()
     other = House([BONK])
     await other.fan_out.learn([BONK], ask_source=True)
@@ -256,6 +256,7 @@ STEPS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(STEPS)
 def test_updates_add_up_to_what_a_new_client_is_told(steps):
     """Whatever came in between, by whichever way, and for a client that was too slow for some of it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import uuid
 from decimal import Decimal
 
 import msgspec
@@ -128,7 +129,7 @@ async def test_ownership_counter_that_was_reset_does_not_lock_the_newest_out(ser
 @pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
 async def test_connect_while_the_database_is_unavailable_is_told_to_try_later(kind, tmp_path):
     token = AccessToken()
-    token["user_id"] = "1"
+    token["user_id"], token["sid"] = "1", str(uuid.uuid4())
     nowhere = "postgresql://nobody@127.0.0.1:9/nothing"
     environment = {"DATABASE_URL": nowhere, "NEXGENT_DATABASE_POOL_TIMEOUT_SECONDS": "0.5"}
     with Server(kind, log=tmp_path / "log", **environment) as server:

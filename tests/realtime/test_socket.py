@@ -21,7 +21,7 @@ from positions.prices.cache import put_prices
 from realtime.hub.database import in_database_thread
 from realtime.publish.broadcast import broadcast_prices
 from tests.conftest import BONK, JUP, WIF, fresh_token, quote
-from tests.live import Server, StartServer, access_token, client, refresh_token, watching
+from tests.live import NO_TLS, Server, StartServer, access_token, client, refresh_token, watching
 
 in_thread = sync_to_async
 
@@ -628,7 +628,7 @@ async def _health_until(server, expected):
 
     from tests.live import PATIENCE_SECONDS
 
-    async with httpx.AsyncClient() as http, asyncio.timeout(PATIENCE_SECONDS):
+    async with httpx.AsyncClient(verify=NO_TLS) as http, asyncio.timeout(PATIENCE_SECONDS):
         while True:
             answer = await http.get(f"{server.url}/health")
             if answer.status_code == 200 and answer.json() == expected:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import pty
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -13,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from realtime.launcher.child import DESCRIPTOR, Child
+from realtime.launcher.listeners import listeners
 from realtime.launcher.single_instance import AlreadyRunningError, only_instance
-from realtime.launcher.supervisor import Child, ChildError, Restarts, Supervisor
+from realtime.launcher.supervisor import ChildError, Restarts, Supervisor
 
 DEADLINE_SECONDS = 30.0
 SLEEPER = "import signal; print('ready', flush=True); signal.pause()"
@@ -122,6 +126,19 @@ async def test_supervisor_request_stop_ends_children_in_reverse_order(terminal: 
     assert [child.pid for child in children] == [None, None, None]
 
 
+async def test_supervisor_passes_on_no_token_that_a_child_prints(terminal: Terminal) -> None:
+    supervisor = Supervisor(terminal.say, restarts=Restarts(max_quick_exits=1))
+    crash = "raise ValueError('refused: /ws?%74oken=abc.def&x=1')"
+
+    async def start() -> None:
+        supervisor.keep(python("server", crash))
+
+    with pytest.raises(ChildError) as ended:
+        await supervisor.run(start)
+    assert "server │ ValueError: refused: /ws?%74oken=…&x=1" in terminal.lines
+    assert "abc" not in "".join([*terminal.lines, str(ended.value)])
+
+
 async def test_supervisor_child_killed_is_restarted(terminal: Terminal) -> None:
     supervisor = Supervisor(terminal.say, restarts=Restarts(first_delay_seconds=0.01))
     child = python("server", SLEEPER)
@@ -140,6 +157,149 @@ async def test_supervisor_child_killed_is_restarted(terminal: Terminal) -> None:
         "server was killed by SIGKILL; restarting in 0.01 s.",
         "server │ ready",
     ]
+
+
+async def test_supervisor_replaces_a_child_once_the_next_is_ready(terminal: Terminal) -> None:
+    supervisor = Supervisor(terminal.say)
+    child = Child("server", [sys.executable, "-c", POLITE], ready_line="ready")
+    store = python("store", SLEEPER)
+
+    async def start() -> None:
+        supervisor.keep(store)
+        supervisor.keep(child)
+        await child.ready.wait()
+        await terminal.until(lambda lines: "store │ ready" in lines)
+        supervisor.request_replacement()
+        await terminal.until(lambda lines: "All server processes have been replaced." in lines)
+        assert child.pid is None
+        assert store.pid
+        supervisor.request_stop()
+
+    await supervisor.run(start)
+    # Neither was restarted: the first as it was replaced, the next as all stopped.
+    assert terminal.lines == [
+        "store │ ready",
+        "server │ stopped",
+        "All server processes have been replaced.",
+        "server │ stopped",
+    ]
+
+
+async def test_supervisor_child_whose_successor_cannot_run_goes_on(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    supervisor = Supervisor(terminal.say)
+    release = tmp_path / "release.py"
+    release.write_text(SLEEPER)
+    children = [Child(name, [sys.executable, str(release)], ready_line="ready") for name in ("one", "two")]
+
+    async def start() -> None:
+        for child in children:
+            supervisor.keep(child)
+            await child.ready.wait()
+        pids = [child.pid for child in children]
+        release.write_text("raise SystemExit('a release that is broken')")
+        supervisor.request_replacement()
+        await terminal.until(lambda lines: len(lines) == 3)
+        assert [child.pid for child in children] == pids
+        assert all(pids)
+        supervisor.request_stop()
+
+    await supervisor.run(start)
+    assert terminal.lines == [
+        "one │ a release that is broken",
+        "one exited with code 1.",
+        "one could not be replaced; the processes before go on.",
+    ]
+
+
+async def test_supervisor_stop_while_a_child_is_replaced_ends_both(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    supervisor = Supervisor(terminal.say)
+    release = tmp_path / "release.py"
+    release.write_text(SLEEPER)
+    child = Child("server", [sys.executable, str(release)], ready_line="ready")
+    pids: list[int] = []
+
+    async def start() -> None:
+        supervisor.keep(child)
+        await child.ready.wait()
+        release.write_text(
+            "import os; print(os.getpid(), flush=True)\n" + SLEEPER.replace("ready", "not yet")
+        )
+        supervisor.request_replacement()
+        await terminal.until(lambda lines: lines[-1:] == ["server │ not yet"])
+        assert child.pid
+        pids.extend([child.pid, int(terminal.lines[0].split()[-1])])
+        supervisor.request_stop()
+
+    await supervisor.run(start)
+    assert len(pids) == 2
+    assert not any(map(exists, pids))
+
+
+async def test_supervisor_connections_are_the_others_while_a_process_waits_for_its_restart(
+    terminal: Terminal,
+) -> None:
+    """The one that dies has a listener of its own, on a port that both have in common."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    supervisor = Supervisor(
+        terminal.say, restarts=Restarts(first_delay_seconds=300.0, longest_delay_seconds=300.0)
+    )
+    serve = (
+        "import socket, sys; listener = socket.socket(fileno=int(sys.argv[1])); listener.setblocking(True)\n"
+        "print('ready', flush=True)\nwhile True: listener.accept()[0].sendall(b'here')"
+    )
+    children = [
+        Child(name, [sys.executable, "-c", serve, DESCRIPTOR], ready_line="ready", listener=listener)
+        for name, listener in zip(("one", "two"), listeners("127.0.0.1", port, 2), strict=True)
+    ]
+
+    async def start() -> None:
+        for child in children:
+            supervisor.keep(child)
+            await child.ready.wait()
+        assert children[0].pid
+        os.kill(children[0].pid, signal.SIGKILL)
+        await terminal.until(lambda lines: "one was killed by SIGKILL; restarting in 300 s." in lines)
+        for _ in range(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            assert await reader.readexactly(4) == b"here"
+            writer.close()
+        supervisor.request_stop()
+
+    await supervisor.run(start)
+
+
+def test_terminal_that_is_closed_is_gone_when_sighup_arrives() -> None:
+    main, terminal = pty.openpty()
+    code = (
+        "import fcntl, os, signal, sys, termios; from realtime.launcher.terminal import has_terminal\n"
+        "def hang_up(*_):\n    print(has_terminal(), flush=True); os._exit(0)\n"
+        "signal.signal(signal.SIGHUP, hang_up)\n"
+        "print(has_terminal(), flush=True)\n"
+        "fcntl.ioctl(int(sys.argv[1]), termios.TIOCSCTTY, 0); print(has_terminal(), flush=True)\n"
+        "while True: signal.pause()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(terminal)],
+        stdout=subprocess.PIPE,
+        text=True,
+        pass_fds=[terminal],
+        start_new_session=True,
+    )
+    try:
+        os.close(terminal)
+        assert process.stdout
+        assert [process.stdout.readline() for _ in range(2)] == ["False\n", "True\n"]
+        os.close(main)
+        assert process.communicate(timeout=DEADLINE_SECONDS)[0] == "False\n"
+    finally:
+        process.kill()
+        process.wait()
 
 
 async def test_supervisor_child_that_keeps_exiting_waits_longer_and_longer_then_fails(
@@ -321,7 +481,8 @@ signal.pause()
     )
     parent_code = """
 import asyncio, sys
-from realtime.launcher.supervisor import Child, Supervisor
+from realtime.launcher.child import Child
+from realtime.launcher.supervisor import Supervisor
 supervisor = Supervisor(lambda line: print(line, flush=True))
 async def start():
     supervisor.keep(Child("child", [sys.executable, "-m", "realtime.launcher.watchdog", "polite"]))

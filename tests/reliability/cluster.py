@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,13 +15,17 @@ from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
 
+from testbed import forkserver
 from testbed.backends import PostgreSQL, Rig, Valkey
+from testbed.templates import DATABASE, Templates
 from tests.live import PATIENCE_SECONDS, ROOT, Server, free_port
 from tests.positions.prices.price_api import PriceApi, serving
+from tests.reliability.silent_proxy import ProxyThread, SilentProxy
 
 WAIT_SECONDS = 4 * PATIENCE_SECONDS
 """For anything that a fault may delay."""
-TOKENS = 12
+TOKENS = 24
+"""As many as the price API takes in one request, about."""
 
 
 class TraderProcess:
@@ -83,9 +88,14 @@ class TraderProcess:
 
 
 class Cluster(Rig):
-    """The servers of an experiment. `kinds`: one server process for each, all on the same database and Valkey."""
+    """The servers of an experiment. `kinds`: one server process for each, all on the same database and Valkey.
+    `templates`: databases with tables, if there are any already. `proxied`: connections to the database and Valkey lead
+    through proxies that can fall silent. `standby`: the database has a replica, and an address that can be switched.
+    """
 
     postgresql: PostgreSQL | None = None
+    standby: PostgreSQL | None = None
+    proxies: tuple[SilentProxy, ...] = ()
 
     def __init__(
         self,
@@ -94,16 +104,22 @@ class Cluster(Rig):
         kinds: Sequence[str],
         sockets: int,
         price_seconds: float = 0.5,
+        positions: int = 3,
         sqlite: bool = False,
+        proxied: bool = False,
+        standby: bool = False,
         settings: Mapping[str, str] | None = None,
+        templates: Templates | None = None,
     ) -> None:
         super().__init__(folder)
         self.sockets = sockets
         self._kinds = kinds
         self._price_seconds = price_seconds
-        self._sqlite = sqlite
+        self._positions = positions
+        self._sqlite, self._proxied, self._has_standby = sqlite, proxied, standby
         self._settings = settings or {}
-        self._broadcaster: subprocess.Popen[bytes] | None = None
+        self._templates = templates or Templates(folder / "templates")
+        self._broadcaster: forkserver.Process | subprocess.Popen[bytes] | None = None
         self._logs_read: dict[Path, int] = {}
 
     def _start(self) -> None:
@@ -111,16 +127,26 @@ class Cluster(Rig):
         self.valkey = Valkey(self.folder / "valkey")
         self._stack.callback(self.valkey.close)
         self.valkey.start()
-        database_url = f"sqlite:///{self.folder}/nexgent.sqlite3"
-        if not self._sqlite:
-            self.postgresql = PostgreSQL(self.folder / "pg")
+        if self._sqlite:
+            file = shutil.copy(self._templates.file(), self.folder / "nexgent.sqlite3")
+            database_url = f"sqlite:///{file}"
+        else:
+            self.postgresql = PostgreSQL(self.folder / "pg", template=self._templates.cluster())
             self._stack.callback(self.postgresql.close)
-            database_url = self.postgresql.url
+            database_url = self._address(self.postgresql)
+        redis_url = self.valkey.url
+        if self._proxied:
+            assert self.postgresql is not None
+            sockets = f"{self.postgresql.host}/.s.PGSQL.5432", str(self.valkey.socket)
+            database, valkey = (self._stack.enter_context(ProxyThread(each)) for each in sockets)
+            database_url = f"postgresql://postgres@127.0.0.1:{database.port}/{DATABASE}?connect_timeout=2"
+            redis_url = f"redis://127.0.0.1:{valkey.port}"
+            self.proxies = database.proxy, valkey.proxy
         self.environment = {
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "nexgent.settings",
             "DATABASE_URL": database_url,
-            "REDIS_URL": self.valkey.url,
+            "REDIS_URL": redis_url,
             "NEXGENT_DATA_DIR": str(self.folder / "var"),
             "NEXGENT_DEBUG": "true",
             "NEXGENT_ACCESS_TOKEN_MINUTES": "600",
@@ -130,7 +156,7 @@ class Cluster(Rig):
         }
         self.trader = TraderProcess(self.environment, self.folder / "trader.log")
         self._stack.callback(self.trader.close)
-        world = self.trader.ask(do="prepare", agents=self.sockets, tokens=TOKENS)
+        world = self.trader.ask(do="prepare", agents=self.sockets, tokens=TOKENS, positions=self._positions)
         self.agents: list[str] = world["agents"]
         self.tokens: list[str] = world["tokens"]
         self.access: str = world["access"]
@@ -144,11 +170,28 @@ class Cluster(Rig):
         self._stack.callback(self.kill_broadcaster)
         self.broadcast("simulated")
 
+    def _address(self, postgresql: PostgreSQL) -> str:
+        """Return what reaches the database; with a standby through a link to the folder of the one that is primary."""
+        if not self._has_standby:
+            return postgresql.url_of("postgres", "", DATABASE)
+        self.standby = postgresql.standby(self.folder / "standby")
+        self._stack.callback(self.standby.close)
+        (self.folder / "primary").symlink_to(postgresql.host)
+        return f"postgresql://postgres:@/{DATABASE}?host={self.folder}/primary"
+
+    def fail_over(self) -> None:
+        """Let the database's address lead to the standby, which is promoted."""
+        assert self.standby is not None
+        self.standby.promote()
+        link = self.folder / "primary.new"
+        link.symlink_to(self.standby.host)
+        link.replace(self.folder / "primary")
+
     def broadcast(self, source: str) -> None:
         """Start the process that broadcasts prices."""
         interval = str(self._price_seconds)
         with (self.folder / "broadcaster.log").open("ab") as log:
-            self._broadcaster = subprocess.Popen(
+            self._broadcaster = forkserver.start(
                 [sys.executable, "manage.py", "broadcast_prices", "--source", source, "--interval", interval],
                 env=self.environment,
                 cwd=ROOT,
@@ -175,11 +218,11 @@ class Cluster(Rig):
     def running(self) -> list[Server]:
         return [server for server in self.servers if server.process and server.process.poll() is None]
 
-    def new_log_lines(self) -> str:
-        """Return what the servers and the broadcaster have logged since the last call."""
-        new = []
+    def new_log_lines(self) -> dict[str, str]:
+        """Return what each of the servers, and the broadcaster, has logged since the last call."""
+        new = {}
         for path in sorted(self.folder.glob("*.log")):
             text = path.read_text(errors="replace")
-            new.append(text[self._logs_read.get(path, 0) :])
+            new[path.stem] = text[self._logs_read.get(path, 0) :]
             self._logs_read[path] = len(text)
-        return "".join(new)
+        return new

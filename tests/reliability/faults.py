@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import signal
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.positions.prices.price_api import Answer, Request, dexscreener, pair
 from tests.reliability.experiment import Experiment
@@ -51,6 +52,64 @@ async def valkey_emptied(experiment: Experiment) -> None:
     experiment.latecomers()
     await experiment.ready()
     await experiment.more_prices()
+
+
+async def valkey_read_only(experiment: Experiment) -> None:
+    """Its address leads to another server, empty; connections still lead to the old one, a read-only replica now."""
+    await asyncio.to_thread(experiment.cluster.valkey.fail_over)
+    experiment.latecomers()
+    await experiment.more_prices()
+    await experiment.ready()
+    await experiment.more_delivered(20)
+
+
+async def network_silent(experiment: Experiment) -> None:
+    """Between all processes, database and Valkey, what is sent vanishes. Later new connections work, old ones never."""
+    proxies = experiment.cluster.proxies
+    for proxy in proxies:
+        proxy.is_hole = True
+        proxy.fall_silent()
+    experiment.latecomers()
+    await asyncio.gather(
+        asyncio.sleep(experiment.outage_seconds),
+        experiment.writer_failed(),
+        experiment.not_ready("database", "valkey"),
+    )
+    for proxy in proxies:
+        proxy.is_hole = False
+        proxy.fall_silent()
+    await experiment.ready()
+    await experiment.more_prices()
+
+
+async def commits_lost(experiment: Experiment) -> None:
+    """The database fails over to a standby that lacks what clients have seen: they start over, and are right again."""
+    cluster = experiment.cluster
+    assert cluster.postgresql is not None
+    assert cluster.standby is not None
+    await asyncio.to_thread(cluster.standby.configure, "primary_conninfo", "")
+    await experiment.more_delivered(10 * cluster.sockets)
+    experiment.may_start_over()
+    await asyncio.to_thread(cluster.postgresql.crash)
+    experiment.latecomers()
+    await experiment.writer_failed()
+    await asyncio.to_thread(cluster.fail_over)
+    await experiment.ready()
+    await experiment.all_started_over()
+
+
+async def sigterm_in_storm(experiment: Experiment) -> None:
+    """A server is told to end while a crowd connects to it: each connection ends as documented, and comes back."""
+    cluster = experiment.cluster
+    ended = cluster.servers[0]
+    crowd = experiment.crowd(ended)
+    await experiment.until(crowd.is_coming, "one of the crowd connected")
+    assert await asyncio.to_thread(ended.stop) in {0, -signal.SIGTERM}
+    experiment.latecomers()
+    await crowd.goes()
+    await experiment.all_connected()
+    await asyncio.to_thread(ended.start)
+    await experiment.ready()
 
 
 async def postgresql_stopped(experiment: Experiment) -> None:
@@ -184,16 +243,22 @@ class Fault(NamedTuple):
     """Whether the writer may be refused, and must try again."""
     sockets_end: bool = False
     """Whether sockets may end, and must come back."""
+    needs: Mapping[str, Any] = {}
+    """What its cluster must have."""
 
 
 FAULTS = (
     Fault("Valkey stopped", valkey_stopped),
     Fault("Valkey hangs", valkey_hung),
     Fault("Valkey killed, empty", valkey_emptied),
+    Fault("Valkey read-only", valkey_read_only),
     Fault("PostgreSQL stopped", postgresql_stopped, writes_fail=True),
     Fault("PostgreSQL crashed", postgresql_crashed, writes_fail=True),
     Fault("server killed", server_killed, sockets_end=True),
+    Fault("SIGTERM in a storm", sigterm_in_storm, sockets_end=True),
     Fault("broadcaster killed", broadcaster_killed),
     Fault("price API misbehaves", price_api_misbehaves),
 )
-DISK_FULL = Fault("disk full (SQLite)", disk_full, writes_fail=True)
+SILENT = Fault("network silent", network_silent, writes_fail=True, needs={"proxied": True})
+COMMITS_LOST = Fault("fail-over that lost commits", commits_lost, writes_fail=True, needs={"standby": True})
+DISK_FULL = Fault("disk full (SQLite)", disk_full, writes_fail=True, needs={"sqlite": True})

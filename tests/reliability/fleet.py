@@ -17,7 +17,7 @@ from positions.models import Agent, Position, Wallet
 from positions.prices.quotes import Quote
 from realtime.publish.broadcast import flush
 from tests.conftest import quote
-from tests.live import PATIENCE_SECONDS, Server
+from tests.live import NO_TLS, PATIENCE_SECONDS, Server
 
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
@@ -64,16 +64,16 @@ def prices(tokens: Sequence[str], number: int) -> list[Quote]:
 
 
 async def connection_count(server: Server) -> int:
-    async with httpx.AsyncClient() as http:
-        return int(
-            (await http.get(f"{server.url}/health", timeout=PATIENCE_SECONDS)).json()["connectionCount"]
-        )
+    async with httpx.AsyncClient(verify=NO_TLS, timeout=PATIENCE_SECONDS) as http:
+        return int((await http.get(f"{server.url}/health")).json()["connectionCount"])
 
 
-def resident_bytes(server: Server) -> int:
+def resident_bytes(server: Server, *, at_most: bool = False) -> int:
+    """Return how much memory the process has; `at_most`, how much it ever had."""
     assert server.process is not None
     status = Path(f"/proc/{server.process.pid}/status").read_text()
-    return 1024 * int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1])
+    name = "VmHWM:" if at_most else "VmRSS:"
+    return 1024 * int(next(line for line in status.splitlines() if line.startswith(name)).split()[1])
 
 
 def open_sockets(server: Server) -> int:

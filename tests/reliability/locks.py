@@ -12,7 +12,8 @@ from psycopg import sql
 from tests.live import PATIENCE_SECONDS, Server, database_url
 
 USERS, AGENTS = "auth_user", "positions_agent"
-EVENTS, ENDED_SESSIONS = "positions_positionevent", "realtime_endedsession"
+POSITIONS = "positions_position"
+EVENTS, FAMILIES = "positions_positionevent", "positions_tokenfamily"
 
 
 @contextmanager

@@ -73,6 +73,11 @@ class RawClient:
             raise Gone
         self._bytes += data
 
+    async def something(self) -> None:
+        """Read until the next frame has begun to arrive. Raises Gone."""
+        while not self._bytes:
+            await self._read()
+
     async def frame(self) -> Frame:
         """Return the next frame. Raises Gone."""
         while True:
@@ -138,6 +143,10 @@ class RawClient:
         self._sending.add(sending)
         sending.add_done_callback(self._sending.discard)
         await asyncio.wait_for(sending, PATIENCE_SECONDS)
+
+    async def send_bytes(self, data: bytes) -> None:
+        """Send bytes as they are. Raises ConnectionError where the server does not take all of them."""
+        await asyncio.wait_for(asyncio.get_running_loop().sock_sendall(self._socket, data), PATIENCE_SECONDS)
 
     async def _close(self) -> None:
         """Close the connection, also under a `send` that is still at it: closing alone would never wake it."""

@@ -1,4 +1,4 @@
-"""Each fault at small size: 40 clients on a daphne and a uvicorn side by side. `make soak` runs them at full size."""
+"""Each fault at small size: 24 clients on a daphne and a uvicorn side by side. `make soak` runs them at full size."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from nexgent.environment import Environment, database
+from nexgent.addresses import database
+from nexgent.environment import Environment
+from testbed.templates import Templates
+from tests.reliability.account import Account
 from tests.reliability.cluster import Cluster
-from tests.reliability.experiment import Account, Experiment
-from tests.reliability.faults import DISK_FULL, FAULTS, Fault
+from tests.reliability.experiment import Experiment
+from tests.reliability.faults import COMMITS_LOST, DISK_FULL, FAULTS, SILENT, Fault
 from tests.servers import FOLDER
 
-SOCKETS = 40
+SOCKETS = 24
 QUICK = {
     "NEXGENT_RECONCILE_SECONDS": "1",
     "NEXGENT_RETRY_AFTER_SECONDS": "0.5",
@@ -22,21 +25,35 @@ QUICK = {
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
+def cluster(templates: Templates) -> Iterator[Cluster]:
     """One for all faults: the servers that survived one go on to the next."""
-    kinds = ("daphne", "uvicorn")
-    with Cluster(FOLDER / "lab", kinds=kinds, sockets=SOCKETS, price_seconds=0.25, settings=QUICK) as running:
+    with Cluster(
+        FOLDER / "lab",
+        kinds=("daphne", "uvicorn"),
+        sockets=SOCKETS,
+        price_seconds=0.25,
+        settings=QUICK,
+        templates=templates,
+    ) as running:
         yield running
 
 
 @pytest.fixture
-def sqlite_cluster() -> Iterator[Cluster]:
-    with Cluster(FOLDER / "full", kinds=("daphne",), sockets=20, sqlite=True, settings=QUICK) as running:
+def small_cluster(templates: Templates, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """One with what a fault needs."""
+    with Cluster(
+        FOLDER / request.param.inject.__name__,
+        kinds=("daphne",),
+        sockets=20,
+        settings=QUICK,
+        templates=templates,
+        **request.param.needs,
+    ) as running:
         yield running
 
 
 async def outcome(cluster: Cluster, fault: Fault) -> Account:
-    experiment = Experiment(cluster, fault.name, fault.inject, outage_seconds=3.0, per_second=60.0, events=0)
+    experiment = Experiment(cluster, fault.name, fault.inject, outage_seconds=2.0, per_second=30.0, events=0)
     account = await experiment.run()
     assert account.problems(writes_fail=fault.writes_fail, sockets_end=fault.sockets_end) == []
     assert account.delivered >= 3 * cluster.sockets
@@ -51,8 +68,20 @@ async def test_fault_while_clients_watch_loses_no_event(cluster, fault):
     assert bool(account.resumes) == fault.sockets_end
 
 
-async def test_disk_full_fails_writes_whole_and_loses_no_event(sqlite_cluster):
-    account = await outcome(sqlite_cluster, DISK_FULL)
+@pytest.mark.parametrize("small_cluster", [SILENT], indirect=True)
+async def test_silent_network_loses_no_event(small_cluster):
+    await outcome(small_cluster, SILENT)
+
+
+@pytest.mark.parametrize("small_cluster", [COMMITS_LOST], indirect=True)
+async def test_fail_over_that_lost_commits_gives_every_client_a_fresh_snapshot(small_cluster):
+    account = await outcome(small_cluster, COMMITS_LOST)
+    assert account.fresh_snapshots >= 18
+
+
+@pytest.mark.parametrize("small_cluster", [DISK_FULL], indirect=True)
+async def test_disk_full_fails_writes_whole_and_loses_no_event(small_cluster):
+    account = await outcome(small_cluster, DISK_FULL)
     assert list(account.writer_failures) == ["OperationalError: database or disk is full"]
 
 

@@ -15,14 +15,17 @@ import pytest
 from positions import valkey
 from positions.prices.cache import put_prices
 from realtime.hub import position_events
+from realtime.hub.epochs import Epochs
 from realtime.hub.latest_prices import LatestPrices
 from realtime.hub.outbox import Outbox
 from realtime.hub.ownership import Ownership, owner_key
 from realtime.hub.position_events import PositionEvents
 from realtime.hub.price_fan_out import PriceFanOut
 from realtime.hub.reconciler import Reconciler
+from realtime.hub.sockets import Sockets
 from realtime.hub.token_index import TokenIndex
 from realtime.monitoring.tasks import Tasks
+from testbed.templates import Templates
 from tests.conftest import quote
 from tests.live import PATIENCE_SECONDS, Server, client
 from tests.realtime.conftest import closed_connections  # noqa: F401  a fixture of every test
@@ -33,12 +36,14 @@ from tests.waiting import eventually
 
 
 @pytest.fixture
-def cluster(settings) -> Iterator[Cluster]:
+def cluster(settings, templates: Templates) -> Iterator[Cluster]:
     """A server with a PostgreSQL and a Valkey of its own, without the process that broadcasts prices."""
     quick = {"NEXGENT_RECONCILE_SECONDS": "0.2"}
-    with Cluster(FOLDER / "hang", kinds=("uvicorn",), sockets=2, settings=quick) as cluster:
+    with Cluster(
+        FOLDER / "hang", kinds=("uvicorn",), sockets=2, settings=quick, templates=templates
+    ) as cluster:
         cluster.kill_broadcaster()
-        settings.REDIS_URL = cluster.valkey.url
+        settings.NEXGENT = {**settings.NEXGENT, "REDIS_URL": cluster.valkey.url}
         yield cluster
 
 
@@ -101,9 +106,10 @@ async def test_step_that_overruns_is_logged_once_and_tried_again(
     transactional_db, settings, caplog, tasks, agent
 ):
     caplog.set_level(logging.INFO, logger="realtime")
-    settings.REALTIME = {**settings.REALTIME, "RECONCILE_SECONDS": 0.01}
+    settings.NEXGENT = {**settings.NEXGENT, "RECONCILE_SECONDS": 0.01}
     revoked: list[Outbox] = []
-    sockets = {str(agent.pk): socket_of_a_stranger(str(agent.pk))}
+    sockets = Sockets()
+    sockets.add(socket_of_a_stranger(str(agent.pk)))
     index, latest = TokenIndex[Outbox](), LatestPrices()
     fan_out = PriceFanOut(latest, index)
     reconciler = Reconciler(
@@ -111,6 +117,7 @@ async def test_step_that_overruns_is_logged_once_and_tried_again(
         events=PositionEvents(sockets, index, latest, fan_out, spawn=tasks.spawn),
         fan_out=fan_out,
         ownership=Ownership(),
+        epochs=Epochs(lambda: None),
         revoke=revoked.append,
         deadline_seconds=0.05,
     )
@@ -139,7 +146,8 @@ async def test_missed_events_whose_query_hangs_are_read_by_the_next_attempt(
     monkeypatch.setattr(position_events, "READ_SECONDS", 0.05)
     outbox = socket_of_a_stranger(str(position.agent_id))
     index, latest = TokenIndex[Outbox](), LatestPrices()
-    sockets = {outbox.agent_id: outbox}
+    sockets = Sockets()
+    sockets.add(outbox)
     events = PositionEvents(sockets, index, latest, PriceFanOut(latest, index), spawn=tasks.spawn)
     outbox.start([], 0, [])
     with locked(EVENTS):

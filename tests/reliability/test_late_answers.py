@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-import uuid
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,26 +12,26 @@ import psycopg
 import pytest
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
-from django.contrib.auth.models import User
-from django.utils import timezone
+from rest_framework_simplejwt.tokens import AccessToken
 
 from positions import services, valkey
-from positions.models import Agent, EndedSession, Position, PositionEvent, Wallet
+from positions.models import Agent, Position, PositionEvent, Wallet
 from realtime.hub.outbox import Outbox
 from realtime.hub.ownership import owner_key
-from realtime.hub.presence import connected_agents
+from realtime.hub.presence import connected
 from realtime.hub.reconciler import Reconciler
+from realtime.hub.sockets import Sockets
 from realtime.hub.token_index import TokenIndex
 from realtime.protocol.envelopes import access_message, event_message
 from realtime.protocol.messages import agent_group
 from tests.conftest import WIF
-from tests.live import Client, Server, StartServer, access_token, client, watching
+from tests.live import Client, Server, StartServer, access_token, client, database_url, watching
 from tests.realtime.conftest import closed_connections  # noqa: F401  a fixture of every test
 from tests.realtime.test_resume import move, move_silently
 from tests.reliability.locks import (
     AGENTS,
-    ENDED_SESSIONS,
     EVENTS,
+    FAMILIES,
     USERS,
     answers,
     cancel_waiting,
@@ -76,35 +74,32 @@ async def is_streaming(socket: Client, agent: Agent, *, seq: int) -> None:
     assert (update["seq"], update["position"]["agentId"]) == (seq, str(agent.pk))
 
 
-def write_end(database: psycopg.Connection, session: EndedSession) -> None:
-    """Write the row of a log-out, on the connection that holds the lock; no message is sent."""
-    database.execute(
-        f"INSERT INTO {ENDED_SESSIONS} (id, user_id, ended_at, expires_at) VALUES (%s, %s, now(), now())",  # noqa: S608
-        [session.pk, session.user_id],
-    )
+END = "UPDATE positions_tokenfamily SET ended_at = now(), ended_because = 'logged_out' WHERE id = %s"
 
 
-async def change_session(socket: Client, user: User) -> None:
-    """Give the socket a token of no session."""
-    await socket.send(type="refresh", data={"token": access_token(user)})
+def end(database: psycopg.Connection, token: str) -> None:
+    """End a token as a log-out does, on the connection that holds a lock; no message is sent."""
+    database.execute(END, [AccessToken(token)["sid"]])  # type: ignore[arg-type]
+
+
+async def change_token(socket: Client, token: str) -> None:
+    await socket.send(type="refresh", data={"token": token})
     await socket.expect("refreshed")
 
 
 async def test_lost_access_to_an_agent_leaves_a_socket_alone_that_has_moved_on(
     patient_server, alice, bob, agent, position, beta
 ):
-    async with client(
-        patient_server, token=access_token(alice, sid=str(uuid.uuid4())), agent=agent
-    ) as socket:
+    async with client(patient_server, token=access_token(alice), agent=agent) as socket:
         await socket.until("initial_data")
-        with locked(ENDED_SESSIONS):
+        with locked(FAMILIES):
             await Agent.objects.filter(pk=agent.pk).aupdate(owner=bob)
             await send(agent, access_message(agent.pk))
             await until_waiting(1)
             await socket.send(type="subscribe", data={"agentId": str(beta.pk)})
 
             async def moved() -> bool:
-                return await asyncio.to_thread(connected_agents, [beta.pk]) == {beta.pk}
+                return (await asyncio.to_thread(connected, [beta.pk]))[beta.pk].owners == 1
 
             await eventually(moved, "the socket has moved")
         await socket.expect("subscribed")
@@ -115,14 +110,14 @@ async def test_lost_access_to_an_agent_leaves_a_socket_alone_that_has_moved_on(
 async def test_log_out_ends_no_socket_that_has_got_a_token_of_another_session(
     patient_server, alice, agent, position
 ):
-    session = EndedSession(pk=uuid.uuid4(), user=alice, expires_at=timezone.now() + timedelta(days=1))
-    async with client(patient_server, token=access_token(alice, sid=str(session.pk)), agent=agent) as socket:
+    token, newer = access_token(alice), access_token(alice)
+    async with client(patient_server, token=token, agent=agent) as socket:
         await socket.until("initial_data")
-        with locked(ENDED_SESSIONS) as database:
-            write_end(database, session)
+        with locked(AGENTS) as database:
+            end(database, token)
             await send(agent, access_message(agent.pk))
-            await until_waiting(1)
-            await change_session(socket, alice)
+            await until_waiting(1, AGENTS)
+            await change_token(socket, newer)
         await is_streaming(socket, agent, seq=2)
 
 
@@ -130,15 +125,14 @@ async def test_log_out_during_a_move_ends_the_socket_where_it_has_come_to(
     patient_server, alice, agent, position, beta
 ):
     """The message finds it at neither agent; what is read of the new one says so."""
-    session = EndedSession(pk=uuid.uuid4(), user=alice, expires_at=timezone.now() + timedelta(days=1))
-    async with client(patient_server, token=access_token(alice, sid=str(session.pk)), agent=agent) as socket:
+    token = access_token(alice)
+    async with client(patient_server, token=token, agent=agent) as socket:
         await socket.until("initial_data")
         with locked(AGENTS):
             await socket.send(type="subscribe", data={"agentId": str(beta.pk)})
             await until_waiting(1, AGENTS)
-            await EndedSession.objects.abulk_create(
-                [session]
-            )  # which sends no message: as if it had been lost
+            async with await psycopg.AsyncConnection.connect(database_url()) as database:
+                await database.execute(END, [AccessToken(token)["sid"]])  # type: ignore[arg-type]
         code, reason, messages = await socket.closed()
     assert (code, reason) in {(1008, "Agent not found"), (1008, "Access revoked")}
     assert "initial_data" not in {message["type"] for message in messages}
@@ -187,9 +181,9 @@ async def test_stream_that_was_to_start_over_and_has_moved_begins_once(
 async def test_stream_that_starts_over_goes_on_after_a_token_of_another_session_came_meanwhile(
     patient_server, alice, agent, position
 ):
-    """What was read is of the session that has ended since."""
-    session = EndedSession(pk=uuid.uuid4(), user=alice, expires_at=timezone.now() + timedelta(days=1))
-    async with client(patient_server, token=access_token(alice, sid=str(session.pk)), agent=agent) as socket:
+    """What was read is of the tokens that have ended since."""
+    token, newer = access_token(alice), access_token(alice)
+    async with client(patient_server, token=token, agent=agent) as socket:
         await socket.until("initial_data")
         await in_thread(move_silently)(position, 1, 2)
         ahead = event_message(await PositionEvent.objects.aget(agent=agent, seq=3))
@@ -197,8 +191,8 @@ async def test_stream_that_starts_over_goes_on_after_a_token_of_another_session_
         with locked(AGENTS) as database:
             await send(agent, ahead)  # a gap that nothing fills
             await until_waiting(1, AGENTS)
-            write_end(database, session)
-            await change_session(socket, alice)
+            end(database, token)
+            await change_token(socket, newer)
         assert (await socket.expect("initial_data"))["data"]["seq"] == 3
 
 
@@ -230,20 +224,21 @@ async def test_gap_of_the_new_agent_is_filled_while_that_of_the_old_one_is_still
 async def test_state_that_was_read_for_one_socket_is_not_applied_to_the_next(
     transactional_db, alice, bob, agent
 ):
-    sockets = {str(agent.pk): _outbox(alice, agent)}
+    sockets = Sockets()
+    sockets.add(_outbox(alice, agent))
     revoked: list[Outbox] = []
     nothing: Any = None  # it uses none of them for this
     reconciler = Reconciler(
-        sockets, events=nothing, fan_out=nothing, ownership=nothing, revoke=revoked.append
+        sockets, events=nothing, fan_out=nothing, ownership=nothing, epochs=nothing, revoke=revoked.append
     )
     with locked(USERS):
         looking = asyncio.create_task(reconciler.events_and_access())
         await until_waiting(1)
-        sockets[str(agent.pk)] = _outbox(bob, agent)
+        sockets.add(_outbox(bob, agent))
     await looking
     assert revoked == []
     await reconciler.events_and_access()
-    assert revoked == [sockets[str(agent.pk)]]
+    assert revoked == sockets.each()
 
 
 @pytest.mark.parametrize("way", ["subscribe", "start over", "refresh", "access check"])
@@ -254,13 +249,14 @@ async def test_database_that_fails_closes_with_1013_whatever_the_stream_was_doin
         await in_thread(move_silently)(position, 1, 2)
         ahead = event_message(await PositionEvent.objects.aget(agent=agent, seq=3))
         await PositionEvent.objects.filter(agent=agent, seq=2).adelete()
+        token = access_token(alice)
         with locked(USERS):
             if way == "subscribe":
                 await socket.send(type="subscribe", data={"agentId": str(beta.pk)})
             elif way == "start over":
                 await send(agent, ahead)
             elif way == "refresh":
-                await socket.send(type="refresh", data={"token": access_token(alice)})
+                await socket.send(type="refresh", data={"token": token})
             else:
                 await send(agent, access_message(agent.pk))
             await until_waiting(1)

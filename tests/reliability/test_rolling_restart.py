@@ -20,7 +20,7 @@ from tests.reliability.proxy import Proxy, nginx
 from tests.reliability.watcher import Watcher
 from tests.waiting import eventually
 
-CLIENTS = 100
+CLIENTS = 40
 
 
 @pytest.fixture

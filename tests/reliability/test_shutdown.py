@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import signal
 import time
 from contextlib import ExitStack
 
@@ -14,15 +15,17 @@ from asgiref.sync import sync_to_async
 from websockets.exceptions import ConnectionClosed
 
 from positions import valkey
+from realtime.conf import conf
 from realtime.hub import presence
 from realtime.hub.ownership import owner_key
 from realtime.publish.broadcast import broadcast_prices
-from tests.live import PATIENCE_SECONDS, Server, access_token, client, watching
+from tests.live import NO_TLS, PATIENCE_SECONDS, Server, access_token, client, watching
 from tests.realtime.conftest import closed_connections  # noqa: F401  a fixture of every test
 from tests.reliability.fleet import addresses, change, fleet, prices
+from tests.reliability.locks import POSITIONS, answers, locked, until_waiting
 from tests.reliability.raw_client import RawClient
 
-SOCKETS = 500
+SOCKETS = 200
 
 
 @sync_to_async
@@ -97,7 +100,10 @@ async def test_server_that_shuts_down_under_load_closes_all_its_sockets(
     print(f"{kind}: {SOCKETS} sockets, {batches} batches, {events} events; ended in {took:.1f} s")  # noqa: T201
     assert {(code, reason) for code, reason, _ in endings} == {(1000, "Server shutdown")}
     assert {message["type"] for *_, message in endings} == {"closing"}
-    assert len({message["data"]["retryAfter"] for *_, message in endings}) > SOCKETS / 10  # spread
+    waits = {message["data"]["retryAfter"] for *_, message in endings}
+    assert len(waits) > SOCKETS / 10  # spread
+    # Who is closed first does not come back before the process is gone: 200 sockets are closed over two seconds.
+    assert min(waits) > 2_000 + 1_000 * conf.RETRY_AFTER_SECONDS / 2 - 1
     assert await left_behind() == (0, 0)
     # uvicorn raises the signal again when it has ended.
     assert exit_code == (0 if kind == "daphne" else -15), server.log.read_text()
@@ -109,32 +115,24 @@ async def test_server_that_ends_does_not_wait_for_a_client_that_does_not_read(
     kind, transactional_db, tmp_path, alice
 ):
     """Meanwhile it is not ready, and turns newcomers away with a time to come back."""
-    names = ("events", "sessions", "owners", "prices")
-    tasks = dict.fromkeys(["listener", "presence", "metrics", *(f"reconcile_{name}" for name in names)], "ok")
     tokens = addresses(200)
     agent, other, newcomer = await fleet(alice, size=3, tokens=tokens)
     with Server(kind, log=tmp_path / "log") as server, ExitStack() as stack:
         slow = await RawClient.connect(server, access_token(alice), agent)
         stack.callback(slow.abandon)
         await slow.until("initial_data")
-        async with watching(server, alice, other) as fast, httpx.AsyncClient() as http:
+        async with watching(server, alice, other) as fast, httpx.AsyncClient(verify=NO_TLS) as http:
             for number in range(20):
                 await broadcast_prices(prices(tokens, number))
                 await fast.until("price_update_batch")
             ready = await http.get(f"{server.url}/health/ready")
-            assert ready.status_code == 200
-            assert ready.json() == {
-                "status": "ready",
-                "checks": {"database": "ok", "valkey": "ok", "server": "ok", **tasks},
-            }
+            checks = ready.json()["checks"]
+            assert (ready.status_code, set(checks.values())) == (200, {"ok"}), checks
             ended = asyncio.ensure_future(stopped(server))
             assert (await fast.closed())[:2] == (1000, "Server shutdown")
             ready = await http.get(f"{server.url}/health/ready")
             assert ready.status_code == 503
-            assert ready.json() == {
-                "status": "not ready",
-                "checks": {"database": "ok", "valkey": "ok", "server": "ending", **tasks},
-            }
+            assert ready.json() == {"status": "not ready", "checks": checks | {"server": "ending"}}
             async with client(server, token=access_token(alice), agent=newcomer) as late:
                 code, reason, messages = await late.closed()
             assert (code, reason) == (1000, "Server shutdown")
@@ -143,3 +141,49 @@ async def test_server_that_ends_does_not_wait_for_a_client_that_does_not_read(
         assert await ended == (0 if kind == "daphne" else -15), server.log.read_text()
     assert await left_behind() == (0, 0)
     assert "Traceback" not in server.log.read_text(), server.log.read_text()
+
+
+@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
+async def test_server_whose_hub_fails_at_its_close_ends_all_the_same(
+    kind, transactional_db, tmp_path, alice, agent
+):
+    failing = "tests.realtime.applications:failing_at_close"
+    with Server(kind, log=tmp_path / "log", application=failing) as server:
+        async with watching(server, alice, agent) as socket:
+            code, end = await asyncio.gather(stopped(server), socket.closed())
+        assert end[:2] == (1000, "Server shutdown")
+        assert code in (0, -signal.SIGTERM)
+        log = server.log.read_text()
+        assert "the shutdown goes on without a part that failed" in log
+        assert "RuntimeError: a bug at the end" in log
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
+async def test_server_that_ends_closes_sockets_that_have_only_begun_in_order(
+    kind, transactional_db, tmp_path, alice
+):
+    """Before the handshake is accepted, and before its positions are read."""
+    agents = await fleet(alice, size=2, tokens=addresses(1))
+    token = access_token(alice)
+
+    async def come(agent) -> tuple[int | None, str, list[str]]:
+        async with client(server, token=token, agent=agent) as socket:
+            code, reason, messages = await socket.closed()
+        return code, reason, [message["type"] for message in messages]
+
+    # The one who reads has the only thread, for which the other one's handshake waits.
+    with Server(kind, log=tmp_path / "log", NEXGENT_DATABASE_THREADS="1") as server:
+        with locked(POSITIONS):
+            comers = [asyncio.ensure_future(come(agents[0]))]
+            await until_waiting(1, POSITIONS)
+            comers.append(asyncio.ensure_future(come(agents[1])))
+            for _ in range(3):
+                await answers(server)
+            ending = asyncio.ensure_future(stopped(server))
+            reading, accepted = await asyncio.gather(*comers)
+        assert await ending == (0 if kind == "daphne" else -15), server.log.read_text()
+    assert reading == (1000, "Server shutdown", ["connected", "closing"])
+    assert accepted == (1000, "Server shutdown", ["closing"])
+    assert "Traceback" not in server.log.read_text(), server.log.read_text()
+    assert await left_behind() == (0, 0)

@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from django.db import connections
 
 from positions import services
-from tests.live import access_token, client, watching
+from tests.live import StartServer, access_token, client, watching
 from tests.reliability.locks import USERS, answers, locked, until_waiting
 
 UPGRADE = (
@@ -27,8 +27,12 @@ async def closed_connections() -> AsyncIterator[None]:
     await sync_to_async(connections.close_all)()
 
 
-async def test_socket_that_connects_meanwhile_is_accepted_and_told_to_try_again(server, alice, agent):
+@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
+async def test_socket_that_connects_meanwhile_is_accepted_and_told_to_try_again(
+    kind: str, shared_server: StartServer, transactional_db, alice, agent
+):
     """daphne drops a connection whose handshake takes 5 s: to a browser, a network error."""
+    server = await sync_to_async(shared_server)(kind, NEXGENT_DATABASE_ANSWER_SECONDS="2")
     token = access_token(alice)
     with locked(USERS):
         async with client(server, token=token, agent=agent) as socket:

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from datetime import timedelta
 from decimal import Decimal
 from queue import Empty, Queue
 from typing import Any
@@ -23,20 +24,21 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nexgent.settings")
 django.setup()
 
 from django.contrib.auth.models import User  # noqa: E402
-from django.core.management import call_command  # noqa: E402
 from django.db import DatabaseError, connection, transaction  # noqa: E402
 from django.db.models import F  # noqa: E402
-from rest_framework_simplejwt.tokens import AccessToken  # noqa: E402
 
 from positions import services  # noqa: E402
+from positions.accounts.families import issue  # noqa: E402
 from positions.books.snapshots import snapshot  # noqa: E402
+from positions.deadlines import answers_within  # noqa: E402
 from positions.models import Agent, Position, PositionEvent, Wallet  # noqa: E402
 from realtime.publish.broadcast import flush  # noqa: E402
 
 REPORT_SECONDS = 0.1
 RETRY_SECONDS = 0.1
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-POSITIONS_PER_AGENT = 3
+ANSWER_SECONDS = 5.0
+"""For the database, as in a server process: a query into a black hole ends, and is tried again."""
 
 
 class ChangedMindError(Exception):
@@ -55,9 +57,8 @@ class Trader:
 
     # Commands
 
-    def prepare(self, agents: int, tokens: int) -> dict[str, Any]:
-        """Make the schema, one user, their agents, and what these hold; return the agents and an access token."""
-        call_command("migrate", verbosity=0)
+    def prepare(self, agents: int, tokens: int, positions: int) -> dict[str, Any]:
+        """Make one user, their agents, and so many positions of each; return the agents and an access token."""
         user = User.objects.create(username=f"trader-{self.rng.random()}")
         self.tokens = ["".join(self.rng.choices(BASE58, k=44)) for _ in range(tokens)]
         for number in range(agents):
@@ -65,9 +66,13 @@ class Trader:
             address = "".join(self.rng.choices(BASE58, k=44))
             self.wallets[str(agent.pk)] = Wallet.objects.create(agent=agent, address=address)
             self.agents.append(str(agent.pk))
-            for token in self.rng.sample(self.tokens, POSITIONS_PER_AGENT):
+            for token in self.rng.sample(self.tokens, positions):
                 self._open(str(agent.pk), token)
-        return {"agents": self.agents, "tokens": self.tokens, "access": str(AccessToken.for_user(user))}
+        return {
+            "agents": self.agents,
+            "tokens": self.tokens,
+            "access": str(issue(user, lifetime=timedelta(days=1))),
+        }
 
     def database_state(self, since: dict[str, int]) -> dict[str, Any]:
         """Return, of each agent: its event number, the events after number `since`, and what it holds now."""
@@ -76,9 +81,8 @@ class Trader:
             str(key): {"seq": seq, "events": [], "held": {}}
             for key, seq in Agent.objects.values_list("pk", "event_seq")
         }
-        for event in PositionEvent.objects.order_by("agent_id", "seq").iterator():
-            agent_id = str(event.agent_id)
-            if event.seq > since.get(agent_id, 0):
+        for agent_id, seq in since.items():
+            for event in PositionEvent.objects.filter(agent_id=agent_id, seq__gt=seq).order_by("seq"):
                 entry = [event.seq, event.event_type, str(event.position_id), event.position]
                 report[agent_id]["events"].append(entry)
         for position in Position.objects.open():
@@ -169,6 +173,7 @@ def main() -> None:
             commands.put(json.loads(line))
         commands.put(None)  # the parent is gone
 
+    answers_within(ANSWER_SECONDS)
     threading.Thread(target=listen, daemon=True).start()
     trader = Trader()
     per_second = 0.0

@@ -44,7 +44,10 @@ def _with_market(name: str, stored: str | None, position: dict[str, Any]) -> str
 class Watcher:
     """One agent's client."""
 
-    def __init__(self, agent_id: str, access: str, servers: Callable[[], list[str]]) -> None:
+    def __init__(
+        self, agent_id: str, access: str, servers: Callable[[], list[str]], *, owns: bool = True
+    ) -> None:
+        self._mode = {} if owns else {"mode": "watch"}
         self.agent_id = agent_id
         self._access = access
         self._servers = servers
@@ -54,7 +57,12 @@ class Watcher:
         self.first_seq: int | None = None
         """The number of the first snapshot: all that comes after it counts."""
         self.seq = 0
+        self.may_start_over = False
+        """Whether commits were lost: what follows a fresh snapshot counts, nothing before it."""
+        self._epoch = ""
         self.delivered: dict[int, tuple[str, str, dict[str, Any] | None]] = {}
+        self.counted = 0
+        """Events that were delivered before the stream started over."""
         self.covered: list[tuple[int, int]] = []
         """What fresh snapshots replaced: after the first number, up to the second."""
         self.state: dict[str, dict[str, Any]] = {}
@@ -85,9 +93,9 @@ class Watcher:
 
     async def _once(self) -> float | None:
         """Connect and receive to the end; return how long the server wants us to wait, if it said so."""
-        query = {"token": self._access, "agentId": self.agent_id}
+        query = {"token": self._access, "agentId": self.agent_id} | self._mode
         if self.first_seq is not None:
-            query["lastSeq"] = str(self.seq)
+            query |= {"lastSeq": str(self.seq), "epoch": self._epoch}
         url = f"{random.choice(self._servers())}?{urlencode(query)}"  # noqa: S311
         retry_after: float | None = None
         try:
@@ -121,7 +129,9 @@ class Watcher:
     def take(self, message: dict[str, Any]) -> None:
         """Enter a message into the account."""
         kind, data = message["type"], message.get("data", {})
-        if kind == "initial_data":
+        if kind == "connected":
+            self._epoch = data["epoch"]
+        elif kind == "initial_data":
             self._snapshot(int(data["seq"]), data["positions"])
             self.connected.set()
         elif kind == "subscribed":
@@ -136,6 +146,12 @@ class Watcher:
     def _snapshot(self, seq: int, positions: list[dict[str, Any]]) -> None:
         if self.first_seq is None:
             self.first_seq = seq
+        elif self.may_start_over:
+            self.fresh_snapshots += 1
+            self.first_seq = seq
+            self.counted += len(self.delivered)
+            self.delivered.clear()
+            self.covered.clear()
         elif seq < self.seq:
             self.violations.append(f"a snapshot of event {seq} after event {self.seq}")
             return

@@ -8,13 +8,13 @@ import stylistic from "@stylistic/eslint-plugin";
 import { defineConfig } from "eslint/config";
 import globals from "globals";
 
-const PAGE = ["realtime/static/**/*.js"];
+const PAGE = ["realtime/static/**/*.js", "clients/javascript/src/*.js"];
 const CLASSIC = ["realtime/static/realtime/theme.js", "positions/static/**/*.js"]; // scripts that are no modules
-const WORKER = ["templates/realtime/offline-worker.js"];
-const NODE = ["tools/page/*.js", "tests/realtime/asyncapi/*.mjs"];
+const WORKER = ["realtime/templates/realtime/offline-worker.js"];
+const NODE = ["tools/page/*.js", "tests/realtime/asyncapi/*.mjs", "clients/javascript/*.js"];
 
 export default defineConfig([
-  { ignores: ["**/node_modules/"] },
+  { ignores: ["**/node_modules/", "clients/javascript/dist/"] },
   {
     files: [...PAGE, ...CLASSIC, ...WORKER, ...NODE],
     extends: [js.configs.recommended],

@@ -8,6 +8,8 @@ declare namespace Wire {
   type Digits = string;
   /** ISO 8601, UTC. */
   type Timestamp = string;
+  /** Of an agent, or of the money in a wallet. */
+  type Mode = "live" | "simulation";
   type PriceStatus = "live" | "stale" | "thin" | "gone" | "none";
 
   interface StoredPosition {
@@ -37,6 +39,9 @@ declare namespace Wire {
     lastTakeProfitTime: Timestamp | null;
     moonBagActivated: boolean;
     moonBagAmount: Digits | null;
+    // Servers of earlier releases do not have these.
+    totalTakeProfitLevels?: number | null;
+    tpBatchStartLevel?: number | null;
     createdAt: Timestamp;
     updatedAt: Timestamp;
   }
@@ -67,10 +72,29 @@ declare namespace Wire {
     salePrice: Digits | null;
   }
 
+  interface TradeOnRest {
+    id: string;
+    positionId: string;
+    agentId: string;
+    walletAddress: string;
+    tokenAddress: string;
+    tokenSymbol: string;
+    side: string;
+    tokens: Digits;
+    sol: Digits;
+    feeSol: Digits;
+    solUsd: Digits | null;
+    transactionId: string | null;
+    executedAt: Timestamp;
+    recordedAt: Timestamp;
+    reconstructed: boolean;
+    note?: string | null; // none from servers of earlier releases
+  }
+
   interface AgentOnRest {
     id: string;
     name: string;
-    tradingMode: string;
+    tradingMode: Mode;
     eventSeq: number;
     openPositions: number;
     createdAt: Timestamp;
@@ -93,7 +117,8 @@ declare namespace Wire {
     timestamp: Timestamp;
   }
 
-  type EventOnRest = PositionChanged<StoredPosition> | PositionClosed;
+  // No note from servers of earlier releases.
+  type EventOnRest = (PositionChanged<StoredPosition> | PositionClosed) & { note?: string | null };
 
   interface PriceOnRest {
     tokenAddress: string;
@@ -108,6 +133,41 @@ declare namespace Wire {
     answeredAt?: Timestamp;
   }
 
+  interface CandleOnRest {
+    start: Timestamp;
+    open: Digits;
+    high: Digits;
+    low: Digits;
+    close: Digits;
+    closeUsd: Digits | null;
+  }
+
+  interface CandlesOnRest {
+    tokenAddress: string;
+    interval: string;
+    candles: CandleOnRest[];
+    more: boolean;
+  }
+
+  interface ValueOnRest {
+    timestamp: Timestamp;
+    valueSol: Digits;
+    valueUsd: Digits | null;
+    solPriceUsd: Digits | null;
+    investedSol: Digits;
+    realizedProfitSol: Digits;
+    netFlowSol: Digits;
+    positions: number;
+    positionsNotLive: number;
+  }
+
+  interface ValueHistoryOnRest {
+    agentId: string;
+    interval: string;
+    points: ValueOnRest[];
+    more: boolean;
+  }
+
   interface PricesOnRest {
     source: string | null;
     simulated: boolean | null;
@@ -119,6 +179,7 @@ declare namespace Wire {
   }
 
   interface TodayOnRest {
+    date: string;
     since: Timestamp | null;
     startProfitSol: Digits | null;
     closedProfitSol: Digits;
@@ -138,7 +199,7 @@ declare namespace Wire {
     closedPositions: number;
   }
 
-  interface ResultsOnRest {
+  interface PerformanceOnRest {
     closedPositions: number;
     closedProfitSol: Digits;
     winRatePercent: Digits | null;
@@ -147,7 +208,62 @@ declare namespace Wire {
     best: ClosedOnRest | null;
     worst: ClosedOnRest | null;
     days: DayOnRest[];
+  }
+
+  interface ModeResultsOnRest extends PerformanceOnRest {
+    mode: Mode;
+    closedInvestedSol: Digits;
     today: TodayOnRest;
+  }
+
+  interface ResultsOnRest extends PerformanceOnRest {
+    eventSeq: number;
+    today: TodayOnRest;
+    modes: ModeResultsOnRest[];
+  }
+
+  interface RankedOnRest {
+    positionId: string;
+    tokenSymbol: string;
+    profitLossSol: Digits;
+    profitLossPercent: Digits;
+  }
+
+  interface ModeTotalsOnRest {
+    mode: Mode;
+    openPositions: number;
+    positionsNotLive: number;
+    positionValueSol: Digits;
+    unrealizedSol: Digits;
+    realizedSol: Digits;
+    profitLossSol: Digits;
+    investedSol: Digits;
+    profitLossPercent: Digits;
+    todaySol: Digits | null;
+    since: Timestamp | null;
+    best: RankedOnRest | null;
+    worst: RankedOnRest | null;
+  }
+
+  interface AgentOverviewOnRest {
+    id: string;
+    name: string;
+    tradingMode: Mode;
+    connected: boolean | null;
+    modes: ModeTotalsOnRest[];
+  }
+
+  interface OverviewOnRest {
+    timestamp: Timestamp;
+    solPriceUsd: Digits | null;
+    agents: AgentOverviewOnRest[];
+  }
+
+  interface WalletOnRest {
+    address: string;
+    agentId: string;
+    kind: Mode;
+    createdAt: Timestamp;
   }
 
   // Messages: the `data` of each.
@@ -158,15 +274,21 @@ declare namespace Wire {
     connectionId: string;
     pingInterval: number;
     tokenExpiresAt: Timestamp;
+    epoch?: string; // none from servers of earlier releases
+    mode?: "own" | "watch"; // likewise
+  }
+
+  interface SentPosition extends LivePosition {
+    priceKey?: number; // with compact prices
   }
 
   interface InitialDataData {
-    positions: LivePosition[];
+    positions: SentPosition[];
     timestamp: Timestamp;
     seq: number;
   }
 
-  type PositionUpdateData = PositionChanged<LivePosition> | PositionClosed;
+  type PositionUpdateData = PositionChanged<SentPosition> | PositionClosed;
 
   interface PriceUpdate {
     tokenAddress: string;
@@ -175,6 +297,20 @@ declare namespace Wire {
     priceStatus?: PriceStatus;
     poolTokens?: Digits | null;
     poolSol?: Digits | null;
+  }
+
+  type PriceRow = [
+    key: number,
+    price: Digits,
+    priceUsd: Digits | null,
+    priceStatus?: PriceStatus | null,
+    poolTokens?: Digits | null,
+    poolSol?: Digits | null,
+  ];
+
+  interface Prices {
+    t: number;
+    u: PriceRow[];
   }
 
   interface PriceUpdateBatchData {
@@ -216,11 +352,20 @@ declare namespace Wire {
     | { type: "closing"; data: ClosingData }
     | { type: "error"; data: ErrorData };
 
+  /** A message as it arrives. */
+  type Frame = Message | ({ type: "prices" } & Prices);
+
+  interface SocketTicket {
+    ticket: string;
+    expiresIn: number;
+  }
+
   // Answers for the page alone.
 
   interface Session {
     access: string;
     username: string;
+    isStaff?: boolean; // none from servers of earlier releases
   }
 
   interface Page<T> {

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from positions.management import output
 from positions.services.checking import check_books
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     help = (
         "Recompute every position from its trades, and name each that differs: field, stored, recomputed."
         " Fails if one does, so that a nightly run reports it."
@@ -28,7 +29,7 @@ class Command(BaseCommand):
         for position, field, stored, recomputed in check_books(mend=mend):
             positions.add(position.pk)
             self.stdout.write(
-                f"{position.pk} {position.token_symbol} in {position.wallet_id}:"
+                f"{position.pk} {position.token_symbol} in {position.wallet_address}:"
                 f" {field}: stored {stored}, recomputed {recomputed}"
             )
         count = "1 position" if len(positions) == 1 else f"{len(positions):,} positions"

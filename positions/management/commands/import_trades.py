@@ -8,23 +8,27 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
 from positions.errors import PositionsError
+from positions.management import output
+from positions.management.owners import add_owner_option, by_address, wallets_of
 from positions.management.progress import Progress
 from positions.management.spool import Spool
-from positions.models import Wallet
 from positions.models.recording import lock_agents
-from positions.services.import_rows import COLUMNS, REQUIRED, InvalidRow, read_row
-from positions.services.importing import Imported, Problem, import_trades
+from positions.services.import_known import Group, Problem
+from positions.services.importing import Imported, import_trades
+from positions.services.trade_lines import COLUMNS, REQUIRED, InvalidRow, read_row
 
 SHOW_EVERY = 10_000
+ROWS_AT_ONCE = 5_000
+"""As many are booked with the same statements; more, where one token in one wallet has more."""
 MOST_SHOWN = 100
 """Problems; the others are counted."""
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     help = (
         "Book the trades of a CSV file, all of them or none. Those that are booked already are skipped. Without"
         " --commit, only report what would be booked."
@@ -33,10 +37,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", metavar="FILE", help="CSV in UTF-8; its columns: docs/commands.md")
         parser.add_argument("--commit", action="store_true", help="write; without it, nothing is written")
+        add_owner_option(parser)
 
     def handle(self, **options: Any) -> None:
         self._progress = Progress(self.stdout)
-        path = Path(options["file"])
+        path, self._wallets = Path(options["file"]), wallets_of(options["owner"])
         with ExitStack() as stack:
             spool = stack.enter_context(Spool())
             repeated = self._read(path, spool)
@@ -81,24 +86,33 @@ class Command(BaseCommand):
 
     def _book(self, spool: Spool, repeated: int) -> Imported:
         """Book the rows, wallet by wallet and token by token. Raises CommandError; then the transaction rolls back."""
-        wallets = Wallet.objects.in_bulk(spool.wallets())
-        lock_agents({wallet.agent_id for wallet in wallets.values()}, using="default")
-        total, shown = Imported(known=repeated), 0
+        wallets = by_address(self._wallets, spool.wallets())
+        lock_agents({wallet.agent_id for same in wallets.values() for wallet in same}, using="default")
+        total, batch, waiting = Imported(known=repeated), [], 0
         for address, token, rows in spool.tokens():
-            if address not in wallets:
-                total.problems.append(Problem(rows[0].line, f"wallet: there is no wallet {address}"))
-                continue
-            result = import_trades(wallets[address], token, rows)
-            total.booked += result.booked
-            total.known += result.known
-            total.positions += result.positions
-            total.problems += result.problems
-            if (total.booked + total.known) // SHOW_EVERY > shown:
-                shown = (total.booked + total.known) // SHOW_EVERY
-                self._progress.show(f"{total.booked + total.known:,} rows done")
+            match wallets.get(address, []):
+                case [wallet]:
+                    batch.append(Group(wallet, token, rows))
+                    waiting += len(rows)
+                case []:
+                    total.problems.append(Problem(rows[0].line, f"wallet: there is no wallet {address}"))
+                case several:
+                    problem = f"wallet: {len(several)} users have a wallet {address}; name one with --owner"
+                    total.problems.append(Problem(rows[0].line, problem))
+            if waiting >= ROWS_AT_ONCE:
+                self._import(batch, total)
+                batch, waiting = [], 0
+        self._import(batch, total)
         self._progress.end()
         self._refuse(total.problems)
         return total
+
+    def _import(self, batch: list[Group], total: Imported) -> None:
+        before = total.booked + total.known
+        total.add(import_trades(batch))
+        done = total.booked + total.known
+        if done // SHOW_EVERY > before // SHOW_EVERY:
+            self._progress.show(f"{done:,} rows done")
 
     def _refuse(self, problems: list[Problem]) -> None:
         if not problems:

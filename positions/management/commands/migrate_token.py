@@ -5,16 +5,17 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from positions.books.accounting import digits
 from positions.books.numbers import read_number
 from positions.errors import PositionsError
+from positions.management import output
 from positions.models import Position
 from positions.services import migrate_token
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     help = "Migrate every open position that holds a token to another mint, another symbol, or both."
 
     def add_arguments(self, parser: CommandParser) -> None:

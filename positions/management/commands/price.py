@@ -6,19 +6,22 @@ import asyncio
 from contextlib import aclosing
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from positions.books.accounting import digits
 from positions.books.quotes import WRAPPED_SOL
 from positions.books.symbols import harmless
+from positions.management import output
+from positions.prices.asked import get_asked
 from positions.prices.dexscreener import DexScreenerSource
 from positions.prices.http import mints
 from positions.prices.markets import DOLLARS, Choice, Pool
 from positions.prices.quotes import SourceError, Token
 from positions.prices.sources import make_source, names
+from positions.valkey import Unavailable
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     help = "Show what a price source answers for tokens: every pool, which one sets the price, and why."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -38,6 +41,7 @@ class Command(BaseCommand):
             found = asyncio.run(self._show(options["source"], tokens))
         except SourceError as error:
             raise CommandError(str(error)) from error
+        self._show_turns(tokens)
         if not found:
             raise CommandError("No price was found.")
 
@@ -59,6 +63,20 @@ class Command(BaseCommand):
             if sol_usd is not None:
                 self.stdout.write(f"1 SOL = {digits(sol_usd)} USD")
             return found
+
+    def _show_turns(self, tokens: list[str]) -> None:
+        """Write how often the feed asks for the tokens, where it has a source with a limit and has said so."""
+        try:
+            asked = get_asked()
+        except Unavailable:
+            return
+        for address in tokens:
+            if asked and address in asked.waits:
+                wait = f"{asked.waits[address]:.0f} s"
+                self.stdout.write(f"{address}: asked for every {wait}, since answers lack it")
+            elif asked and asked.asks.get(address):
+                wait = f"{asked.seconds / asked.asks[address]:.1f} s"
+                self.stdout.write(f"{address}: asked for every {wait}")
 
     def _show_pools(self, address: str, choice: Choice, pools: list[Pool]) -> None:
         if choice.best is None:

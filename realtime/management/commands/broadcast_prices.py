@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import math
 import os
 import signal
@@ -13,11 +14,13 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-from django.core.management import BaseCommand, CommandError, CommandParser
+from django.core.management import CommandError, CommandParser
 
+from positions.deadlines import answers_within
 from positions.history.recorder import Recorder
+from positions.management import output
 from positions.prices.feed import PriceFeed
+from positions.prices.garbage import collected_between_rounds
 from positions.prices.lease import FeedLease
 from positions.prices.quotes import PriceSource, SourceError
 from positions.prices.report import FeedReport
@@ -25,17 +28,20 @@ from positions.prices.rounds import Round
 from positions.prices.simulated import SimulatedSource
 from positions.prices.sources import AUTO, make_source, names, resolve_auto
 from positions.valkey import Unavailable, close_async_client
+from realtime.conf import conf
 from realtime.monitoring.metrics import counts
 from realtime.monitoring.metrics_report import Reporter
 from realtime.monitoring.tasks import Tasks
-from realtime.publish.broadcast import broadcast_prices
+from realtime.publish.rounds import make_round, send_round
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     help = (
         "Fetch the prices of all tokens held, round after round, and send the changes to every server."
         " If another process already does, stand by and take over when it stops."
     )
+
+    is_unattended = True
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -71,6 +77,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         check(options)
+        answers_within(conf.DATABASE_ANSWER_SECONDS)
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(self._main(options))
 
@@ -80,6 +87,7 @@ class Command(BaseCommand):
             self._write,
             terminal=self.stdout.isatty() and os.environ.get("TERM") != "dumb",
             every_round=rounds is not None,
+            stamped=self.stdout.formatter is None,
         )
         source: PriceSource | None = None
         results: list[Round] = []
@@ -124,7 +132,7 @@ class Command(BaseCommand):
         elif name == "replay":
             what = f"Prices are replayed from {options['replay']}."
         report.say(f"{why} {what}".strip())
-        stale_seconds: float = settings.PRICES["STALE_SECONDS"]
+        stale_seconds: float = conf.PRICE_STALE_SECONDS
         if options["interval"] >= stale_seconds:
             report.say(
                 f"Prices become stale between rounds: NEXGENT_PRICE_STALE_SECONDS is {stale_seconds:g},"
@@ -146,12 +154,26 @@ class Command(BaseCommand):
         sys.setswitchinterval(0.0005)
         recorder, tasks = Recorder(on_write=counts.history), Tasks()
 
+        shards: int = conf.PRICE_SHARDS
+
         async def run() -> None:
-            # A new feed with every lease: another process may have sent newer prices than an earlier one of ours.
-            feed = PriceFeed(
-                source, broadcast_prices, interval_seconds, on_round=on_round, on_prices=recorder.note_round
-            )
-            await feed.run(rounds)
+            with collected_between_rounds() as collect:
+
+                def round_ended(result: Round) -> None:
+                    on_round(result)
+                    collect()
+
+                # A new feed with every lease: another process may have sent newer prices than an earlier one of ours.
+                feed = PriceFeed(
+                    source,
+                    send_round,
+                    interval_seconds,
+                    prepare=functools.partial(make_round, shards=shards),
+                    shards=shards,
+                    on_round=round_ended,
+                    on_prices=recorder.note_round,
+                )
+                await feed.run(rounds)
 
         tasks.keep_running("history", lambda _: recorder.run(), grace_seconds=0.0)
         try:
@@ -175,7 +197,10 @@ class Command(BaseCommand):
                 await reporter.leave()
 
     def _write(self, text: str) -> None:
-        self.stdout.write(text, ending="")
+        if self.stdout.formatter is None:
+            self.stdout.write_ours(text)
+        else:
+            self.stdout.write(text)
         self.stdout.flush()
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import itertools
 import os
 import signal
@@ -17,23 +16,32 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.contrib.auth.models import User
-from django.core.management import BaseCommand, CommandError, CommandParser, call_command
+from django.contrib.auth import get_user_model
+from django.core.management import CommandError, CommandParser, call_command
 from django.db import DatabaseError, connections
 
+from positions.conf import embedded_valkey_socket
 from positions.demo_login import DEMO_PASSWORD, DEMO_USERNAME
 from positions.errors import PositionsError
+from positions.management import output
 from positions.prices import sources
 from positions.prices.quotes import PriceSource, SourceError
 from positions.prices.replay import ReplaySource
 from positions.services import demo
+from realtime.conf import conf
 from realtime.launcher import embedded_valkey
+from realtime.launcher.addresses import as_in_url, is_loopback
+from realtime.launcher.child import Child
+from realtime.launcher.processes import our_child, servers
 from realtime.launcher.single_instance import AlreadyRunningError, only_instance
-from realtime.launcher.supervisor import Child, ChildError, Supervisor
+from realtime.launcher.staff_login import staff_login
+from realtime.launcher.supervisor import ChildError, Supervisor
+from realtime.launcher.terminal import has_terminal
 from realtime.launcher.wait_for import (
     NotReadyError,
     until_http_answers,
     until_port_is_free,
+    until_ready,
     until_redis_answers,
 )
 
@@ -43,17 +51,25 @@ EMBEDDED_VALKEY_SECONDS = 45.0
 """Longer than it takes to give up a child that cannot run, whose output says why: five starts and 7.5 s of delays."""
 REDIS_SECONDS = 5.0
 SERVER_SECONDS = 60.0
+MOST_PROCESSES = 64
 REPLAY_POSITIONS = 50
 """How many tokens of a replayed file the demo buys at most."""
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     help = "Start everything on this machine (Valkey, database, prices, server) and run until Ctrl-C."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
         parser.add_argument("--port", type=int, default=4000, help="port to listen on (4000)")
         parser.add_argument("--server", choices=["daphne", "uvicorn"], default="daphne")
+        parser.add_argument(
+            "--processes",
+            type=int,
+            default=1,
+            metavar="N",
+            help="server processes on the port (1); with several, SIGHUP replaces them one after the other",
+        )
         parser.add_argument(
             "--source",
             choices=[sources.AUTO, *sources.names()],
@@ -71,19 +87,22 @@ class Command(BaseCommand):
             "--no-demo", action="store_true", help="create no demo user and no demo positions"
         )
 
+    admin: str | None = None
+    """How to log in to the admin; None while nobody can."""
+
     def handle(self, **options: Any) -> None:
         self.options = options
-        self.url = f"http://{_as_in_url(options['host'])}:{options['port']}/"
+        self.url = f"http://{as_in_url(options['host'])}:{options['port']}/"
         self._check_options()
         with contextlib.ExitStack() as held:
             try:
                 # It has the key that signs tokens, everyone's data and the socket that controls Valkey.
-                embedded_valkey.make_private(settings.DATA_DIR)
+                embedded_valkey.make_private(conf.DATA_DIR)
                 was_killed = held.enter_context(
-                    only_instance(settings.DATA_DIR / "up.lock", note=f"pid {os.getpid()}, {self.url}")
+                    only_instance(conf.DATA_DIR / "up.lock", note=f"pid {os.getpid()}, {self.url}")
                 )
             except AlreadyRunningError as error:
-                raise CommandError(f"`up` is already running ({error}) on {settings.DATA_DIR}.") from error
+                raise CommandError(f"`up` is already running ({error}) on {conf.DATA_DIR}.") from error
             except (OSError, embedded_valkey.UnsafeFolderError) as error:
                 raise CommandError(f"NEXGENT_DATA_DIR: {error}.") from error
             try:
@@ -104,13 +123,17 @@ class Command(BaseCommand):
             )
         if not 1 <= options["port"] <= 65535:
             raise CommandError(f"--port must be between 1 and 65535; it is {options['port']}.")
+        if not 1 <= options["processes"] <= MOST_PROCESSES:
+            raise CommandError(
+                f"--processes must be between 1 and {MOST_PROCESSES}; it is {options['processes']}."
+            )
         if options["interval"] is not None and not 0 < options["interval"] < float("inf"):
             raise CommandError(
                 f"--interval must be a number of seconds above 0; it is {options['interval']:g}."
             )
         if (options["source"] == "replay") != (options["replay"] is not None):
             raise CommandError("--source replay and --replay FILE belong together.")
-        if settings.EMBEDDED_VALKEY_SOCKET:
+        if _embeds_valkey():
             try:
                 embedded_valkey.binary()
             except embedded_valkey.UnsupportedError as error:
@@ -121,9 +144,13 @@ class Command(BaseCommand):
 
     async def _run(self, *, port_seconds: float) -> None:
         supervisor = Supervisor(self._say)
+        loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
-                asyncio.get_running_loop().add_signal_handler(number, self._on_signal, supervisor)
+                loop.add_signal_handler(number, self._on_signal, supervisor)
+        if self.options["processes"] > 1:
+            closes = has_terminal() and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+            loop.add_signal_handler(signal.SIGHUP, self._on_hang_up, supervisor, closes)
         await supervisor.run(lambda: self._start(supervisor, port_seconds))
         self._say("Stopped.")
 
@@ -131,22 +158,35 @@ class Command(BaseCommand):
         self._say("Stopping … (press Ctrl-C again to stop at once)")
         supervisor.request_stop()
 
+    def _on_hang_up(self, supervisor: Supervisor, closes: bool) -> None:
+        """Replace the server processes; stop if `closes`, and the terminal has been closed."""
+        if closes and not has_terminal():
+            self._on_signal(supervisor)
+            return
+        self._say("Replacing the server processes, one after the other …")
+        supervisor.request_replacement()
+
     async def _start(self, supervisor: Supervisor, port_seconds: float) -> None:
         await until_port_is_free(self.options["host"], self.options["port"], seconds=port_seconds)
         source, why = await self._choose_source()
         redis_seconds = REDIS_SECONDS
-        if settings.EMBEDDED_VALKEY_SOCKET:
+        if _embeds_valkey():
             redis_seconds = EMBEDDED_VALKEY_SECONDS
-            socket = settings.EMBEDDED_VALKEY_SOCKET
+            socket = embedded_valkey_socket(conf.DATA_DIR)
             embedded_valkey.make_private(socket.parent)
             supervisor.keep(
-                _child("valkey", "realtime.launcher.embedded_valkey", str(socket), str(settings.DATA_DIR))
+                our_child("valkey", "realtime.launcher.embedded_valkey", str(socket), str(conf.DATA_DIR))
             )
-        for url in settings.REDIS_URLS:
+        for url in conf.REDIS_URLS:
             await until_redis_answers(url, seconds=redis_seconds)
         await sync_to_async(self._prepare_database)(source)
         supervisor.keep(self._prices(source))
-        supervisor.keep(self._server())
+        serving = self._servers()
+        for server in serving:
+            supervisor.keep(server)
+        for server in serving:
+            if server.ready_line:
+                await until_ready(server.name, server.ready, seconds=SERVER_SECONDS + len(serving))
         await until_http_answers(f"{self.url}health/live", seconds=SERVER_SECONDS)
         self._say(self._summary(source, why))
 
@@ -166,7 +206,10 @@ class Command(BaseCommand):
             if isinstance(source, ReplaySource):
                 prices = itertools.islice(source.first_prices().items(), REPLAY_POSITIONS)
                 demo.create_replay_positions(dict(prices))
-        self.has_staff = User.objects.filter(is_staff=True, is_active=True).exists()
+        if settings.DEBUG:
+            self.admin = staff_login(conf.DATA_DIR)
+        elif get_user_model()._default_manager.filter(is_staff=True, is_active=True).exists():
+            self.admin = ""
         for connection in connections.all(initialized_only=True):
             connection.close()
             if hasattr(connection, "close_pool"):  # PostgreSQL
@@ -178,20 +221,14 @@ class Command(BaseCommand):
             arguments += ["--replay", str(self.options["replay"])]
         if self.options["interval"] is not None:
             arguments += ["--interval", str(self.options["interval"])]
-        return _child("prices", "django", *arguments)
+        return our_child("prices", "django", *arguments)
 
-    def _server(self) -> Child:
-        host, port, application = self.options["host"], str(self.options["port"]), "nexgent.asgi:application"
-        if self.options["server"] == "daphne":
-            # -v 0: no line for each request. --websocket_timeout: a page stays open for longer than a day
-            return _child(
-                "server", "daphne", "-v", "0", "-b", host, "-p", port, "--websocket_timeout", "-1", application
-            )  # fmt: skip
-        return _child(
-            "server", "uvicorn", application, "--host", host, "--port", port, "--ws", "websockets-sansio",
-            "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "8",
-            "--ws-per-message-deflate", "false",  # costs more than a message itself
-        )  # fmt: skip
+    def _servers(self) -> list[Child]:
+        server, host, port = (self.options[name] for name in ("server", "host", "port"))
+        try:
+            return servers(server, host, port, self.options["processes"])
+        except OSError as error:
+            raise NotReadyError(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
 
     def _has_demo(self) -> bool:
         return settings.DEBUG and not self.options["no_demo"]
@@ -201,16 +238,18 @@ class Command(BaseCommand):
         facts = {
             "Page": self.url,
             "Admin": f"{self.url}admin/"
-            + ("" if self.has_staff else ", once `manage.py createsuperuser` has run"),
+            + (", once `manage.py createsuperuser` has run" if self.admin is None else ""),
+            "": f"log in as {self.admin}" if self.admin else None,
             "Login": f"{DEMO_USERNAME}, password {DEMO_PASSWORD}" if self._has_demo() else None,
             "Prices": f"{source.name}{' (made up)' if source.simulated else ''}: {why}",
-            "Data": f"{settings.DATA_DIR}",
+            "Data": f"{conf.DATA_DIR}",
             "Database": connections["default"].display_name,
+            "Server": f"{self.options['server']}, {_processes(self.options['processes'])}",
             "Stop": "Ctrl-C",
         }
         lines = ["", "Nexgent is up.", ""]
         lines += [f"  {name:8} {value}" for name, value in facts.items() if value]
-        if settings.DEBUG and not _is_loopback(self.options["host"]):
+        if settings.DEBUG and not is_loopback(self.options["host"]):
             lines += [
                 "",
                 f"  Warning: other machines can reach {self.options['host']}, and this is debug mode"
@@ -226,30 +265,9 @@ class Command(BaseCommand):
             self.stdout.flush()
 
 
-def _child(name: str, module: str, *arguments: str) -> Child:
-    """Return a child that runs a Python module with our settings, and stops when this process ends, even if killed."""
-    path = [str(settings.BASE_DIR), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {
-        "NEXGENT_DATA_DIR": str(settings.DATA_DIR),
-        "PYTHONPATH": os.pathsep.join(filter(None, path)),
-        "PYTHONUNBUFFERED": "1",
-    }
-    return Child(
-        name,
-        [sys.executable, "-m", "realtime.launcher.watchdog", module, *arguments],
-        environment=environment,
-    )
+def _processes(count: int) -> str:
+    return "1 process" if count == 1 else f"{count} processes; SIGHUP to pid {os.getpid()} replaces them"
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _as_in_url(host: str) -> str:
-    """Return the host as written in a URL on this machine."""
-    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host
+def _embeds_valkey() -> bool:
+    return "REDIS_URL" not in getattr(settings, "NEXGENT", {})

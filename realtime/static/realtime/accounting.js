@@ -165,8 +165,9 @@ export function resultOfSale(cost, proceedsSol) {
  * The highest and lowest price since a position was opened, with a new live price: the server has it there, too, but
  * makes no event of it.
  *
- * @param {{peakPrice: Wire.Digits | null, lowestPrice: Wire.Digits | null}} position
- * @param {Wire.Digits} price
+ * @template {Decimal | Wire.Digits} T
+ * @param {{peakPrice: T | null, lowestPrice: T | null}} position
+ * @param {T} price
  */
 export function extremes({ peakPrice, lowestPrice }, price) {
   const now = Decimal.of(price);
@@ -197,12 +198,15 @@ export function totals(pairs) {
     return String(total);
   };
   const profit = sum((_, { profitLossSol }) => profitLossSol);
+  const invested = sum(({ totalInvestedSol }) => totalInvestedSol);
   return {
+    count: list.length,
+    investedSol: String(invested),
     positionValueSol: String(sum((_, { positionValueSol }) => positionValueSol)),
     positionValueUsd: sumInUsd(({ positionValueUsd }) => positionValueUsd),
     profitLossSol: String(profit),
     profitLossUsd: sumInUsd(({ profitLossUsd }) => profitLossUsd),
-    profitLossPercent: percent(profit, sum(({ totalInvestedSol }) => totalInvestedSol)),
+    profitLossPercent: percent(profit, invested),
     unrealizedSol: String(sum((_, { unrealizedSol }) => unrealizedSol)),
     unrealizedUsd: sumInUsd(({ unrealizedUsd }) => unrealizedUsd),
     realizedSol: String(sum(({ realizedProfitSol }) => realizedProfitSol)),

@@ -1,6 +1,6 @@
 /**
- * What the user does to a position: close it, move its stop loss. Confirmed first, shown as pending at once, and
- * reverted with the reason where the server refuses. The actual state comes over the socket.
+ * What the user does to a position: sell a part or all of it, move or remove its stop loss. Confirmed first, shown as
+ * pending at once, and reverted with the reason where the server refuses. The actual state comes over the socket.
  *
  * @import { ChosenAgent, PendingAction } from "./agent.js"
  * @import { Note } from "./price-status.js"
@@ -9,28 +9,21 @@
 
 import * as api from "./api.js";
 import { Decimal } from "./decimal.js";
-import { closingText, consequence, proceedsHint, readPercentage, readProceeds } from "./dialogs.js";
-import { byId, write } from "./dom.js";
 import * as format from "./format.js";
 import { LoginRequired } from "./nexgent.js";
+import { SellDialog } from "./sell-dialog.js";
 import { isAborted, RequestFailed } from "./session.js";
+import { StopDialog } from "./stop-dialog.js";
 
 const CONFIRMED_WITHIN_MS = 10_000;
 
 export class Actions {
-  #closeDialog = byId("close-dialog", HTMLDialogElement);
-  #proceeds = byId("close-proceeds", HTMLInputElement);
-  #confirmClose = byId("close-confirm", HTMLButtonElement);
-  #stopDialog = byId("stop-dialog", HTMLDialogElement);
-  #percentage = byId("stop-percentage", HTMLInputElement);
-  #confirmStop = byId("stop-confirm", HTMLButtonElement);
-  /** Writes what the open dialog says; nothing while none is open. */
-  #show = () => {};
+  #sellDialog;
+  #stopDialog;
   #session;
   #onPending;
   #onError;
   #onLoginRequired;
-  #noteOf;
 
   /**
    * @param {object} options
@@ -38,24 +31,29 @@ export class Actions {
    * @param {(id: string) => void} options.onPending is called with a position whose pending action is new or done.
    * @param {(text: string) => void} options.onError
    * @param {() => void} options.onLoginRequired
+   * @param {(text: string) => void} options.onCopy
    * @param {(position: Wire.LivePosition) => Note} options.noteOf how reliable its price is
+   * @param {() => number} options.now milliseconds of the epoch
    */
-  constructor({ session, onPending, onError, onLoginRequired, noteOf }) {
+  constructor({ session, onPending, onError, onLoginRequired, ...asking }) {
     this.#session = session;
     this.#onPending = onPending;
     this.#onError = onError;
     this.#onLoginRequired = onLoginRequired;
-    this.#noteOf = noteOf;
-    // No submit buttons: Enter in the field would press the first of them.
-    byId("close-cancel").addEventListener("click", () => this.#closeDialog.close("cancel"));
-    byId("stop-cancel").addEventListener("click", () => this.#stopDialog.close("cancel"));
-    this.#proceeds.addEventListener("input", () => this.render());
-    this.#percentage.addEventListener("input", () => this.render());
+    this.#sellDialog = new SellDialog(asking);
+    this.#stopDialog = new StopDialog(asking);
   }
 
   /** Close the dialogs, unconfirmed. */
   cancel() {
-    for (const dialog of [this.#closeDialog, this.#stopDialog]) dialog.close("cancel");
+    this.#sellDialog.cancel();
+    this.#stopDialog.cancel();
+  }
+
+  /** Write what the open dialog says, of the position and its price as they are now. */
+  render() {
+    this.#sellDialog.render();
+    this.#stopDialog.render();
   }
 
   /**
@@ -68,24 +66,28 @@ export class Actions {
     const pending = agent.pending.get(id);
     if (!pending) return;
     const position = agent.store.get(id);
-    if (!position || same(pending.stopLoss, position.currentStopLossPercentage)) this.#settle(agent, id);
+    // A sale changes the holding; what else may have changed it is as good a reason to show it as it is.
+    const { stopLoss } = pending;
+    const isDone = stopLoss === undefined || same(stopLoss, position?.currentStopLossPercentage ?? null);
+    if (!position || isDone) this.#settle(agent, id);
   }
 
   /**
    * @param {ChosenAgent} agent
    * @param {string} id
+   * @param {"50" | "100"} share in percent: what is offered at first
    */
-  async close(agent, id) {
+  async sell(agent, id, share) {
     const position = agent.store.get(id);
     if (!position) return;
+    const sale = await this.#sellDialog.answer(agent, position, share);
+    if (!sale) return;
     const symbol = format.symbol(position.tokenSymbol);
-    write("close-title", `Close ${symbol}?`);
-    this.#proceeds.value = "";
-    if (!(await this.#ask(this.#closeDialog, agent, position, (now) => this.#showClose(now)))) return;
-    const { digits } = readProceeds(this.#proceeds.value);
+    const planned = typeof agent.store.get(id)?.totalTakeProfitLevels === "number";
     /** @param {string} key */
-    const request = (key) => api.closePosition(this.#session, id, digits, key);
-    await this.#do(agent, id, { text: "Closing…" }, request, `${symbol} was not closed`);
+    const request = (key) => api.sell(this.#session, id, { ...sale, planned }, key);
+    const [text, failure] = sale.all ? ["Closing…", "closed"] : ["Selling…", "sold"];
+    await this.#do(agent, id, { text }, request, `${symbol} was not ${failure}`);
   }
 
   /**
@@ -95,16 +97,14 @@ export class Actions {
   async moveStopLoss(agent, id) {
     const position = agent.store.get(id);
     if (!position) return;
-    const symbol = format.symbol(position.tokenSymbol);
-    write("stop-title", `Stop loss of ${symbol}`);
-    this.#percentage.value = position.currentStopLossPercentage ?? "";
-    if (!(await this.#ask(this.#stopDialog, agent, position, (now) => this.#showStop(now)))) return;
-    const { digits } = readPercentage(this.#percentage.value);
-    if (digits === undefined) return;
-    const pending = { text: "Moving stop loss…", stopLoss: digits };
+    const move = await this.#stopDialog.answer(agent, position);
+    if (!move) return;
+    const { percentage: digits } = move;
+    const [text, failure] = digits === null ? ["Removing stop loss…", "removed"] : ["Moving stop loss…", "moved"];
     /** @param {string} key */
-    const request = (key) => api.moveStopLoss(this.#session, id, digits, key);
-    await this.#do(agent, id, pending, request, `The stop loss of ${symbol} was not moved`);
+    const request = (key) => api.moveStopLoss(this.#session, id, move, key);
+    const symbol = format.symbol(position.tokenSymbol);
+    await this.#do(agent, id, { text, stopLoss: digits }, request, `The stop loss of ${symbol} was not ${failure}`);
   }
 
   /**
@@ -139,72 +139,19 @@ export class Actions {
     agent.pending.delete(id);
     this.#onPending(id);
   }
-
-  /** Write what the open dialog says, at the newest price. */
-  render() {
-    this.#show();
-  }
-
-  /**
-   * Show the dialog until it is answered; returns whether it is confirmed.
-   *
-   * @param {HTMLDialogElement} dialog
-   * @param {ChosenAgent} agent
-   * @param {Wire.LivePosition} asked
-   * @param {(position: Wire.LivePosition) => void} show writes what the dialog says of the position, as it is now.
-   */
-  async #ask(dialog, agent, asked, show) {
-    // One that is closed meanwhile stays as it was: the server says so.
-    this.#show = () => show((asked = agent.store.get(asked.id) ?? asked));
-    this.#show();
-    dialog.returnValue = "cancel";
-    dialog.showModal();
-    await new Promise((answer) => {
-      dialog.addEventListener("close", answer, { once: true });
-    });
-    this.#show = () => {};
-    return dialog.returnValue === "confirm";
-  }
-
-  /** @param {Wire.LivePosition} position */
-  #showClose(position) {
-    const note = this.#noteOf(position);
-    const { digits, problem } = readProceeds(this.#proceeds.value);
-    const isNeeded = note.status !== "live" && digits === undefined;
-    this.#confirmClose.disabled = Boolean(problem) || isNeeded;
-    this.#proceeds.required = note.status !== "live";
-    write("close-text", closingText(position, note, digits));
-    write("close-hint", proceedsHint(note));
-    this.#complain("close-error", problem);
-  }
-
-  /** @param {Wire.LivePosition} position */
-  #showStop(position) {
-    const { digits, problem } = readPercentage(this.#percentage.value);
-    this.#confirmStop.disabled = problem !== undefined;
-    write("stop-text", digits === undefined ? "" : consequence(position, this.#noteOf(position), digits));
-    this.#complain("stop-error", problem);
-  }
-
-  /**
-   * @param {string} id of the element that says what is wrong with the input
-   * @param {string | undefined} problem
-   */
-  #complain(id, problem = "") {
-    byId(id).hidden = problem === "";
-    write(id, problem);
-  }
 }
 
 /** Names one action of the user. (Not randomUUID, which a page has over HTTPS and from this machine only.) */
 const newKey = () => Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join("-");
 
 /**
- * @param {Wire.Digits | undefined} requested
+ * @param {Wire.Digits | null} requested
  * @param {Wire.Digits | null} actual
  */
-const same = (requested, actual) =>
-  requested !== undefined && actual !== null && Decimal.of(requested).compare(Decimal.of(actual)) === 0;
+function same(requested, actual) {
+  if (requested === null || actual === null) return requested === actual;
+  return Decimal.of(requested).compare(Decimal.of(actual)) === 0;
+}
 
 /**
  * @param {string} failure

@@ -5,24 +5,72 @@
  * @import { Session } from "./session.js"
  */
 
+import { within } from "./base.js";
+import { RequestFailed } from "./session.js";
+
+const LARGEST_PAGE = 500;
+const MOST_POINTS = 2000; // of history, at once
+
 /**
- * The user's agents, all pages of them.
+ * All agents of the user, with their totals. A server of an earlier release names the agents only.
  *
  * @param {Session} session
+ * @param {AbortSignal} signal
+ * @returns {Promise<Wire.OverviewOnRest>}
  */
-export async function agents(session) {
-  /** @type {Wire.AgentOnRest[]} */
+export async function overview(session, signal) {
+  try {
+    return /** @type {Wire.OverviewOnRest} */ (await session.request("/api/overview/", { signal }));
+  } catch (error) {
+    if (!(error instanceof RequestFailed) || error.status !== 404) throw error;
+  }
+  const agents = /** @type {Wire.AgentOnRest[]} */ (await allPages(session, "/api/agents/", signal));
+  const named = agents.map(({ id, name, tradingMode }) => ({ id, name, tradingMode, connected: null, modes: [] }));
+  return { timestamp: new Date().toISOString(), solPriceUsd: null, agents: named };
+}
+
+/**
+ * The rows of a list, all pages of it.
+ *
+ * @param {Session} session
+ * @param {string} first path
+ * @param {AbortSignal} signal
+ */
+async function allPages(session, first, signal) {
+  /** @type {unknown[]} */
   const found = [];
   /** @type {string | null} */
-  let path = "/api/agents/";
+  let path = first;
   while (path) {
-    const page = /** @type {Wire.Page<Wire.AgentOnRest>} */ (await session.request(path));
+    const page = /** @type {Wire.Page<unknown>} */ (await session.request(path, { signal }));
     found.push(...page.results);
-    /** @type {URL | null} */
-    const next = page.next === null ? null : new URL(page.next, location.href);
-    path = next && next.pathname + next.search;
+    path = pathOf(page.next);
   }
   return found;
+}
+
+/**
+ * The path of a page's link to the next one.
+ *
+ * @param {string | null} next
+ */
+export function pathOf(next) {
+  /** @type {URL | null} */
+  const url = next === null ? null : new URL(next, location.href);
+  return url && within(url.pathname) + url.search;
+}
+
+/**
+ * Which money each wallet of the agent holds, by address.
+ *
+ * @param {Session} session
+ * @param {string} agentId
+ * @param {AbortSignal} signal
+ */
+export async function walletModes(session, agentId, signal) {
+  const path = `/api/wallets/?agent=${agentId}&limit=${LARGEST_PAGE}`;
+  const wallets = /** @type {Wire.WalletOnRest[]} */ (await allPages(session, path, signal));
+  return new Map(wallets.map(({ address, kind }) => [address, kind]));
 }
 
 /**
@@ -47,50 +95,183 @@ export async function results(session, agentId, signal) {
 }
 
 /**
- * Closed positions, the last closed first.
+ * A position, open or closed.
  *
  * @param {Session} session
- * @param {string} agentId
- * @param {number} limit
+ * @param {string} id
  * @param {AbortSignal} signal
  */
-export async function closedPositions(session, agentId, limit, signal) {
-  const path = `/api/positions/?agent=${agentId}&status=closed&ordering=-closedAt&limit=${limit}`;
-  return /** @type {Wire.Page<Wire.PositionOnRest>} */ (await session.request(path, { signal }));
+export async function position(session, id, signal) {
+  return /** @type {Wire.PositionOnRest} */ (await session.request(`/api/positions/${id}/`, { signal }));
 }
 
 /**
- * The agent's events after number `after`, oldest first; of one position only, where it is named.
+ * Closed positions, the last closed first: this many, by pages of the largest size that the server gives.
  *
  * @param {Session} session
  * @param {string} agentId
- * @param {{after?: number, limit?: number, positionId?: string, signal: AbortSignal}} options
+ * @param {number} wanted
+ * @param {AbortSignal} signal
  */
-export async function events(session, agentId, { after = 0, limit = 500, positionId, signal }) {
-  const position = positionId ? `&position=${positionId}` : "";
-  const path = `/api/agents/${agentId}/events/?after=${after}&limit=${limit}${position}`;
+export async function closedPositions(session, agentId, wanted, signal) {
+  /** @type {Wire.PositionOnRest[]} */
+  const found = [];
+  const size = Math.min(wanted, LARGEST_PAGE);
+  /** @type {string | null} */
+  let path = `/api/positions/?agent=${agentId}&status=closed&ordering=-closedAt&limit=${size}`;
+  let count = 0;
+  while (path && found.length < wanted) {
+    const page = /** @type {Wire.Page<Wire.PositionOnRest>} */ (await session.request(path, { signal }));
+    count = page.count;
+    found.push(...page.results);
+    path = pathOf(page.next);
+  }
+  return { count, results: found.slice(0, wanted) };
+}
+
+/**
+ * The agent's events after number `after`, oldest first.
+ *
+ * @param {Session} session
+ * @param {string} agentId
+ * @param {{after: number, limit?: number, signal: AbortSignal}} options
+ */
+export async function events(session, agentId, { after, limit = LARGEST_PAGE, signal }) {
+  const path = `/api/agents/${agentId}/events/?after=${after}&limit=${limit}`;
   return /** @type {{events: Wire.EventOnRest[]}} */ (await session.request(path, { signal })).events;
 }
 
 /**
- * Sell everything that is left: for `proceedsSol`, or without it at the market price that the server knows. With the
+ * The newest events of a position, oldest first; `more` where it has older ones, too.
+ *
+ * @param {Session} session
+ * @param {{agentId: string, positionId: string}} place
+ * @param {AbortSignal} signal
+ */
+export async function newestEvents(session, { agentId, positionId }, signal) {
+  const span = `before=${Number.MAX_SAFE_INTEGER}&limit=${LARGEST_PAGE}`;
+  const answer = await session.request(`/api/agents/${agentId}/events/?${span}&position=${positionId}`, { signal });
+  const { events: found, more } = /** @type {{events: Wire.EventOnRest[], more: boolean}} */ (answer);
+  return { events: found.reverse(), more };
+}
+
+/**
+ * All events of the agent, oldest first.
+ *
+ * @param {Session} session
+ * @param {string} agentId
+ * @param {AbortSignal} signal
+ */
+export async function allEvents(session, agentId, signal) {
+  /** @type {Wire.EventOnRest[]} */
+  const found = [];
+  let [after, more] = [0, true];
+  while (more) {
+    const path = `/api/agents/${agentId}/events/?after=${after}&limit=${LARGEST_PAGE}`;
+    const page = /** @type {{events: Wire.EventOnRest[], lastSeq: number, more: boolean}} */ (
+      await session.request(path, { signal })
+    );
+    found.push(...page.events);
+    [after, more] = [page.lastSeq, page.more];
+  }
+  return found;
+}
+
+/**
+ * The candles of a token from `from` on, before `to`, oldest first: all pages of them.
+ *
+ * @param {Session} session
+ * @param {string} token
+ * @param {{interval: "1m" | "1h", from: number, to: number}} span milliseconds of the epoch
+ * @param {AbortSignal} signal
+ */
+export async function candles(session, token, { interval, from, to }, signal) {
+  /** @type {Wire.CandleOnRest[]} */
+  const found = [];
+  let [since, more] = [new Date(from).toISOString(), true];
+  while (more) {
+    const span = `interval=${interval}&from=${since}&to=${new Date(to).toISOString()}&limit=${MOST_POINTS}`;
+    const answer = await session.request(`/api/prices/${token}/candles/?${span}`, { signal });
+    const page = /** @type {Wire.CandlesOnRest} */ (answer);
+    found.push(...page.candles);
+    more = page.more && page.candles.length > 0;
+    if (more) since = new Date(Date.parse(page.candles[page.candles.length - 1].start) + 1).toISOString();
+  }
+  return found;
+}
+
+/**
+ * The value of an agent's positions from `from` on, oldest first: all pages of it. With a `mode` only in its wallets.
+ *
+ * @param {Session} session
+ * @param {string} agentId
+ * @param {{interval: "1m" | "1h", from: number, mode: Wire.Mode | null}} span milliseconds of the epoch
+ * @param {AbortSignal} signal
+ */
+export async function valueHistory(session, agentId, { interval, from, mode }, signal) {
+  /** @type {Wire.ValueOnRest[]} */
+  const found = [];
+  let [since, more] = [new Date(from).toISOString(), true];
+  while (more) {
+    const span = `interval=${interval}&from=${since}&limit=${MOST_POINTS}${mode ? `&mode=${mode}` : ""}`;
+    const answer = await session.request(`/api/agents/${agentId}/value-history/?${span}`, { signal });
+    const page = /** @type {Wire.ValueHistoryOnRest} */ (answer);
+    found.push(...page.points);
+    more = page.more && page.points.length > 0;
+    if (more) since = new Date(Date.parse(page.points[page.points.length - 1].timestamp) + 1).toISOString();
+  }
+  return found;
+}
+
+/**
+ * The trades of a position, oldest first.
+ *
+ * @param {Session} session
+ * @param {string} id
+ * @param {AbortSignal} signal
+ */
+export async function tradesOf(session, id, signal) {
+  const path = `/api/positions/${id}/trades/?ordering=executedAt&limit=${LARGEST_PAGE}`;
+  return /** @type {Wire.TradeOnRest[]} */ (await allPages(session, path, signal));
+}
+
+/**
+ * All trades of the agent, oldest first.
+ *
+ * @param {Session} session
+ * @param {string} agentId
+ * @param {AbortSignal} signal
+ */
+export async function trades(session, agentId, signal) {
+  const path = `/api/trades/?agent=${agentId}&ordering=executedAt&limit=${LARGEST_PAGE}`;
+  return /** @type {Wire.TradeOnRest[]} */ (await allPages(session, path, signal));
+}
+
+/**
+ * Sell: without `proceedsSol` at the market price that the server knows, and only if exactly `held` is held. With the
  * same `key` again: once.
  *
  * @param {Session} session
  * @param {string} id
- * @param {Wire.Digits | undefined} proceedsSol
+ * @param {import("./sell-dialog.js").Sale & { planned: boolean }} sale `planned`: whether its take-profits are; a sale
+ *   by hand hits none of their levels
  * @param {string} key
  */
-export const closePosition = (session, id, proceedsSol, key) =>
-  session.request(`/api/positions/${id}/close/`, { method: "POST", body: { reason: "manual", proceedsSol }, key });
+export function sell(session, id, { tokens, all, held, proceedsSol, why, planned }, key) {
+  const terms = { proceedsSol, heldAmount: held };
+  const part = { ...terms, tokens, note: why, levels: planned ? 0 : undefined };
+  const [verb, body] = all ? ["close", { ...terms, reason: why }] : ["take-profit", part];
+  return session.request(`/api/positions/${id}/${verb}/`, { method: "POST", body, key });
+}
 
 /**
- * Move the stop loss to `percentage` of the average cost. With the same `key` again: once.
+ * Move the stop loss to `percentage` of the average cost; null removes it. `note`: why. With the same `key`
+ * again: once.
  *
  * @param {Session} session
  * @param {string} id
- * @param {Wire.Digits} percentage
+ * @param {import("./stop-dialog.js").Move} move
  * @param {string} key
  */
-export const moveStopLoss = (session, id, percentage, key) =>
-  session.request(`/api/positions/${id}/stop-loss/`, { method: "POST", body: { percentage }, key });
+export const moveStopLoss = (session, id, { percentage, note }, key) =>
+  session.request(`/api/positions/${id}/stop-loss/`, { method: "POST", body: { percentage, note }, key });

@@ -2,6 +2,7 @@
  * Writes figures into the page: only what changed, and only as text, since a token's symbol is its maker's choice.
  */
 
+import { say } from "./dom.js";
 import * as format from "./format.js";
 
 /** The `data-cell` elements within one element, by name. */
@@ -32,7 +33,7 @@ export class Cells {
    */
   set(name, text, title = "") {
     const element = this.get(name);
-    if (element.textContent !== text) element.textContent = text;
+    if (element.textContent !== text) writeCell(element, text);
     if (element instanceof HTMLElement && element.title !== title) element.title = title;
   }
 
@@ -77,9 +78,12 @@ export class Cells {
    * @param {string | null} usdDigits
    */
   pair(name, solDigits, usdDigits, options = {}) {
-    this.set(name, format.sol(solDigits, options), sol(solDigits));
+    const isHeadline = this.get(name).parentElement?.classList.contains("figure") ?? false;
+    /** @param {string | null} digits */
+    const shown = (digits) => (isHeadline ? { ...format.headline(digits), ...options } : options);
+    this.set(name, format.sol(solDigits, shown(solDigits)), sol(solDigits));
     this.get(name).toggleAttribute("data-unknown", solDigits === null);
-    this.set(`${name}-usd`, format.usd(usdDigits, options), usd(usdDigits));
+    this.set(`${name}-usd`, format.usd(usdDigits, shown(usdDigits)), usd(usdDigits));
   }
 
   /**
@@ -106,6 +110,28 @@ export class Cells {
     const short = format.shortAddress(address);
     this.set(name, short, address);
     this.put(name, "aria-label", `Copy ${short}, the address of ${format.symbol(symbol)}`);
+  }
+}
+
+/**
+ * Write what differs. A figure that counts zeros gets its name without another element: this is done for every price.
+ *
+ * @param {Element} element
+ * @param {string} text
+ */
+function writeCell(element, text) {
+  if (element.localName !== "span") {
+    say(element, text);
+    return;
+  }
+  element.textContent = text;
+  const name = format.spelled(text);
+  if (name !== text) {
+    element.setAttribute("role", "img");
+    element.setAttribute("aria-label", name);
+  } else if (element.hasAttribute("aria-label")) {
+    element.removeAttribute("role");
+    element.removeAttribute("aria-label");
   }
 }
 

@@ -75,10 +75,15 @@ export class Columns {
   #table = byId("positions");
   #sort = recall("sort");
   #filter = "";
+  #isNew = true;
   #hidden = new Set(recall("hidden-columns").split(" ").filter((name) => name in NAMES));
 
-  /** @param {() => void} onChange is called when the order or the filter changes. */
-  constructor(onChange) {
+  /** @param {() => void} onChosen is called when the order or the filter changes. */
+  constructor(onChosen) {
+    const onChange = () => {
+      this.#isNew = true;
+      onChosen();
+    };
     if (!(this.#sort in SORTS) && !this.#parsed) this.#sort = "";
     const sort = byId("sort", HTMLSelectElement);
     sort.append(...Object.entries(SORTS).map(([value, text]) => new Option(text, value)));
@@ -101,6 +106,13 @@ export class Columns {
 
   get sorted() {
     return this.#sort !== "";
+  }
+
+  /** Whether order or filter were chosen since the last call: then rows move, whoever points at them. */
+  takeChoice() {
+    const isNew = this.#isNew;
+    this.#isNew = false;
+    return isNew;
   }
 
   /**

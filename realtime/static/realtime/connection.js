@@ -4,23 +4,25 @@
  */
 
 import { judge } from "./close-codes.js";
+import { CompactPrices, SUBPROTOCOL } from "./compact-prices.js";
 import { Timers } from "./timers.js";
 import { parse } from "./wire.js";
 
+const OPEN = 1; // WebSocket.OPEN, whoever made the class
 const PROBE_LIMIT_MS = 5_000;
-const DEFAULT_PING_INTERVAL_MS = 30_000;
 // A connection that was live for this long counts as a success: only then does the back-off start over.
 const STABLE_AFTER_MS = 10_000;
 
 /** @typedef {ReturnType<typeof judge>} End */
 
 export class Connection {
-  /** @type {WebSocket} */
+  /** @type {Client.Socket} */
   #socket;
   /** @type {Wire.ClosingData | null} the server's announcement of the close to come */
   #closing = null;
-  #pingInterval = DEFAULT_PING_INTERVAL_MS;
+  #quietMs;
   #receivedAt = performance.now();
+  #hasReceived = false;
   /** @type {number | null} */
   #liveSince = null;
   #timers = new Timers(); // silence, probe
@@ -29,6 +31,9 @@ export class Connection {
   /** @type {(message: Wire.Message) => void} */
   #onMessage;
 
+  #prices = new CompactPrices();
+  #isCompact;
+
   /** @type {string | null} the agent that it serves; null until the server has authorised it */
   agentId = null;
 
@@ -36,22 +41,34 @@ export class Connection {
    * @param {string | URL} address
    * @param {(message: Wire.Message) => void} onMessage
    * @param {(end: End) => void} onEnd is called when it has ended, except by `drop`.
+   * @param {{isCompact: boolean, quietMs: number, WebSocket: Client.SocketClass}} options whether compact prices are
+   *   asked for; how long it may be silent before it is asked whether it is still there; what opens the socket.
    */
-  constructor(address, onMessage, onEnd) {
+  constructor(address, onMessage, onEnd, { isCompact, quietMs, WebSocket }) {
+    this.#isCompact = isCompact;
+    this.#quietMs = quietMs;
     this.#onMessage = onMessage;
     this.#onEnd = onEnd;
-    this.#socket = new WebSocket(address);
+    this.#socket = new WebSocket(address, isCompact ? [SUBPROTOCOL] : []);
     this.#socket.onmessage = ({ data }) => this.#receive(data);
+    // Its close says what there is to say; the class of the npm package `ws` throws errors that nobody listens to, also
+    // those that come after `drop`.
+    this.#socket.onerror = () => {};
     this.#socket.onclose = (event) => this.#end(judge(event, this.#closing));
   }
 
   get isOpen() {
-    return this.#socket.readyState === WebSocket.OPEN;
+    return this.#socket.readyState === OPEN;
   }
 
   /** Whether it was live for long enough to count as a success. */
   get isStable() {
     return this.#liveSince !== null && performance.now() - this.#liveSince > STABLE_AFTER_MS;
+  }
+
+  /** Whether it asked for compact prices, and no message has come. */
+  get hasFailedCompact() {
+    return this.#isCompact && !this.#hasReceived;
   }
 
   markLive() {
@@ -69,7 +86,7 @@ export class Connection {
     this.#socket.send(JSON.stringify({ type, ...(data && { data }), timestamp: new Date().toISOString() }));
   }
 
-  /** Expect an answer soon, when the connection is in doubt: the network changed, or the machine slept. */
+  /** Expect an answer soon: it is in doubt, since it is silent, the network changed, or the machine slept. */
   probe() {
     if (this.#timers.has("probe")) return;
     this.send("ping");
@@ -86,11 +103,12 @@ export class Connection {
   /** @param {string} text */
   #receive(text) {
     this.#receivedAt = performance.now();
+    this.#hasReceived = true;
     this.#timers.cancel("probe");
     /** @type {Wire.Message} */
     let message;
     try {
-      message = /** @type {Wire.Message} */ ({ data: {}, ...parse(text) });
+      message = this.#prices.read(/** @type {Wire.Frame} */ ({ data: {}, ...parse(text) }));
     } catch {
       this.#fail("Unreadable message");
       return;
@@ -101,17 +119,16 @@ export class Connection {
       this.#closing = message.data;
     } else if (message.type === "connected") {
       this.agentId = message.data.agentId;
-      this.#pingInterval = message.data.pingInterval || DEFAULT_PING_INTERVAL_MS;
       this.#watch();
     }
     this.#onMessage(message);
   }
 
-  /** Fail after two ping intervals without a frame. */
+  /** Ask for a sign of life where there has been none for a while: stale figures must not look live for long. */
   #watch() {
-    const left = this.#receivedAt + 2 * this.#pingInterval - performance.now();
-    if (left <= 0) this.#fail("Nothing received");
-    else this.#timers.set("silence", left, () => this.#watch());
+    const left = this.#receivedAt + this.#quietMs - performance.now();
+    if (left <= 0) this.probe();
+    this.#timers.set("silence", left > 0 ? left : this.#quietMs, () => this.#watch());
   }
 
   /** @param {string} reason */

@@ -6,13 +6,16 @@
  * is needed, which the content security policy would refuse.
  */
 
-import * as api from "./api.js";
+import { Alerts } from "./alerts.js";
 import { Board } from "./board.js";
 import { LoginForm } from "./login.js";
 import { LoginRequired, Nexgent } from "./nexgent.js";
+import { Navigation } from "./navigation.js";
 import { keepOfflinePage } from "./offline-page.js";
-import { recall, remember, wireHeader } from "./preferences.js";
+import { Overview } from "./overview.js";
+import { wireHeader } from "./preferences.js";
 import { isAborted, RequestFailed, Session } from "./session.js";
+import { Tickets } from "./tickets.js";
 import { Toasts } from "./toasts.js";
 import { View } from "./view.js";
 
@@ -20,25 +23,52 @@ const SESSION_ENDED = "Your session has ended. Please log in again.";
 
 class Dashboard {
   #session = new Session();
-  #nexgent = new Nexgent({ token: (options) => this.#session.token(options) });
+  #tickets = new Tickets(this.#session);
+  #nexgent = new Nexgent({
+    token: (options) => this.#session.token(options),
+    ticket: () => this.#tickets.take(),
+  });
   #toasts = new Toasts();
   #login = new LoginForm((username, password) => this.#logIn(username, password));
   #view = new View({
     logOut: () => this.#logOut(),
-    chooseAgent: (id) => this.#choose(id),
+    chooseAgent: (id) => this.#navigation.go(id),
     noticeButton: () => this.#reconnect(),
-    reload: () => this.#loadAgents(),
+    reload: () => {
+      this.#refused = null;
+      this.#overview.refresh();
+    },
+  });
+  #navigation = new Navigation(() => {
+    this.#refused = null;
+    this.#showPlace();
+  });
+  #overview = new Overview({
+    session: this.#session,
+    onOpen: (id) => this.#navigation.go(id),
+    onAnswer: (agents) => this.#take(agents),
+    onFailed: (error) => this.#overviewFailed(error),
   });
   #board = new Board({
     session: this.#session,
     view: this.#view,
+    navigation: this.#navigation,
     toasts: this.#toasts,
     now: () => this.#nexgent.serverNow,
     onFailed: (error) => error instanceof LoginRequired && this.#leave(SESSION_ENDED),
     onLoginRequired: () => this.#leave(SESSION_ENDED),
   });
-  /** @type {Wire.AgentOnRest[]} */
-  #agents = [];
+  #alerts = new Alerts({
+    session: this.#session,
+    tickets: this.#tickets,
+    view: this.#view,
+    nexgent: this.#nexgent,
+    onOpen: (agentId, positionId) => this.#navigation.go(agentId, positionId),
+  });
+  /** @type {Wire.AgentOverviewOnRest[] | null} null while they are not known */
+  #agents = null;
+  /** @type {{id: string, reason: string} | null} the agent of the address, where a socket was not opened for it */
+  #refused = null;
 
   constructor() {
     this.#nexgent.addEventListener("state", ({ detail }) => this.#onState(detail));
@@ -79,6 +109,7 @@ class Dashboard {
   async #logOut() {
     const answer = this.#session.logout();
     this.#clear();
+    this.#navigation.replace(null); // the next user need not see what this one looked at
     let problem = "";
     try {
       await answer;
@@ -101,58 +132,89 @@ class Dashboard {
 
   #clear() {
     this.#nexgent.close();
+    this.#alerts.stop();
+    this.#overview.stop();
     this.#board.stop();
-    this.#agents = [];
+    this.#agents = null;
     this.#toasts.clear();
     this.#view.hide();
   }
 
   async #start() {
     this.#login.hide();
-    this.#view.show(this.#session.username ?? "");
+    this.#view.show(this.#session.username ?? "", this.#session.isStaff);
     this.#view.setAgents(null, null);
-    this.#board.start();
-    await this.#loadAgents();
-  }
-
-  /** Read which agents there are, and go on with the one that was chosen last. */
-  async #loadAgents() {
-    if (!(await this.#readAgents())) return;
-    const last = recall("agent");
-    const chosen = this.#agents.length === 1 ? this.#agents[0] : this.#agents.find(({ id }) => id === last);
-    if (chosen) {
-      this.#choose(chosen.id);
-    } else {
-      this.#show(null);
-      this.#view.setContent(this.#agents.length ? "choose" : "no-agents");
-    }
-  }
-
-  /** Returns whether that has worked; else the page says why not. */
-  async #readAgents() {
     this.#view.setContent("loading");
-    try {
-      this.#agents = await api.agents(this.#session);
-      return true;
-    } catch (error) {
-      if (error instanceof LoginRequired) this.#leave(SESSION_ENDED);
-      else if (!isAborted(error)) this.#view.setContent("error", messageOf(error));
-      return false;
+    this.#board.start();
+    this.#alerts.start();
+    this.#tickets.prepare(); // while the agents are read
+    await this.#overview.start();
+    this.#view.focusHeading();
+  }
+
+  /**
+   * The agents, as they are now.
+   *
+   * @param {Wire.AgentOverviewOnRest[]} agents
+   */
+  #take(agents) {
+    const known = new Set(this.#agents?.map(({ id }) => id));
+    const isNew = this.#agents === null || known.size !== agents.length || agents.some(({ id }) => !known.has(id));
+    this.#agents = agents;
+    this.#alerts.setAgents(agents);
+    this.#view.setAgents(agents, this.#navigation.place.agentId);
+    if (this.#board.agentId === null) this.#view.setOverview("");
+    if (isNew || this.#board.agentId === null) this.#showPlace();
+  }
+
+  /** @param {unknown} error */
+  #overviewFailed(error) {
+    if (error instanceof LoginRequired) this.#leave(SESSION_ENDED);
+    else if (this.#agents === null) this.#view.setContent("error", messageOf(error));
+    else if (this.#board.agentId === null) this.#view.setOverview(messageOf(error));
+  }
+
+  /** Show what the address says. */
+  #showPlace() {
+    if (this.#agents === null) return; // nobody is logged in, or the agents are not known yet
+    const { agentId, positionId } = this.#navigation.place;
+    if (agentId === null && this.#agents.length === 1) {
+      this.#navigation.replace(this.#agents[0].id);
+      return;
+    }
+    if (agentId !== null && agentId === this.#refused?.id) {
+      this.#view.setContent("error", `The server says: ${this.#refused.reason}. Choose another agent, or try again.`);
+    } else if (agentId === null) {
+      this.#show(null, this.#agents.length ? "overview" : "no-agents");
+    } else if (agentId === this.#board.agentId) {
+      this.#board.open(positionId);
+    } else if (this.#agents.some(({ id }) => id === agentId)) {
+      this.#choose(agentId);
+      this.#board.open(positionId);
+    } else {
+      this.#show(null, "not-found");
     }
   }
 
   /** @param {string} id */
   #choose(id) {
-    remember("agent", id);
-    this.#show(id);
-    this.#view.setContent("loading");
+    this.#show(id, "loading");
     this.#nexgent.connect(id);
   }
 
-  /** @param {string | null} id */
-  #show(id) {
-    this.#board.show(this.#agents.find((agent) => agent.id === id) ?? null);
+  /**
+   * @param {string | null} id
+   * @param {"loading" | "overview" | "no-agents" | "not-found"} content
+   */
+  #show(id, content) {
+    this.#alerts.show(id);
+    if (id === null && this.#nexgent.state.name !== "idle") this.#nexgent.close();
+    if (id === null && this.#board.agentId === null) this.#view.setTitle(content === "overview" ? "Agents" : null);
+    else this.#board.show(this.#agents?.find((agent) => agent.id === id) ?? null);
     this.#view.setAgents(this.#agents, id);
+    this.#view.setContent(content);
+    this.#overview.show(content === "overview");
+    if (content === "overview") this.#view.setOverview("");
   }
 
   /** @param {Client.State} state */
@@ -166,17 +228,21 @@ class Dashboard {
   }
 
   /**
-   * The agent was deleted or handed over, or never was the user's: show which are left.
+   * The agent was deleted or handed over, or the user may see none any more: read which are left.
    *
    * @param {string} reason
    */
-  async #agentIsGone(reason) {
-    remember("agent", "");
-    this.#show(null);
-    if (!(await this.#readAgents())) return;
-    if (this.#board.agentId !== null) return; // another one was chosen meanwhile
-    this.#show(null);
-    this.#view.setContent("error", `The server says: ${reason}. Choose another agent, or try again.`);
+  #agentIsGone(reason) {
+    const id = this.#board.agentId;
+    if (id === null) return;
+    this.#refused = { id, reason };
+    this.#agents = this.#agents?.filter((agent) => agent.id !== id) ?? null;
+    this.#board.show(null);
+    this.#alerts.show(null);
+    this.#alerts.setAgents(this.#agents ?? []);
+    this.#view.setAgents(this.#agents, null);
+    this.#showPlace();
+    this.#overview.refresh();
   }
 
   /** Take the agent back, or try again now. */
@@ -187,8 +253,7 @@ class Dashboard {
   }
 
   #showAge() {
-    const live = this.#nexgent.state.name === "live";
-    this.#view.setAge(live ? performance.now() - this.#nexgent.lastMessageAt : null);
+    if (this.#nexgent.state.name === "live") this.#view.setAge(performance.now() - this.#nexgent.lastMessageAt);
   }
 }
 

@@ -2,6 +2,8 @@
  * The elements of the page's templates, and new ones.
  */
 
+import { spelled } from "./format.js";
+
 /**
  * Return the page's element with this id. Throws where there is none, or one of another kind.
  *
@@ -58,8 +60,36 @@ export function make(tag, className = "", text = "") {
  * @param {string} text
  */
 export function write(id, text) {
-  const element = byId(id);
-  if (element.textContent !== text) element.textContent = text;
+  say(byId(id), text);
+}
+
+/**
+ * Write the text, only on change, and give what counts zeros ("0.0₆1234") a name that can be read aloud. What is put
+ * between \u2068 and \u2069, such as a token's symbol, runs in its own direction.
+ *
+ * @param {Element} element
+ * @param {string} text
+ */
+export function say(element, text) {
+  if (element.textContent === text.replace(ISOLATES, "")) return;
+  const parts = text.split(PARTS);
+  if (parts.length === 1) {
+    element.textContent = text;
+    return;
+  }
+  element.replaceChildren(...parts.map((part, index) => (index % 2 ? named(part) : part)));
+}
+
+const ISOLATES = /[\u2068\u2069]/g;
+const PARTS = /(\u2068[^\u2069]*\u2069|[$−+]*0\.0[₀-₉]+\d+)/;
+
+/** @param {string} part */
+function named(part) {
+  if (part.startsWith("\u2068")) return make("bdi", "", part.slice(1, -1));
+  const number = make("span", "", part);
+  number.setAttribute("role", "img");
+  number.setAttribute("aria-label", spelled(part));
+  return number;
 }
 
 /**

@@ -29,6 +29,8 @@ export class Entry {
     this.holding = readHolding(position);
     this.#full = position; // the server has valued it
     this.price = Decimal.of(position.currentPrice);
+    /** The highest and lowest price, read once: each new price is compared with them. */
+    this.extremes = { peakPrice: decimalOf(position.peakPrice), lowestPrice: decimalOf(position.lowestPrice) };
     this.solUsd = sentSolInUsd(position);
     this.#worth = sentWorth(position, this.holding, this.solUsd);
     /** What selling all of it would bring now; null where unknown. */
@@ -50,7 +52,7 @@ export class Entry {
     const hasMore = status !== before.priceStatus || update.poolSol !== undefined;
     this.position = {
       ...before,
-      ...(live && isNew && extremes(before, update.price)),
+      ...(live && isNew && this.#widen(price, update.price)),
       currentPrice: update.price,
       currentPriceUsd: update.priceUsd,
       priceSource: "live",
@@ -63,6 +65,18 @@ export class Entry {
     if (status !== before.priceStatus) this.since = timestamp;
     if (hasMore) this.#revalueExit(before, status, reserves);
     this.#worth = this.#full = null;
+  }
+
+  /**
+   * Returns the highest and lowest price of the position, where the new one is among them.
+   *
+   * @param {Decimal} price
+   * @param {Wire.Digits} digits of it
+   */
+  #widen(price, digits) {
+    this.extremes = extremes(this.extremes, price);
+    const { peakPrice, lowestPrice } = this.extremes;
+    return { ...(peakPrice === price && { peakPrice: digits }), ...(lowestPrice === price && { lowestPrice: digits }) };
   }
 
   /**
@@ -113,6 +127,9 @@ export class Entry {
     });
   }
 }
+
+/** @param {Wire.Digits | null} digits */
+const decimalOf = (digits) => (digits === null ? null : Decimal.of(digits));
 
 /**
  * What `worth` would give, of the figures that the server sent.

@@ -10,8 +10,10 @@ export const FEED_LENGTH = 40;
 
 /**
  * @typedef {{kind: string, symbol: string, text: string}} Description
- * @typedef {Description & {seq: number, timestamp: Wire.Timestamp, positionId: string}} Entry
- * @typedef {Wire.PositionUpdateData | Wire.EventOnRest} PositionEvent
+ * `note`: why, as whoever made the change has said; "" where nobody has, or where it is not read yet.
+ *
+ * @typedef {Description & {seq: number, timestamp: Wire.Timestamp, positionId: string, note: string}} Entry
+ * @typedef {Wire.PositionUpdateData & {note?: string | null} | Wire.EventOnRest} PositionEvent
  */
 
 /**
@@ -92,7 +94,7 @@ export function describeAll(events) {
  * @returns {Entry}
  */
 function entryOf(event, said) {
-  return { ...said, seq: event.seq, timestamp: event.timestamp, positionId: idOf(event) };
+  return { ...said, seq: event.seq, timestamp: event.timestamp, positionId: idOf(event), note: event.note ?? "" };
 }
 
 /** The newest events of one agent, and the profit of the closed positions among them. */
@@ -103,24 +105,31 @@ export class Feed {
   #profits = new Map();
 
   /**
-   * Add events of the REST API.
+   * Add events of the REST API, and the notes of those that are there: no message has these.
    *
    * @param {Wire.EventOnRest[]} events
    */
   load(events) {
-    for (const entry of describeAll(events)) if (!this.#entries.has(entry.seq)) this.#entries.set(entry.seq, entry);
+    for (const entry of describeAll(events)) {
+      const known = this.#entries.get(entry.seq);
+      if (known) known.note = entry.note;
+      else this.#entries.set(entry.seq, entry);
+    }
   }
 
   /**
-   * Add an event as it happens; returns whether there is a new entry.
+   * Add an event as it happens; returns the new entry, null where there is none.
    *
    * @param {Wire.PositionUpdateData} event
    * @param {Wire.LivePosition | undefined} before
    */
   add(event, before) {
     const said = event.position || before ? describe(event, before) : null; // else closed before, and edited since
-    if (said) this.#entries.set(event.seq, entryOf(event, said));
-    return said !== null;
+    if (!said) return null;
+    const note = this.#entries.get(event.seq)?.note ?? "";
+    const entry = entryOf({ ...event, note }, said);
+    this.#entries.set(event.seq, entry);
+    return entry;
   }
 
   /**

@@ -14,10 +14,11 @@ const LOCALE = "en-US"; // the language of the page
 const ONE = Decimal.of("1");
 const THOUSAND = Decimal.of("1000");
 const MILLION = Decimal.of("1000000");
+const TEN_MILLION = Decimal.of("10000000");
 const BILLION = Decimal.of("1000000000");
 const TRILLION = Decimal.of("1000000000000");
-// Letters that are written from right to left: Hebrew, Arabic and their neighbours, and their forms.
-const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+// What has no direction other than the sentence's.
+const PLAIN = /^[A-Za-z][\w $.-]*$/;
 /** @type {Map<string, Intl.NumberFormat>} by options, of which there are a few dozen sets */
 const formatters = new Map();
 // Made once: toLocaleString makes one at every call, which took a fifth of a tick's time (2026-11-25).
@@ -57,7 +58,7 @@ export function price(digits) {
  * @param {Options} [options]
  */
 export function sol(digits, options) {
-  return show(digits, (number) => ({ ...sum(number, 4), ...options }));
+  return show(digits, (number) => ({ ...(options?.notation ? {} : sum(number, 4)), ...options }));
 }
 
 /**
@@ -70,9 +71,19 @@ export function usd(digits, options) {
   return show(digits, (number) => ({
     style: "currency",
     currency: "USD",
-    ...sum(number, 2),
+    ...(options?.notation ? {} : sum(number, 2)),
     ...options,
   }));
+}
+
+/**
+ * How a sum is shown where there is room for ten characters, in large type: from ten million on with five digits.
+ *
+ * @param {string | null} digits
+ * @returns {Options}
+ */
+export function headline(digits) {
+  return digits !== null && magnitude(Decimal.of(digits)).compare(TEN_MILLION) >= 0 ? compact : {};
 }
 
 /**
@@ -128,6 +139,17 @@ export function direction(digits) {
 }
 
 /**
+ * Take-profit levels: "2 of 4" with a plan, "2×" without.
+ *
+ * @param {number} hit
+ * @param {number | null} planned
+ */
+export function levels(hit, planned) {
+  if (planned !== null) return `${hit} of ${planned}`;
+  return hit ? `${hit}×` : UNKNOWN;
+}
+
+/**
  * An address, shortened to what eyes can compare.
  *
  * @param {string} address
@@ -137,13 +159,11 @@ export function shortAddress(address) {
 }
 
 /**
- * A token's symbol within a sentence: isolated where it runs from right to left, so that it turns nothing else around.
+ * A token's symbol within a sentence: isolated, so that whatever it has in it turns nothing else around.
  *
  * @param {string} text
  */
-export function symbol(text) {
-  return RIGHT_TO_LEFT.test(text) ? `\u2068${text}\u2069` : text;
-}
+export const symbol = (text) => (PLAIN.test(text) ? text : `\u2068${text}\u2069`);
 
 /**
  * The time of day of an ISO timestamp, in the reader's time zone.
@@ -176,6 +196,15 @@ export function age(milliseconds) {
 }
 
 /**
+ * How long ago, to the second below a minute: "3 s", "14 m".
+ *
+ * @param {number} milliseconds
+ */
+export function seconds(milliseconds) {
+  return milliseconds < 60_000 ? `${Math.max(0, Math.floor(milliseconds / 1000))} s` : age(milliseconds);
+}
+
+/**
  * Day and time of an ISO timestamp, in the reader's time zone.
  *
  * @param {string} timestamp
@@ -186,16 +215,36 @@ export function moment(timestamp) {
 }
 
 /**
+ * A number with this many decimals; `short` for one of seven digits and more.
+ *
+ * @param {number} number
+ * @param {number} decimals
+ */
+export const grouped = (number, decimals, short = false) => formatter(short ? compact : fixed(decimals)).format(number);
+
+/**
  * 0.0000001234 as 0.0₆1234: long runs of zeros are unreadable.
  *
  * @param {string} text
  */
-function countZeros(text) {
+export function countZeros(text) {
   return text.replace(/(0\.)(0{4,})(?=[1-9])/, (_, point, zeros) => `${point}0${subscript(zeros.length)}`);
 }
 
+/**
+ * 0.0₆1234 as 0.0000001234: what a screen reader can read.
+ *
+ * @param {string} text
+ */
+export function spelled(text) {
+  /** @param {string} count */
+  const zeros = (count) => Number([...count].map((digit) => SUBSCRIPTS.indexOf(digit)).join(""));
+  return text.replace(/0([₀-₉]+)/g, (_, count) => "0".repeat(zeros(count)));
+}
+
+const SUBSCRIPTS = "₀₁₂₃₄₅₆₇₈₉";
 /** @param {number} number */
-const subscript = (number) => [...String(number)].map((digit) => "₀₁₂₃₄₅₆₇₈₉"[Number(digit)]).join("");
+const subscript = (number) => [...String(number)].map((digit) => SUBSCRIPTS[Number(digit)]).join("");
 const tiny = { maximumSignificantDigits: 2 };
 /** @type {Options} */
 const compact = { notation: "compact", maximumSignificantDigits: 5 };

@@ -7,31 +7,40 @@
 
 import * as api from "./api.js";
 import { sol } from "./cells.js";
+import { backoff } from "./close-codes.js";
 import { byId, find, make, write } from "./dom.js";
 import { FEED_LENGTH } from "./feed.js";
 import * as format from "./format.js";
-import { isAborted, RequestFailed } from "./session.js";
+import { pathOf } from "./navigation.js";
+import { isAborted } from "./session.js";
 import { Timers } from "./timers.js";
 
 const CLOSED_MORE = 25;
 const GATHER_MS = 150;
+const NOTES_AFTER_MS = 1000; // of everything that happens meanwhile, in one request
+const MAY_HAVE_NOTES = ["sold", "closed", "stop"];
 
 /**
  * An entry of a feed as a list item.
  *
  * @param {import("./feed.js").Entry & {profit?: Wire.Digits | null}} entry
  */
-export function item({ kind, symbol, text, timestamp, profit = null }, { withSymbol = true } = {}) {
+export function item({ kind, symbol, text, timestamp, note, profit = null }, { withSymbol = true } = {}) {
   const li = make("li");
   li.dataset.kind = kind;
   const what = make("span", "what");
-  if (withSymbol) what.append(make("strong", "", format.symbol(symbol)), " ");
+  if (withSymbol) {
+    const name = make("strong");
+    name.append(make("bdi", "", symbol));
+    what.append(name, " ");
+  }
   what.append(text);
   if (profit !== null) {
     const gain = make("span", "gain", ` ${format.sol(profit, format.signed)} SOL`);
     gain.dataset.direction = format.direction(profit);
     what.append(gain);
   }
+  if (note) what.append(make("q", "note", note));
   const time = make("time", "muted", format.moment(timestamp));
   time.dateTime = timestamp;
   li.append(what, time);
@@ -41,20 +50,19 @@ export function item({ kind, symbol, text, timestamp, profit = null }, { withSym
 export class History {
   /** @type {ChosenAgent | null} */
   #agent = null;
-  #timers = new Timers(); // refresh
+  #timers = new Timers(); // refresh, again, notes
+  #firstWithoutNote = 0;
+  #failures = 0; // in a row
   #session;
-  #onResults;
   #onFailed;
 
   /**
    * @param {object} options
    * @param {Session} options.session
-   * @param {() => void} options.onResults is called when the agent's results are new.
    * @param {(error: unknown) => void} options.onFailed is called with the error of a failed request.
    */
-  constructor({ session, onResults, onFailed }) {
+  constructor({ session, onFailed }) {
     this.#session = session;
-    this.#onResults = onResults;
     this.#onFailed = onFailed;
     byId("closed-more").addEventListener("click", () => {
       if (this.#agent) this.#agent.closedLimit += CLOSED_MORE;
@@ -98,37 +106,57 @@ export class History {
   add(event, before) {
     if (!this.#agent) return;
     const { feed } = this.#agent;
-    if (feed.add(event, before)) this.#showFeed(feed);
-    if (event.eventType === "position_closed") this.#timers.set("refresh", GATHER_MS, () => this.refresh());
+    const entry = feed.add(event, before);
+    if (entry) this.#showFeed(feed);
+    if (entry && MAY_HAVE_NOTES.includes(entry.kind)) this.#readNotes(event.seq);
+    if (event.position || this.#timers.has("refresh")) return;
+    this.#timers.set("refresh", GATHER_MS, () => this.refresh());
   }
 
-  /** Read results and closed positions again. */
+  /**
+   * Read soon what was noted about this event and those that follow.
+   *
+   * @param {number} seq
+   */
+  #readNotes(seq) {
+    if (this.#timers.has("notes")) return;
+    this.#firstWithoutNote = seq;
+    this.#timers.set("notes", NOTES_AFTER_MS, () =>
+      this.#ask(async ({ id, signal, feed }) => {
+        feed.load(await api.events(this.#session, id, { after: this.#firstWithoutNote - 1, signal }));
+        this.#showFeed(feed);
+      }),
+    );
+  }
+
+  /** Read the closed positions again. */
   async refresh() {
     await this.#ask(async (agent) => {
-      const [results, closed] = await Promise.all([
-        api.results(this.#session, agent.id, agent.signal).catch(nullWhereUnavailable),
-        api.closedPositions(this.#session, agent.id, agent.closedLimit, agent.signal),
-      ]);
-      agent.results = results;
+      const { id, signal, closedLimit } = agent;
+      const closed = await api.closedPositions(this.#session, id, closedLimit, signal);
       agent.feed.learnProfits(closed.results);
-      this.#onResults();
       this.#showClosed(closed);
       this.#showFeed(agent.feed);
     });
   }
 
-  /** @param {(agent: ChosenAgent) => Promise<void>} read */
+  /** @param {(agent: ChosenAgent) => Promise<void>} read is tried again where it fails. */
   async #ask(read) {
-    if (!this.#agent) return;
+    const agent = this.#agent;
+    if (!agent) return;
     const problem = byId("history-error");
     try {
-      await read(this.#agent);
+      await read(agent);
       problem.hidden = true;
+      this.#failures = 0;
     } catch (error) {
       if (isAborted(error)) return;
       this.#onFailed(error);
-      problem.textContent = `The history is unavailable: ${error instanceof Error ? error.message : error}`;
+      const message = error instanceof Error ? error.message : error;
+      problem.textContent = `The history is unavailable: ${message} Trying again…`;
       problem.hidden = false;
+      this.#timers.set("again", backoff(this.#failures, 1000), () => this.load(agent.store.seq));
+      this.#failures += 1;
     }
     byId("history").hidden = this.#agent === null;
   }
@@ -141,7 +169,7 @@ export class History {
     byId("history").hidden = false;
   }
 
-  /** @param {Wire.Page<Wire.PositionOnRest>} page */
+  /** @param {{count: number, results: Wire.PositionOnRest[]}} page */
   #showClosed({ count, results }) {
     write("closed-count", count ? String(count) : "");
     byId("closed-none").hidden = count > 0;
@@ -149,16 +177,6 @@ export class History {
     byId("closed-more").hidden = results.length >= count;
     byId("closed-rows").replaceChildren(...results.map(closedRow));
   }
-}
-
-/**
- * The results are unknown while the cache is unavailable; closed positions are not.
- *
- * @param {unknown} error
- */
-function nullWhereUnavailable(error) {
-  if (error instanceof RequestFailed && error.status === 503) return null;
-  throw error;
 }
 
 /** @param {Wire.PositionOnRest} position */
@@ -178,9 +196,13 @@ function closedRow(position) {
     row.append(td);
     return span;
   };
-  const token = make("th", "", position.tokenSymbol);
+  const token = make("th");
   token.scope = "row";
-  token.title = position.tokenAddress;
+  const link = make("a", "open");
+  link.href = pathOf(position.agentId, position.id);
+  link.title = position.tokenAddress;
+  link.append(make("bdi", "", position.tokenSymbol));
+  token.append(link);
   row.append(token);
   cell(format.sol(position.totalInvestedSol), sol(position.totalInvestedSol));
   const profit = cell(`${format.sol(position.profitLossSol, format.signed)} SOL`, sol(position.profitLossSol));
@@ -188,6 +210,8 @@ function closedRow(position) {
   profit.dataset.direction = format.direction(position.profitLossSol);
   cell(format.percent(position.profitLossPercent, format.signed), `${position.profitLossPercent}%`);
   cell(position.closeReason ?? format.UNKNOWN);
+  const held = position.closedAt === null ? NaN : Date.parse(position.closedAt) - Date.parse(position.createdAt);
+  cell(format.seconds(held), `opened ${format.moment(position.createdAt)}`);
   cell(position.closedAt ? format.moment(position.closedAt) : format.UNKNOWN, position.closedAt ?? "");
   return row;
 }

@@ -19,27 +19,35 @@
  *   - `idle`: no agent is wanted.
  *   - `connecting`, with `again` where the last try or connection has failed.
  *   - `live`: up to date, and changes arrive as they happen.
- *   - `waiting`, with `seconds` to the next try and the `reason` of the last failure; once a second.
+ *   - `waiting`, with `seconds` to the next try and the `reason` of the last failure; once a second. Where the server
+ *     was at a limit, `limit` says which in a sentence: that all places for watching the agent are taken, for example.
  *   - `offline`: the browser has no network; the next try comes with the network.
- *   - `taken-over`: another window shows this agent now. `connect` takes it back.
+ *   - `taken-over`: a newer socket owns this agent. Only where `url` makes an address without `mode=watch`: a client
+ *     that watches ends nobody's socket, and nobody ends its own. `connect` takes the agent back.
  *   - `unavailable` (not this user's agent any more) and `refused`, with `reason`: no further try.
+ *   - `incompatible`, with `reason`: `token` has rejected with IncompatibleServer.
  *   - `logged-out`: no token without the user.
  *
- * After a break it resumes at the last event that it had: no `snapshot` comes then. It never fights another window,
- * backs off with full jitter, and renews its token on the open socket before it expires. `close` ends it; `connect`
- * starts again.
+ * After a break it resumes at the last event that it had: the missed ones come, then a `snapshot` with the newest
+ * prices (from servers without compact prices, those prices alone). It backs off with full jitter, and renews its token
+ * on the open socket before it expires. `close` ends it; `connect` starts again.
  */
 
+import { socketUrl } from "./base.js";
 import { Connection } from "./connection.js";
+import { demand, IncompatibleServer, LoginRequired } from "./errors.js";
 import { Retry } from "./retry.js";
 import { Stream } from "./stream.js";
 import { Timers } from "./timers.js";
 import { TokenRefresh } from "./token-refresh.js";
 
+export { IncompatibleServer, LoginRequired };
+
+const QUIET_MS = 7_500; // prices come more often
 const ANSWER_LIMIT_MS = 15_000; // from opening, or subscribing, to the stream
 
-/** What `token` rejects with where only the user can help. */
-export class LoginRequired extends Error {}
+// The server may be of an earlier release: then a browser fails each handshake that asks for a subprotocol.
+const PLAIN_AFTER = 2;
 
 export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget) {
   #agentId = ""; // "" while idle
@@ -47,7 +55,7 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
   /** @type {Connection | null} */
   #connection = null;
   #retries = new Retry(
-    (seconds, reason) => this.#enter({ name: "waiting", seconds, reason }),
+    (seconds, reason) => this.#enter({ name: "waiting", seconds, reason, limit: this.#limit }),
     () => this.#open(),
   );
   #refresh = new TokenRefresh({
@@ -56,9 +64,13 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
     isFatal: (error) => error instanceof LoginRequired,
     onFatal: (error) => this.#tokenFailed(error),
   });
+  #ticketUsed = false; // by the last try
+  #ticketRefused = false; // so that the next try has the token in its address
   #renewed = false; // a new token was fetched since the last `connected`
   #clock = { server: Date.now(), here: performance.now() }; // one moment on both clocks
   #networkLost = false;
+  #unanswered = 0; // tries in a row that asked for compact prices and failed without a message
+  #limit = ""; // why the server refused the last try, in its words, where it was at a limit
   /** @type {AbortController | null} ends the listeners on the window; from `connect` to `close` */
   #listening = null;
   #timers = new Timers(); // answer
@@ -74,21 +86,39 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
    * @param {Client.TokenSource} options.token returns an access token, a new one where `fresh`. Called at every try,
    *   so that each starts with the newest. Rejects with LoginRequired where only the user can help; else it is called
    *   again.
-   * @param {(token: string, agentId: string, lastSeq: number | null) => string | URL} [options.url] makes the socket's
-   *   address; `lastSeq` is the number of the last event known.
+   * @param {Client.TicketSource} [options.ticket] returns a ticket (`POST /api/socket-ticket/`), which stands in for
+   *   the token in the address; null where there is none. Called at every try.
+   * @param {Client.AddressMaker} [options.url] makes the socket's address.
+   * @param {number} [options.quietMs] how long the connection may be silent before it is asked for a sign of life, in
+   *   milliseconds; without one within five seconds, it is lost.
+   * @param {Client.SocketClass | null} [options.WebSocket] what opens sockets, where JavaScript has no WebSocket.
+   * @throws {TypeError} for what can only be a mistake in the program.
    */
-  constructor({ token, url = socketUrl }) {
+  constructor({ token, ticket = async () => null, url = socketUrl, quietMs = QUIET_MS, WebSocket }) {
     super();
+    for (const [name, given] of Object.entries({ token, ticket, url })) {
+      demand(typeof given === "function", `${name} must be a function; it is ${given}`);
+    }
+    demand(!WebSocket || typeof WebSocket === "function", `WebSocket must be a class; it is ${WebSocket}`);
+    this.quietMs = quietMs;
     this.token = token;
+    this.ticket = ticket;
     this.url = url;
+    this.WebSocket = WebSocket;
   }
 
   /**
    * Show this agent: over the open socket where there is one. Also takes an agent back from another window.
    *
    * @param {string} agentId
+   * @throws {TypeError} for what can only be a mistake in the program.
    */
   connect(agentId) {
+    demand(typeof agentId === "string" && agentId !== "", `agentId must be the id of an agent; it is ${agentId}`);
+    demand(
+      this.#socketClass !== undefined,
+      'this JavaScript has no WebSocket: give one in the options, that of the package "ws", say',
+    );
     if (agentId !== this.#agentId) this.#stream = new Stream();
     this.#agentId = agentId;
     this.#retries.forgive();
@@ -127,36 +157,46 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
     const { signal } = this.#listening;
     // `navigator.onLine` is no help: it is always false on a machine whose only network is its own loopback.
     this.#networkLost = false;
-    addEventListener("offline", () => this.#networkChanged(true), { signal });
-    addEventListener("online", () => this.#networkChanged(false), { signal });
-    document.addEventListener("visibilitychange", () => document.hidden || this.#probe(), { signal });
+    globalThis.addEventListener?.("offline", () => this.#networkChanged(true), { signal });
+    globalThis.addEventListener?.("online", () => this.#networkChanged(false), { signal });
+    const page = globalThis.document; // none in a worker and in node
+    page?.addEventListener("visibilitychange", () => page.hidden || this.#probe(), { signal });
+  }
+
+  get #socketClass() {
+    return this.WebSocket ?? globalThis.WebSocket;
   }
 
   async #open() {
     const run = this.#reset();
     this.#enter({ name: "connecting", again: this.#retries.isAfterFailure });
-    let token;
+    let token, ticket;
     try {
       token = await this.token({ fresh: false });
+      if (run !== this.#run) return;
+      demand(typeof token === "string" && token !== "", `token() must return a token; it returned ${token}`);
+      ticket = this.#ticketRefused ? null : await this.ticket(token);
     } catch (error) {
       if (run === this.#run) this.#tokenFailed(error);
       return;
     }
     if (run !== this.#run) return;
+    this.#ticketUsed = ticket !== null;
     this.#stream.restart();
     this.#connection = new Connection(
-      this.url(token, this.#agentId, this.#stream.seq),
+      this.url(token, this.#agentId, this.#stream.seq, ticket, this.#stream.epoch),
       (message) => this.#receive(message),
       (end) => this.#ended(end),
+      { isCompact: this.#unanswered < PLAIN_AFTER, quietMs: this.quietMs, WebSocket: this.#socketClass },
     );
     this.#expectAnswer();
   }
 
   /** Subscribe to the agent, from the last event known. */
   #subscribe() {
-    const { seq } = this.#stream;
+    const { seq, epoch } = this.#stream;
     this.#stream.resubscribe();
-    this.#connection?.send("subscribe", { agentId: this.#agentId, ...(seq !== null && { lastSeq: seq }) });
+    this.#connection?.send("subscribe", { agentId: this.#agentId, ...(seq !== null && { lastSeq: seq, epoch }) });
     this.#expectAnswer();
   }
 
@@ -170,7 +210,8 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
     const stream = this.#stream;
     switch (message.type) {
       case "connected":
-        this.#renewed = false;
+        stream.connected(message.data);
+        this.#renewed = this.#ticketRefused = false;
         this.#clock = { server: Date.parse(message.data.timestamp), here: performance.now() };
         this.#refresh.schedule(Date.parse(message.data.tokenExpiresAt) - this.serverNow);
         break;
@@ -220,6 +261,7 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
     } else if (data.code === "token_refused") {
       this.#renew("renew");
     } else {
+      if (data.code === "try_again_later") this.#limit = data.message;
       this.#emit("problem", data);
     }
   }
@@ -228,6 +270,7 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
     this.#timers.cancel("answer");
     if (this.state.name !== "connecting") return;
     this.#connection?.markLive();
+    this.#limit = "";
     this.#enter({ name: "live" });
   }
 
@@ -239,8 +282,13 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
 
   /** @param {import("./connection.js").End} end */
   #ended({ answer, reason, retryAfter }) {
+    this.#unanswered = this.#connection?.hasFailedCompact ? this.#unanswered + 1 : 0;
     if (answer === "retry") {
       this.#retry(reason, retryAfter);
+    } else if (answer === "login" && this.#ticketUsed) {
+      // Expired on its way, perhaps, or the process is one of the release before, which knows no tickets.
+      this.#ticketRefused = true;
+      this.#open();
     } else if (answer === "renew" || answer === "login") {
       this.#renew(answer);
     } else if (this.#switching && answer !== "refused") {
@@ -279,6 +327,7 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
   /** @param {unknown} error */
   #tokenFailed(error) {
     if (error instanceof LoginRequired) this.#stop({ name: "logged-out" });
+    else if (error instanceof IncompatibleServer) this.#stop({ name: "incompatible", reason: error.message });
     else this.#retry(error instanceof Error ? error.message : String(error));
   }
 
@@ -338,20 +387,4 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
   #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
-}
-
-/**
- * The socket's address on the server that this page came from.
- *
- * @param {string} token
- * @param {string} agentId
- * @param {number | null} lastSeq
- */
-export function socketUrl(token, agentId, lastSeq) {
-  const url = new URL("/ws", location.href);
-  url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-  url.search = String(
-    new URLSearchParams({ token, agentId, ...(lastSeq !== null && { lastSeq: String(lastSeq) }) }),
-  );
-  return url;
 }

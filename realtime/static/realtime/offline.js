@@ -2,7 +2,9 @@
  * The offline page: checks every few seconds whether the server is back, and then loads the page that was requested.
  */
 
-const ALIVE = "/health/live";
+// As base.js has it, which the worker would have to cache, too.
+const BASE = document.documentElement.dataset.base ?? "/";
+const ALIVE = `${BASE}health/live`;
 const FROM_MS = 2000; // at random up to twice that, so that clients do not all return at once
 
 async function check() {
@@ -15,7 +17,7 @@ async function check() {
 }
 
 function load() {
-  if (location.pathname === "/offline") location.replace("/");
+  if (location.pathname === `${BASE}offline`) location.replace(BASE);
   else location.reload(); // the address is that of the page which could not be loaded
 }
 

@@ -30,7 +30,7 @@ export function remember(name, value) {
 }
 
 /**
- * Wire the choice of currency and theme in the header.
+ * Wire the choice of currency and theme in the header, and the menu that they are in on a phone.
  *
  * @param {() => void} onCurrency is called when the currency is set.
  */
@@ -49,6 +49,10 @@ export function wireHeader(onCurrency) {
     });
   }
   show(chosen);
+  const menu = byId("menu");
+  menu.addEventListener("click", () => {
+    menu.setAttribute("aria-expanded", String(menu.getAttribute("aria-expanded") !== "true"));
+  });
   const theme = byId("theme", HTMLSelectElement);
   theme.value = recall("theme");
   theme.addEventListener("change", () => {

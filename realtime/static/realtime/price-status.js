@@ -5,9 +5,10 @@
 import * as format from "./format.js";
 
 /**
- * What is said of a price: its status, in a word or two for a table ("" where it is live), in a sentence.
+ * What is said of a price: its status, in a word or two for a table ("" where it is live), in a sentence; `at`: when it
+ * was last confirmed, or from when on it has been thin.
  *
- * @typedef {{status: Wire.PriceStatus, brief: string, meaning: string}} Note
+ * @typedef {{status: Wire.PriceStatus, brief: string, meaning: string, at: Wire.Timestamp | null}} Note
  */
 /** @typedef {{priceStatus?: Wire.PriceStatus, priceSource: "live" | "purchase"}} Priced */
 
@@ -44,7 +45,7 @@ export function statusAfter(before, sent) {
  */
 export function noteOf(status, since, now) {
   const age = since === null ? NaN : now - Date.parse(since);
-  return { status, brief: brief(status, age), meaning: meaning(status, since) };
+  return { status, brief: brief(status, age), meaning: meaning(status, since), at: since };
 }
 
 /**

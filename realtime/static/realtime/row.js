@@ -5,11 +5,12 @@
  * @import { Series } from "./series.js"
  */
 
-import { stopLossPrice } from "./accounting.js";
+import { solInUsd, stopLossPrice } from "./accounting.js";
 import { Cells, sol, usd } from "./cells.js";
 import { stopDistance } from "./columns.js";
 import { Decimal, HUNDRED } from "./decimal.js";
 import * as format from "./format.js";
+import { pathOf } from "./navigation.js";
 import { line } from "./series.js";
 
 /** @type {[cell: string, field: "currentPrice" | "positionValueSol" | "profitLossSol" | "remainingAmount"][]} */
@@ -30,6 +31,7 @@ const NOTABLE_LOSS = Decimal.of("0.9");
  * @typedef {object} Context
  * @property {PendingAction | undefined} pending what the user has requested, until it is confirmed
  * @property {import("./price-status.js").Note} note how reliable the price is
+ * @property {Wire.Mode | null} mode of the money in its wallet; null while unknown
  * @property {Series} series of the token's price
  * @property {number} now milliseconds of the epoch
  */
@@ -61,13 +63,16 @@ export class Row {
    * @param {Context} context
    * @param {boolean} flash whether changes may flash
    */
-  show(position, { pending, note, series, now }, flash) {
+  show(position, { pending, note, mode, series, now }, flash) {
     const cells = this.#cells;
     const known = position.priceSource === "live";
     this.dirty = false;
     if (this.#shown?.tokenAddress !== position.tokenAddress || this.#shown.tokenSymbol !== position.tokenSymbol) {
       this.#showToken(position);
     }
+    const wallet = format.shortAddress(position.walletAddress);
+    const money = mode === "simulation" ? "simulated" : mode;
+    cells.set("wallet", `${money ?? "wallet"} ${wallet}`, position.walletAddress);
     cells.set("amount", format.amount(position.remainingAmount), position.remainingAmount);
     cells.set("average", format.price(position.purchasePrice), sol(position.purchasePrice));
     cells.set("average-usd", format.usdPrice(position.purchasePriceUsd), usd(position.purchasePriceUsd));
@@ -96,16 +101,23 @@ export class Row {
     this.#shown = position;
   }
 
+  /** Its position is gone: say so, where the row must stay for a moment. */
+  leave() {
+    this.element.setAttribute("data-gone", "");
+    this.#cells.hide("pending", false);
+    this.#cells.set("pending", "Closed");
+  }
+
   /** Let no cell flash any more. */
   calm() {
     for (const [cell] of FLASHING) delete this.#cells.get(cell).dataset.flash;
   }
 
   /** @param {Wire.LivePosition} position */
-  #showToken({ tokenSymbol, tokenAddress, walletAddress, createdAt }) {
+  #showToken({ id, agentId, tokenSymbol, tokenAddress, createdAt }) {
+    this.#cells.put("symbol", "href", pathOf(agentId, id));
     this.#cells.set("symbol", tokenSymbol, `${format.symbol(tokenSymbol)}: details`);
     this.#cells.address("address", tokenAddress, tokenSymbol);
-    this.#cells.set("wallet", `wallet ${format.shortAddress(walletAddress)}`, walletAddress);
     this.#opened = `Opened ${format.moment(createdAt)}`;
   }
 
@@ -135,14 +147,14 @@ export class Row {
    *
    * @param {Wire.LivePosition} position
    */
-  #showExit({ exitValueSol = null, positionValueSol, positionValueUsd }) {
+  #showExit({ exitValueSol = null, positionValueSol, currentPrice, currentPriceUsd }) {
     const value = Decimal.of(positionValueSol);
     const exit = exitValueSol === null ? value : Decimal.of(exitValueSol);
     const notable = exit.compare(value.times(NOTABLE_LOSS)) < 0;
     this.#cells.hide("exit-line", !notable);
     if (!notable) return;
-    const inUsd = positionValueUsd === null ? null : Decimal.of(positionValueUsd).times(exit).over(value, 20);
-    this.#cells.pair("exit", exitValueSol, inUsd && String(inUsd.rounded(6)));
+    const inUsd = solInUsd(currentPrice, currentPriceUsd)?.times(exit).rounded(6) ?? null;
+    this.#cells.pair("exit", exitValueSol, inUsd && String(inUsd));
   }
 
   /**
@@ -150,7 +162,7 @@ export class Row {
    * @param {PendingAction | undefined} pending
    */
   #showStop(position, pending) {
-    const percentage = pending?.stopLoss ?? position.currentStopLossPercentage;
+    const percentage = pending?.stopLoss === undefined ? position.currentStopLossPercentage : pending.stopLoss;
     this.#none("stop", percentage === null);
     const price = stopLossPrice(position.purchasePrice, percentage);
     this.#cells.set("stop", format.chosenPercent(percentage), price === null ? "" : `Sells at ${price} SOL`);
@@ -169,13 +181,17 @@ export class Row {
   }
 
   /** @param {Wire.LivePosition} position */
-  #showTaken({ purchaseAmount, remainingAmount, takeProfitLevelsHit: hits, moonBagActivated: moon }) {
+  #showTaken(position) {
+    const { purchaseAmount, remainingAmount, takeProfitLevelsHit: hits, moonBagActivated: moon } = position;
+    const planned = position.totalTakeProfitLevels ?? null;
     const bought = Decimal.of(purchaseAmount);
     const sold = bought.minus(Decimal.of(remainingAmount));
     const share = bought.sign ? sold.over(bought, 20).times(HUNDRED).rounded(2) : sold;
-    this.#none("taken", !hits);
-    const title = `Number of times profit was taken${moon ? "; the rest is a moon bag" : ""}`;
-    this.#cells.set("taken", hits ? `${hits}×${moon ? " moon" : ""}` : format.UNKNOWN, title);
+    this.#none("taken", !hits && planned === null);
+    const what = planned === null ? "Number of times profit was taken" : "Take-profit levels hit, of those planned";
+    const taken = format.levels(hits, planned);
+    const title = `${what}${moon ? "; the rest is a moon bag" : ""}`;
+    this.#cells.set("taken", moon && hits ? `${taken} moon` : taken, title);
     this.#cells.put("progress", "value", String(share));
     this.#cells.hide("progress", sold.sign <= 0);
     const rounded = format.percent(String(share.rounded(1)));

@@ -54,13 +54,25 @@ export function line(points, width, height, margin = 1.5) {
   const values = points.map(([, value]) => value);
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const [from, to] = [points[0][0], points[points.length - 1][0]];
-  const inner = height - 2 * margin;
   const places = points.map(([at, value]) => {
     const x = ((at - from) / (to - from || 1)) * width;
-    const y = high === low ? height / 2 : height - margin - ((value - low) / (high - low)) * inner;
-    return `${x.toFixed(1)} ${y.toFixed(1)}`;
+    return `${x.toFixed(1)} ${place(value, low, high, height, margin).toFixed(1)}`;
   });
   return `M${places.join("L")}`;
+}
+
+/**
+ * How far down in the box the value is drawn: in the middle where all are the same.
+ *
+ * @param {number} value
+ * @param {number} low
+ * @param {number} high
+ * @param {number} height
+ * @param {number} margin
+ */
+export function place(value, low, high, height, margin) {
+  if (!(high > low)) return height / 2;
+  return height - margin - ((value - low) / (high - low)) * (height - 2 * margin);
 }
 
 /**

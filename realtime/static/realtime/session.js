@@ -6,6 +6,7 @@
  * follows.
  */
 
+import { at } from "./base.js";
 import { LoginRequired } from "./nexgent.js";
 import { recall, remember } from "./preferences.js";
 import { parse } from "./wire.js";
@@ -49,6 +50,7 @@ export class Session {
 
   /** @type {string | null} null where nobody is logged in, as far as this page knows */
   username = null;
+  isStaff = false;
 
   /**
    * Log in. Throws RequestFailed, with status 401 where name or password is wrong.
@@ -176,9 +178,10 @@ export class Session {
   }
 
   /** @param {Wire.Session} answer */
-  #keep({ access, username }) {
+  #keep({ access, username, isStaff = false }) {
     remember(OPEN, "open");
     this.username = username;
+    this.isStaff = isStaff;
     this.#access = access;
     this.#renewAt = performance.now() + lifetime(access) - RENEW_BEFORE_MS;
     return access;
@@ -217,7 +220,7 @@ async function send(path, { method = "GET", token, body, key, signal }) {
   if (key) headers["Idempotency-Key"] = key;
   let response, text;
   try {
-    response = await fetch(path, {
+    response = await fetch(at(path), {
       method,
       headers,
       body: body && JSON.stringify(body),

@@ -23,6 +23,10 @@ export class Store {
 
   /** Whether there has been a snapshot. */
   loaded = false;
+  /** The number of the last event that is in it. */
+  seq = 0;
+  /** The number of the last event by which positions were added or removed, or one that is closed was changed. */
+  membersSeq = 0;
   /** @type {Wire.Timestamp | null} when the newest message was sent; null before the first */
   updatedAt = null;
 
@@ -49,18 +53,37 @@ export class Store {
     return this.#byToken.has(token);
   }
 
-  totals() {
-    return totals([...this.#entries.values()].map(({ holding, worth: each }) => [holding, each]));
+  /** The addresses of the wallets that hold something. */
+  wallets() {
+    return new Set([...this.#entries.values()].map(({ position }) => position.walletAddress));
   }
 
-  exitTotals() {
-    const parts = [...this.#entries.values()].map(({ exit, worth }) => ({ ...worth, exitValueSol: exit }));
-    return exitTotals(parts);
+  /**
+   * The totals of the positions in these wallets: live and simulated money have no sum.
+   *
+   * @param {(walletAddress: string) => boolean} [counts]
+   */
+  totals(counts = () => true) {
+    return totals(this.#of(counts).map(({ holding, worth: each }) => [holding, each]));
   }
 
-  /** How reliable the price of each position is. */
-  statuses() {
-    return [...this.#entries.values()].map(({ position }) => statusOf(position));
+  /** @param {(walletAddress: string) => boolean} [counts] */
+  exitTotals(counts = () => true) {
+    return exitTotals(this.#of(counts).map(({ exit, worth }) => ({ ...worth, exitValueSol: exit })));
+  }
+
+  /**
+   * How reliable the price of each position is.
+   *
+   * @param {(walletAddress: string) => boolean} [counts]
+   */
+  statuses(counts = () => true) {
+    return this.#of(counts).map(({ position }) => statusOf(position));
+  }
+
+  /** @param {(walletAddress: string) => boolean} counts */
+  #of(counts) {
+    return [...this.#entries.values()].filter(({ position }) => counts(position.walletAddress));
   }
 
   /**
@@ -84,7 +107,8 @@ export class Store {
    *
    * @param {Wire.InitialDataData} data
    */
-  replace({ positions, timestamp }) {
+  replace({ positions, timestamp, seq }) {
+    this.seq = this.membersSeq = seq;
     for (const id of [...this.#entries.keys()]) this.#remove(id); // with what was known of their pools
     for (const position of positions) this.#put(position);
     this.updatedAt = timestamp;
@@ -98,6 +122,8 @@ export class Store {
    */
   change(event) {
     const before = this.get(idOf(event));
+    this.seq = event.seq;
+    if (!before || !event.position) this.membersSeq = event.seq;
     if (event.position) this.#put(event.position);
     else this.#remove(event.positionId);
     this.updatedAt = event.timestamp;

@@ -9,6 +9,10 @@ export class Stream {
   #recovering = false; // missing events were requested, and none has come since
   /** @type {number | null} the number of the last event that was passed on */
   seq = null;
+  /** @type {string | undefined} the epoch of the database that `seq` is from; none from servers of earlier releases */
+  epoch;
+  /** @type {string | undefined} */
+  #newEpoch;
 
   get flows() {
     return this.#awaiting === null;
@@ -18,6 +22,11 @@ export class Stream {
   restart() {
     this.#recovering = false;
     this.#awaiting = this.seq === null ? "snapshot" : "subscribed";
+  }
+
+  /** @param {Wire.ConnectedData} data */
+  connected({ epoch }) {
+    this.#newEpoch = epoch;
   }
 
   /** `subscribe` is sent on the open connection, with `seq`. */
@@ -33,6 +42,7 @@ export class Stream {
   subscribed({ recovered }) {
     if (this.#awaiting !== "subscribed") return false;
     this.#awaiting = recovered ? null : "snapshot";
+    if (recovered) this.epoch = this.#newEpoch;
     return true;
   }
 
@@ -46,6 +56,7 @@ export class Stream {
     this.#awaiting = null;
     this.#recovering = false;
     this.seq = seq;
+    this.epoch = this.#newEpoch;
     return true;
   }
 

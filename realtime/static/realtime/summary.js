@@ -1,52 +1,113 @@
 /**
- * The totals, and the line of the portfolio.
+ * The totals of one kind of money, and the line of its profit.
  *
  * @import { ChosenAgent } from "./agent.js"
+ * @import { Earned } from "./results.js"
  */
 
+import { percent } from "./accounting.js";
 import { Cells } from "./cells.js";
 import { Decimal } from "./decimal.js";
 import { byId, find } from "./dom.js";
 import * as format from "./format.js";
+import { modeText } from "./modes.js";
+import { inUsd } from "./money.js";
 import { summarised } from "./price-status.js";
-import { area, line } from "./series.js";
+import { area, line, Series } from "./series.js";
+
+/**
+ * @typedef {object} Totals what is shown
+ * @property {Wire.Mode | null} mode
+ * @property {boolean} isMixed whether the agent has money of the other mode, too
+ * @property {ReturnType<import("./store.js").Store["totals"]>} open
+ * @property {Earned} earned
+ * @property {Wire.Digits | null} solUsd USD for one SOL
+ * @property {Wire.PriceStatus[]} statuses of the prices
+ */
 
 const IN_USD = "In USD at the current price of SOL";
 
 export class Summary {
   #section = byId("totals");
   #cells = new Cells(this.#section);
+  #choice = byId("mode");
   #chart = byId("portfolio", SVGElement);
   #line = find(this.#chart, ".line", SVGElement);
   #fill = find(this.#chart, ".fill", SVGElement);
+  /** @type {Series | null} */
+  #drawn = null;
+  /** @type {string} the kind of money that the user has chosen, where the agent has both */
+  #chosen = "live";
+
+  #onTotals;
 
   /**
-   * Show the totals; returns them.
+   * @param {object} options
+   * @param {() => void} options.onChoice is called when another kind of money is chosen.
+   * @param {(totals: Totals) => void} options.onTotals is called with what is shown.
+   */
+  constructor({ onChoice, onTotals }) {
+    this.#onTotals = onTotals;
+    this.#choice.addEventListener("change", ({ target }) => {
+      if (target instanceof HTMLInputElement) this.#chosen = target.value;
+      onChoice();
+    });
+  }
+
+  /**
+   * Show the totals; returns the return of the open positions in percent, null without any.
    *
    * @param {ChosenAgent} agent
    * @param {Wire.Digits | null} solUsd USD for one SOL
+   * @param {number} now milliseconds of the epoch
    */
-  show(agent, solUsd) {
-    const { store, results } = agent;
+  show(agent, solUsd, now) {
+    const { store } = agent;
     this.#section.hidden = false;
+    const { modes } = agent;
+    if (modes.length === 0) return null; // for a moment: of some wallets it is not known what is in them
+    const mode = modes.find((each) => each === this.#chosen) ?? modes[0];
+    this.#showModes(agent, modes, mode);
     const cells = this.#cells;
-    const sum = store.totals();
-    cells.set("count", `${store.size} ${store.size === 1 ? "position" : "positions"}`);
-    cells.pair("value", sum.positionValueSol, sum.positionValueUsd);
-    this.#showStatus(store.statuses());
-    this.#showExit(store.exitTotals(), solUsd);
-    cells.gain("profit", sum.profitLossSol, sum.profitLossUsd);
-    cells.set("return", format.percent(sum.profitLossPercent, format.signed), `${sum.profitLossPercent}%`);
-    cells.mark("return", sum.profitLossPercent);
-    cells.gain("unrealised", sum.unrealizedSol, sum.unrealizedUsd);
-    this.#showRealised(sum.realizedSol, results, solUsd);
-    this.#showToday(sum.profitLossSol, results?.today ?? null, solUsd);
-    if (store.updatedAt) this.#draw(agent, Date.parse(store.updatedAt), Number(sum.positionValueSol));
-    return sum;
+    /** @param {string} address */
+    const counts = (address) => modes.length < 2 || agent.modeOf(address) === mode;
+    const open = store.totals(counts);
+    const earned = agent.results.earned(store, mode, open, now, solUsd);
+    cells.set("count", `${open.count} ${open.count === 1 ? "position" : "positions"}`);
+    cells.pair("value", open.positionValueSol, open.positionValueUsd);
+    const statuses = store.statuses(counts);
+    this.#showStatus(statuses);
+    this.#showExit(store.exitTotals(counts), solUsd);
+    cells.gain("unrealised", open.unrealizedSol, open.unrealizedUsd);
+    cells.set("unrealised-note", openReturn(open), "Of what is invested in them, with what they have realised");
+    cells.gain("realised", earned.realised, inUsd(earned.realised, solUsd));
+    const closed = earned.closed === null ? "" : `incl. ${earned.closed} closed`;
+    cells.set("realised-note", closed, IN_USD);
+    this.#showTotal(earned);
+    this.#showToday(earned, solUsd);
+    this.#onTotals({ mode, isMixed: modes.length > 1, open, earned, solUsd, statuses });
+    if (store.updatedAt) this.#draw(agent, mode, Date.parse(store.updatedAt), earned.total);
+    return open.count ? open.profitLossPercent : null;
   }
 
   hide() {
     this.#section.hidden = true;
+  }
+
+  /**
+   * Name the kind of money; offer the choice where there are two.
+   *
+   * @param {ChosenAgent} agent
+   * @param {(Wire.Mode | null)[]} modes
+   * @param {Wire.Mode | null} shown
+   */
+  #showModes(agent, modes, shown) {
+    this.#choice.hidden = modes.length < 2;
+    for (const input of this.#choice.querySelectorAll("input")) input.checked = input.value === shown;
+    const mode = shown ?? agent.tradingMode;
+    this.#cells.set("mode", modeText(mode));
+    this.#cells.put("mode", "data-kind", mode === "simulation" ? "simulated" : "");
+    this.#cells.hide("mode", modes.length > 1);
   }
 
   /**
@@ -76,55 +137,49 @@ export class Summary {
     this.#cells.set("exit-note", left, left && `The others are worth ${worthSol} SOL at their prices`);
   }
 
-  /**
-   * @param {Wire.Digits} realisedSol of open positions
-   * @param {Wire.ResultsOnRest | null} results
-   * @param {Wire.Digits | null} solUsd
-   */
-  #showRealised(realisedSol, results, solUsd) {
-    const all = results && String(Decimal.of(realisedSol).plus(Decimal.of(results.closedProfitSol)));
-    this.#cells.gain("realised", all, inUsd(all, solUsd));
-    this.#cells.set("realised-note", results ? `incl. ${results.closedPositions} closed` : "", IN_USD);
+  /** @param {Earned} earned */
+  #showTotal({ total, totalUsd, invested }) {
+    const cells = this.#cells;
+    cells.gain("profit", total, totalUsd);
+    const share = total === null || invested === null ? null : percent(Decimal.of(total), Decimal.of(invested));
+    const title = share === null ? "" : `${share}% of all that was invested`;
+    cells.set("return", format.percent(share, format.signed), title);
+    cells.mark("return", share);
   }
 
   /**
-   * @param {Wire.Digits} profitLossSol of open positions
-   * @param {Wire.TodayOnRest | null} today
+   * @param {Earned} earned
    * @param {Wire.Digits | null} solUsd
    */
-  #showToday(profitLossSol, today, solUsd) {
-    if (!today?.since || today.startProfitSol === null) {
-      this.#cells.gain("today", null, null);
-      this.#cells.set("today-note", "unknown");
-      return;
-    }
-    const { since, startProfitSol, closedProfitSol } = today;
-    const now = Decimal.of(profitLossSol).plus(Decimal.of(closedProfitSol));
-    const change = String(now.minus(Decimal.of(startProfitSol)));
-    this.#cells.gain("today", change, inUsd(change, solUsd));
-    const title = `Since the first price of the day (UTC), ${format.moment(since)}. ${IN_USD}`;
-    this.#cells.set("today-note", `since ${format.minute(since)}`, title);
+  #showToday({ today, since }, solUsd) {
+    this.#cells.gain("today", today, inUsd(today, solUsd));
+    const title = since ? `Since the first price of the day (UTC), ${format.moment(since)}. ${IN_USD}` : "";
+    const note = since ? `since ${format.minute(since)}` : "since midnight UTC";
+    this.#cells.set("today-note", today === null ? "unknown" : note, title);
   }
 
   /**
+   * Draw how the profit went: a purchase is no gain in it, and a sale no loss.
+   *
    * @param {ChosenAgent} agent
+   * @param {Wire.Mode | null} mode
    * @param {number} at
-   * @param {number} value
+   * @param {Wire.Digits | null} total
    */
-  #draw({ portfolio }, at, value) {
-    if (!portfolio.add(at, value)) return;
-    const path = line(portfolio.points, 400, 84, 4);
+  #draw({ profits }, mode, at, total) {
+    const series = profits.get(mode) ?? new Series();
+    profits.set(mode, series);
+    const isNew = total !== null && series.add(at, Number(total));
+    if (!isNew && this.#drawn === series) return;
+    this.#drawn = series;
+    const path = line(series.points, 400, 84, 4);
     this.#line.setAttribute("d", path);
     this.#fill.setAttribute("d", area(path, 400, 84));
-    const change = value - (portfolio.first ?? value);
-    this.#chart.dataset.direction = format.direction(String(Math.sign(change)));
+    this.#chart.dataset.direction = format.direction(String(Math.sign((series.last ?? 0) - (series.first ?? 0))));
   }
 }
 
-/**
- * @param {Wire.Digits | null} sol
- * @param {Wire.Digits | null} solUsd
- */
-function inUsd(sol, solUsd) {
-  return sol === null || solUsd === null ? null : String(Decimal.of(sol).times(Decimal.of(solUsd)).rounded(6));
+/** @param {ReturnType<import("./store.js").Store["totals"]>} open */
+function openReturn({ count, profitLossPercent }) {
+  return count ? `return ${format.percent(profitLossPercent, format.signed)}` : "nothing is open";
 }

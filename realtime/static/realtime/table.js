@@ -9,6 +9,7 @@
 
 import { Columns } from "./columns.js";
 import { around, byId, find } from "./dom.js";
+import { Hold } from "./hold.js";
 import { Row } from "./row.js";
 
 const UNSEEN_ROWS_A_FRAME = 8;
@@ -32,7 +33,10 @@ export class PositionTable {
   /** @type {[since: number, row: Row][]} while busy */
   #lit = [];
   #watcher = new IntersectionObserver((entries) => this.#seen(entries), { rootMargin: "200px 0px" });
+  /** Rows that are shown though their positions are gone, until nobody points at the table. */
+  #gone = /** @type {Set<HTMLElement>} */ (new Set());
   #columns;
+  #hold;
   #onDirty;
   #contextOf;
   /** @type {Store | null} */
@@ -48,15 +52,18 @@ export class PositionTable {
   constructor({ onOpen, onCopy, onDirty, contextOf }) {
     this.#onDirty = onDirty;
     this.#contextOf = contextOf;
-    this.#columns = new Columns(() => {
+    const arrange = () => {
       this.#orderIsOld = true;
       this.#orderedAt = -Infinity;
       onDirty();
-    });
+    };
+    this.#columns = new Columns(arrange);
+    this.#hold = new Hold(this.#body, arrange);
     this.#body.addEventListener("click", (event) => {
       const id = around(event, "tr")?.dataset.positionId;
       const copied = around(event, ".copy");
       if (copied) onCopy(copied.title);
+      else if (around(event, "a")) return; // the link itself: navigation.js, or a new tab
       else if (id !== undefined && !getSelection()?.toString()) onOpen(id);
     });
     this.#body.addEventListener("keydown", (event) => this.#move(event));
@@ -74,6 +81,7 @@ export class PositionTable {
     this.#rows.clear();
     this.#unseen.clear();
     this.#lit = [];
+    this.#gone.clear();
     this.#body.replaceChildren();
   }
 
@@ -84,7 +92,11 @@ export class PositionTable {
     const now = performance.now();
     for (const id of store.takeChanges()) this.#note(id, store.get(id));
     if (this.#columns.sorted && now - this.#orderedAt > REORDER_EVERY_MS) this.#orderIsOld = true;
-    if (this.#orderIsOld) this.#arrange(store, now);
+    const held = this.#hold.isHeld;
+    byId("order-held").hidden = !held || !this.#columns.sorted;
+    if (!held) this.#clear();
+    const isChosen = this.#columns.takeChoice();
+    if (this.#orderIsOld) this.#arrange(store, now, held && !isChosen);
     let unseen = all ? Infinity : UNSEEN_ROWS_A_FRAME;
     for (const id of this.#unseen) {
       if (unseen <= 0) break;
@@ -113,8 +125,11 @@ export class PositionTable {
   #note(id, position) {
     let row = this.#rows.get(id);
     if (!position) {
-      if (row) this.#watcher.unobserve(row.element);
-      row?.element.remove();
+      if (row) {
+        this.#watcher.unobserve(row.element);
+        row.leave();
+        this.#gone.add(row.element);
+      }
       this.#rows.delete(id);
       this.#unseen.delete(id);
       this.#orderIsOld = true;
@@ -167,6 +182,17 @@ export class PositionTable {
     this.#lit.splice(0, over.length); // the oldest come first
   }
 
+  /** Remove the rows of positions that are gone. The focus goes to the next one, if it was in one of them. */
+  #clear() {
+    for (const element of this.#gone) {
+      const hadFocus = element.contains(document.activeElement);
+      const next = element.nextElementSibling;
+      element.remove();
+      if (hadFocus) (next ? find(next, ".open") : byId("positions-title")).focus();
+    }
+    this.#gone.clear();
+  }
+
   /** @param {IntersectionObserverEntry[]} entries */
   #seen(entries) {
     for (const { target, isIntersecting } of entries) {
@@ -180,12 +206,13 @@ export class PositionTable {
   }
 
   /**
-   * Filter and order the rows.
+   * Filter and order the rows; those that are held stay where they are, and new ones come last.
    *
    * @param {Store} store
    * @param {number} now
+   * @param {boolean} held
    */
-  #arrange(store, now) {
+  #arrange(store, now, held) {
     this.#orderIsOld = false;
     this.#orderedAt = now;
     const positions = [...store.positions()];
@@ -202,7 +229,9 @@ export class PositionTable {
     for (const id of this.#columns.order(positions)) {
       const element = this.#rows.get(id)?.element;
       if (!element) continue;
-      if (element === next) next = next.nextElementSibling;
+      if (held && element.isConnected) continue;
+      if (held) this.#body.append(element);
+      else if (element === next) next = next.nextElementSibling;
       // Keeps the focus; browsers before Chrome 133 have no moveBefore.
       else if (element.isConnected && "moveBefore" in this.#body) this.#body.moveBefore(element, next);
       else this.#body.insertBefore(element, next);

@@ -8,10 +8,7 @@ const SHOWN_MS = 4_000;
 
 export class Toasts {
   #host = byId("toasts");
-
-  constructor() {
-    document.addEventListener("close", () => this.#lift(), true);
-  }
+  #lift = keepAbove(this.#host);
 
   /** @param {string} message */
   say(message) {
@@ -48,10 +45,20 @@ export class Toasts {
     this.#lift();
     return toast;
   }
+}
 
-  /** Everything outside an open dialog is below it and takes no click: so they move into it, and back. */
-  #lift() {
+/**
+ * Keep the element above what is open: everything outside an open dialog is below it and takes no click. So it moves
+ * into the dialog, and back. Returns a function that does so now: some browsers do not say that a dialog opens.
+ *
+ * @param {HTMLElement} element
+ */
+export function keepAbove(element) {
+  const lift = () => {
     const host = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body;
-    if (this.#host.parentElement !== host) host.append(this.#host);
-  }
+    if (element.parentElement !== host) host.append(element);
+  };
+  document.addEventListener("close", lift, true);
+  document.addEventListener("toggle", lift, true); // of a dialog that opens
+  return lift;
 }

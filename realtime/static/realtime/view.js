@@ -2,7 +2,7 @@
  * The page around the figures: the header, the notices, and which of its states the content shows.
  */
 
-import { byId, write } from "./dom.js";
+import { byId, say, write } from "./dom.js";
 import * as format from "./format.js";
 
 /**
@@ -19,7 +19,7 @@ function connectionText(state) {
     case "live":
       return "Live";
     case "waiting":
-      return `Reconnecting in ${state.seconds} s`;
+      return "Reconnecting…"; // the seconds stand beside it: a status is read out with each change
     case "offline":
       return "Offline";
     case "taken-over":
@@ -27,6 +27,7 @@ function connectionText(state) {
     case "unavailable":
       return "Not available";
     case "refused":
+    case "incompatible":
       return "Disconnected";
     default: // logged-out
       return "Logged out";
@@ -45,7 +46,11 @@ function noticeOf(state) {
     case "connecting":
       return state.again ? [lost, `${stale} Reconnecting…`, "Retry now"] : null;
     case "waiting":
-      return [lost, `${stale} Next try in ${state.seconds} s.`, "Retry now"];
+      return [
+        state.limit ? "Not connected." : lost,
+        `${state.limit && `The server says: ${state.limit}. `}${stale} Next try in ${state.seconds} s.`,
+        "Retry now",
+      ];
     case "offline":
       return ["You are offline.", `${stale} They update when the network is back.`, "Retry now"];
     case "taken-over":
@@ -57,54 +62,75 @@ function noticeOf(state) {
   }
 }
 
+// A connection that is there has answered by then: it is asked after 7.5 s (nexgent.js).
+const QUIET_MS = 9_000;
+const OLD = "What is shown here may be out of date.";
+
 export class View {
   #board = byId("board");
   #agent = byId("agent", HTMLSelectElement);
   #noticeButton = byId("notice-button", HTMLButtonElement);
+  #title = "Nexgent";
+  #mark = "";
 
   /**
    * @param {object} handlers
    * @param {() => void} handlers.logOut
-   * @param {(id: string) => void} handlers.chooseAgent
+   * @param {(id: string | null) => void} handlers.chooseAgent is called with null for all.
    * @param {() => void} handlers.noticeButton
    * @param {() => void} handlers.reload
    */
   constructor({ logOut, chooseAgent, noticeButton, reload }) {
     byId("log-out").addEventListener("click", logOut);
-    this.#agent.addEventListener("change", () => chooseAgent(this.#agent.value));
+    this.#agent.addEventListener("change", () => chooseAgent(this.#agent.value || null));
     this.#noticeButton.addEventListener("click", noticeButton);
     for (const button of document.querySelectorAll("[data-reload]")) button.addEventListener("click", reload);
   }
 
-  /** @param {string} username */
-  show(username) {
+  /**
+   * @param {string} username
+   * @param {boolean} isStaff whether there is something for the user in the admin.
+   */
+  show(username, isStaff) {
     this.#board.hidden = false;
     write("username", username);
+    const link = document.getElementById("admin"); // none where the project has no admin
+    if (link) link.hidden = !isStaff;
   }
 
   hide() {
     this.#board.hidden = true;
-    document.title = "Nexgent";
+    this.#mark = "";
+    this.setTitle(null);
   }
 
   /**
-   * Offer these agents.
+   * Offer these agents, and all of them together where there are several.
    *
-   * @param {Wire.AgentOnRest[] | null} agents null while they are not known.
+   * @param {Wire.AgentOverviewOnRest[] | null} agents null while they are not known.
    * @param {string | null} chosenId
    */
   setAgents(agents, chosenId) {
     const options = (agents ?? []).map(({ id, name, tradingMode }) => {
       const mode = tradingMode ? ` (${tradingMode})` : "";
-      return new Option(name + mode, id, false, id === chosenId);
+      return { text: name + mode, value: id };
     });
-    if (options.every((option) => option.value !== chosenId)) {
-      const prompt = new Option(promptFor(agents), "", true, true);
-      prompt.disabled = true;
-      options.unshift(prompt);
+    const isKnown = options.some(({ value }) => value === chosenId);
+    if (options.length > 1 || !isKnown) options.unshift({ text: promptFor(agents), value: "" });
+    const key = JSON.stringify(options);
+    if (this.#agent.dataset.key !== key) {
+      // Only on change: a list that is open would close.
+      this.#agent.dataset.key = key;
+      this.#agent.replaceChildren(...options.map(({ text, value }) => new Option(text, value)));
     }
-    this.#agent.replaceChildren(...options);
+    this.#agent.value = isKnown && chosenId ? chosenId : "";
     this.#agent.disabled = !agents?.length;
+  }
+
+  /** Put the focus on the heading of what is shown: what had it is gone. */
+  focusHeading() {
+    const [overview, desk] = [byId("overview-title"), byId("desk-title")];
+    (overview.checkVisibility() ? overview : desk).focus();
   }
 
   /**
@@ -115,41 +141,74 @@ export class View {
    */
   setTitle(name, profitPercent = null) {
     const figure = profitPercent === null ? [] : [format.percent(profitPercent, format.signed)];
-    const title = [...figure, ...(name ? [name] : []), "Nexgent"].join(" · ");
+    this.#title = [...figure, ...(name ? [name] : []), "Nexgent"].join(" · ");
+    this.#writeTitle();
+  }
+
+  /**
+   * Begin the title with a mark; "" for none.
+   *
+   * @param {string} mark
+   */
+  markTitle(mark) {
+    this.#mark = mark;
+    this.#writeTitle();
+  }
+
+  #writeTitle() {
+    const title = this.#mark + this.#title;
     if (document.title !== title) document.title = title;
   }
 
   /**
-   * Say how long ago the last message came; not in a status that is read out every second.
+   * Say how long ago the last message of a live connection came; not in a status that is read out every second.
    *
-   * @param {number | null} milliseconds
+   * @param {number} milliseconds
    */
   setAge(milliseconds) {
-    const seconds = Math.floor((milliseconds ?? 0) / 1000);
-    const age = seconds < 2 ? "just now" : `${seconds} s ago`;
-    write("connection-age", milliseconds === null ? "" : age);
+    const seconds = Math.floor(milliseconds / 1000);
+    write("connection-age", seconds < 2 ? "just now" : `${seconds} s ago`);
+    byId("connection").toggleAttribute("data-quiet", milliseconds > QUIET_MS);
   }
 
   /**
    * Show one of the content's states; an error with its text.
    *
-   * @param {"loading" | "choose" | "no-agents" | "empty" | "positions" | "error"} name
+   * @param {"loading" | "overview" | "not-found" | "no-agents" | "empty" | "positions" | "error"} name
    */
   setContent(name, error = "") {
     const content = byId("content");
     if (content.dataset.content !== name) content.dataset.content = name;
     content.setAttribute("aria-busy", String(name === "loading"));
+    content.hidden = name === "overview";
     write("error-text", error);
+  }
+
+  /**
+   * Say whether the overview, which no socket keeps current, is: "" or what is wrong.
+   *
+   * @param {string} problem
+   */
+  setOverview(problem) {
+    byId("connection").dataset.state = problem ? "waiting" : "live";
+    write("connection-text", problem ? "No answer" : "Up to date");
+    byId("overview-error").hidden = problem === "";
+    write("overview-error", problem && `${problem} The figures below may be out of date. Trying again…`);
+    byId("overview").classList.toggle("stale", problem !== "");
   }
 
   /** @param {Client.State} state */
   setConnection(state) {
     byId("connection").dataset.state = state.name;
     write("connection-text", connectionText(state));
+    byId("connection").removeAttribute("data-quiet");
+    write("connection-age", state.name === "waiting" ? `in ${state.seconds} s` : "");
     const notice = noticeOf(state);
     const [title, detail, button] = notice ?? ["", "", ""];
     byId("notice").hidden = notice === null;
     this.#board.classList.toggle("frozen", notice !== null); // figures that are not updated look it
+    // Also in what is open above the page, behind which nothing is read.
+    for (const note of document.querySelectorAll(".connection-note")) say(note, notice ? `${title} ${OLD}` : "");
     this.#noticeButton.disabled = state.name === "connecting";
     write("notice-title", title);
     write("notice-text", detail);
@@ -180,10 +239,10 @@ export class View {
   }
 }
 
-/** @param {Wire.AgentOnRest[] | null} agents */
+/** @param {object[] | null} agents */
 function promptFor(agents) {
   if (agents === null) return "Loading…";
-  return agents.length ? "Choose an agent" : "No agents";
+  return agents.length ? "All agents" : "No agents";
 }
 
 /** @param {Wire.PricesOnRest | "unreadable" | null} status */

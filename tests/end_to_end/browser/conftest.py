@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -25,13 +23,14 @@ from positions.prices.quotes import Market, Quote
 from positions.services import open_position, take_profit
 from positions.valkey import close_async_client
 from realtime.publish.broadcast import broadcast_prices
+from testbed.templates import Templates
 from tests.end_to_end.browser.chromium import ARGUMENTS, NO_BROWSER, find_browser
 from tests.end_to_end.browser.windows import Window
 from tests.live import PATIENCE_SECONDS, ROOT, Server
 
 SCREENSHOTS = ROOT / "test-results"
 _skipped = False
-CONTEXTS = pytest.StashKey[list[BrowserContext]]()
+CLOSE = pytest.StashKey[list[Callable[[], None]]]()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -57,39 +56,85 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+def new_profile(browser: Browser, **options: Any) -> BrowserContext:
+    options.setdefault("viewport", {"width": 1280, "height": 800})
+    profile = browser.new_context(**options)
+    profile.set_default_timeout(1000 * PATIENCE_SECONDS)
+    return profile
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> None:
     """Close the windows before the servers that they show: they would report that these are gone."""
-    for context in item.stash.get(CONTEXTS, []):
-        context.close()
+    for close in item.stash.get(CLOSE, []):
+        close()
+
+
+class OpenWindow(Protocol):
+    """The fixture `open_window`."""
+
+    def __call__(
+        self, *, server: Server = ..., profile: BrowserContext | None = None, **options: Any
+    ) -> Window: ...
 
 
 @pytest.fixture
 def open_window(
     request: pytest.FixtureRequest, browser: Browser, transactional_db: None, daphne_server: Server
-) -> Iterator[Callable[..., Window]]:
+) -> Iterator[OpenWindow]:
     """Open windows, each in its own profile; fail where a page reported an error that the test did not expect."""
-    contexts: list[BrowserContext] = []
+    close: list[Callable[[], None]] = []
     windows: list[Window] = []
 
-    def open_one(*, server: Server = daphne_server, **options: Any) -> Window:
-        context = browser.new_context(
-            viewport=options.pop("viewport", {"width": 1280, "height": 800}), **options
-        )
-        context.set_default_timeout(1000 * PATIENCE_SECONDS)
-        contexts.append(context)
-        page: Page = context.new_page()
+    def open_one(
+        *, server: Server = daphne_server, profile: BrowserContext | None = None, **options: Any
+    ) -> Window:
+        if profile is None:
+            profile = new_profile(browser, **options)
+            close.append(profile.close)
+        page: Page = profile.new_page()
         windows.append(Window(page, server.url))
         return windows[-1]
 
-    request.node.stash[CONTEXTS] = contexts
+    request.node.stash[CLOSE] = close
     yield open_one
     assert [error for window in windows for error in window.errors] == []
 
 
+@pytest.fixture(scope="package")
+def kept_profile(browser: Browser) -> Iterator[BrowserContext]:
+    """One for all tests that take `window`: the page's 60 files are in its cache."""
+    profile = new_profile(browser)
+    yield profile
+    profile.close()
+
+
 @pytest.fixture
-def window(open_window: Callable[..., Window]) -> Window:
-    return open_window()
+def window(
+    request: pytest.FixtureRequest,
+    open_window: OpenWindow,
+    kept_profile: BrowserContext,
+    daphne_server: Server,
+) -> Window:
+    """A window without cookies and stored data, in the profile that keeps the page's files.
+
+    What Playwright sets for a whole profile (`clock`, `add_init_script`) needs one of its own, from `open_window`.
+    """
+
+    def close() -> None:
+        for page in kept_profile.pages:
+            page.close()
+
+    window = open_window(profile=kept_profile)
+    request.node.stash[CLOSE].append(close)
+    kept_profile.clear_cookies()
+    kept_profile.clear_permissions()
+    kept_profile.set_offline(False)
+    devtools = kept_profile.new_cdp_session(window.page)
+    kinds = "local_storage,indexeddb,cache_storage,service_workers"
+    devtools.send("Storage.clearDataForOrigin", {"origin": daphne_server.url, "storageTypes": kinds})
+    devtools.detach()
+    return window
 
 
 @pytest.fixture(scope="package")
@@ -231,21 +276,7 @@ PRODUCTION = {
 }
 
 
-@pytest.fixture(scope="package")
-def collected_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `collectstatic` makes of the static files."""
-    folder = tmp_path_factory.mktemp("static")
-    subprocess.run(
-        [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"],
-        cwd=ROOT,
-        env={**os.environ, **PRODUCTION, "NEXGENT_STATIC_DIR": str(folder)},
-        check=True,
-        timeout=6 * PATIENCE_SECONDS,
-    )
-    return folder
-
-
 @pytest.fixture
-def production(start_server: Callable[..., Server], collected_files: Path) -> Server:
+def production(start_server: Callable[..., Server], templates: Templates) -> Server:
     """A server without debug mode, on collected files."""
-    return start_server(**PRODUCTION, NEXGENT_STATIC_DIR=str(collected_files))
+    return start_server(**PRODUCTION, NEXGENT_STATIC_DIR=str(templates.static_files()))

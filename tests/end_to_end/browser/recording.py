@@ -1,4 +1,4 @@
-"""The moving picture of the README: the real page on the real server, while somebody trades in a second terminal.
+"""The pictures of README and docs: the real page on the real server, while somebody trades in a second terminal.
 
     .venv/bin/python -m tests.end_to_end.browser.recording
 
@@ -27,6 +27,7 @@ from tests.end_to_end.browser.windows import Window
 
 MOVING = ROOT / "docs/images/dashboard.webp"
 STILL = ROOT / "docs/images/details.png"
+OVERVIEW = ROOT / "docs/images/overview.png"
 PORT = 4123
 WIDTH, HEIGHT = 1280, 900
 SCALE = 0.75
@@ -75,6 +76,9 @@ def main() -> None:
             viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=SCALE, color_scheme="light"
         )
         window = Window(page, f"http://127.0.0.1:{PORT}/").log_in("demo", password="demo")
+        expect(window.by_id("agent-row").first).to_be_visible()
+        page.wait_for_timeout(6_000)  # today begins with its first prices
+        page.screenshot(path=OVERVIEW)
         window.choose(AGENT)
         window.expect_state("live")
         page.wait_for_timeout(15_000)  # a line needs some prices

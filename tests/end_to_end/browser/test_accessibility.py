@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from positions.models import Position
+from positions.models import Agent, Position
 from positions.services import close_position
 from tests.end_to_end.browser.conftest import Backstage
 from tests.end_to_end.browser.test_appearance import DESK, PHONE
@@ -78,7 +78,12 @@ def test_nothing_serious_is_found(
     expect(window.by_id("login-error")).to_be_visible()
     look()
     window.forgive_network_trouble()
+    Agent.objects.create(owner=portfolio[0].agent.owner, name="beta", trading_mode="live")
     window.fill_in("alice", "alice-has-a-password")
+    expect(window.by_id("agent-row")).to_have_count(3)
+    look()
+    page.goto(f"{window.url}/agents/{portfolio[0].agent_id}")
+    page.evaluate(axe)
     window.expect_state("live")
     close_position(position_id=portfolio[-1].pk, proceeds_sol=portfolio[-1].total_invested_sol)
     expect(window.by_id("closed-position")).to_have_count(1)
@@ -88,10 +93,20 @@ def test_nothing_serious_is_found(
     look()
     window.by_id("close-position").click()
     look()
-    window.by_id("close-cancel").click()
+    window.by_id("sell-cancel").click()
     window.by_id("move-stop").click()
     window.by_id("stop-percentage").fill("-200")
     expect(window.by_id("stop-error")).to_be_visible()
+    look()
+    window.by_id("stop-cancel").click()
+    window.by_id("details-close").click()
+    window.by_id("alerts-open").evaluate("(button) => button.click()")
+    window.by_id("alert-closed-sound").check()
+    window.by_id("alerts-try").click()
+    window.by_id("alerts-near").fill("0")
+    expect(window.by_id("alerts-near-error")).to_be_visible()
+    look()
+    window.by_id("alerts-done").click()
     look()
     page.goto(f"{window.url}/offline")
     page.evaluate(axe)

@@ -1,4 +1,4 @@
-"""Closing a position and moving its stop loss: confirmed first, shown at once, and reverted if the server refuses."""
+"""Selling and moving a stop loss: confirmed first, shown at once, and reverted if the server refuses."""
 
 # ruff: noqa: RUF001  the page writes a real minus sign
 
@@ -41,16 +41,16 @@ def hold(window: Window, path: str) -> list[Route]:
 def test_close_says_what_it_does_and_does_nothing_unconfirmed(shown: Window, bonk: Position) -> None:
     open_details(shown, bonk)
     shown.by_id("close-position").click()
-    expect(shown.by_id("close-title")).to_have_text("Close BONK?")
-    expect(shown.by_id("close-text")).to_have_text(
+    expect(shown.by_id("sell-title")).to_have_text("Close BONK?")
+    expect(shown.by_id("sell-text")).to_have_text(
         "This sells all 1,000,000 BONK at about 0.0₅25000 SOL each, for about 2.5000 SOL."
         " The result of the position is then +0.5000 SOL (+25.00%)."
     )
-    shown.by_id("close-cancel").click()
-    expect(shown.by_id("close-dialog")).to_be_hidden()
+    shown.by_id("sell-cancel").click()
+    expect(shown.by_id("sell-dialog")).to_be_hidden()
     shown.by_id("close-position").click()
     shown.page.keyboard.press("Escape")
-    expect(shown.by_id("close-dialog")).to_be_hidden()
+    expect(shown.by_id("sell-dialog")).to_be_hidden()
     bonk.refresh_from_db()
     assert bonk.status == Position.Status.OPEN
 
@@ -59,7 +59,7 @@ def test_close_is_shown_as_pending_at_once_and_then_as_it_is(shown: Window, bonk
     held = hold(shown, "close")
     open_details(shown, bonk)
     shown.by_id("close-position").click()
-    shown.by_id("close-confirm").click()
+    shown.by_id("sell-confirm").click()
     expect(shown.row(bonk).get_by_test_id("pending")).to_have_text("Closing…")
     shown.expect_row(bonk, value="2.5000")  # it is not closed yet
     held[0].continue_()
@@ -77,7 +77,7 @@ def test_close_that_the_server_refuses_is_reverted_with_its_reason(
     held = hold(shown, "close")
     open_details(shown, bonk)
     shown.by_id("close-position").click()
-    shown.by_id("close-confirm").click()
+    shown.by_id("sell-confirm").click()
     expect(shown.row(bonk).get_by_test_id("pending")).to_be_visible()
     feed.quote(bonk, "0.0000025", "0.0005", Market("thin"))
     held[0].continue_()
@@ -93,15 +93,15 @@ def test_close_at_a_price_that_is_not_live_asks_for_the_proceeds(
 ) -> None:
     open_details(shown, bonk)
     shown.by_id("close-position").click()
-    expect(shown.by_id("close-confirm")).to_be_enabled()
+    expect(shown.by_id("sell-confirm")).to_be_enabled()
     feed.quote(bonk, "0.0000025", "0.0005", Market("thin"))  # while the dialog is open
-    expect(shown.by_id("close-confirm")).to_be_disabled()
-    expect(shown.by_id("close-text")).to_contain_text("do not rely on it")
-    expect(shown.by_id("close-hint")).to_contain_text("enter what the sale brought")
-    shown.by_id("close-proceeds").fill("1,5")
-    expect(shown.by_id("close-error")).to_have_text("Enter a sum of SOL, such as 1250 or 0.75.")
-    shown.by_id("close-proceeds").fill("1.5")
-    expect(shown.by_id("close-text")).to_have_text(
+    expect(shown.by_id("sell-confirm")).to_be_disabled()
+    expect(shown.by_id("sell-text")).to_contain_text("do not rely on it")
+    expect(shown.by_id("sell-hint")).to_contain_text("enter what the sale brought")
+    shown.by_id("sell-proceeds").fill("1,5")
+    expect(shown.by_id("sell-error")).to_have_text("Enter a sum of SOL, such as 1250 or 0.75.")
+    shown.by_id("sell-proceeds").fill("1.5")
+    expect(shown.by_id("sell-text")).to_have_text(
         "This sells all 1,000,000 BONK for 1.5000 SOL. The result of the position is then −0.5000 SOL (−25.00%)."
     )
     shown.page.keyboard.press("Enter")
@@ -114,7 +114,7 @@ def test_close_without_an_answer_says_that_the_outcome_is_unknown(shown: Window,
     held = hold(shown, "close")
     open_details(shown, bonk)
     shown.by_id("close-position").click()
-    shown.by_id("close-confirm").click()
+    shown.by_id("sell-confirm").click()
     expect(shown.row(bonk).get_by_test_id("pending")).to_be_visible()
     shown.page.route("**/close/", lambda route: route.abort())  # it asks once more
     held[0].abort()
@@ -140,7 +140,7 @@ def test_close_whose_answer_is_lost_is_repeated_under_the_same_key(shown: Window
     open_details(shown, bonk)
     with shown.page.expect_response("**/close/") as answered:
         shown.by_id("close-position").click()
-        shown.by_id("close-confirm").click()
+        shown.by_id("sell-confirm").click()
     assert answered.value.status == 200
     assert sent[0] == sent[1]
     expect(shown.rows()).to_have_count(0)
@@ -152,7 +152,7 @@ def test_log_out_before_the_answer_leaves_nothing_of_it_on_the_page(shown: Windo
     hold(shown, "close")
     open_details(shown, bonk)
     shown.by_id("close-position").click()
-    shown.by_id("close-confirm").click()
+    shown.by_id("sell-confirm").click()
     expect(shown.row(bonk).get_by_test_id("pending")).to_be_visible()
     shown.by_id("details-close").click()
     with shown.page.expect_event("requestfailed", lambda request: request.url.endswith("/close/")):
@@ -205,16 +205,125 @@ def test_stop_loss_is_shown_as_pending_and_then_as_it_is(shown: Window, bonk: Po
     assert bonk.current_stop_loss_percentage == Decimal("-7.125")
 
 
-def test_stop_loss_of_a_position_closed_meanwhile_is_refused(shown: Window, bonk: Position) -> None:
+def test_stop_loss_is_set_by_price_and_removed(shown: Window, bonk: Position) -> None:
     open_details(shown, bonk)
     shown.by_id("move-stop").click()
-    services.close_position(position_id=bonk.pk, proceeds_sol=Decimal(3))
-    expect(shown.rows()).to_have_count(0)
-    shown.by_id("stop-percentage").fill("-5")
+    expect(shown.by_id("stop-price")).to_have_value("0.0000016")
+    shown.by_id("stop-price").fill("0.0000015")
+    expect(shown.by_id("stop-percentage")).to_have_value("-25")
+    services.buy_more(position_id=bonk.pk, tokens=Decimal(1_000_000), spent_sol=Decimal(4))
+    # Of the new average: the price is what was meant.
+    expect(shown.by_id("stop-percentage")).to_have_value("-50")
+    shown.by_id("stop-note").fill("n" * 201)
+    expect(shown.by_id("stop-note-error")).to_contain_text("at most 200 characters")
+    expect(shown.by_id("stop-confirm")).to_be_disabled()
+    expect(shown.by_id("stop-remove")).to_be_disabled()
+    shown.by_id("stop-note").fill("below the low")
     shown.by_id("stop-confirm").click()
-    expect(shown.by_id("toast-error")).to_contain_text(
-        f"The stop loss of BONK was not moved: position {bonk.pk} is closed"
+    shown.expect_row(bonk, stop="−50%")
+    shown.by_id("move-stop").click()
+    expect(shown.by_id("stop-note")).to_have_value("")
+    shown.by_id("stop-note").fill("on my own now")
+    shown.by_id("stop-remove").click()
+    shown.expect_row(bonk, stop="—")
+    newest = shown.by_id("details-history").locator("li")
+    expect(newest.nth(0)).to_contain_text("stop loss removedon my own now")
+    expect(newest.nth(1)).to_contain_text("below the low")
+    expect(shown.row(bonk).get_by_test_id("pending")).to_be_hidden()
+    bonk.refresh_from_db()
+    assert bonk.current_stop_loss_percentage is None
+
+
+def test_dialogs_follow_the_position_and_ask_again_where_the_amount_has_changed(
+    shown: Window, bonk: Position, feed: Backstage
+) -> None:
+    open_details(shown, bonk)
+    shown.by_id("close-position").click()
+    about = {"wallet": "A1ph…1111", "mode": "Simulated money", "held": "1,000,000 BONK"}
+    for name, text in about.items():
+        expect(shown.by_id("sell-dialog").get_by_test_id(f"about-{name}")).to_have_text(text)
+    expect(shown.by_id("sell-dialog").get_by_test_id("about-price")).to_contain_text("0.0₅25000 SOL, live, ")
+    feed.quote(bonk, "0.000003", "0.0006")
+    expect(shown.by_id("sell-text")).to_contain_text("for about 3.0000 SOL.")
+    shown.by_id("sell-proceeds").fill("5")  # which stays
+    services.buy_more(position_id=bonk.pk, tokens=Decimal(9_000_000), spent_sol=Decimal(18))
+    expect(shown.by_id("sell-changed-text")).to_have_text(
+        "The holding has changed: 10,000,000 BONK are held now, not 1,000,000. Look again before you sell."
     )
-    shown.by_id("toasts").get_by_role("button", name="Dismiss").click()
-    expect(shown.by_id("toast-error")).to_have_count(0)
+    expect(shown.by_id("sell-text")).to_contain_text("This sells all 10,000,000 BONK for 5.0000 SOL.")
+    expect(shown.by_id("sell-confirm")).to_be_disabled()
+    shown.by_id("sell-accept").click()
+    expect(shown.by_id("sell-changed")).to_be_hidden()
+    expect(shown.by_id("sell-confirm")).to_be_enabled()
+    services.close_position(position_id=bonk.pk, proceeds_sol=Decimal(3))
+    expect(shown.by_id("sell-text")).to_have_text(
+        "This position was closed meanwhile: there is nothing left to do here."
+    )
+    expect(shown.by_id("sell-confirm")).to_be_disabled()
+
+
+def test_sale_of_another_holding_than_was_confirmed_is_refused(shown: Window, bonk: Position) -> None:
+    held = hold(shown, "close")
+    open_details(shown, bonk)
+    shown.by_id("close-position").click()
+    shown.by_id("sell-confirm").click()
+    expect(shown.row(bonk).get_by_test_id("pending")).to_be_visible()
+    services.buy_more(position_id=bonk.pk, tokens=Decimal(9_000_000), spent_sol=Decimal(18))
+    held[0].continue_()
+    expect(shown.by_id("toast-error")).to_contain_text(
+        "BONK was not closed: heldAmount: heldAmount: 10000000 are held now, not 1000000: nothing is sold"
+    )
+    bonk.refresh_from_db()
+    assert bonk.status == Position.Status.OPEN
     shown.forgive_network_trouble()
+
+
+def test_part_is_sold_in_percent_or_as_an_amount(shown: Window, bonk: Position) -> None:
+    services.plan_take_profits(position_id=bonk.pk, levels=2)
+    shown.expect_row(bonk, taken="0 of 2")
+    open_details(shown, bonk)
+    shown.by_id("sell-part").click()
+    shown.by_id("sell-dialog").get_by_text("25%").click()
+    expect(shown.by_id("sell-amount")).to_have_value("250000")
+    expect(shown.by_id("sell-text")).to_have_text(
+        "This sells 250,000 of 1,000,000 BONK at about 0.0₅25000 SOL each, for about 0.6250 SOL."
+        " The profit of the sale is +0.1250 SOL; 750,000 remain."
+    )
+    expect(shown.by_id("sell-text").get_by_role("img")).to_have_accessible_name("0.0000025000")
+    shown.by_id("sell-reason").fill("🚀" * 201)
+    expect(shown.by_id("sell-reason-error")).to_have_text("Enter at most 200 characters; these are 201.")
+    expect(shown.by_id("sell-confirm")).to_be_disabled()
+    shown.by_id("sell-reason").fill("a quarter at <b>+25%</b>")
+    expect(shown.by_id("sell-reason-error")).to_be_hidden()
+    shown.by_id("sell-confirm").click()
+    shown.expect_row(bonk, amount="750,000", taken="0 of 2")  # its levels are the bot's
+    expect(shown.row(bonk).get_by_test_id("pending")).to_be_hidden()
+    expect(shown.by_id("details-history").locator("li").first).to_contain_text("a quarter at <b>+25%</b>")
+    # No message has the note: the list below the table has read it since.
+    expect(shown.by_id("feed").locator("li").first).to_contain_text(
+        "sold 250,000: +0.1250 SOLa quarter at <b>"
+    )
+    shown.by_id("sell-part").click()
+    for text, problem in [("much", "Enter an amount of tokens, such"), ("750000.5", "Only 750000 are held.")]:
+        shown.by_id("sell-amount").fill(text)
+        expect(shown.by_id("sell-amount-error")).to_contain_text(problem)
+        expect(shown.by_id("sell-confirm")).to_be_disabled()
+    shown.by_id("sell-amount").fill("750000")  # which is all
+    expect(shown.by_id("sell-title")).to_have_text("Close BONK?")
+    shown.by_id("sell-reason").fill("no volume any more")
+    shown.by_id("sell-confirm").click()
+    expect(shown.rows()).to_have_count(0)
+    bonk.refresh_from_db()
+    assert (bonk.close_reason, bonk.realized_profit_sol) == ("no volume any more", Decimal("0.5"))
+
+
+def test_details_and_dialogs_follow_the_currency(shown: Window, bonk: Position) -> None:
+    shown.page.get_by_text("USD", exact=True).first.click()
+    open_details(shown, bonk)
+    expect(shown.by_id("details-profit")).to_have_text("+$100.00")
+    expect(shown.by_id("details-facts")).to_contain_text("Average price$0.0004000")
+    shown.by_id("close-position").click()
+    expect(shown.by_id("sell-text")).to_have_text(
+        "This sells all 1,000,000 BONK at about $0.0005000 each, for about $500.00."
+        " The result of the position is then +$100.00 (+25.00%)."
+    )

@@ -87,3 +87,34 @@ def test_stream_passes_each_event_on_once_and_notices_what_is_missing(script_pag
         *[False, "old", True],  # a snapshot before the answer is of the agent before
         *[True, "next"],
     ]
+
+
+def test_every_digit_is_read_also_where_json_parse_gives_none(script_page) -> None:
+    """As before Chrome 114, and in node 20: revivers get no digits."""
+    read = script_page.evaluate(
+        """async (text) => {
+            const { parse } = await import("/static/realtime/wire.js");
+            const [own, read] = [JSON.parse, parse(text)];
+            JSON.parse = (given, revive) => own(given, function (key, value) { return revive.call(this, key, value); });
+            const old = await import("/static/realtime/wire.js?old");
+            const again = old.parse(text);
+            const refused = ["", "7", '"{}"', "{\\"a\\": }"].map((each) => {
+                try { return old.parse(each); } catch (error) { return error.name; }
+            });
+            JSON.parse = own;
+            return [read, again, refused];
+        }""",
+        '{"price": 0.000003000000000000000001, "priceUsd": null, "seq": -12, "tokenSymbol": "a\\"1\\\\",'
+        ' "u": [[7, 1.5e-7, null, "live"]], "peakPrice": -3, "data": {"sol": 1, "list": [], "b": true}}',
+    )
+    assert read[0] == {
+        "price": "0.000003000000000000000001",
+        "priceUsd": None,
+        "seq": -12,
+        "tokenSymbol": 'a"1\\',
+        "u": [[7, "1.5e-7", None, "live"]],
+        "peakPrice": "-3",
+        "data": {"sol": "1", "list": [], "b": True},
+    }
+    assert read[1] == read[0]
+    assert read[2] == ["SyntaxError"] * 4

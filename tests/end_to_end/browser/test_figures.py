@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 
 import pytest
 from playwright.sync_api import expect
 
 from positions import services
+from positions.books.cells import cell
 from positions.models import Position, Wallet
 from tests.end_to_end.browser.conftest import Backstage, buy
 from tests.end_to_end.browser.windows import Window
@@ -99,13 +101,13 @@ def test_figures_of_a_tick_are_those_of_the_next_snapshot(
     window.expect_state("live")
     feed.quote(position, "0.000031415926535897", "0.007")
     row = window.row(position)
-    expect(row.get_by_test_id("price")).to_have_text("0.0₄31416")
+    window.expect_row(position, price="0.0₄31416", wallet="simulated A1ph…1111")
     figures = (
         "(row) => [...row.querySelectorAll('[data-cell]')].map((cell) => [cell.textContent, cell.title])"
     )
     ticked = row.evaluate(figures)
     window.page.reload()
-    expect(row.get_by_test_id("price")).to_have_text("0.0₄31416")
+    window.expect_row(position, price="0.0₄31416", wallet="simulated A1ph…1111")
     assert row.evaluate(figures) == ticked
 
 
@@ -123,6 +125,70 @@ def test_totals_add_up_and_are_unknown_in_usd_where_a_part_is(
     window.expect_totals(
         value="3.5000", value_usd="$700.00", profit="−0.5000", profit_usd="−$100.00", **{"return": "−12.50%"}
     )
+
+
+def test_large_sums_fit_where_they_are_in_large_type(window: Window, wallet: Wallet) -> None:
+    """And the price of SOL in SOL, which never moves, is a line in the middle of its chart."""
+    position = services.open_position(
+        wallet=wallet,
+        token_address="So11111111111111111111111111111111111111112",
+        token_symbol="SOL",
+        tokens=Decimal(1_000_000_000),
+        spent_sol=Decimal(1_000_000_000),
+    )
+    window.log_in()
+    window.expect_totals(value="1B")
+    expect(window.by_id("totals").get_by_test_id("value")).to_have_attribute("title", "1000000000 SOL")
+    window.expect_row(position, value="1,000,000,000.0000")
+    cut = """() => {
+        const right = (element) => element.getBoundingClientRect().right;
+        return [...document.querySelectorAll("#totals .figure > span, #rows .pair > span")]
+            .filter((cell) => right(cell) > right(cell.parentElement.parentElement) + 5)
+            .map((cell) => cell.dataset.cell);
+    }"""
+    assert window.page.evaluate(cut) == []
+    window.row(position).get_by_test_id("symbol").click()
+    expect(window.by_id("details")).to_be_visible()
+    drawn = "() => [...document.querySelectorAll('path')].map((path) => path.getAttribute('d')).join(' ')"
+    assert "NaN" not in window.page.evaluate(drawn)
+
+
+def test_figures_of_rest_are_added_only_to_positions_of_the_same_moment(script_page) -> None:
+    """Results of event 5, whatever the socket has reached; and today, until midnight in UTC."""
+    told = script_page.evaluate(
+        """async () => {
+            const { Results } = await import("/static/realtime/results.js");
+            const date = "2026-01-31";
+            const today = { date, since: `${date}T00:00:05Z`, startProfitSol: "2", closedProfitSol: "1" };
+            const closed = { mode: "live", closedPositions: 2, closedProfitSol: "3", closedInvestedSol: "4", today };
+            const open = { count: 1, profitLossSol: "1.5", profitLossUsd: null, realizedSol: "0.5", investedSol: "1" };
+            const results = new Results();
+            const noon = Date.parse("2026-01-31T12:00:00Z");
+            const at = (seq, membersSeq, now = noon) => {
+                const { realised, total, today } = results.earned({ seq, membersSeq }, "live", open, now);
+                return [realised, total, today];
+            };
+            const told = { unread: at(4, 4) };
+            results.take({ eventSeq: 5, modes: [closed] });
+            told.early = at(4, 4);
+            told.same = at(5, 5);
+            told.traded = at(7, 5);
+            told.closing = at(8, 8, noon + 2999);
+            told.tooLong = at(8, 8, noon + 3001);
+            told.midnight = at(7, 5, Date.parse("2026-02-01T00:00:00Z"));
+            return told;
+        }"""
+    )
+    known = ["3.5", "4.5", "0.5"]
+    assert told == {
+        "unread": [None, None, None],
+        "early": [None, None, None],
+        "same": known,
+        "traded": known,
+        "closing": known,
+        "tooLong": [None, None, None],
+        "midnight": ["3.5", "4.5", None],
+    }
 
 
 @pytest.mark.parametrize("vector", OF_EXITS, ids=lambda vector: vector["name"])
@@ -219,7 +285,10 @@ def test_extremes_in_the_browser_follow_the_price(script_page, peak, lowest, pri
         ("usd", None, "—"),
         ("usdPrice", "0.00001234567", "$0.0₄1235"),
         ("usdPrice", "0.000000000000000000000000000001", "$0.0₂₉1000"),
-        ("symbol", "BONK 🐕‍🦺", "BONK 🐕‍🦺"),
+        ("symbol", "BONK", "BONK"),
+        ("symbol", "BONK 🐕‍🦺", "\u2068BONK 🐕‍🦺\u2069"),
+        ("spelled", "0.0₆13468", "0.00000013468"),
+        ("spelled", "$0.0₂₉1000", "$0.000000000000000000000000000001000"),
         ("symbol", "سلام", "\u2068سلام\u2069"),
         ("percent", "12345.678", "12,345.68%"),
         ("chosenPercent", "-20", "−20%"),
@@ -252,3 +321,29 @@ def test_wire_keeps_the_digits_of_money(script_page, text, expected) -> None:
         "async (text) => (await import('/static/realtime/wire.js')).parse(text)", text
     )
     assert parsed == {"price": expected}
+
+
+def test_cells_of_csv_are_those_of_the_server(script_page) -> None:
+    """What may begin a formula in some spreadsheet, in each place of a text where it may."""
+    texts = [
+        f"{before}{start}"
+        for before in ["", *' \ufeff\u200b\xa0"\t\r\n\u2028;,|', "a", "a,", '""', '; "', "\x85", "'"]
+        for start in [
+            "=1+1",
+            "+A1",
+            "-A1",
+            "@SUM(1)",
+            "\uff1dA1",
+            "\u2212A1",
+            "\u207aA1",
+            "a=b",
+            "1,5",
+            "-1",
+            "",
+        ]
+    ]
+    written = script_page.evaluate(
+        "async (texts) => texts.map((await import('/static/realtime/csv.js')).cell)", texts
+    )
+    number = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+    assert written == [text if number.fullmatch(text) else cell(text) for text in texts]

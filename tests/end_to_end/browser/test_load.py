@@ -77,10 +77,9 @@ def test_row_that_comes_into_view_shows_the_newest_price(
     (quotes,) = islice(rounds(positions), 1)
     feed.run(broadcast_prices(quotes))
     window.page.keyboard.press("End")
-    expect(window.row(positions[-1]).get_by_test_id("price")).to_have_attribute(
-        "title", f"{quotes[-1].price} SOL"
-    )
-    assert window.row(positions[-1]).evaluate("(row) => row.getBoundingClientRect().top < innerHeight + 400")
+    last = window.row(positions[-1])
+    expect(last).to_be_in_viewport()
+    expect(last.get_by_test_id("price")).to_have_attribute("title", f"{quotes[-1].price} SOL")
 
 
 def test_print_shows_every_row_at_the_newest_price(window: Window, wallet: Wallet, feed: Backstage) -> None:

@@ -23,22 +23,11 @@ def test_log_in_with_one_agent_shows_it_at_once(window: Window, bonk: Position) 
     expect(window.rows()).to_have_count(1)
     expect(window.page).to_have_title("0.00% · alpha · Nexgent")
     expect(window.by_id("user")).to_have_text("alice")
-
-
-def test_log_in_with_two_agents_asks_which_and_remembers(window: Window, bonk: Position, alice: User) -> None:
-    other = Agent.objects.create(owner=alice, name="beta", trading_mode="live")
-    window.log_in()
-    expect(window.by_id("choose-agent")).to_be_visible()
-    assert window.sockets == 0
-    window.choose("beta (live)")
-    expect(window.by_id("empty")).to_be_visible()
-    window.choose("alpha (simulation)")
-    window.expect_row(bonk, symbol="BONK")
-    window.choose("beta (live)")
-    expect(window.by_id("empty")).to_be_visible()
+    expect(window.by_id("admin-link")).to_be_hidden()
+    bonk.agent.owner.is_staff = True
+    bonk.agent.owner.save()
     window.page.reload()
-    window.expect_state("live")
-    expect(window.by_id("agent")).to_have_value(str(other.pk))
+    expect(window.by_id("admin-link")).to_be_visible()
 
 
 def test_log_in_without_agents_says_so(window: Window, bob: User, bonk: Position) -> None:
@@ -131,5 +120,5 @@ def test_agent_handed_over_shows_the_error_and_the_agents_left(
     bonk.agent.save()
     window.choose("alpha (simulation)")
     expect(window.by_id("error")).to_contain_text("The server says: Agent not found.")
-    expect(window.by_id("agent").locator("option")).to_have_text(["Choose an agent", "beta (simulation)"])
+    expect(window.by_id("agent").locator("option")).to_have_text(["All agents", "beta (simulation)"])
     expect(window.rows()).to_have_count(0)

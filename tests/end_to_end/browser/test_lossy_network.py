@@ -113,7 +113,7 @@ def test_messages_and_fields_of_later_versions_are_ignored(
 ) -> None:
     def add_what_is_not_known_yet(page: WebSocketRoute, text: str) -> None:
         message: dict[str, Any] = json.loads(text)
-        message["weather"] = message["data"]["weather"] = {"price": "rain"}
+        message["weather"] = message.get("data", {})["weather"] = {"price": "rain"}
         page.send(json.dumps({"type": "weather", "data": {"price": 1}}))
         page.send(
             json.dumps({"type": "error", "data": {"code": "new", "message": "what the page asked is wrong"}})
@@ -187,18 +187,19 @@ def test_close_that_allows_it_is_followed_by_a_reconnect(
 
 
 def test_refused_token_is_renewed_once(window: Window, bonk: Position) -> None:
-    network = Network(window, hang_up(1008, "Authentication failed", after="connected"))
+    refuse = hang_up(1008, "Authentication failed", after="connected")
+    network = Network(window, refuse, refuse)  # the ticket, then the token
     window.log_in()
     window.expect_state("live")
-    assert network.sockets == 2
+    assert network.sockets == 3
 
 
 def test_token_refused_twice_asks_to_log_in_again(window: Window, bonk: Position) -> None:
     refuse = hang_up(1008, "Authentication failed", after="connected")
-    network = Network(window, refuse, refuse)
+    network = Network(window, refuse, refuse, refuse)  # the ticket before them
     window.log_in()
     expect(window.by_id("login-error")).to_have_text("Your session has ended. Please log in again.")
-    assert network.sockets == 2
+    assert network.sockets == 3
     assert window.page.evaluate("sessionStorage.length") == 0
 
 

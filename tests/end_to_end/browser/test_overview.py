@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import csv
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -51,10 +52,55 @@ def test_totals_show_unrealised_realised_and_today_s_change(
     feed.quote(bonk, "0.000003", "0.0006")
     # At the day's first price BONK had earned 0.5 + 0.1; now 0.5 + 0.5; the closed one 0.25 since.
     window.expect_totals(
-        value="1.5000", unrealised="+0.5000", profit="+1.0000", today="+0.6500", today_usd="+$130.00"
+        value="1.5000", unrealised="+0.5000", profit="+1.2500", today="+0.6500", today_usd="+$130.00"
     )
+    window.expect_totals(unrealised_note="return +50.00%", **{"return": "+41.67%"})
     expect(window.by_id("today-note")).to_contain_text("since ")
     expect(window.page).to_have_title("+50.00% · alpha · Nexgent")
+
+
+def test_totals_stay_right_whatever_is_closed_and_are_unknown_while_they_cannot_be_read(
+    window: Window, bonk: Position, wallet: Wallet, feed: Backstage
+) -> None:
+    """Realised and total are of one moment: what was closed is never missing from them, not for one frame."""
+    wif = buy(wallet, "WIF", tokens="10", spent_sol="1")
+    window.log_in()
+    window.expect_totals(realised="0.0000", profit="0.0000")
+    window.page.evaluate(
+        """() => {
+            const cell = document.querySelector("#totals [data-cell=realised]");
+            window.shown = [cell.textContent];
+            new MutationObserver(() => shown.push(cell.textContent))
+                .observe(cell, { characterData: true, childList: true, subtree: true });
+        }"""
+    )
+    services.take_profit(position_id=wif.pk, tokens=Decimal(5), proceeds_sol=Decimal("0.75"))
+    window.expect_totals(realised="+0.2500", profit="+0.2500")
+    services.close_position(position_id=wif.pk, proceeds_sol=Decimal("0.75"))
+    window.expect_totals(realised="+0.5000", profit="+0.5000", realised_note="incl. 1 closed")
+    assert window.page.evaluate("shown") == ["0.0000", "+0.2500", "+0.5000"]
+    window.page.route("**/results/", lambda route: route.abort())
+    services.close_position(position_id=bonk.pk, proceeds_sol=Decimal(1))
+    window.expect_totals(count="0 positions", realised="—", profit="—", today="—")
+    window.page.unroute_all()
+    window.expect_totals(realised="−0.5000", profit="−0.5000", realised_note="incl. 2 closed")
+    window.forgive_network_trouble()
+
+
+def test_live_and_simulated_money_are_never_summed(
+    window: Window, agent: Agent, bonk: Position, feed: Backstage
+) -> None:
+    real = Wallet.objects.create(agent=agent, address="B" * 43, kind="live")
+    wif = buy(real, "WIF", tokens="100", spent_sol="4")
+    closed = buy(real, "OLD", tokens="10", spent_sol="1")
+    services.close_position(position_id=closed.pk, proceeds_sol=Decimal("1.25"))
+    window.log_in()
+    window.expect_totals(count="1 position", value="4.0000", realised="+0.2500")
+    expect(window.row(wif).get_by_test_id("wallet")).to_have_text("live BBBB…BBBB")
+    window.by_id("mode-choice").get_by_text("Simulated").click()
+    window.expect_totals(
+        count="1 position", value="2.0000", realised="0.0000", realised_note="incl. 0 closed"
+    )
 
 
 def test_today_s_change_without_a_price_of_the_day_is_unknown(window: Window, bonk: Position) -> None:
@@ -155,6 +201,9 @@ def test_part_that_was_sold_and_profit_taken_are_shown(window: Window, bonk: Pos
     services.take_profit(position_id=bonk.pk, tokens=Decimal(250_000), proceeds_sol=Decimal(1), moon_bag=True)
     window.log_in()
     window.expect_row(bonk, amount="750,000", sold="25.00% sold", taken="1× moon", age="now")
+    services.plan_take_profits(position_id=bonk.pk, levels=3)
+    services.take_profit(position_id=bonk.pk, tokens=Decimal(1), proceeds_sol=Decimal(1), levels=2)
+    window.expect_row(bonk, taken="3 of 4 moon")
 
 
 def test_price_without_updates_is_shown_as_stale(window: Window, bonk: Position, feed: Backstage) -> None:
@@ -183,6 +232,26 @@ def test_rows_are_sorted_as_chosen_and_stay_so_after_a_reload(window: Window, th
     for _ in range(2):
         window.page.get_by_role("columnheader", name="Stop loss").get_by_role("button").click()
     expect_symbols(window, ["BONK", "WIF", "JUP"])
+
+
+def test_rows_hold_still_under_the_pointer(window: Window, three: list[Position], feed: Backstage) -> None:
+    bonk, wif, jup = three
+    window.log_in()
+    window.page.get_by_role("columnheader", name="Return").get_by_role("button").click()
+    expect_symbols(window, ["BONK", "JUP", "WIF"])
+    window.row(jup).hover()
+    expect(window.by_id("order-held")).to_be_visible()
+    feed.quote(wif, "0.08", "16")  # the best by now
+    services.close_position(position_id=bonk.pk, proceeds_sol=Decimal(3))
+    window.expect_row(wif, value="8.0000")
+    window.expect_row(bonk, pending="Closed")
+    expect_symbols(window, ["BONK", "JUP", "WIF"])
+    window.row(bonk).click()  # what was aimed at, though it is closed
+    expect(window.by_id("details-symbol")).to_have_text("BONK")
+    expect(window.by_id("details-profit")).to_have_text("+1.0000 SOL")
+    expect_symbols(window, ["WIF", "JUP"])
+    window.page.keyboard.press("Escape")
+    expect(window.by_id("details")).to_be_hidden()
 
 
 def test_filter_leaves_what_matches(window: Window, three: list[Position]) -> None:
@@ -255,3 +324,26 @@ def test_another_agent_comes_over_the_same_socket(window: Window, bonk: Position
     window.choose("alpha (simulation)")
     window.expect_row(bonk, amount="1,000,000")
     assert window.sockets == 1
+
+
+def test_trades_events_and_closed_positions_are_saved_as_csv(window: Window, wallet: Wallet) -> None:
+    position = buy(wallet, '=HYPERLINK("x")', tokens="1234567.000000001", spent_sol="0.1")
+    services.close_position(position_id=position.pk, proceeds_sol=Decimal("0.3"), reason="stop, loss")
+    window.log_in()
+    expect(window.by_id("closed-position")).to_have_count(1)
+
+    def saved(name: str) -> list[dict[str, str]]:
+        with window.page.expect_download() as download:
+            window.by_id(f"csv-{name}").click()
+        assert download.value.suggested_filename.startswith(f"alpha {name} ")
+        return list(csv.DictReader(download.value.path().read_text("utf-8-sig").splitlines()))
+
+    trades = saved("trades")
+    assert [(trade["side"], trade["tokens"], trade["sol"]) for trade in trades] == [
+        ("purchase", "1234567.000000001", "0.1"),
+        ("sale", "1234567.000000001", "0.3"),
+    ]
+    assert trades[0]["symbol"] == '\'=HYPERLINK("x")'
+    assert [event["event"] for event in saved("events")] == ["position_created", "position_closed"]
+    (closed,) = saved("closed")
+    assert (closed["result_sol"], closed["return_percent"], closed["reason"]) == ("0.2", "200", "stop, loss")

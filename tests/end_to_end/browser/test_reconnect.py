@@ -9,43 +9,60 @@ from decimal import Decimal
 
 import pytest
 from playwright.sync_api import WebSocketRoute, expect
+from websockets.sync.client import connect
 
 from positions import services
 from positions.models import Position
 from tests.end_to_end.browser.conftest import Backstage
 from tests.end_to_end.browser.windows import Window
-from tests.live import Server
+from tests.live import PATIENCE_SECONDS, Server, access_token
 
 
-def test_second_window_takes_over_and_the_first_does_not_reconnect(
-    open_window: Callable[..., Window], bonk: Position, feed: Backstage
+def test_two_windows_and_a_bot_that_owns_the_agent_live_side_by_side(
+    open_window: Callable[..., Window], bonk: Position, daphne_server: Server
 ) -> None:
-    first, second = open_window().log_in(), open_window()
+    token = access_token(bonk.agent.owner)
+    with connect(f"{daphne_server.ws_url}?token={token}&agentId={bonk.agent_id}") as bot:
+        windows = [open_window().log_in() for _ in range(2)]
+        for window in windows:
+            window.expect_row(bonk, amount="1,000,000")
+        services.take_profit(position_id=bonk.pk, tokens=Decimal(500_000), proceeds_sol=Decimal(2))
+        for window in windows:
+            window.expect_row(bonk, amount="500,000")
+            window.expect_state("live")
+            assert window.sockets == 1
+        said = [json.loads(bot.recv(PATIENCE_SECONDS)) for _ in range(3)]
+        assert [message["type"] for message in said] == ["connected", "initial_data", "position_update"]
+        assert said[0]["data"]["mode"] == "own"
+
+
+def test_page_is_live_on_a_server_that_knows_no_compact_prices(
+    open_window: Callable[..., Window], bonk: Position, feed: Backstage, start_server: Callable[..., Server]
+) -> None:
+    """Browsers fail a handshake that accepts none of the subprotocols that they offer."""
+    server = start_server(application="tests.realtime.applications:without_subprotocols")
+    window = open_window(server=server).log_in()
+    window.expect_state("live")
+    feed.quote(bonk, "0.000003", "0.0006")
+    window.expect_row(bonk, value="3.0000")
+    window.forgive_network_trouble()
+
+
+def test_window_without_a_place_says_so_and_gets_one_when_it_is_free(
+    open_window: Callable[..., Window], bonk: Position, start_server: Callable[..., Server]
+) -> None:
+    server = start_server(NEXGENT_AGENT_WATCHERS="1")
+    first = open_window(server=server).log_in()
     first.expect_state("live")
-    second.log_in()
+    second = open_window(server=server).log_in()
+    expect(second.by_id("notice-title")).to_have_text("Not connected.")
+    expect(second.by_id("notice-text")).to_contain_text(
+        "The server says: this agent has as many watchers as it may have: 1."
+    )
+    first.page.close()
     second.expect_state("live")
-    first.expect_state("taken-over")
-    expect(first.by_id("notice-title")).to_have_text("This agent is open in another window.")
-    expect(first.by_id("connection-text")).to_have_text("In another window")
-    # The second one receives everything from here on; the first one shows what it had, and opens no socket.
-    feed.quote(bonk, "0.000004", "0.0008")
-    second.expect_row(bonk, value="4.0000")
-    services.take_profit(position_id=bonk.pk, tokens=Decimal(500_000), proceeds_sol=Decimal(2))
-    second.expect_row(bonk, amount="500,000")
-    first.expect_row(bonk, amount="1,000,000", value="2.0000")
-    first.page.clock.install()
-    first.page.clock.fast_forward("10:00")
-    first.expect_state("taken-over")
-    assert (first.sockets, second.sockets) == (1, 1)
-    second.expect_state("live")
-    # Only the user takes it back.
-    expect(first.by_id("notice-button")).to_have_text("Show it here")
-    first.by_id("notice-button").click()
-    first.expect_state("live")
-    first.expect_row(bonk, amount="500,000", value="2.0000")
-    expect(first.by_id("notice")).to_be_hidden()
-    second.expect_state("taken-over")
-    assert (first.sockets, second.sockets) == (2, 1)
+    second.expect_row(bonk, amount="1,000,000")
+    expect(second.by_id("notice")).to_be_hidden()
 
 
 @pytest.mark.parametrize(

@@ -14,16 +14,17 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Page, WebSocketRoute
 
 from positions.models import Agent, Position
-from tests.end_to_end.browser.windows import Window
+from tests.end_to_end.browser.conftest import OpenWindow
 from tests.live import access_token
 
 pytestmark = pytest.mark.browser
 
 ANSWER_LIMIT_MS = 15_000
-START = """async ([token, agentId]) => {
+QUIET_MS = 7_500
+START = """async ([token, agentId, options]) => {
     const { Nexgent } = await import("/static/realtime/nexgent.js");
     window.states = [];
-    window.nexgent = new Nexgent({ token: async () => token });
+    window.nexgent = new Nexgent({ token: async () => token, ...options });
     nexgent.addEventListener("state", ({ detail }) => states.push(detail.name));
     nexgent.connect(agentId);
 }"""
@@ -70,7 +71,8 @@ class Gate:
 
 
 @pytest.fixture
-def page(window: Window) -> Page:
+def page(open_window: OpenWindow) -> Page:
+    window = open_window()  # with a clock of its own
     window.page.goto(window.url)
     return window.page
 
@@ -80,11 +82,11 @@ def gate(page: Page) -> Gate:
     return Gate(page)
 
 
-def start(page: Page, agent: Agent) -> None:
-    """Show the agent, with a clock that stands still."""
+def start(page: Page, agent: Agent, *, quiet_ms: int = 10 * ANSWER_LIMIT_MS) -> None:
+    """Show the agent, with a clock that stands still; what the test is not about is not asked for a sign of life."""
     page.clock.install()
     page.clock.pause_at(page.evaluate("Date.now()") + 1000)
-    page.evaluate(START, [access_token(agent.owner), str(agent.pk)])
+    page.evaluate(START, [access_token(agent.owner), str(agent.pk), {"quietMs": quiet_ms}])
     page.wait_for_function(IN_STATE, arg="live", polling=20)
 
 
@@ -152,3 +154,18 @@ def test_client_that_was_closed_connects_again(page: Page, gate: Gate, bonk: Pos
     page.evaluate("(id) => nexgent.connect(id)", str(bonk.agent_id))
     page.wait_for_function(IN_STATE, arg="live", polling=20)
     assert page.evaluate("states") == ["connecting", "live", "idle", "connecting", "live"]
+
+
+def test_silent_connection_is_asked_for_a_sign_of_life_and_lost_without_one(
+    page: Page, gate: Gate, bonk: Position
+) -> None:
+    start(page, bonk.agent, quiet_ms=QUIET_MS)
+    for pings in (1, 2):  # which the server answers
+        page.clock.run_for(QUIET_MS + 50)
+        page.wait_for_function("() => nexgent.lastMessageAt > performance.now() - 1000", polling=20)
+        assert gate.sent == ["ping"] * pings
+    gate.shut = True
+    page.clock.run_for(QUIET_MS + 4_900)
+    assert page.evaluate("states") == ["connecting", "live"]
+    page.clock.run_for(200)
+    assert page.evaluate("states[2]") == "waiting"

@@ -14,7 +14,6 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
-from rest_framework_simplejwt.tokens import AccessToken
 
 from positions import valkey
 from positions.models import Agent, Position, Wallet
@@ -22,6 +21,7 @@ from positions.prices.cache import FeedStatus, put_prices
 from positions.prices.quotes import Quote
 from positions.services import open_position
 from tests.conftest import BONK, JUP
+from tests.live import access_token
 
 UNKNOWN_ID = "0f7a4c1e-5d26-4b8e-9c3a-6f1d2e8b7a90"
 """Of nothing. Not random: the workers of pytest-xdist must find the same tests."""
@@ -48,7 +48,7 @@ class Api:
     """Paths are below /api/; a body is a dict, or JSON text where its digits matter."""
 
     def __init__(self, user: User | None) -> None:
-        token = {"Authorization": f"Bearer {AccessToken.for_user(user)}"} if user else {}
+        token = {"Authorization": f"Bearer {access_token(user)}"} if user else {}
         self.client = Client(headers=token)
 
     def request(
@@ -129,6 +129,6 @@ def bonk_at_3_micro(feed) -> None:
 def valkey_away(settings, tmp_path: Path) -> Iterator[None]:
     valkey.client().close()
     valkey.client.cache_clear()
-    settings.REDIS_URL = f"unix://{tmp_path}/nobody-listens"
+    settings.NEXGENT = {**settings.NEXGENT, "REDIS_URL": f"unix://{tmp_path}/nobody-listens"}
     yield
     valkey.client.cache_clear()

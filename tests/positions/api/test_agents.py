@@ -153,7 +153,7 @@ def test_writing_through_rest_makes_events_that_rest_reads_back(alices: Api, age
     assert [event["timestamp"] for event in data["events"]] == [timestamp(row.created_at) for row in rows]
     assert (created["eventType"], created["seq"]) == ("position_created", 1)
     assert (updated["eventType"], updated["seq"]) == ("position_updated", 2)
-    assert list(closed) == ["eventType", "positionId", "seq", "timestamp"]
+    assert list(closed) == ["eventType", "positionId", "seq", "timestamp", "note"]
     assert (closed["eventType"], closed["positionId"], closed["seq"]) == ("position_closed", made["id"], 3)
     computed = {name for name in made if name.startswith(("current", "position", "profit", "price"))}
     computed = computed - {"currentStopLossPercentage"} | {"purchasePriceUsd", "liquidityUsd", "exitValueSol"}

@@ -9,7 +9,7 @@ from django.urls import reverse
 def test_docs_page_is_for_everyone_and_names_the_document(client: Client):
     answer = client.get("/api/docs/")
     assert answer.status_code == 200
-    assert f'data-schema="{reverse("schema")}"' in answer.content.decode()
+    assert f'data-schema="{reverse("nexgent:schema")}"' in answer.content.decode()
 
 
 def test_docs_page_lets_no_script_in_but_this_origins_files(client: Client):

@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from positions.models import Agent, Position, PositionEvent, StoredAnswer
-from tests.live import PATIENCE_SECONDS, Server, access_token
+from tests.live import PATIENCE_SECONDS, Server, access_token, http
 from tests.positions.threads import is_blocked
 from tests.waiting import until
 
@@ -31,25 +31,25 @@ def headers(user: User, key: str | None = "sale-1") -> dict[str, str]:
     return {"Authorization": f"Bearer {access_token(user)}"} | ({"Idempotency-Key": key} if key else {})
 
 
-def send_unread(server: Server, user: User, path: str) -> socket.socket:
+def send_unread(server: Server, path: str, sent: dict[str, str]) -> socket.socket:
     """Send the request and read nothing: whatever the server answers is lost."""
     body = json.dumps(BODY).encode()
     head = {"Host": "127.0.0.1", "Content-Type": "application/json", "Content-Length": str(len(body))}
-    lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in (head | headers(user)).items())]
+    lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in (head | sent).items())]
     client = socket.create_connection(("127.0.0.1", server.port), PATIENCE_SECONDS)
     client.sendall("\r\n".join([*lines, "", ""]).encode() + body)
     return client
 
 
 def repeat(server: Server, user: User, path: str, key: str | None = "sale-1") -> httpx.Response:
-    return httpx.post(server.url + path, json=BODY, headers=headers(user, key), timeout=2 * PATIENCE_SECONDS)
+    return http.post(server.url + path, json=BODY, headers=headers(user, key), timeout=2 * PATIENCE_SECONDS)
 
 
 def test_server_killed_after_the_commit_has_booked_and_the_repeat_gets_the_answer(
     server: Server, alice: User, position: Position
 ):
     path = f"/api/positions/{position.pk}/take-profit/"
-    with send_unread(server, alice, path):
+    with send_unread(server, path, headers(alice)):
         until(lambda: StoredAnswer.objects.exists(), "the sale is committed")
         server.stop(signal.SIGKILL)
     server.start()
@@ -66,9 +66,10 @@ def test_server_killed_before_the_commit_has_booked_nothing_and_the_repeat_does(
     server: Server, alice: User, agent: Agent, position: Position
 ):
     path = f"/api/positions/{position.pk}/take-profit/"
+    sent = headers(alice)
     with transaction.atomic():
         Agent.objects.select_for_update().get(pk=agent.pk)
-        with send_unread(server, alice, path):
+        with send_unread(server, path, sent):
             until(is_blocked, "the server waits for the agent's lock")
             server.stop(signal.SIGKILL)
     assert not StoredAnswer.objects.exists()

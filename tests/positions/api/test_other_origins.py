@@ -67,7 +67,7 @@ def test_listed_origin_reads_answers_and_errors(method, path, status):
 
 
 def test_listed_origin_reads_that_it_must_wait(settings):
-    settings.LOGINS = settings.LOGINS | {"TOKEN_REQUESTS_PER_MINUTE": 1}
+    settings.NEXGENT = settings.NEXGENT | {"TOKEN_REQUESTS_PER_MINUTE": 1}
     answer = [Client().post("/api/token/", headers={"Origin": LISTED}) for _ in range(2)][-1]
     assert (answer.status_code, "Retry-After" in answer.headers) == (429, True)
     check_readable(answer)

@@ -125,6 +125,18 @@ def test_positions_are_filtered_and_ordered(
     assert symbols(alices, query) == expected
 
 
+def test_positions_are_filtered_by_take_profit_and_moon_bag(alices: Api, three: list[Position]):
+    bonk, wif = (position for position in three if position.token_symbol in ("BONK", "WIF"))
+    one = Decimal(1)
+    take_profit(position_id=bonk.pk, tokens=one, proceeds_sol=one, levels=2)
+    take_profit(position_id=wif.pk, tokens=one, proceeds_sol=one, levels=0, moon_bag=True)
+    assert symbols(alices, "takeProfit=true") == ["BONK"]
+    assert symbols(alices, "takeProfit=false&moonBag=true") == ["WIF"]
+    assert symbols(alices, "moonBag=false") == ["BONK"]
+    assert symbols(alices, "takeProfitLevelsHit=2") == ["BONK"]
+    assert symbols(alices, "takeProfitLevelsHit=0") == ["WIF"]
+
+
 def test_positions_are_filtered_by_agent_and_wallet(alices: Api, alice, three: list[Position]):
     other = Agent.objects.create(owner=alice, name="other")
     wallet = Wallet.objects.create(agent=other, address="Other")
@@ -146,6 +158,11 @@ def test_positions_are_filtered_by_agent_and_wallet(alices: Api, alice, three: l
         (
             "ordering=symbol",
             {"ordering": ["Select a valid choice. symbol is not one of the available choices."]},
+        ),
+        ("moonBag=1", {"moonBag": ["Select a valid choice. 1 is not one of the available choices."]}),
+        (
+            "takeProfitLevelsHit=-1",
+            {"takeProfitLevelsHit": ["This must be a whole number from 0 to 2147483647."]},
         ),
         ("symbol=%00", {"symbol": ["Null characters are not allowed."]}),
         ("wallet=%00", {"wallet": ["Null characters are not allowed."]}),
@@ -353,7 +370,9 @@ def test_positions_list_costs_the_same_for_any_length(
         results = alices.get("positions/").data["results"]
     assert [result["priceSource"] for result in results] == ["live"] * count
     assert {name: n - calls.get(name, 0) for name, n in commands().items() if n != calls.get(name, 0)} == {
-        "mget": 1
+        "mget": 1,
+        "eval": 1,  # counts the request
+        **dict.fromkeys(["time", "get", "hincrby", "expire", "set"], 1),  # by that script
     }
 
 

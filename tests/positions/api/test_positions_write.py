@@ -26,6 +26,7 @@ LESS_THAN_1E21 = "tokens must be less than 1000000000000000000000, not"
 ACTIONS: dict[str, dict[str, Any]] = {
     "buy": {"tokens": 1, "spentSol": 1},
     "take-profit": {"tokens": 1, "proceedsSol": 1},
+    "take-profit-plan": {"levels": 4},
     "stop-loss": {"percentage": -10},
     "close": {"proceedsSol": 1},
     "migrate": {"tokenAddress": JUP},
@@ -288,6 +289,25 @@ def test_take_profit_of_all_closes(alices: Api, position: Position):
     assert PositionEvent.objects.values_list("event_type", flat=True).last() == "position_closed"
 
 
+def test_take_profit_of_several_levels_of_a_plan(alices: Api, position: Position):
+    planned = alices.post(f"positions/{position.pk}/take-profit-plan/", {"levels": 4})
+    assert planned.status == 200, planned.text
+    assert (planned.data["tpBatchStartLevel"], planned.data["totalTakeProfitLevels"]) == (0, 4)
+    body = {"tokens": 600_000, "proceedsSol": "1.8", "levels": 2.0}
+    sold = alices.post(f"positions/{position.pk}/take-profit/", body)
+    assert (sold.data["takeProfitLevelsHit"], sold.data["totalTakeProfitLevels"]) == (2, 4)
+    more = {"tokens": 1, "spentSol": 1, "takeProfitLevels": 3}
+    bought = alices.post(f"positions/{position.pk}/buy/", more)
+    assert (bought.data["tpBatchStartLevel"], bought.data["totalTakeProfitLevels"]) == (2, 5)
+    removed = alices.post(f"positions/{position.pk}/take-profit-plan/", {"levels": None})
+    assert (removed.data["tpBatchStartLevel"], removed.data["totalTakeProfitLevels"]) == (None, None)
+
+
+def test_open_with_a_plan_of_take_profits(alices: Api, wallet: Wallet):
+    made = alices.post("positions/", opening(wallet, takeProfitLevels=4))
+    assert (made.data["tpBatchStartLevel"], made.data["totalTakeProfitLevels"]) == (0, 4)
+
+
 def test_stop_loss_is_moved(alices: Api, position: Position):
     answer = alices.post(f"positions/{position.pk}/stop-loss/", {"percentage": 5, "peakPrice": "0.000004"})
     assert answer.status == 200
@@ -388,7 +408,7 @@ def test_close_at_a_market_price_that_is_not_live_is_refused(
         ("buy", {}, {"tokens": REQUIRED, "spentSol": REQUIRED}),
         ("buy", {"tokens": 1, "spentSol": -1}, {"spentSol": ["spentSol must be more than 0, not -1"]}),
         ("buy", {"tokens": 1, "spentSol": 1, "proceedsSol": 1}, {"proceedsSol": ["Unknown field."]}),
-        ("take-profit", {}, {"tokens": REQUIRED, "proceedsSol": REQUIRED}),
+        ("take-profit", {}, {"tokens": REQUIRED}),
         (
             "take-profit",
             {"tokens": 1, "proceedsSol": -1},
@@ -399,6 +419,18 @@ def test_close_at_a_market_price_that_is_not_live_is_refused(
             {"tokens": 1, "proceedsSol": 1, "moonBag": "yes"},
             {"moonBag": ['moonBag must be true or false, not "yes"']},
         ),
+        (
+            "take-profit",
+            {"tokens": 1, "proceedsSol": 1, "levels": 1.5},
+            {"levels": ["levels must be a whole number, not 1.5"]},
+        ),
+        (
+            "take-profit",
+            {"tokens": 1, "proceedsSol": 1, "levels": 101},
+            {"levels": ["levels must be from 0 to 100, not 101"]},
+        ),
+        ("take-profit-plan", {}, {"levels": REQUIRED}),
+        ("take-profit-plan", {"levels": 0}, {"levels": ["levels must be from 1 to 100, not 0"]}),
         ("stop-loss", {}, {"percentage": REQUIRED}),
         (
             "stop-loss",
@@ -424,6 +456,12 @@ def test_close_at_a_market_price_that_is_not_live_is_refused(
             {"reason": ["reason must have at most 200 characters; it has 201"]},
         ),
         ("close", {"proceedsSol": 1, "reason": ""}, {"reason": ["This field may not be blank."]}),
+        (
+            "take-profit",
+            {"tokens": 1, "proceedsSol": 1, "note": "n" * 201},
+            {"note": ["note must have at most 200 characters; it has 201"]},
+        ),
+        ("stop-loss", {"percentage": -5, "note": 7}, {"note": ["note must be a string, not 7"]}),
     ],
 )
 def test_action_with_bad_input_is_refused_by_field(
@@ -488,3 +526,51 @@ def test_position_is_written_by_its_actions_only(alices: Api, position: Position
     answer = alices.request(method, f"positions/{position.pk}/", {"remainingAmount": 5})
     assert answer.refusal == (405, {"detail": f'Method "{method}" not allowed.'})
     assert Position.objects.get().token_address != JUP
+
+
+def test_part_is_sold_at_the_market_once_however_often_it_is_sent(
+    alices: Api, position: Position, bonk_at_3_micro: None
+):
+    body = {"tokens": 250_000, "transactionId": "sale"}
+    for _ in range(2):
+        sold = alices.post(f"positions/{position.pk}/take-profit/", body)
+        assert sold.status == 200, sold.text
+    # 0.75 for what had cost 0.5
+    assert (sold.data["remainingAmount"], sold.data["realizedProfitSol"]) == (750_000, Decimal("0.25"))
+
+
+def test_part_is_not_sold_at_a_market_price_that_is_unknown(alices: Api, position: Position):
+    refusal = alices.post(f"positions/{position.pk}/take-profit/", {"tokens": 1}).refusal
+    message = "no market price of BONK is known: proceeds are required"
+    assert refusal == (409, {"errors": {"proceedsSol": [message]}})
+
+
+@pytest.mark.parametrize(("verb", "more"), [("close", {}), ("take-profit", {"tokens": 250_000})])
+def test_sale_of_another_holding_than_was_seen_is_refused(
+    alices: Api, position: Position, verb: str, more: dict[str, Any]
+):
+    path, body = f"positions/{position.pk}/{verb}/", {"proceedsSol": 1, **more}
+    refusal = alices.post(path, {**body, "heldAmount": 999_999}).refusal
+    message = "heldAmount: 1000000 are held now, not 999999: nothing is sold"
+    assert refusal == (409, {"errors": {"heldAmount": [message]}})
+    assert alices.post(path, {**body, "heldAmount": "1000000.0"}).status == 200
+
+
+def test_note_says_why_in_events_and_trades_and_not_in_the_position(alices: Api, position: Position):
+    path = f"positions/{position.pk}"
+    sold = alices.post(f"{path}/take-profit/", {"tokens": 10, "proceedsSol": 1, "note": "half of it"}).data
+    alices.post(f"{path}/stop-loss/", {"percentage": -5, "note": "tighter"})
+    alices.post(f"{path}/stop-loss/", {"percentage": -4})
+    alices.post(f"{path}/close/", {"proceedsSol": 1, "reason": "no volume"})
+    assert "note" not in sold
+    events = alices.get(f"agents/{position.agent_id}/events/").data["events"]
+    assert [event["note"] for event in events] == [None, "half of it", "tighter", None, "no volume"]
+    trades = alices.get(f"{path}/trades/").data["results"]
+    assert [trade["note"] for trade in trades] == ["no volume", "half of it", None]
+
+
+def test_sale_repeated_with_another_note_is_another_request(alices: Api, position: Position):
+    sale = {"tokens": 10, "proceedsSol": 1, "transactionId": "sale", "note": "why"}
+    path = f"positions/{position.pk}/take-profit/"
+    assert alices.post(path, sale).data == alices.post(path, sale).data
+    assert alices.post(path, {**sale, "note": "why not"}).status == 409

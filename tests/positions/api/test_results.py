@@ -55,6 +55,7 @@ def results(api: Api, agent: Agent) -> tuple[object, object, object]:
 
 def test_results_of_an_agent_without_positions_are_nothing(alices: Api, agent: Agent):
     assert alices.get(f"agents/{agent.pk}/results/").data == {
+        "eventSeq": 0,
         "closedPositions": 0,
         "closedProfitSol": 0,
         "winRatePercent": None,
@@ -63,7 +64,13 @@ def test_results_of_an_agent_without_positions_are_nothing(alices: Api, agent: A
         "best": None,
         "worst": None,
         "days": [],
-        "today": {"since": None, "startProfitSol": 0, "closedProfitSol": 0},
+        "today": {
+            "date": timezone.now().date().isoformat(),
+            "since": None,
+            "startProfitSol": 0,
+            "closedProfitSol": 0,
+        },
+        "modes": [],
     }
 
 
@@ -149,8 +156,9 @@ def test_results_of_closed_positions(alices: Api, agent: Agent, wallet: Wallet):
         Position.objects.filter(pk=position.pk).update(created_at=opened, closed_at=closed)
     buy(wallet, BONK)
     data = alices.get(f"agents/{agent.pk}/results/").data
-    del data["today"]
+    del data["today"], data["modes"]
     assert data == {
+        "eventSeq": 10,
         "closedPositions": 3,
         "closedProfitSol": Decimal("0.25"),
         "winRatePercent": Decimal("33.333333"),
@@ -186,6 +194,33 @@ def test_position_that_cost_nothing_has_no_return(alices: Api, agent: Agent, wal
     assert (data["winRatePercent"], data["best"]["profitSol"]) == (100, 2)
 
 
+def test_live_and_simulated_results_are_apart(alices: Api, agent: Agent, wallet: Wallet, opening):
+    real = Wallet.objects.create(agent=agent, address="Rea1" + "1" * 39, kind="live")
+    buy(wallet, BONK)
+    held, sold = buy(real, BONK), buy(real, WIF)
+    opening(BONK, "0.12")
+    take_profit(position_id=held.pk, tokens=Decimal(5), proceeds_sol=Decimal(2))
+    close_position(position_id=sold.pk, proceeds_sol=Decimal(4))
+    data = alices.get(f"agents/{agent.pk}/results/").data
+    assert data["eventSeq"] == 5
+    assert [
+        (
+            each["mode"],
+            each["closedPositions"],
+            each["closedProfitSol"],
+            each["closedInvestedSol"],
+            each["today"]["startProfitSol"],
+            each["today"]["closedProfitSol"],
+        )
+        for each in data["modes"]
+    ] == [("simulation", 0, 0, 0, Decimal("0.2"), 0), ("live", 1, 3, 1, Decimal("0.2"), 3)]
+    simulated, live = data["modes"]
+    assert (simulated["winRatePercent"], simulated["best"], simulated["days"]) == (None, None, [])
+    assert (live["winRatePercent"], live["averageReturnPercent"]) == (100, 300)
+    assert live["best"] == live["worst"] == data["best"]
+    assert live["days"] == [{"date": data["today"]["date"], "profitSol": 3, "closedPositions": 1}]
+
+
 def test_results_of_a_stranger_s_agent_are_not_found(bobs: Api, agent: Agent):
     assert bobs.get(f"agents/{agent.pk}/results/").refusal == (404, {"detail": "Not found."})
 
@@ -210,8 +245,8 @@ def test_results_cost_the_same_for_any_number(
         opening(f"To{number}ken", "0.12")
         take_profit(position_id=position.pk, tokens=Decimal(1), proceeds_sol=Decimal(1))
         close_position(position_id=closed.pk, proceeds_sol=Decimal(1))
-    # user, agent, closed ones, those of today, prices that the cache does not have, their events
-    with django_assert_num_queries(6):
+    # user, agent, positions, prices that the cache does not have, events
+    with django_assert_num_queries(5):
         assert results(alices, agent) == (0, Decimal("0.2") * count, 0)
 
 

@@ -11,16 +11,18 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from rest_framework_simplejwt.tokens import AccessToken
 
-from positions.accounts.scopes import CLAIM, issue
+from positions.accounts.families import issue
+from positions.accounts.scopes import CLAIM
 from positions.api.schema import openapi
-from positions.models import Agent, Position
+from positions.models import Agent, Position, TokenFamily
+from tests.live import access_token
 from tests.positions.api.conftest import Answer, Api
 
 WRITES = [
     (method.upper(), path)
     for path, methods in openapi()["paths"].items()
     for method in methods
-    if method not in {"get", "head"} and not path.startswith("/api/token/")
+    if method not in {"get", "head"} and not path.startswith(("/api/token/", "/api/socket-ticket/"))
 ]
 REFUSAL = {"detail": 'This token has the scope "read": it may read and watch, not write.'}
 
@@ -46,20 +48,19 @@ def test_read_only_token_writes_nothing_and_the_error_names_its_scope(
     watcher: Api, position: Position, method: str, path: str
 ):
     own = {"agents": position.agent_id, "wallets": position.wallet_id, "positions": position.pk}
+    own["tokens"] = TokenFamily.objects.get().pk
     path = path.removeprefix("/api/").replace("{id}", str(own[path.split("/")[2]]))
     answer = watcher.request(method, path, {"name": "x"})
     assert answer.refusal == (403, REFUSAL)
 
 
 def test_every_kind_of_write_was_tried():
-    assert len(WRITES) == 14
+    assert len(WRITES) == 16
     assert all("403" in openapi()["paths"][path][method.lower()]["responses"] for method, path in WRITES)
 
 
 def test_scope_that_nobody_knows_writes_nothing(alice: User, agent: Agent):
-    token = AccessToken.for_user(alice)
-    token[CLAIM] = "trade"
-    client = Client(headers={"Authorization": f"Bearer {token}"})
+    client = Client(headers={"Authorization": f"Bearer {access_token(alice, scope='trade')}"})
     answer = Answer(client.delete(f"/api/agents/{agent.pk}/"))
     assert answer.status == 403
     assert '"trade"' in answer.data["detail"]

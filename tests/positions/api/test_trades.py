@@ -49,6 +49,7 @@ def test_trade_says_when_at_what_rate_and_what_it_cost(alices: Api, wallet):
         "transactionId": "tx",
         "executedAt": "2026-01-31T12:00:00.000Z",
         "reconstructed": False,
+        "note": None,
     }
 
 

@@ -52,6 +52,28 @@ def test_points_are_sent_digit_for_digit(alices: Api, agent: Agent):
     )
 
 
+def test_points_of_one_mode_are_those_that_tell_it_apart(alices: Api, agent: Agent):
+    put(agent, 0)  # of an earlier release
+    put(agent, 1, mode="live")
+    part = {"value": "1.000000001", "invested": "0.5", "realized": "-1", "flow": "1.25"}
+    simulated = {f"simulated_{name}_sol": Decimal(figure) for name, figure in part.items()}
+    put(agent, 2, simulated_positions=1, simulated_not_live=0, **simulated)
+    put(agent, 3, mode="simulation")
+    assert minutes(alices, agent, "mode=live") == ([1, 2], False)
+    assert minutes(alices, agent, "mode=simulation&limit=1") == ([3], True)
+    figures = ("valueSol", "investedSol", "realizedProfitSol", "netFlowSol", "positions", "positionsNotLive")
+    for mode, expected in [
+        ("simulation", (Decimal("1.000000001"), Decimal("0.5"), -1, Decimal("1.25"), 1, 0)),
+        ("live", (Decimal("1.999999999"), Decimal("1.5"), Decimal("0.5"), Decimal("1.25"), 1, 1)),
+    ]:
+        points = alices.get(f"agents/{agent.pk}/value-history/?mode={mode}").data["points"]
+        assert tuple(points[mode == "live"][name] for name in figures) == expected
+    assert alices.get(f"agents/{agent.pk}/value-history/?mode=paper").refusal == (
+        400,
+        {"errors": {"mode": ["This must be one of simulation, live."]}},
+    )
+
+
 def test_points_of_a_span_and_gaps_stay_gaps(alices: Api, agent: Agent):
     put(agent, 0, 1, 2, 5, 6)
     assert minutes(alices, agent, "limit=2") == ([5, 6], True)

@@ -1,4 +1,4 @@
-"""Wallets: an address is unique across users, and only its owner sees it."""
+"""Wallets: an address is unique for each user, and only its owner sees it."""
 
 from __future__ import annotations
 
@@ -51,10 +51,32 @@ def test_wallet_of_a_stranger_s_agent_is_refused_as_that_of_an_unknown_one(bobs:
     assert not Wallet.objects.exists()
 
 
-def test_wallet_of_an_address_taken_by_anybody_is_refused(alices: Api, agent: Agent, wallet, bobs_wallet):
-    for taken in (wallet.pk, bobs_wallet.pk):
-        answer = alices.post("wallets/", {"address": taken, "agentId": str(agent.pk), "kind": "live"})
-        assert answer.refusal == (400, {"errors": {"address": ["This address is taken."]}})
+def test_wallet_of_an_address_that_the_owner_has_is_refused(alices: Api, agent: Agent, wallet):
+    answer = alices.post("wallets/", {"address": wallet.address, "agentId": str(agent.pk), "kind": "live"})
+    assert answer.refusal == (400, {"errors": {"address": ["You have a wallet with this address already."]}})
+
+
+def test_address_that_a_stranger_has_is_like_any_other(alices: Api, bobs: Api, agent: Agent, bobs_wallet):
+    """Nobody learns whether it is known, and nobody can take it before its owner does."""
+    theirs = bobs_wallet.address
+    body = {"agentId": str(agent.pk), "kind": "live"}
+    unknown, known = (alices.post("wallets/", {**body, "address": each}) for each in (ADDRESS, theirs))
+    assert (unknown.status, known.status) == (201, 201)
+    assert known.data == {**unknown.data, "address": theirs, "createdAt": known.data["createdAt"]}
+    opening = {"tokenAddress": BONK, "tokens": 1, "spentSol": 1, "transactionId": "one"}
+    for api in (alices, bobs):
+        made = api.post("positions/", {**opening, "wallet": theirs})
+        assert (made.status, made.data["walletAddress"]) == (201, theirs)
+        assert [row["id"] for row in api.get(f"positions/?wallet={theirs}").data["results"]] == [
+            made.data["id"]
+        ]
+        [trade] = api.get(f"trades/?wallet={theirs}").data["results"]
+        assert trade["walletAddress"] == theirs
+        assert api.post(f"positions/{made.data['id']}/close/", {"proceedsSol": 1}).status == 200
+    assert alices.get(f"wallets/{theirs}/").data == known.data
+    assert bobs.get(f"wallets/{ADDRESS}/").refusal == bobs.delete(f"wallets/{ADDRESS}/").refusal == NOT_FOUND
+    assert alices.delete(f"wallets/{theirs}/").status == 204
+    assert Wallet.objects.filter(address=theirs).get() == bobs_wallet
 
 
 def test_wallet_second_of_its_kind_may_hold_the_same_token(alices: Api, agent: Agent, position: Position):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import transaction
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from positions import services
@@ -219,6 +219,7 @@ def test_without_stored_extremes_the_present_price_is_both(held: Position):
 # Since any moment
 
 
+@settings(deadline=None)
 @given(
     prices=st.lists(st.integers(1, 9), min_size=1, max_size=30),
     since=st.integers(0, 30),

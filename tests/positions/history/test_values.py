@@ -11,8 +11,10 @@ from asgiref.sync import sync_to_async
 from django.db.models import QuerySet
 
 from positions import services, valkey
+from positions.conf import conf
 from positions.history.values import ValueStore
 from positions.models import Agent, AgentValue, Position, Trade, Wallet
+from positions.models.guard import unguarded
 from tests.conftest import BONK, WIF
 from tests.positions.history.conftest import NOON, World
 
@@ -54,7 +56,8 @@ async def note_booked(at: str) -> None:
     hour, minute, second = map(int, at.split(":"))
     # QuerySet's own update: Trade's refuses.
     rows = QuerySet[Trade](Trade).filter(pk=last.pk)
-    await rows.aupdate(recorded_at=NOON.replace(hour=hour, minute=minute, second=second))
+    with unguarded():
+        await rows.aupdate(recorded_at=NOON.replace(hour=hour, minute=minute, second=second))
 
 
 async def gains(agent: Agent) -> list[Decimal]:
@@ -168,13 +171,13 @@ async def test_process_that_runs_no_rounds_writes_no_points(history: World, posi
 async def test_without_the_price_cache_there_is_no_point(
     history: World, position: Position, agent: Agent, settings
 ):
-    url = settings.REDIS_URL
+    url = conf.REDIS_URL
     await history.round("12:00:00", **{BONK: "0.000003"})
     valkey.client.cache_clear()
-    settings.REDIS_URL = "unix:///nowhere/valkey.sock"
+    settings.NEXGENT = {**settings.NEXGENT, "REDIS_URL": "unix:///nowhere/valkey.sock"}
     failed = await history.recorder.write()
     valkey.client.cache_clear()
-    settings.REDIS_URL = url
+    settings.NEXGENT = {**settings.NEXGENT, "REDIS_URL": url}
     assert failed.error is not None
     assert await points(agent) == []
     assert (await history.recorder.write()).points == 1
@@ -222,6 +225,66 @@ async def test_points_are_deleted_with_their_agent(history: World, position: Pos
     await minute(history, "12:00:00", **{BONK: "0.000003"})
     await agent.adelete()
     assert not await AgentValue.objects.aexists()
+
+
+# Live and simulated money, which have no sum
+
+
+async def by_mode(agent: Agent) -> list[dict[str, tuple[Decimal, Decimal, Decimal, int]]]:
+    """Return each point's value, realised profit, flow and positions of the modes that it tells apart."""
+    whole = ("live", "simulation")
+    return [
+        {
+            mode: (part.value_sol, part.realized_sol, part.flow_sol, part.positions)
+            for mode in whole
+            if point.mode == mode or point.simulated is not None
+            for part in [point.only(mode)]
+        }
+        for point in await points(agent)
+    ]
+
+
+async def test_points_tell_live_from_simulated_money(
+    history: World, position: Position, agent: Agent, wallet: Wallet
+):
+    price = {BONK: "0.000003", WIF: "0.25"}
+    await minute(history, "12:00:00", **price)
+    real = await Wallet.objects.acreate(agent=agent, address="Rea1" + "1" * 39, kind="live")
+    wif = await buy(real, WIF, "8", "2")
+    await minute(history, "12:01:00", **price)
+    await close_position(position_id=wif.pk, proceeds_sol=Decimal("2.5"))
+    await history.recorder.flush()
+    history.restart()
+    await minute(history, "12:02:00", **price)
+    assert await by_mode(agent) == [
+        {"simulation": (3, 0, 2, 1)},
+        {"live": (2, 0, 2, 1), "simulation": (3, 0, 2, 1)},
+        {"live": (0, Decimal("0.5"), Decimal("-0.5"), 0), "simulation": (3, 0, 2, 1)},
+    ]
+
+
+async def test_transfers_are_no_gain_of_either_mode_also_after_a_restart(
+    history: World, position: Position, agent: Agent
+):
+    price = {BONK: "0.000003"}
+    await minute(history, "12:00:00", **price)
+    await transfer_out(position_id=position.pk, tokens=Decimal(400_000))
+    await note_booked("12:00:50")
+    await minute(history, "12:01:00", **price)
+    real = await Wallet.objects.acreate(agent=agent, address="Rea1" + "1" * 39, kind="live")
+    theirs = await buy(real, BONK, "1000", "0.003")
+    await minute(history, "12:02:00", **price)
+    await transfer_in(position_id=theirs.pk, tokens=Decimal(100_000), cost_sol=Decimal("0.7"))
+    await note_booked("12:02:50")
+    await minute(history, "12:03:00", **price)
+    await history.recorder.flush()
+    history.restart()
+    await transfer_out(position_id=position.pk, tokens=Decimal(100_000))
+    await note_booked("12:03:50")
+    await minute(history, "12:04:00", **price)
+    for mode in ("simulation", "live"):
+        line = [parts[mode][0] - parts[mode][2] for parts in await by_mode(agent) if mode in parts]
+        assert len(set(line)) == 1, (mode, line)
 
 
 # Transfers, which the books have at cost

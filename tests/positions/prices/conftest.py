@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from decimal import Decimal
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -16,15 +15,15 @@ from tests.positions.prices.price_api import PriceApi, serving
 @pytest.fixture
 def api(settings) -> Iterator[PriceApi]:
     with serving() as running:
-        settings.PRICES = {
+        settings.NEXGENT = settings.NEXGENT | {
             "DEXSCREENER_URL": running.url,
             "JUPITER_URL": running.url,
             "JUPITER_API_KEY": "a-secret-key",
-            "REQUEST_TIMEOUT_SECONDS": 5.0,
-            "SOURCES": {},
-            "POOL_FLOOR_USD": Decimal(1000),
-            "STALE_SECONDS": 60.0,
-            "JUMP_ROUNDS": 5,
+            "PRICE_TIMEOUT_SECONDS": 5.0,
+            "PRICE_SOURCES": {},
+            "POOL_FLOOR_USD": 1_000,
+            "PRICE_STALE_SECONDS": 60.0,
+            "PRICE_JUMP_ROUNDS": 5,
         }
         yield running
 

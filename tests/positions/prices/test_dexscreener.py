@@ -24,7 +24,7 @@ def mint(number: int) -> str:
 
 @pytest.fixture
 def fetch(api, sleep, settings):
-    settings.PRICES = {**settings.PRICES, "JUPITER_API_KEY": ""}  # no other source to ask
+    settings.NEXGENT = {**settings.NEXGENT, "JUPITER_API_KEY": ""}  # no other source to ask
 
     async def ask(*addresses: str) -> Prices:
         async with aclosing(DexScreenerSource(sleep=sleep)) as source:

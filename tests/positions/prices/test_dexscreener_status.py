@@ -23,7 +23,7 @@ DEEP = pair(BONK, "0.01", "1.2", liquidity_usd=50_000)
 
 @pytest.fixture
 async def source(api, sleep, settings) -> AsyncIterator[DexScreenerSource]:
-    settings.PRICES = {**settings.PRICES, "JUPITER_API_KEY": ""}  # no other source to ask
+    settings.NEXGENT = {**settings.NEXGENT, "JUPITER_API_KEY": ""}  # no other source to ask
     source = DexScreenerSource(sleep=sleep)
     yield source
     await source.aclose()
@@ -108,7 +108,7 @@ async def test_token_whose_request_fails_is_neither_priced_nor_gone(api, source)
 
 async def test_price_of_a_pool_that_only_a_survey_found_is_as_old_as_that(api, sleep, settings, monkeypatch):
     """And the next round asks again, as far as the limit allows."""
-    settings.PRICES = {**settings.PRICES, "JUPITER_API_KEY": ""}
+    settings.NEXGENT = {**settings.NEXGENT, "JUPITER_API_KEY": ""}
     shallow = pair(BONK, "0.0101", "1.21", liquidity_usd=2000)
     some, all_ = dexscreener(shallow), dexscreener(shallow, DEEP)
     api.respond = lambda request: (all_ if is_survey(request) else some)(request)

@@ -13,6 +13,7 @@ from positions.prices.http import JsonApi, retry_after
 from positions.prices.quotes import SourceError
 from positions.prices.rate_limit import RateLimit, RateLimitError
 from tests.live import PATIENCE_SECONDS
+from tests.positions.prices.clock import Clock
 from tests.positions.prices.price_api import Answer
 
 
@@ -84,7 +85,7 @@ async def test_get_client_error_is_not_tried_again(api, get):
 
 
 async def test_get_hanging_server_is_given_up(api, get, settings):
-    settings.PRICES = settings.PRICES | {"REQUEST_TIMEOUT_SECONDS": 0.2}
+    settings.NEXGENT = settings.NEXGENT | {"PRICE_TIMEOUT_SECONDS": 0.2}
     api.respond = lambda _: Answer(hang=True)
     with pytest.raises(SourceError, match=r"^The API did not answer within 0\.2 s\.$"):
         await get()
@@ -93,7 +94,7 @@ async def test_get_hanging_server_is_given_up(api, get, settings):
 
 async def test_get_server_that_drips_is_given_up(get, settings):
     """Each byte comes in time, the whole never does."""
-    settings.PRICES = settings.PRICES | {"REQUEST_TIMEOUT_SECONDS": 0.2}
+    settings.NEXGENT = settings.NEXGENT | {"PRICE_TIMEOUT_SECONDS": 0.2}
 
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -181,19 +182,6 @@ def test_retry_after_header_is_read(header, seconds):
 def test_retry_after_date_is_read():
     moment = datetime.now(UTC) + timedelta(hours=1)
     assert 3500 < (retry_after(format_datetime(moment, usegmt=True)) or 0) <= 3600
-
-
-class Clock:
-    """Time that passes only where somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 async def test_rate_limit_never_allows_more_in_any_minute():

@@ -113,7 +113,7 @@ async def test_fetch_refusal_fails_with_a_sentence(api, fetch, answer, sentence)
 
 
 def test_source_without_api_key_is_refused_naming_the_variable(settings):
-    settings.PRICES = settings.PRICES | {"JUPITER_API_KEY": ""}
+    settings.NEXGENT = settings.NEXGENT | {"JUPITER_API_KEY": ""}
     with pytest.raises(
         SourceError,
         match=r"^Jupiter needs an API key, free at portal\.jup\.ag: set NEXGENT_JUPITER_API_KEY\.$",
@@ -122,7 +122,7 @@ def test_source_without_api_key_is_refused_naming_the_variable(settings):
 
 
 def test_source_with_api_key_that_no_header_can_hold_is_refused(settings):
-    settings.PRICES = settings.PRICES | {"JUPITER_API_KEY": "ключ"}
+    settings.NEXGENT = settings.NEXGENT | {"JUPITER_API_KEY": "ключ"}
     with pytest.raises(
         SourceError,
         match=r"^NEXGENT_JUPITER_API_KEY has a character that is not allowed in an HTTP header\.$",

@@ -87,3 +87,12 @@ def test_statuses_are_counted_at_the_moment():
         "live": 1,
         "none": 1,
     }
+
+
+def test_source_whose_clock_is_ahead_blocks_nothing_later():
+    known = KnownQuotes()
+    [sent] = sent_after(known, priced(after=86_400))
+    assert sent.as_of == NOW
+    assert [quote.price for quote in sent_after(known, priced(price="0.02", after=1), after=1)] == [
+        Decimal("0.02")
+    ]

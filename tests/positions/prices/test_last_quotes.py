@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.conf import LazySettings
 from django.db import connection
 
 from positions import valkey
@@ -23,10 +24,16 @@ from tests.positions.prices.test_feed import ScriptedSource, Wire
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-NOW = datetime.now(UTC) + timedelta(hours=1)  # never stale, however long the tests take
+NOW = datetime.now(UTC)
 POOL = Market("thin", Decimal("50000.5"), Decimal("1e29"), Decimal("0.00002161"), NOW - timedelta(days=3))
 TINY = Quote(BONK, Decimal("1e-29"), Decimal("1.5e-27"), NOW, POOL)
+FAR = datetime(9999, 12, 31, tzinfo=UTC)
 PLAIN = Quote(WIF, Decimal("0.5"), None, NOW)
+
+
+@pytest.fixture(autouse=True)
+def never_stale(settings: LazySettings) -> None:
+    settings.NEXGENT = {**settings.NEXGENT, "PRICE_STALE_SECONDS": 3600.0}  # however long the tests take
 
 
 async def stored(token: str = BONK) -> Quote | None:
@@ -55,7 +62,7 @@ async def test_price_that_the_cache_has_lost_is_that_of_the_database(settings):
     await sync_to_async(write_last_quotes)([TINY, replace(PLAIN, price=Decimal(7))])
     prices = await sync_to_async(newest_prices)([BONK, WIF, "unknown"])
     assert (prices.quotes, prices.errors) == ({BONK: TINY, WIF: PLAIN}, [])
-    settings.REDIS_URL = "unix:///nowhere/valkey.sock"
+    settings.NEXGENT = {**settings.NEXGENT, "REDIS_URL": "unix:///nowhere/valkey.sock"}
     valkey.client.cache_clear()
     try:
         prices = await sync_to_async(newest_prices)([BONK, WIF])
@@ -187,7 +194,7 @@ async def test_keeper_writes_a_change_of_status_at_once_and_a_price_now_and_then
     assert await kept(keeper, newer) == PLAIN
     gone = replace(newer, market=Market("gone"))
     assert await kept(keeper, gone) == gone
-    newest = replace(gone, as_of=NOW + timedelta(seconds=70))
+    newest = replace(gone, as_of=NOW + timedelta(seconds=40))  # one a minute ahead is none of this moment
     assert await kept(keeper, newest) == gone
     time.now += KEPT_SECONDS + 1
     assert await kept(keeper, newest) == newest
@@ -210,3 +217,12 @@ async def test_keeper_writes_one_at_a_time_and_waits_for_none():
     assert (await stored(WIF), await stored(BONK)) == (PLAIN, None)
     await asyncio.sleep(0)
     assert await kept(keeper, TINY) == TINY
+
+
+def test_quotes_of_the_future_and_of_no_number_are_not_used():
+    """Rows of a dump, or of a machine whose clock was ahead."""
+    write_last_quotes([replace(TINY, as_of=FAR, market=None), replace(PLAIN, as_of=NOW)])
+    assert read_last_quotes([BONK, WIF]) == {WIF: PLAIN}
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE positions_lastquote SET price = 'NaN', as_of = %s", [NOW])
+    assert read_last_quotes([BONK, WIF]) == {}

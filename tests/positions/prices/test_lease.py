@@ -7,8 +7,12 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from positions import valkey
+from positions.conf import conf
 from positions.prices.lease import LEASE_KEY, FeedLease
 from tests.live import PATIENCE_SECONDS
+
+# A lease asks the database once a minute which installation this is.
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 async def soon(awaitable: Awaitable[object]) -> None:
@@ -144,11 +148,12 @@ async def test_holder_ends_with_its_works_error(holder):
 
 
 async def test_server_away_is_reported_and_waited_for(holder, settings):
-    url, settings.REDIS_URL = settings.REDIS_URL, "unix:///nowhere/valkey.sock"
+    url = conf.REDIS_URL
+    settings.NEXGENT = {**settings.NEXGENT, "REDIS_URL": "unix:///nowhere/valkey.sock"}
     waiting = holder(lease_seconds=0.3)
     await soon(waiting.stands_by.wait())
     assert waiting.said[0].startswith("Redis or Valkey cannot be reached: ")
     assert waiting.said[0].endswith("No such file or directory. Waiting for it.")
-    settings.REDIS_URL = url
+    settings.NEXGENT = {**settings.NEXGENT, "REDIS_URL": url}
     await valkey.close_async_client()
     await soon(waiting.works.wait())

@@ -13,6 +13,7 @@ from positions.prices.quotes import WRAPPED_SOL
 from tests.conftest import BONK, JUP, WIF
 from tests.live import PATIENCE_SECONDS
 from tests.positions.prices.price_api import Answer, PriceApi, Request, dexscreener, jupiter, pair
+from tests.positions.prices.test_dexscreener import mint
 
 
 async def feed_runs(source: str) -> None:
@@ -29,7 +30,7 @@ def batches(api: PriceApi) -> list[Request]:
 
 @pytest.fixture
 async def on_dexscreener(api, settings):
-    settings.PRICES = {**settings.PRICES, "JUPITER_API_KEY": ""}
+    settings.NEXGENT = {**settings.NEXGENT, "JUPITER_API_KEY": ""}
     await feed_runs("dexscreener")
     api.respond = dexscreener(pair(BONK, "0.5", "60"), pair(WIF, "0.25", "30"))
 
@@ -137,11 +138,23 @@ async def test_fill_misses_source_hanging_is_given_up(api, on_dexscreener, monke
 
 async def test_fill_misses_jupiter_without_key_finds_nothing(api, settings):
     await feed_runs("jupiter")
-    settings.PRICES = settings.PRICES | {"JUPITER_API_KEY": ""}
+    settings.NEXGENT = settings.NEXGENT | {"JUPITER_API_KEY": ""}
     assert await fill_misses([BONK]) == {}
     assert api.requests == []
 
 
 async def test_fill_misses_cache_away_finds_nothing(api, settings):
-    settings.REDIS_URL = "unix:///nowhere/valkey.sock"
+    settings.NEXGENT = {**settings.NEXGENT, "REDIS_URL": "unix:///nowhere/valkey.sock"}
     assert await fill_misses([BONK]) == {}
+
+
+async def test_fill_misses_of_thousands_leaves_room_for_others(api, on_dexscreener):
+    """Who asks for one token at the same moment gets its price, and so does who asks after that."""
+    made_up = [mint(number) for number in range(3000)]
+    flood = asyncio.create_task(fill_misses(made_up))
+    await asyncio.sleep(0)
+    assert (await fill_misses([BONK])).keys() == {BONK}
+    again = asyncio.create_task(fill_misses(made_up))
+    await asyncio.sleep(0)
+    assert (await fill_misses([WIF])).keys() == {WIF}
+    await asyncio.gather(flood, again)

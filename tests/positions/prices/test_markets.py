@@ -7,7 +7,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from positions.books.quotes import WRAPPED_SOL
@@ -141,6 +141,7 @@ PATHS = [
 ]  # fmt: skip
 
 
+@settings(deadline=None)
 @given(
     bends=st.lists(st.tuples(st.sampled_from(PATHS), JUNK), min_size=1, max_size=8),
     price=st.decimals(min_value="1e-25", max_value="1e25", allow_nan=False).map(str),

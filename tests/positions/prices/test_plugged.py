@@ -12,7 +12,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
-from nexgent.environment import Environment, price_sources
+from nexgent.environment import Environment
+from positions.conf import PositionsSettings
 from positions.prices.plugged import PluggedSource
 from positions.prices.quotes import Prices, Quote, SourceError, Token, quotes_in_sol
 from positions.prices.sources import make_source, names
@@ -52,7 +53,7 @@ NOTHING = None
 @pytest.fixture
 def plug(settings) -> Callable[..., None]:
     def put(**sources: str) -> None:
-        settings.PRICES = {**settings.PRICES, "SOURCES": sources}
+        settings.NEXGENT = {**settings.NEXGENT, "PRICE_SOURCES": sources}
 
     return put
 
@@ -182,14 +183,15 @@ async def test_decimals_that_are_none_are_left_out_alone():
 
 def test_setting_names_sources():
     env = Environment({"NEXGENT_PRICE_SOURCES": "desk=desk.prices.DeskPrices, other-1 = a.B,"})
-    assert price_sources(env, "NEXGENT_PRICE_SOURCES") == {"desk": "desk.prices.DeskPrices", "other-1": "a.B"}
+    sources = {"desk": "desk.prices.DeskPrices", "other-1": "a.B"}
+    assert env.given(PositionsSettings) == {"PRICE_SOURCES": sources}
     env.check()
 
 
 @pytest.mark.parametrize("value", ["desk", "desk=", "=a.B", "Desk=a.B", "de sk=a.B", "a=b.C,a=b.D"])
 def test_setting_that_is_invalid_is_named(value: str):
     env = Environment({"NEXGENT_PRICE_SOURCES": value})
-    price_sources(env, "NEXGENT_PRICE_SOURCES")
+    env.given(PositionsSettings)
     with pytest.raises(
         ImproperlyConfigured, match=r"^NEXGENT_PRICE_SOURCES must be name=package\.module\.Class"
     ):

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from io import StringIO
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.core.management import CommandError, call_command
 
+from positions.prices.asked import Asked, put_asked
 from positions.prices.quotes import WRAPPED_SOL
 from tests.conftest import BONK, WIF
 from tests.positions.prices.price_api import Answer, dexscreener, jupiter, pair
@@ -52,3 +55,13 @@ def test_price_that_cannot_be_shown_fails_with_a_sentence(api, arguments, answer
     api.respond = lambda _: answer
     with pytest.raises(CommandError, match=f"^{sentence}$"):
         price(*arguments)
+
+
+async def test_price_says_how_often_the_feed_asks_for_the_token(api):
+    api.respond = dexscreener(pair(BONK, "0.5", "60"))
+    await put_asked(
+        Asked(until=datetime.now(UTC), seconds=15.0, asks={BONK: 10}, waits={WIF: 96.0}, owners={1: 10.0})
+    )
+    shown = await sync_to_async(price)(BONK, WIF)
+    assert f"{BONK}: asked for every 1.5 s\n" in shown
+    assert f"{WIF}: asked for every 96 s, since answers lack it\n" in shown

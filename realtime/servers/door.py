@@ -1,0 +1,22 @@
+"""Where the handshakes of sockets wait for their turn, when many come at once.
+
+A server parses a handshake, checks its token and answers it as soon as it has read it. Five hundred that arrive in the
+same turn of the event loop would make this turn last a third of a second, and nobody gets a price meanwhile. So what
+was read of a handshake waits here, unparsed, and further reading with it, until `hub.turns` has room. Other requests
+pass: a probe must not wait until a storm is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from realtime.hub.turns import turns
+
+LONGEST_BYTES = 4096
+"""Of a handshake that waits: all that wait are in memory. A longer one is parsed at once."""
+
+
+def may_enter(data: bytes, begin: Callable[[], None]) -> bool:
+    """Return whether what has been read of a request may be parsed now. Otherwise `begin` is called when it may."""
+    is_handshake = len(data) <= LONGEST_BYTES and b"websocket" in data.lower()
+    return not is_handshake or turns().arrive(begin)

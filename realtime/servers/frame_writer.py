@@ -1,0 +1,78 @@
+"""Writes whole frames to a connection on asyncio: for messages that go to thousands of sockets at a time.
+
+A transport's own `write` makes ten checks in Python before its system call; uvloop's keeps what it is given until the
+end of the event loop's turn. Where nothing waits in its buffer, a frame goes straight to the socket; what the kernel
+does not take, and every failure, is left to the transport.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+_write = os.write
+
+
+class FrameWriter:
+    """Writes frames through a connection's transport, until `stop`. `writable`: set while the server takes more."""
+
+    __slots__ = ("_transport", "_writable")
+
+    def __init__(self, transport: asyncio.Transport, writable: asyncio.Event) -> None:
+        self._transport: Any = transport
+        self._writable = writable
+
+    def write(self, frame: bytes) -> bool:
+        """Send a frame, after all sent before; return False if that is impossible now."""
+        transport = self._transport
+        if transport.is_closing() or not self._writable.is_set():
+            return False
+        transport.write(frame)
+        return True
+
+    def stop(self) -> None:
+        """Write nothing more: a close follows, and nothing may follow that."""
+        self._transport = _STOPPED
+
+
+class SocketFrameWriter(FrameWriter):
+    """Writes frames to the socket itself."""
+
+    __slots__ = ("_descriptor",)
+
+    def __init__(self, transport: asyncio.Transport, writable: asyncio.Event, descriptor: int) -> None:
+        super().__init__(transport, writable)
+        self._descriptor = descriptor
+
+    def write(self, frame: bytes) -> bool:
+        transport = self._transport
+        if transport.is_closing():  # as long as it is not, the descriptor is its own
+            return False
+        if transport.get_write_buffer_size():
+            return super().write(frame)
+        try:
+            sent = _write(self._descriptor, frame)
+        except OSError:  # it would block, or the connection is lost: the transport notices, too
+            sent = 0
+        if sent < len(frame):
+            transport.write(memoryview(frame)[sent:])
+        return True
+
+
+class _Stopped:
+    """What a writer that was stopped has in place of its transport."""
+
+    def is_closing(self) -> bool:
+        return True
+
+
+_STOPPED = _Stopped()
+
+
+def frame_writer(transport: asyncio.Transport, writable: asyncio.Event) -> FrameWriter:
+    """Return the cheapest writer that this transport allows."""
+    # One of TLS that is closed may raise AttributeError, whatever it is asked for.
+    if os.name != "posix" or transport.is_closing() or transport.get_extra_info("sslcontext") is not None:
+        return FrameWriter(transport, writable)
+    return SocketFrameWriter(transport, writable, transport.get_extra_info("socket").fileno())

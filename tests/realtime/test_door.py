@@ -1,0 +1,53 @@
+"""Handshakes that come at once wait for their turn, on both servers; nothing else waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from realtime.hub.turns import MOST, turns
+from realtime.servers.door import LONGEST_BYTES, may_enter
+from tests.live import Server, StartServer, access_token
+from tests.raw_http import Exchange, handshake, head
+
+MANY = 150
+
+
+@pytest.fixture(params=["daphne", "uvicorn"])
+def server(request: pytest.FixtureRequest, transactional_db, shared_server: StartServer) -> Server:
+    return shared_server(request.param)
+
+
+async def test_only_handshakes_wait_and_each_begins_once_in_order():
+    entered: list[int] = []
+
+    def at_once(number: int, data: bytes = handshake("/ws")) -> bool:
+        return may_enter(data, lambda: entered.append(number))
+
+    assert [at_once(number) for number in range(MOST + 3)] == [*MOST * [True], False, False, False]
+    assert at_once(-1, head("/health/live"))
+    assert at_once(-1, handshake(f"/ws?token={LONGEST_BYTES * 'x'}"))  # too long to be kept for long
+    while turns().is_crowded:  # noqa: ASYNC110  every turn of the loop brings it nearer
+        await asyncio.sleep(0)
+    assert entered == [MOST, MOST + 1, MOST + 2]
+
+
+def test_handshakes_at_once_are_all_answered_in_whatever_pieces_they_come(server: Server, alice, agent):
+    """Some come in halves, some clients leave at once, and a probe comes in between."""
+    request = handshake(f"/ws?token={access_token(alice)}&agentId={agent.pk}&mode=watch")
+    stranger = handshake(f"/ws?token=nonsense&agentId={agent.pk}")
+    halves = [Exchange(server, request[:-40]) for _ in range(5)]
+    whole = [Exchange(server, stranger) for _ in range(MANY)]
+    for gone in [Exchange(server, stranger) for _ in range(10)]:
+        gone.socket.close()
+    with Exchange(server, head("/health/live", "Connection: close")) as probe:
+        assert probe.status() == 200
+    for half in halves:
+        half.socket.sendall(request[-40:])
+    for half in halves:
+        assert b"initial_data" in half.until(b"initial_data")
+    for exchange in whole:
+        assert exchange.status() == 101
+    for exchange in (*whole, *halves):
+        exchange.socket.close()

@@ -1,0 +1,128 @@
+"""Frames that are written past a transport of asyncio, which must keep their order and notice their failures."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import AsyncIterator
+
+import pytest
+
+from realtime.servers.frame_writer import FrameWriter, SocketFrameWriter, frame_writer
+
+FRAME_BYTES = 10_000
+
+
+def frame(number: int) -> bytes:
+    return bytes((number,)) * FRAME_BYTES
+
+
+class Server(asyncio.Protocol):
+    """As uvicorn's: `writable` follows the transport's buffer, and stays set once the connection is lost."""
+
+    def __init__(self) -> None:
+        self.writable = asyncio.Event()
+        self.writable.set()
+        self.lost = asyncio.Event()
+
+    def pause_writing(self) -> None:
+        self.writable.clear()
+
+    def resume_writing(self) -> None:
+        self.writable.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.writable.set()
+        self.lost.set()
+
+
+class Line:
+    """A server's end, its writer, and the client's end, which does not read by itself."""
+
+    def __init__(self, server: Server, transport: asyncio.Transport, client: socket.socket) -> None:
+        self.server, self.transport, self.client = server, transport, client
+        self.writer = frame_writer(transport, server.writable)
+
+    def fill(self) -> int:
+        """Write until the server takes no more; return how many frames it took."""
+        count = 0
+        while self.writer.write(frame(count)):
+            count += 1
+        return count
+
+    async def read(self, size: int) -> bytes:
+        loop, received = asyncio.get_running_loop(), b""
+        while len(received) < size:
+            received += await loop.sock_recv(self.client, size - len(received))
+        return received
+
+
+@pytest.fixture(params=[SocketFrameWriter, FrameWriter], ids=["socket", "transport"])
+async def line(request: pytest.FixtureRequest) -> AsyncIterator[Line]:
+    client, accepted = socket.socketpair()
+    for end in (client, accepted):
+        end.setblocking(False)  # noqa: FBT003  it has no name
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
+    transport, server = await asyncio.get_running_loop().connect_accepted_socket(Server, accepted)
+    line = Line(server, transport, client)
+    assert isinstance(line.writer, SocketFrameWriter)
+    if request.param is FrameWriter:  # as over TLS
+        line.writer = FrameWriter(transport, server.writable)
+    yield line
+    client.close()
+    transport.abort()
+    await server.lost.wait()
+
+
+async def test_frame_to_a_client_that_reads_is_sent_before_the_write_returns(line: Line):
+    assert line.writer.write(b"frame")
+    assert line.client.recv(100) == b"frame"
+
+
+async def test_what_the_kernel_does_not_take_waits_in_the_transport_and_keeps_its_order(line: Line):
+    count = line.fill()
+    assert line.transport.get_write_buffer_size() > 0
+    assert await line.read(count * FRAME_BYTES) == b"".join(map(frame, range(count)))
+    await line.server.writable.wait()
+    assert line.writer.write(b"next")
+    assert await line.read(4) == b"next"
+
+
+async def test_frame_never_overtakes_what_waits_in_the_transport(line: Line):
+    while not line.transport.get_write_buffer_size():
+        line.transport.write(frame(1))
+    waiting = line.transport.get_write_buffer_size()
+    line.client.recv(FRAME_BYTES)  # the kernel has room again, and the transport does not know it yet
+    assert line.writer.write(b"last")
+    assert line.transport.get_write_buffer_size() == waiting + 4
+    received = b""
+    while not received.endswith(b"last"):
+        received += await line.read(1)
+    assert set(received[:-4]) == {1}
+
+
+async def test_nothing_is_written_after_a_stop_or_a_close(line: Line):
+    line.transport.close()
+    assert not line.writer.write(b"frame")
+    line.writer.stop()
+    assert not line.writer.write(b"frame")
+    assert await asyncio.get_running_loop().sock_recv(line.client, 100) == b""
+
+
+async def test_connection_that_is_lost_is_noticed_by_its_transport():
+    """Of a client that resets it: the server is told as for any other write, and no write raises."""
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.closing(socket.socket()) as client:
+        client.connect(listener.getsockname())
+        accepted, _ = listener.accept()
+        accepted.setblocking(False)  # noqa: FBT003  it has no name
+        transport, server = await loop.connect_accepted_socket(Server, accepted)
+        transport.pause_reading()
+        line = Line(server, transport, client)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        while line.writer.write(frame(1)):  # noqa: ASYNC110  to write is how it is noticed
+            await asyncio.sleep(0)  # the transport notices in its own turn
+        await server.lost.wait()

@@ -1,0 +1,77 @@
+"""Processes that the tests start by forking (testbed/forkserver.py) are as those of an interpreter of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from testbed import forkserver
+from testbed.processes import PATIENCE_SECONDS, ROOT
+from tests.waiting import until
+
+SHOW = """
+import json, os, signal, sys
+print(json.dumps({
+    "arguments": sys.argv, "name": __name__, "folder": os.getcwd(), "environment": dict(os.environ),
+    "path": sys.path[:2], "interrupt": signal.getsignal(signal.SIGINT) is signal.default_int_handler,
+    "child": str(signal.getsignal(signal.SIGCHLD)), "files": sorted(os.listdir("/proc/self/fd")),
+    "input": sys.stdin.read(), "umask": os.umask(0),
+    "ours": [name for name in sys.modules if name.split(".")[0] in ("nexgent", "positions", "realtime", "testbed")],
+}))
+print("to standard error", file=sys.stderr)
+sys.exit(7)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at /proc")
+@pytest.mark.parametrize("kind", ["code", "module", "file"])
+def test_process_sees_what_one_of_its_own_interpreter_sees(kind, tmp_path):
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "shown.py").write_text(SHOW)
+    arguments = {
+        "code": ["-c", SHOW],
+        "module": ["-m", "shown"],
+        "file": [str(tmp_path / "library" / "shown.py")],
+    }[kind]
+    command = [sys.executable, *arguments, "ä", ""]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "library"), "NEXGENT_OF_THIS_TEST": "ö"}
+    ordinary = subprocess.run(
+        command,
+        env=environment,
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        umask=0o137,
+    )
+    forked = forkserver.run(command, env=environment, cwd=tmp_path, timeout=PATIENCE_SECONDS, umask=0o137)
+    assert ordinary.stdout
+    assert (forked.returncode, forked.stdout, forked.stderr) == (7, ordinary.stdout, "to standard error\n")
+
+
+def test_process_ends_by_the_signal_that_it_gets_and_several_may_wait_for_it(tmp_path):
+    log = tmp_path / "log"
+    code = "import time; print('up', flush=True); time.sleep(600)"
+    with log.open("wb") as file:
+        process = forkserver.start(
+            [sys.executable, "-c", code], env=os.environ, cwd=ROOT, stdout=file, stderr=file
+        )
+    until(lambda: log.read_text() == "up\n", "it runs")
+    assert process.poll() is None
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert (process.wait(PATIENCE_SECONDS), process.wait(), process.poll()) == (-signal.SIGTERM,) * 3
+    process.kill()  # nothing is left that it could hit
+
+
+def test_other_options_of_the_interpreter_are_heeded():
+    code = "import sys; print(sys.flags.utf8_mode, sys.flags.dont_write_bytecode)"
+    environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = forkserver.run([sys.executable, "-c", code], env=environment, cwd=ROOT, timeout=PATIENCE_SECONDS)
+    assert done.stdout == "1 1\n"
