@@ -13,10 +13,15 @@ from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
 
+from testbed import forkserver
 from testbed.processes import ROOT
 
 PATIENCE_SECONDS = 60.0
 LONGEST_LINE_BYTES = 2**26
+
+
+Start = Callable[..., forkserver.Process | subprocess.Popen[bytes]]
+"""`subprocess.Popen`, or `testbed.forkserver.start`: cheaper, but shares memory with the process it is forked from."""
 
 
 class ChildError(Exception):
@@ -26,18 +31,17 @@ class ChildError(Exception):
 class Child:
     """This end: starts the process, asks, and ends it."""
 
-    def __init__(self, module: str, *arguments: str, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, module: str, *arguments: str, environment: Mapping[str, str], log: Path, start: Start
+    ) -> None:
         self._log = log
         self._answers: Queue[Any] = Queue()
-        with log.open("ab") as errors:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=dict(environment),
-                cwd=ROOT,
-                text=True,
+        (theirs, ours), (output, write_end) = os.pipe(), os.pipe()
+        self._commands, self._output = os.fdopen(ours, "w"), os.fdopen(output)
+        with log.open("ab") as errors, os.fdopen(theirs) as stdin, os.fdopen(write_end, "w") as stdout:
+            command = [sys.executable, "-m", module, *arguments]
+            self.process = start(
+                command, env=dict(environment), cwd=ROOT, stdin=stdin, stdout=stdout, stderr=errors
             )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -48,10 +52,9 @@ class Child:
 
     def send(self, do: str, **command: Any) -> None:
         """Send a command; `answer` waits for its result."""
-        assert self.process.stdin is not None  # noqa: S101
         try:
-            self.process.stdin.write(json.dumps({"do": do, **command}) + "\n")
-            self.process.stdin.flush()
+            self._commands.write(json.dumps({"do": do, **command}) + "\n")
+            self._commands.flush()
         except OSError:
             raise ChildError(self._last_words()) from None
 
@@ -70,20 +73,17 @@ class Child:
         return self.answer(timeout_seconds)
 
     def close(self) -> None:
-        assert self.process.stdin is not None  # noqa: S101
-        assert self.process.stdout is not None  # noqa: S101
         try:
-            self.process.stdin.close()
+            self._commands.close()
             self.process.wait(5)
         except (OSError, subprocess.TimeoutExpired):
             self.process.kill()
             self.process.wait()
         self._reader.join(5)
-        self.process.stdout.close()
+        self._output.close()
 
     def _read(self) -> None:
-        assert self.process.stdout is not None  # noqa: S101
-        for line in self.process.stdout:
+        for line in self._output:
             self._answers.put(json.loads(line))
         self._answers.put(None)
 

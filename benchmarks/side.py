@@ -16,6 +16,7 @@ from benchmarks.children import Child, ChildError
 from benchmarks.machine import cpu_seconds, resident_bytes, user_seconds
 from benchmarks.rows import CORE, Row
 from benchmarks.stage import Stage
+from testbed import forkserver
 from testbed.backends import Valkey
 from testbed.processes import ROOT, free_port
 
@@ -29,7 +30,7 @@ AT_ONCE = 40
 class Process:
     """One server process and its clients."""
 
-    server: subprocess.Popen[bytes]
+    server: forkserver.Process | subprocess.Popen[bytes]
     generator: Child
     url: str
     first_agent: int
@@ -96,7 +97,7 @@ class Side:
         log = self.stage.log(self.row.name)
         environment = {**self.stage.environment, **self._environment}
         with log.open("ab") as output:
-            server = subprocess.Popen(
+            server = self.stage.start(
                 self.row.command(port), env=environment, cwd=ROOT, stdout=output, stderr=output
             )
         url = f"ws://127.0.0.1:{port}/ws?token={self.stage.token}&agentId={{agent}}"

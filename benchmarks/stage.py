@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.children import Child
+from benchmarks.children import Child, Start
 from testbed.backends import PostgreSQL, Rig, Valkey
+from testbed.templates import DATABASE, Templates
 
 SHARED = re.compile(r"unnest\(|positions_restore")
 STATEMENT = re.compile(r'(statement|execute \S+): .*"(auth_user|positions_)')
@@ -19,11 +22,21 @@ STATEMENT = re.compile(r'(statement|execute \S+): .*"(auth_user|positions_)')
 class Stage(Rig):
     """A PostgreSQL, a Valkey and the process that fills them, shared by all rows of a run.
 
-    `on_sqlite`: a file instead of PostgreSQL; `statements` is not to be had then.
+    `on_sqlite`: a file instead of PostgreSQL; `statements` is not to be had then. `start`: how its processes are
+    started. `templates`: databases to copy, instead of making one.
     """
 
-    def __init__(self, folder: Path, *, on_sqlite: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        on_sqlite: bool = False,
+        start: Start = subprocess.Popen,
+        templates: Templates | None = None,
+    ) -> None:
         super().__init__(folder)
+        self.start = start
+        self._templates = templates
         self._on_sqlite = on_sqlite
         self._populated: dict[int, int] = {}
         self._logs = 0
@@ -31,11 +44,17 @@ class Stage(Rig):
 
     def _start(self) -> None:
         if self._on_sqlite:
-            database = f"sqlite:///{self.folder / 'nexgent.sqlite3'}"
+            file = self.folder / "nexgent.sqlite3"
+            if self._templates is not None:
+                shutil.copy(self._templates.file(), file)
+            database = f"sqlite:///{file}"
         else:
-            self.postgresql = PostgreSQL(self.folder / "pg")
+            template = None if self._templates is None else self._templates.cluster()
+            self.postgresql = PostgreSQL(self.folder / "pg", template=template)
             self.on_close(self.postgresql.close)
-            database = self.postgresql.url
+            database = (
+                self.postgresql.url if template is None else self.postgresql.url_of("postgres", "", DATABASE)
+            )
         self.environment = {
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "nexgent.settings",
@@ -59,6 +78,10 @@ class Stage(Rig):
         self._bot = self.bot({})
         self.token = self._bot.ask("migrate")
 
+    def on_sqlite(self) -> Stage:
+        """Return another one, in a folder of this one."""
+        return Stage(self.folder / "sqlite", on_sqlite=True, start=self.start, templates=self._templates)
+
     def start_valkey(self) -> Valkey:
         """Start another Valkey: each row has its own, or it would receive the prices of the others."""
         self._valkeys += 1
@@ -77,7 +100,9 @@ class Stage(Rig):
 
     def child(self, module: str, *arguments: str, environment: Mapping[str, str]) -> Child:
         log = self.log(module.removeprefix("benchmarks."))
-        child = Child(module, *arguments, environment={**self.environment, **environment}, log=log)
+        child = Child(
+            module, *arguments, environment={**self.environment, **environment}, log=log, start=self.start
+        )
         self.on_close(child.close)
         return child
 

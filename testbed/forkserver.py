@@ -99,9 +99,10 @@ def start(
     cwd: Path | str,
     stdout: IO[Any],
     stderr: IO[Any],
+    stdin: IO[Any] | None = None,
     umask: int = -1,
 ) -> Process | subprocess.Popen[bytes]:
-    """Start the command, without standard input. What wants another interpreter, or other options, gets it.
+    """Start the command. What wants another interpreter, or other options, gets it.
 
     `umask`: -1 leaves it as it is here.
     """
@@ -111,14 +112,14 @@ def start(
             [program, *arguments],
             env=env,
             cwd=cwd,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
             stdout=stdout,
             stderr=stderr,
             umask=umask,
         )
     request = {"arguments": arguments, "environment": dict(env), "folder": str(cwd), "umask": umask}
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123
-        return Process(command, _of_process(os.getpid()).ask(request, [nothing, stdout, stderr]))
+        return Process(command, _of_process(os.getpid()).ask(request, [stdin or nothing, stdout, stderr]))
 
 
 def run(

@@ -12,14 +12,16 @@ from benchmarks.generator import Load
 from benchmarks.report import Bar, Chart, Report, Spread, Verdict
 from benchmarks.stage import Stage
 from benchmarks.workloads import Options, connect, fan_out, price_shards, storm
+from testbed import forkserver
+from testbed.templates import Templates
 from tests.servers import FOLDER
 
 TOKENS = 200
 
 
 @pytest.fixture(scope="module")
-def stage():
-    with Stage(FOLDER / "bench") as stage:
+def stage(templates: Templates):
+    with Stage(FOLDER / "bench", start=forkserver.start, templates=templates) as stage:
         yield stage
 
 

@@ -36,7 +36,7 @@ def run(stage: Stage, options: Options) -> Report:
         ],
     )
     _storms(stage, "", guests, options, report)
-    with Stage(stage.folder / "sqlite", on_sqlite=True) as on_sqlite:
+    with stage.on_sqlite() as on_sqlite:
         _storms(on_sqlite, " on SQLite", guests, options, report)
     return report
 
