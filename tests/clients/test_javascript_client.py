@@ -229,7 +229,8 @@ async def test_hook_renders_on_a_server_without_a_socket(project: Path):
 async def test_readme_says_what_works(
     project: Path, daphne_server: Server, transactional_db: None, alice, agent: Agent, wallet: Wallet
 ):
-    await in_thread(open_one)(wallet, fresh_token())  # of which the server, which other tests used, knows no price
+    # Of this token the server, which other tests used, knows no price.
+    await in_thread(open_one)(wallet, fresh_token())
     text = (project / "built/readme.js").read_text().replace("http://127.0.0.1:4000", daphne_server.url)
     text = text.replace('"demo", password: "demo"', '"alice", password: "alice-has-a-password"')
     (project / "built/readme_here.js").write_text(text)
