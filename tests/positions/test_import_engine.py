@@ -35,13 +35,17 @@ class Imported:
         self.folder = folder
 
     def __call__(
-        self, export: Export | Path, *options: str, form: Callable[[Path, Export], Path] = engine.as_json
+        self,
+        export: Export | Path,
+        *options: str,
+        form: Callable[[Path, Export], Path] = engine.as_json,
+        commit: bool = True,
     ) -> list[str]:
         """Import it; return what was said, line by line. A refusal is a CommandError that has the lines, too."""
         path = export if isinstance(export, Path) else form(self.folder, export)
         said, refused = io.StringIO(), io.StringIO()
         try:
-            call_command("import_engine", str(path), *options, stdout=said, stderr=refused)
+            call_command("import_engine", str(path), *options, commit=commit, stdout=said, stderr=refused)
         except CommandError as error:
             raise CommandError(f"{refused.getvalue()}{error}") from error
         finally:
@@ -266,11 +270,11 @@ def test_later_export_adds_what_has_happened_since(alice: User, imported: Import
     assert list(check_books()) == []
 
 
-def test_dry_run_says_the_same_and_writes_nothing(alice: User, imported: Imported):
-    said = imported(tables(), "--dry-run")
+def test_import_says_the_same_and_writes_nothing_until_told_to(alice: User, imported: Imported):
+    said = imported(tables(), commit=False)
     assert said[-1] == (
         "Would make 2 agents and 2 wallets, and book 16 trades in 8 positions; already booked: 0; differences: 1."
-        " Nothing was written."
+        " Nothing was written; use --commit to write."
     )
     assert nothing()
     assert imported(tables())[:-1] == said[:-1]

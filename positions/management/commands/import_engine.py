@@ -31,7 +31,7 @@ MOST_SHOWN = 100
 class Command(output.Command):
     help = (
         "Take over agents, wallets, positions and swaps from an export of the original trading engine's database: all"
-        " of it or nothing. What is here already is skipped."
+        " of it or nothing. What is here already is skipped. Without --commit, only report what would be made."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -39,9 +39,7 @@ class Command(output.Command):
             "file", metavar="FILE", help="JSON, or a folder or zip of CSV: docs/from-the-engine.md"
         )
         parser.add_argument("--owner", metavar="USER", help="whose agents these become; by default by email")
-        parser.add_argument(
-            "--dry-run", action="store_true", help="say what would be made, and write nothing"
-        )
+        parser.add_argument("--commit", action="store_true", help="write; without it, nothing is written")
 
     def handle(self, **options: Any) -> None:
         export = read_export(Path(options["file"]))
@@ -61,9 +59,9 @@ class Command(output.Command):
             differing = list(
                 differences(rows, made, _last_trades(trades), has_positions=POSITIONS.name in export.tables)
             )
-            if options["dry_run"]:
+            if not options["commit"]:
                 transaction.set_rollback(True)
-        self._say(made, trades, result, notes, differing, is_dry=options["dry_run"])
+        self._say(made, trades, result, notes, differing, is_written=options["commit"])
 
     def _book(self, trades: Trades, made: Made) -> Imported:
         """Raises CommandError, and then the transaction rolls back."""
@@ -107,7 +105,7 @@ class Command(output.Command):
         notes: Iterable[Problem],
         differing: Sequence[Problem],
         *,
-        is_dry: bool,
+        is_written: bool,
     ) -> None:
         for what, count in sorted(trades.none.items()):
             self.stdout.write(f"{what}: {count:,}, which are no trades here")
@@ -116,10 +114,12 @@ class Command(output.Command):
         new = " and ".join(_count(count, noun) for noun, count in made.new.items())
         booked = f"{_count(result.booked, 'trade')} in {_count(result.positions, 'position')}"
         known = f"already booked: {result.known:,}; differences: {len(differing):,}"
-        if is_dry:
-            self.stdout.write(f"Would make {new}, and book {booked}; {known}. Nothing was written.")
-        else:
+        if is_written:
             self.stdout.write(f"Made {new}, and booked {booked}; {known}.")
+        else:
+            self.stdout.write(
+                f"Would make {new}, and book {booked}; {known}. Nothing was written; use --commit to write."
+            )
 
 
 def _last_trades(trades: Trades) -> dict[str, str]:
