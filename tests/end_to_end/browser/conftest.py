@@ -58,6 +58,8 @@ def browser() -> Iterator[Browser]:
 
 def new_profile(browser: Browser, **options: Any) -> BrowserContext:
     options.setdefault("viewport", {"width": 1280, "height": 800})
+    # A mark that breathes is drawn sixty times a second, for as long as the window is open.
+    options.setdefault("reduced_motion", "reduce")
     profile = browser.new_context(**options)
     profile.set_default_timeout(1000 * PATIENCE_SECONDS)
     return profile
