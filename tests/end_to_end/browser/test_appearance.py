@@ -1,6 +1,6 @@
 """Readable in both colour schemes, on a desk and on a phone.
 
-`NEXGENT_TEST_SCREENSHOTS=1` leaves screenshots in test-results/ to look at, as `.ci/run` does: half of what this costs.
+`NEXGENT_TEST_SCREENSHOTS=1` leaves screenshots in test-results/ to look at: half of what this costs.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import expect
@@ -18,6 +18,7 @@ from positions.models import Agent, Position
 from tests.end_to_end.browser.conftest import SCREENSHOTS, Backstage
 from tests.end_to_end.browser.windows import Window
 
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
 TABLET: dict[str, Any] = {"viewport": {"width": 820, "height": 1100}}
 PHONE: dict[str, Any] = {
@@ -64,23 +65,24 @@ CUT_OFF = """() => {
 }"""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("device", "options"), [("desk", DESK), ("tablet", TABLET), ("phone", PHONE)])
 def test_page_is_readable_and_fits(
-    open_window: Callable[..., Window], portfolio: list[Position], feed: Backstage, scheme, device, options
+    open_window: Callable[..., Window], portfolio: list[Position], feed: Backstage, device, options
 ) -> None:
-    window = open_window(color_scheme=scheme, reduced_motion="reduce", **options)
+    window = open_window(**options)
     window.page.goto(window.url)
-    wanted = os.environ.get("NEXGENT_TEST_SCREENSHOTS") == "1" or os.environ.get("CI") == "true"
+    wanted = os.environ.get("NEXGENT_TEST_SCREENSHOTS") == "1"
     if wanted:
         SCREENSHOTS.mkdir(exist_ok=True)
 
     def look(name: str, *, whole: bool = True) -> None:
         window.page.evaluate(DRAW_ALL)
-        if wanted:
-            window.page.screenshot(path=SCREENSHOTS / f"{name}-{device}-{scheme}.png", full_page=whole)
-        assert window.page.evaluate(LOW_CONTRAST) == []
         assert window.page.evaluate(CUT_OFF) == []
+        for scheme in SCHEMES:
+            window.page.emulate_media(color_scheme=scheme)
+            if wanted:
+                window.page.screenshot(path=SCREENSHOTS / f"{name}-{device}-{scheme}.png", full_page=whole)
+            assert window.page.evaluate(LOW_CONTRAST) == [], scheme
 
     expect(window.by_id("login")).to_be_visible()
     look("login")
@@ -155,7 +157,7 @@ def test_page_is_readable_and_fits(
 def test_flash_is_played_unless_motion_is_unwanted(
     open_window: Callable[..., Window], bonk: Position, feed: Backstage
 ) -> None:
-    window = open_window().log_in()
+    window = open_window(reduced_motion="no-preference").log_in()
     window.expect_row(bonk, value="2.0000")
     animation = "(cell) => getComputedStyle(cell).animationName"
     price = window.row(bonk).get_by_test_id("price")

@@ -319,7 +319,7 @@ def test_charts_are_readable_and_fit_in_both_themes_and_on_every_device(
     record_value(wallet, now() - timedelta(hours=1), "2", "2")
     position = buy(wallet, "WIN", tokens="10", spent_sol="1")
     services.close_position(position_id=position.pk, proceeds_sol=Decimal(2))
-    window = open_window(reduced_motion="reduce", bypass_csp=True).log_in()
+    window = open_window(bypass_csp=True).log_in()
     page = window.page
     feed.quote(bonk, "0.0000025", "0.00046875")
     window.expect_row(bonk, value="2.5000")
