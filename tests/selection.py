@@ -40,6 +40,36 @@ WIRE = {REALTIME / "test_socket.py", REALTIME / "test_bodies.py"}
 """Where daphne and uvicorn differ: close codes, frames, pings, shutdown, bodies. On PostgreSQL they run on both."""
 
 
+ONE_DATABASE = {
+    "positions/api/test_errors.py": "which answer an error becomes",
+    "positions/api/test_json.py": "parsing and writing of JSON, before and after any query",
+    "positions/api/test_other_origins.py": "headers of answers",
+    "positions/api/test_positions_write.py": "checks of input and texts of refusals; writes are the services'",
+    "positions/api/test_request_rates.py": "counts in Valkey",
+    "positions/api/test_scopes.py": "claims of tokens",
+    "positions/prices/test_dexscreener_status.py": "answers of a price API",
+    "positions/prices/test_fair_feed.py": "the order in which a price API is asked",
+    "positions/prices/test_feed.py": "rounds of prices from their source to Valkey",
+    "positions/test_admin.py": "pages of the admin",
+    "positions/test_demo.py": "which positions the demo has; `make run` makes it in tests/end_to_end/test_up.py",
+    "positions/test_import_engine.py": "reading of files, and what is said of them",
+    "positions/test_logins.py": "counts in Valkey",
+    "positions/test_symbols.py": "texts",
+    "realtime/test_headers.py": "headers of answers",
+    "realtime/test_keys.py": "signatures and times of tokens",
+    "realtime/test_log_lines.py": "the form of log lines",
+    "realtime/test_outside_issuer.py": "signatures of tokens, and keys that are fetched over HTTP",
+}
+"""What runs on PostgreSQL only, and what it is about instead of the database, which it uses as it finds it.
+
+The rule: what could fail on SQLite alone runs there, too. That is code whose statements differ: locks, transactions,
+triggers, constraints, ON CONFLICT, JSON, types and widths of numbers, times, the order of NULLs, LIKE, anything in
+SQL. And it is what `make run` does with that database: sockets, resume, events, books, services, sessions, migrations.
+So a new file runs on both. It belongs in this list if its code has no such statement, or only some that tests of other
+files run on both. A test in a listed file that does have one takes the mark `both_databases`.
+"""
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Collect no garbage meanwhile, nor look later through what stays: that was a quarter of what it costs each worker.
@@ -84,18 +114,25 @@ def _place(path: Path) -> int:
 def _is_left_out(item: pytest.Item) -> bool:
     """Return whether a test runs with the other database.
 
-    `make run` uses SQLite and daphne, so on SQLite there is no uvicorn, and nothing that asks no database. The tests of
-    `realtime` run on both databases: each of them on daphne there and on uvicorn here.
+    `make run` uses SQLite and daphne, so on SQLite there is no uvicorn, and nothing that asks no database or in which
+    it makes no difference (`ONE_DATABASE`). The tests of `realtime` run on both databases: each of them on daphne there
+    and on uvicorn here.
     """
     if not POSTGRESQL:
         return (
             _has_parameter(item, "uvicorn")
             or item.get_closest_marker("postgresql") is not None
             or not _uses_database(item)
+            or (_is_listed(item.path) and item.get_closest_marker("both_databases") is None)
         )
     if not _is_in(item.path, REALTIME) or item.path in WIRE or item.get_closest_marker("postgresql"):
         return False
     return _has_parameter(item, "daphne")
+
+
+@cache
+def _is_listed(path: Path) -> bool:
+    return path.is_relative_to(HERE) and path.relative_to(HERE).as_posix() in ONE_DATABASE
 
 
 def _uses_database(item: pytest.Item) -> bool:

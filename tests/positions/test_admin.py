@@ -98,6 +98,7 @@ def more_of_everything(wallet: Wallet) -> None:
 
 
 @pytest.mark.parametrize("model", ["agent", "wallet", "position", "positionevent", "trade"])
+@pytest.mark.both_databases
 def test_list_page_costs_the_same_number_of_queries_for_one_row_and_many(admin, position, model):
     admin.get(listing(model))
     with CaptureQueriesContext(
@@ -275,6 +276,7 @@ def test_agent_list_shows_owner_mode_open_positions_and_who_is_connected(admin, 
     ]
 
 
+@pytest.mark.both_databases
 def test_agent_list_counts_positions_once_in_a_search_that_joins_wallets(admin, agent, position):
     Wallet.objects.create(agent=agent, address="A1phaLive", kind="live")
     assert rows(admin.get(listing("agent"), {"q": "A1pha"})) == [
@@ -369,6 +371,7 @@ def test_agent_with_a_wallet_that_is_none_is_refused_on_the_page(admin, agent, w
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.both_databases
 def test_delete_of_an_agent_in_the_admin_closes_its_positions(admin, agent, position):
     path = reverse("admin:positions_agent_delete", args=[agent.pk])
     assert "alpha" in text(admin.get(path))
@@ -395,6 +398,7 @@ def test_wallet_page_keeps_address_and_agent(admin, wallet, position):
     ]
 
 
+@pytest.mark.both_databases
 def test_wallet_can_be_added_and_found(admin, agent):
     path = reverse("admin:positions_wallet_add")
     assert admin.post(path, {"kind": "live", "address": "A1phaLive", "agent": agent.pk}).status_code == 302
@@ -437,15 +441,18 @@ def test_position_list_shows_unknown_usd_and_closed_positions(admin, position):
 
 
 @pytest.mark.parametrize("query", [WIF, WIF[:8], "WIF", "wif", "Beta", "beta"])
+@pytest.mark.both_databases
 def test_position_is_found_by_address_symbol_wallet_and_agent(admin, two, query):
     assert symbols(admin.get(listing("position"), {"q": query})) == ["WIF"]
 
 
+@pytest.mark.both_databases
 def test_position_is_found_by_its_id(admin, two):
     assert symbols(admin.get(listing("position"), {"q": str(two[1].pk)})) == ["WIF"]
     assert symbols(admin.get(listing("position"), {"q": str(uuid4())})) == []
 
 
+@pytest.mark.both_databases
 def test_positions_are_filtered_by_status_mode_and_agent(admin, two):
     close_position(position_id=two[0].pk, proceeds_sol=Decimal(1))
     for filters, expected in [
@@ -459,6 +466,7 @@ def test_positions_are_filtered_by_status_mode_and_agent(admin, two):
         assert symbols(admin.get(listing("position"), filters)) == expected
 
 
+@pytest.mark.both_databases
 def test_positions_are_filtered_by_take_profits_and_moon_bag(admin, two):
     bonk, wif = two
     plan_take_profits(position_id=bonk.pk, levels=1)
@@ -499,6 +507,7 @@ def form_of(response) -> dict[str, str]:
     return shown | {f"initial-{name}": value for name, value in shown.items()}
 
 
+@pytest.mark.both_databases
 def test_position_form_shows_plain_digits_and_takes_exponents_and_noise(admin, position):
     Position.objects.filter(pk=position.pk).update(purchase_price=Decimal("1.23e-14"))
     form = form_of(admin.get(page_of(position)))
@@ -537,6 +546,7 @@ def test_position_page_shows_what_it_is_worth(admin, position):
         assert part in page
 
 
+@pytest.mark.both_databases
 def test_position_edited_in_the_admin_becomes_an_event(admin, world: World):
     data = form_of(admin.get(page_of(world.bonk)))
     data |= {"current_stop_loss_percentage": "-7.5", "status": "closed"}
@@ -548,6 +558,7 @@ def test_position_edited_in_the_admin_becomes_an_event(admin, world: World):
     assert Position.objects.get(pk=world.bonk.pk).status == "open"
 
 
+@pytest.mark.both_databases
 def test_position_edited_in_the_admin_keeps_what_the_bot_did_meanwhile(admin, position):
     data = form_of(admin.get(page_of(position)))
     Position.objects.filter(pk=position.pk).update(remaining_amount=Decimal(7), dca_count=3)
@@ -556,6 +567,7 @@ def test_position_edited_in_the_admin_keeps_what_the_bot_did_meanwhile(admin, po
     assert (fresh.token_symbol, fresh.remaining_amount, fresh.dca_count) == ("Bonk", 7, 3)
 
 
+@pytest.mark.both_databases
 def test_position_saved_unchanged_in_the_admin_keeps_every_digit(admin, position):
     Position.objects.update(remaining_amount=Decimal("999999999999.999999999999999999"))
     admin.post(page_of(position), form_of(admin.get(page_of(position))))
@@ -582,6 +594,7 @@ def test_position_deleted_in_the_admin_becomes_an_event(admin, world: World):
     world.expect((CLOSED, world.bonk.pk))
 
 
+@pytest.mark.both_databases
 def test_positions_deleted_by_the_list_action_become_events(admin, world: World):
     keys = [world.bonk.pk, world.wif.pk]
     data = {"action": "delete_selected", "_selected_action": [str(key) for key in keys], "post": "yes"}
@@ -708,6 +721,7 @@ def test_events_can_be_looked_at_and_nothing_else(admin, position):
     assert list(PositionEvent.objects.values_list("seq", "event_type")) == [(1, "position_created")]
 
 
+@pytest.mark.both_databases
 def test_events_are_found_by_position_and_type(admin, two):
     close_position(position_id=two[1].pk, proceeds_sol=Decimal(1))
     key = str(two[1].pk)

@@ -113,6 +113,7 @@ def test_demo_wallets_have_addresses_that_look_and_are_made_up():
         assert re.fullmatch("Demo[1-9A-HJ-NP-Za-km-z]{39,40}", address)
 
 
+@pytest.mark.both_databases
 def test_demo_made_twice_is_made_once():
     create_demo()
     before = everything()
@@ -132,6 +133,7 @@ def test_demo_leaves_what_was_changed_as_it_is():
     assert everything() == before
 
 
+@pytest.mark.both_databases
 def test_demo_makes_an_agent_again_that_was_deleted():
     create_demo()
     Agent.objects.get(name="Dip buyer").delete()
@@ -191,6 +193,7 @@ def test_replay_position_of_an_address_is_held_under_this_address():
 
 
 @pytest.mark.parametrize("price", ["0.000000000000000001", "999999999900", "1e-12", "123.456"])
+@pytest.mark.both_databases
 def test_replay_position_of_an_extreme_price_can_be_held(price: str):
     create_replay_positions({"ADA": Decimal(price)})
     assert Position.objects.get().purchase_price == Decimal(price)

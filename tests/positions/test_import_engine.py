@@ -97,6 +97,7 @@ def nothing() -> bool:
     return not any(model.objects.exists() for model in models)
 
 
+@pytest.mark.both_databases
 def test_export_comes_in_as_it_was(alice: User, imported: Imported):
     said = imported(tables())
     alpha, beta = Agent.objects.get(pk=engine.ALPHA), Agent.objects.get(pk=engine.BETA)
@@ -226,6 +227,7 @@ def test_every_format_makes_the_same(alice: User, imported: Imported, form: Call
     assert content() == expected
 
 
+@pytest.mark.both_databases
 def test_second_time_adds_nothing(alice: User, imported: Imported):
     imported(tables())
     before, events = content(), PositionEvent.objects.count()
@@ -236,6 +238,7 @@ def test_second_time_adds_nothing(alice: User, imported: Imported):
     assert (content(), PositionEvent.objects.count()) == (before, events)
 
 
+@pytest.mark.both_databases
 def test_later_export_adds_what_has_happened_since(alice: User, imported: Imported):
     """The engine deletes a position that it closes, and its historical swap has another id: it stays one here."""
     imported(tables())
@@ -270,6 +273,7 @@ def test_later_export_adds_what_has_happened_since(alice: User, imported: Import
     assert list(check_books()) == []
 
 
+@pytest.mark.both_databases
 def test_import_says_the_same_and_writes_nothing_until_told_to(alice: User, imported: Imported):
     said = imported(tables(), commit=False)
     assert said[-1] == (

@@ -125,6 +125,7 @@ def test_neighbours_in_one_network_are_counted_apart(alice):
 
 
 @pytest.mark.parametrize("outage", [False, True])
+@pytest.mark.both_databases
 def test_attempts_at_once_are_no_way_around_the_limit(transactional_db, outage, request):
     if outage:
         request.getfixturevalue("no_valkey")
@@ -135,6 +136,7 @@ def test_attempts_at_once_are_no_way_around_the_limit(transactional_db, outage, 
 
 
 @pytest.mark.parametrize("outage", [False, True])
+@pytest.mark.both_databases
 def test_right_passwords_at_once_all_get_in(transactional_db, outage, request):
     if outage:
         request.getfixturevalue("no_valkey")
@@ -153,6 +155,7 @@ class Counting(Attempts):
         return super().begin(limits)
 
 
+@pytest.mark.both_databases
 def test_same_right_password_at_once_is_checked_once(transactional_db, monkeypatch):
     """A hundred workers of a bot get in, however long a check takes."""
     monkeypatch.setattr(attempts, "attempts", counted := Counting())
@@ -281,6 +284,7 @@ def test_counts_are_gone_with_the_data_of_valkey(alice):
     assert log_in(GOOD).status_code == 200
 
 
+@pytest.mark.both_databases
 def test_locked_name_keeps_its_tokens(alice):
     token = log_in(GOOD, address="203.0.113.9").json()["access"]
     for host in range(1, 12):

@@ -74,6 +74,7 @@ def test_symbol_that_is_too_long_is_refused_by_its_length():
 
 
 @pytest.mark.parametrize("write", ["save", "update", "bulk_update"])
+@pytest.mark.both_databases
 def test_symbol_is_harmless_whichever_way_it_is_written(position: Position, write: str):
     position.token_symbol = "\u202eKNOB\0"
     if write == "save":

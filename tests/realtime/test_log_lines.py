@@ -129,6 +129,7 @@ def test_lines_written_during_a_request_have_its_id():
 
 
 @pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
+@pytest.mark.both_databases
 async def test_socket_is_a_line_when_it_begins_and_one_when_it_ends(
     transactional_db, tmp_path, kind, alice, agent, position
 ):

@@ -28,6 +28,7 @@ def test_view_that_breaks_answers_a_sentence_and_logs_the_traceback(
 
 
 @pytest.mark.urls("tests.positions.api.broken_urls")
+@pytest.mark.both_databases
 def test_view_that_finds_no_database_answers_503_and_logs_one_line(alices: Api, caplog):
     answer = alices.get("fails/finds-no-database/")
     assert answer.refusal == (503, {"detail": "The database is unavailable. Try again later."})
@@ -41,6 +42,7 @@ def test_view_that_finds_no_database_answers_503_and_logs_one_line(alices: Api, 
 
 
 @pytest.mark.urls("tests.positions.api.broken_urls")
+@pytest.mark.both_databases
 def test_view_whose_query_is_invalid_answers_500_and_logs_the_traceback(alices: Api, caplog):
     for way in ("needs-a-migration", "needs-a-migration-on-sqlite"):
         assert alices.get(f"fails/{way}/").refusal == (500, {"detail": "Internal server error."})
@@ -49,6 +51,7 @@ def test_view_whose_query_is_invalid_answers_500_and_logs_the_traceback(alices: 
 
 
 @pytest.mark.urls("tests.positions.api.broken_urls")
+@pytest.mark.both_databases
 def test_view_that_loses_a_race_answers_a_conflict_without_the_database_s_words(alices: Api, caplog):
     answer = alices.get("fails/loses-a-race/")
     detail = "This conflicts with another request made at the same time; send it again."

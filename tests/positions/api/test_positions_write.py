@@ -39,12 +39,14 @@ def opening(in_wallet: Wallet, **changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("zero", ["-0", "-0.0", "-0e-9", '"-0.0"', "0"])
+@pytest.mark.both_databases
 def test_close_for_nothing_takes_every_spelling_of_0(alices: Api, position: Position, zero: str):
     """A negative zero is what a client's doubles make of it; SQLite's constraint compares it as text."""
     closed = alices.post(f"positions/{position.pk}/close/", f'{{"proceedsSol": {zero}, "feeSol": {zero}}}')
     assert (closed.status, closed.data["status"]) == (200, "closed")
 
 
+@pytest.mark.both_databases
 def test_open_writes_the_position_and_its_event(alices: Api, wallet: Wallet):
     body = opening(wallet, stopLossPercentage=-12.5, transactionId="tx-1")
     made = alices.post("positions/", body)
@@ -75,6 +77,7 @@ def test_open_writes_the_position_and_its_event(alices: Api, wallet: Wallet):
         ("100000000000000000000.000000001", "99999999999.999999999", "0.00000000099999999999999999999"),
     ],
 )
+@pytest.mark.both_databases
 def test_open_keeps_every_digit_of_numbers_and_of_strings(
     alices: Api, wallet: Wallet, tokens: str, spent: str, price: str, quote: str
 ):
@@ -115,6 +118,7 @@ def test_open_takes_numbers_as_bots_have_them(alices: Api, wallet: Wallet, token
         assert '"totalInvestedSol":0.1,' in answer.text
 
 
+@pytest.mark.both_databases
 def test_all_sold_in_parts_that_are_doubles_closes(alices: Api, wallet: Wallet):
     key = alices.post("positions/", opening(wallet, tokens=0.3)).data["id"]
     for part in (0.1, 0.1, 0.3 - 0.2):  # the last is 0.09999999999999998
@@ -137,6 +141,7 @@ def test_open_makes_the_symbol_harmless(alices: Api, wallet: Wallet):
     assert found["id"] == made.data["id"]
 
 
+@pytest.mark.both_databases
 def test_small_price_is_written_without_an_exponent(alices: Api, wallet: Wallet):
     made = alices.post("positions/", opening(wallet, tokens=10_000, spentSol="0.001234"))
     assert '"purchasePrice":0.0000001234,' in made.text
@@ -244,6 +249,7 @@ def test_open_with_bad_input_is_refused_by_field(
     assert not PositionEvent.objects.exists()
 
 
+@pytest.mark.both_databases
 def test_open_in_a_stranger_s_wallet_is_refused_as_in_an_unknown_one(bobs: Api, wallet: Wallet):
     strange = bobs.post("positions/", opening(wallet))
     unknown = bobs.post("positions/", opening(wallet, wallet="Unknown"))
@@ -251,6 +257,7 @@ def test_open_in_a_stranger_s_wallet_is_refused_as_in_an_unknown_one(bobs: Api, 
     assert not Position.objects.exists()
 
 
+@pytest.mark.both_databases
 def test_open_of_what_the_wallet_holds_already_is_a_conflict(alices: Api, position: Position, wallet: Wallet):
     answer = alices.post("positions/", opening(wallet, tokenAddress=BONK))
     message = f"{wallet.pk} already has an open position in {BONK}"
@@ -528,6 +535,7 @@ def test_position_is_written_by_its_actions_only(alices: Api, position: Position
     assert Position.objects.get().token_address != JUP
 
 
+@pytest.mark.both_databases
 def test_part_is_sold_at_the_market_once_however_often_it_is_sent(
     alices: Api, position: Position, bonk_at_3_micro: None
 ):

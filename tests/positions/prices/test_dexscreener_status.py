@@ -152,6 +152,7 @@ async def test_jump_that_another_pool_shares_is_live(api, source):
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.both_databases
 async def test_jump_is_doubted_by_a_feed_that_starts_during_it(api, source, position, settings):
     """The feed was killed: the next one goes on from the cache, or from the database."""
     await put_prices([Quote(BONK, Decimal("0.01"), Decimal("1.2"), datetime.now(UTC))])

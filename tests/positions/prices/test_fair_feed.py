@@ -159,6 +159,7 @@ async def test_token_that_is_gone_stays_gone_while_it_is_not_asked_for(api, cloc
     assert (await aget_prices([vanished])).quotes[vanished].as_of < began
 
 
+@pytest.mark.both_databases
 async def test_everything_within_the_limit_is_asked_for_in_every_round(api, clock, rounds, alice, bob):
     """Also what answers lack: nothing is gained by leaving it out."""
     market = Market(api, clock, [])

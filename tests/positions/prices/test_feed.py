@@ -115,11 +115,13 @@ def valkey_turned(settings) -> Callable[[str], Awaitable[None]]:
     return turn
 
 
+@pytest.mark.both_databases
 async def test_round_asks_for_the_tokens_held_and_wrapped_sol(feed, source, holding):
     await feed.round()
     assert source.asked == [{Token(BONK, "BONK"), Token(WIF, "WIF"), Token(WRAPPED_SOL, "SOL")}]
 
 
+@pytest.mark.both_databases
 async def test_round_keeps_the_decimals_that_the_source_reports(feed, source, holding):
     decimals = sync_to_async(lambda: dict(Mint.objects.values_list("address", "decimals")))
     source.decimals = {BONK: 5}
@@ -171,6 +173,7 @@ async def test_round_price_of_sol_in_usd_changes_every_quote(feed, source, wire,
     assert wire.batches[1].keys() == {BONK, WIF, WRAPPED_SOL}
 
 
+@pytest.mark.both_databases
 async def test_round_new_position_is_priced_and_closed_one_no_longer(feed, source, wire, holding, wallet):
     await feed.round()
     await sync_to_async(close_position)(position_id=holding.pk, proceeds_sol=Decimal(1), reason="sold")
@@ -281,6 +284,7 @@ async def test_round_channel_layer_away_is_an_error_and_everything_is_published_
     assert result.changed == 3
 
 
+@pytest.mark.both_databases
 async def test_round_database_failing_is_an_error_and_the_last_tokens_are_priced(
     feed, source, wire, holding, caplog
 ):
