@@ -9,12 +9,12 @@ class RealtimeConfig(AppConfig):
         from positions.versions import require_checked
         from realtime import checks  # noqa: F401  registers them
         from realtime.monitoring import library_logs
-        from realtime.protocol import envelopes
+        from realtime.protocol.serializer import register_serializer
         from realtime.publish import signals  # noqa: F401  connects its receivers
         from realtime.servers import connections, running
 
         require_checked("daphne")
-        envelopes.register_serializer()
+        register_serializer()
         connections.install()
         running.install()
         library_logs.install()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from positions.prices.quotes import is_of_now
-from realtime.protocol.envelopes import Priced
+from realtime.protocol.price_envelopes import Priced
 
 logger = logging.getLogger(__name__)
 

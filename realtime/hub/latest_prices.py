@@ -14,8 +14,8 @@ from positions.prices.cache import aget_quotes_and_feed
 from positions.prices.lookup import fill_misses
 from positions.prices.quotes import UNKNOWN_MARKET, WRAPPED_SOL, Market, PriceStatus, Quote, is_stale
 from realtime.hub.queries import last_quotes
-from realtime.protocol.envelopes import Priced, decoded, encoded, full_fragment
 from realtime.protocol.messages import followed_by, says_more
+from realtime.protocol.price_envelopes import Priced, decoded, encoded, full_fragment
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 

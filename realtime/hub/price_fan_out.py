@@ -22,7 +22,7 @@ from realtime.hub.token_index import SOCKETS_PER_TURN, TokenIndex
 from realtime.hub.turns import chunks
 from realtime.monitoring import outages
 from realtime.protocol import messages
-from realtime.protocol.envelopes import read_prices
+from realtime.protocol.price_envelopes import read_prices
 
 logger = logging.getLogger(__name__)
 

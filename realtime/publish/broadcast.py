@@ -23,13 +23,9 @@ from positions.models import PositionEvent
 from positions.prices.quotes import Quote
 from realtime.monitoring import outages
 from realtime.monitoring.metrics import counts
-from realtime.protocol.envelopes import (
-    access_message,
-    disconnect_message,
-    event_message,
-    price_message,
-)
+from realtime.protocol.envelopes import access_message, disconnect_message, event_message
 from realtime.protocol.messages import PRICES_GROUP, agent_group
+from realtime.protocol.price_envelopes import price_message
 from realtime.publish.connections import channel_layer
 
 logger = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from positions.prices.quotes import Quote
-from realtime.protocol.envelopes import PriceMessage, layout_message
 from realtime.protocol.messages import PRICES_GROUP
+from realtime.protocol.price_envelopes import PriceMessage, layout_message
 from realtime.protocol.shards import shard_groups, shard_of
 from realtime.publish import groups
 from realtime.publish.connections import channel_layer

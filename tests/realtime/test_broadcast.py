@@ -19,8 +19,8 @@ from positions import services, valkey
 from positions.conf import conf
 from positions.models import Position, PositionEvent
 from positions.prices.quotes import Market, Quote
-from realtime.protocol.envelopes import price_message
 from realtime.protocol.messages import PRICES_GROUP
+from realtime.protocol.price_envelopes import price_message
 from realtime.publish import broadcast
 from realtime.publish.rounds import QUOTES_AT_ONCE, make_round
 from testbed import forkserver

@@ -21,7 +21,7 @@ from realtime.hub.encoded_prices import PlainPrices
 from realtime.hub.price_keys import PriceKeys
 from realtime.protocol import compact, messages
 from realtime.protocol.compact import SUBPROTOCOL
-from realtime.protocol.envelopes import encoded
+from realtime.protocol.price_envelopes import encoded
 from realtime.publish.broadcast import broadcast_prices
 from realtime.socket.routing import websocket_application
 from realtime.testing.sockets import Communicator

@@ -21,9 +21,10 @@ from positions import services
 from positions.models import Position, PositionEvent
 from positions.prices.cache import put_prices
 from positions.prices.quotes import WRAPPED_SOL, Quote
-from realtime.protocol import envelopes
-from realtime.protocol.envelopes import VERSIONS, decoded, read_event, read_prices, unreadable
+from realtime.protocol import envelopes, price_envelopes
+from realtime.protocol.envelopes import VERSIONS, read_event, unreadable
 from realtime.protocol.messages import PRICES_GROUP, agent_group
+from realtime.protocol.price_envelopes import decoded, read_prices
 from tests.conftest import BONK, WIF, quote
 from tests.live import Server, watching
 from tests.positions.old_events import OLD_EVENTS
@@ -44,8 +45,8 @@ QUOTES = [
 ]
 
 
-def for_all() -> envelopes.PriceMessage:
-    message = envelopes.PriceMessage()
+def for_all() -> price_envelopes.PriceMessage:
+    message = price_envelopes.PriceMessage()
     message.add([Quote(WRAPPED_SOL, Decimal(1), Decimal("187.42"), QUOTES[0].as_of)])
     return message
 
@@ -57,9 +58,9 @@ NEW_MESSAGES = {
         )
         for row in OLD_EVENTS
     ],
-    "price.batch": [envelopes.price_message(QUOTES)],
+    "price.batch": [price_envelopes.price_message(QUOTES)],
     "price.layout": [
-        envelopes.layout_message(for_all(), shards=4, number=1_795_700_000_000_000_000, sent=[0, 3])
+        price_envelopes.layout_message(for_all(), shards=4, number=1_795_700_000_000_000_000, sent=[0, 3])
     ],
     "price.joined": [envelopes.joined_message("prices.4.11", "5f0c")],
     "socket.claimed": [envelopes.claim_message(str(AGENT), 7)],

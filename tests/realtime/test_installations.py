@@ -11,8 +11,8 @@ from channels.layers import get_channel_layer
 from positions import valkey
 from positions.installations import HOLDER_KEY
 from positions.prices.lease import FeedLease
-from realtime.protocol.envelopes import price_message
 from realtime.protocol.messages import PRICES_GROUP
+from realtime.protocol.price_envelopes import price_message
 from realtime.publish.broadcast import broadcast_prices
 from tests.conftest import BONK, quote
 from tests.live import Client, Server, access_token, client, watching

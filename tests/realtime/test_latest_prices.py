@@ -11,7 +11,7 @@ import pytest
 from positions.prices.cache import put_prices
 from positions.prices.quotes import WRAPPED_SOL, Quote
 from realtime.hub.latest_prices import LatestPrices
-from realtime.protocol.envelopes import price_message, read_prices
+from realtime.protocol.price_envelopes import price_message, read_prices
 from tests.conftest import BONK, WIF, quote
 
 

@@ -18,7 +18,7 @@ from realtime.hub.latest_prices import LatestPrices
 from realtime.hub.outbox import Event, Outbox
 from realtime.hub.price_fan_out import PriceFanOut
 from realtime.hub.token_index import SOCKETS_PER_TURN, TokenIndex
-from realtime.protocol.envelopes import price_message
+from realtime.protocol.price_envelopes import price_message
 from tests.conftest import BONK, WIF, quote
 from tests.waiting import eventually
 

@@ -29,8 +29,8 @@ from realtime.hub.price_fan_out import PriceFanOut
 from realtime.hub.price_groups import PriceGroups
 from realtime.hub.price_rounds import PriceRounds
 from realtime.hub.token_index import TokenIndex
-from realtime.protocol.envelopes import price_message, read_prices
 from realtime.protocol.messages import PRICES_GROUP
+from realtime.protocol.price_envelopes import price_message, read_prices
 from realtime.protocol.shards import MOST_SHARDS, group_of, shard_groups, shard_of, spread
 from realtime.publish import groups
 from realtime.publish.broadcast import broadcast_prices

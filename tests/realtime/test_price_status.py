@@ -24,8 +24,8 @@ from positions.prices.quotes import Market, Quote
 from positions.services import move_stop_loss
 from realtime.hub import price_fan_out
 from realtime.hub.latest_prices import LatestPrices
-from realtime.protocol.envelopes import price_message, read_prices
 from realtime.protocol.messages import followed_by
+from realtime.protocol.price_envelopes import price_message, read_prices
 from tests.conftest import BONK, WIF, quote
 from tests.live import Client, watching
 from tests.realtime.test_price_fan_out import House

@@ -10,7 +10,7 @@ from realtime.hub.holdings import holdings
 from realtime.hub.hub import get_hub
 from realtime.hub.latest_prices import LatestPrices
 from realtime.hub.shared_snapshots import SharedSnapshots
-from realtime.protocol.envelopes import price_message
+from realtime.protocol.price_envelopes import price_message
 from realtime.socket.stream_content import build_snapshot
 from realtime.testing.sockets import open_socket
 from tests.conftest import quote

@@ -17,8 +17,8 @@ from realtime.hub.hub import Hub, close_hub, get_hub
 from realtime.hub.token_index import SOCKETS_PER_TURN
 from realtime.hub.turns import MOST, TURN_SECONDS, Turns, chunks
 from realtime.protocol import messages
-from realtime.protocol.envelopes import price_message
 from realtime.protocol.messages import InitialData, InitialDataData, SentPosition
+from realtime.protocol.price_envelopes import price_message
 from realtime.socket.connection import Connection
 from realtime.socket.stream_start import StreamStart
 from testbed.processes import PATIENCE_SECONDS
