@@ -69,7 +69,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "django.contrib.staticfiles",
+    "nexgent.apps.OwnStaticFilesConfig",
     "servestatic",
     "channels",
     "corsheaders",
@@ -172,6 +172,10 @@ STATIC_URL = f"{URL_PREFIX}/static/"
 STATIC_ROOT = env.folder("NEXGENT_STATIC_DIR", DATA_DIR / "static")
 SERVESTATIC_USE_FINDERS = DEBUG
 SERVESTATIC_AUTOREFRESH = DEBUG
+# What is compressed already, and source maps: only a debugger asks for them, and they are large.
+SERVESTATIC_SKIP_COMPRESS_EXTENSIONS = [
+    "jpg", "jpeg", "png", "gif", "webp", "avif", "zip", "gz", "br", "woff", "woff2", "map",
+]  # fmt: skip
 SSL_REDIRECT = env.flag("NEXGENT_SSL_REDIRECT", default=True)
 HSTS_SECONDS = env.duration("NEXGENT_HSTS_SECONDS", 31_536_000, minimum=0)
 HSTS_SUBDOMAINS = env.flag("NEXGENT_HSTS_SUBDOMAINS", default=True)

@@ -128,7 +128,7 @@ class Topology:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def _start(self, service: str, stack: ExitStack) -> subprocess.Popen[bytes]:
+    def _start(self, service: str, stack: ExitStack) -> forkserver.Process | subprocess.Popen[bytes]:
         command = []
         for word in self.services[service]["command"]:
             for there, here in (
@@ -138,9 +138,16 @@ class Topology:
             ):
                 word = word.replace(there, here)
             command.append(word)
+        program, *arguments = command
+        # As the path would find it: Python itself, or a script of a package beside it.
+        script = [] if program == "python" else [Path(sys.executable).with_name(program)]
         with (self.folder / f"{service}.log").open("wb") as log:
-            process = subprocess.Popen(
-                command, env=self.environments[service], cwd=ROOT, stdout=log, stderr=log
+            process = forkserver.start(
+                [sys.executable, *script, *arguments],
+                env=self.environments[service],
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
             )
         stack.callback(process.wait)
         stack.callback(process.kill)
@@ -196,7 +203,8 @@ async def test_files_of_older_releases_stay_and_those_of_this_one_are_as_a_serve
     async with httpx.AsyncClient(verify=trusted, timeout=PATIENCE_SECONDS) as http:
         old = await http.get(f"{url}/realtime/nexgent.0123456789ab.js")
         assert (old.status_code, old.text) == (200, "of an older release")
-        for path in (str(current), "realtime/nexgent.js", "admin/css/base.css"):
+        docs = "drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
+        for path in (str(current), "realtime/nexgent.js", "admin/css/base.css", docs):
             ours = await http.get(f"{url}/{path}")
             server = f"http://127.0.0.1:{topology.ports['4001']}/static/{path}"
             theirs = await http.get(server, headers={"X-Forwarded-Proto": "https"})
@@ -208,6 +216,8 @@ async def test_files_of_older_releases_stay_and_those_of_this_one_are_as_a_serve
             kind = ours.headers["Content-Type"].replace("application/javascript", "text/javascript")
             assert kind == theirs.headers["Content-Type"].replace('"', "")
         assert (await http.get(f"{url}/nowhere.js")).status_code == 404
+    assert not (static / "drf_spectacular_sidecar/redoc").exists()
+    assert not list(static.rglob("*.map.gz"))
 
 
 async def test_topology_of_compose_serves_traders_over_tls_and_ends_in_order(topology: Topology):
