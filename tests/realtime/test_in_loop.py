@@ -13,7 +13,8 @@ from realtime.web.in_loop import in_loop
 from tests.realtime.conftest import closed_connections  # noqa: F401  a fixture of every test
 
 pytestmark = pytest.mark.django_db(transaction=True)
-VARIES = {"X-Request-ID", "Set-Cookie", "Content-Length"}
+VARIES = {"X-Request-ID", "Set-Cookie", "Content-Length", "Expires"}
+"""`Expires` of what is not to be cached is the second of the answer."""
 
 
 @pytest.fixture(autouse=True)
