@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
@@ -249,34 +250,38 @@ holdings = st.fixed_dictionaries(
 )
 TWIN = """
 import { value } from "%s";
-let text = "";
-for await (const chunk of process.stdin) text += chunk;
-process.stdout.write(JSON.stringify(JSON.parse(text).map((each) => value(each, each.price, each.priceUsd))));
+import { createInterface } from "node:readline";
+for await (const line of createInterface({ input: process.stdin })) {
+    console.log(JSON.stringify(JSON.parse(line).map((each) => value(each, each.price, each.priceUsd))));
+}
 """
 
 
-@settings(max_examples=10, deadline=None)
-@given(cases=st.lists(holdings, min_size=20, max_size=60))
-def test_page_values_any_holding_as_the_server_does(cases: list[dict[str, Decimal | None]]):
-    """The browser's accounting.js, in node, at any price."""
+@pytest.fixture(scope="module")
+def page() -> Iterator[subprocess.Popen[str]]:
+    """The browser's accounting.js, in node: a line of holdings in, a line of their values out."""
     if shutil.which("node") is None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
             "NO NODE: accounting.js was not run."
         )
-    done = subprocess.run(
-        [
-            "node",
-            "--input-type=module",
-            "-e",
-            TWIN % (ROOT / "realtime/static/realtime/accounting.js").as_uri(),
-        ],
-        input=json.dumps(cases, default=digits),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=True,
-    )
-    assert json.loads(done.stdout) == [_valued(case) for case in cases]
+    accounting = TWIN % (ROOT / "realtime/static/realtime/accounting.js").as_uri()
+    command = ["node", "--input-type=module", "-e", accounting]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as node:
+        yield node
+        assert node.stdin is not None
+        node.stdin.close()
+        assert node.wait(PATIENCE_SECONDS) == 0
+
+
+@settings(max_examples=10, deadline=None)
+@given(cases=st.lists(holdings, min_size=20, max_size=60))
+def test_page_values_any_holding_as_the_server_does(
+    page: subprocess.Popen[str], cases: list[dict[str, Decimal | None]]
+):
+    assert page.stdin is not None
+    assert page.stdout is not None
+    print(json.dumps(cases, default=digits), file=page.stdin, flush=True)
+    assert json.loads(page.stdout.readline()) == [_valued(case) for case in cases]
 
 
 def _valued(case: dict[str, Any]) -> dict[str, str | None]:

@@ -398,13 +398,9 @@ async def test_reconciliation_brings_prices_that_nobody_sent(reconciliation_serv
 
 
 @pytest.fixture
-def pair(transactional_db, tmp_path):
+def pair(transactional_db, shared_server: StartServer) -> tuple[Server, Server]:
     """A daphne and a uvicorn process that reconcile soon."""
-    with (
-        Server("daphne", log=tmp_path / "daphne", **SOON) as first,
-        Server("uvicorn", log=tmp_path / "uvicorn", **SOON) as second,
-    ):
-        yield first, second
+    return shared_server("daphne", **SOON), shared_server("uvicorn", **SOON)
 
 
 async def test_exactly_one_socket_survives_a_race_over_two_processes(pair, alice):
