@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -98,25 +98,6 @@ VERSION = 1 + len(UPGRADES)
 def snapshot(position: object) -> dict[str, Any]:
     """Return a row of Position as JSON data: names in snake_case, decimals as strings of digits, times as sent."""
     return {"version": VERSION, **{name: read(position) for name, read in _READERS.items()}}
-
-
-def snapshots_of(
-    columns: Mapping[str, Callable[[Any], Any] | None],
-) -> Callable[[Sequence[Any]], dict[str, Any]]:
-    """Return what `snapshot` does, for rows that have these fields' values in this order, each after this conversion.
-
-    Without an instance of the model, which costs as much again (`make bench`, connect).
-    """
-    steps = [(name, [*columns].index(name), columns[name] or _CONVERSIONS.get(name)) for name in _READERS]
-
-    def read(row: Sequence[Any]) -> dict[str, Any]:
-        data: dict[str, Any] = {"version": VERSION}
-        for name, place, convert in steps:
-            value = row[place]
-            data[name] = value if convert is None or value is None else convert(value)
-        return data
-
-    return read
 
 
 def upgraded(data: dict[str, Any]) -> dict[str, Any]:
@@ -255,7 +236,7 @@ def _conversion(field: msgspec.structs.FieldInfo) -> Callable[[Any], Any] | None
 
 def _reader(field: msgspec.structs.FieldInfo) -> Callable[[object], Any]:
     """Return what reads this field off an instance."""
-    convert = _CONVERSIONS[field.name]
+    convert = _conversion(field)
     if convert is None:
         return lambda position: getattr(position, field.name)
     optional = _optional(convert)
@@ -273,5 +254,4 @@ def _wire_fields(data: Mapping[str, Any]) -> dict[str, Any]:
 _DIGITS = re.compile(r"-?[0-9]{1,60}(\.[0-9]{1,60})?")
 _FIELDS = msgspec.structs.fields(StoredPosition)
 _NUMBERS = frozenset(field.name for field in _FIELDS if field.type in (Number, Number | None))
-_CONVERSIONS = {field.name: _conversion(field) for field in _FIELDS}
 _READERS = {field.name: _reader(field) for field in _FIELDS}

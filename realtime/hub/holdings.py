@@ -1,7 +1,7 @@
 """What agents hold, as sockets that start read it: one statement for all that start at the same time.
 
-By hand, since most of what a query costs is Django's work for it: an agent of ten positions takes 0.15 ms of CPU among
-others and 0.4 alone, where the ORM took 1.9 (2026-11-26). From the primary, as `queries`.
+By hand, since most of what a query costs is Django's work for it, where the ORM took 1.9 ms of CPU for an agent of ten
+positions (2026-11-26). From the primary, as `queries`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from django.db import connection
 
-from positions.books.snapshots import StoredPosition, snapshots_of
+from positions.books.snapshots import VERSION, StoredPosition
 from positions.models import Agent, Position, TokenFamily
 from positions.models.agents import address_of
 from realtime.hub.database import in_database_thread
@@ -25,16 +25,11 @@ from realtime.hub.rows import Columns, table_of
 FEW = 200
 """Positions. Agents that hold more are read alone: the others of their batch do not wait for thousands of rows."""
 
-_FIELDS = {
-    "wallet_id" if name == "wallet_address" else name: name for name in StoredPosition.__struct_fields__
-}
-"""The columns that a snapshot is made of, and what each is called there."""
-_COLUMNS = [*_FIELDS]
-_POSITIONS = Columns(Position, _COLUMNS, alias="held")
-_snapshot = snapshots_of(
-    {name: address_of if column == "wallet_id" else None for column, name in _FIELDS.items()}
+_NAMES = StoredPosition.__struct_fields__
+_POSITIONS = Columns(
+    Position, ["wallet_id" if name == "wallet_address" else name for name in _NAMES], alias="held"
 )
-_ID, _TOKEN = _COLUMNS.index("id"), _COLUMNS.index("token_address")
+_ID, _TOKEN = _NAMES.index("id"), _NAMES.index("token_address")
 
 # Each row of `asked` has a number, since an agent may be asked for twice.
 #
@@ -70,7 +65,7 @@ class Holdings(NamedTuple):
 
     seq: int
     rows: list[Sequence[Any]]
-    """Of the open positions."""
+    """Of the open positions: what a snapshot has of each."""
 
     def positions(self) -> Iterator[dict[str, Any]]:
         """Return the snapshot of each position, made when it is asked for: 10,000 take half a second.
@@ -83,7 +78,18 @@ class Holdings(NamedTuple):
 
     def tokens(self) -> Iterator[tuple[str, str]]:
         """Return the token and the id of each position."""
-        return ((row[_TOKEN], str(row[_ID])) for row in self.rows)
+        return ((row[_TOKEN], row[_ID]) for row in self.rows)
+
+
+def _snapshot(row: Sequence[Any]) -> dict[str, Any]:
+    """Return what `snapshots.snapshot` does, without an instance of the model, which costs as much again."""
+    data = dict(zip(_NAMES, row, strict=True))
+    data["version"] = VERSION
+    data["wallet_address"] = address_of(data["wallet_address"])
+    for name in ("dca_transaction_ids", "take_profit_transaction_ids"):
+        if data[name]:
+            data[name] = [str(item) for item in data[name]]
+    return data
 
 
 class Asked(NamedTuple):

@@ -11,7 +11,6 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import BigIntegerField
 
-from positions.books.snapshots import timestamp
 from positions.models import Agent, PositionEvent
 from realtime.hub.database import in_database_thread
 from realtime.hub.rows import Columns, table_of
@@ -58,9 +57,7 @@ def read_events(gaps: Sequence[Gap]) -> list[list[EventMessage]]:
             if kind in _KINDS and (
                 position is not None or kind == _CLOSED
             ):  # else it was written past Django
-                found[place].append(
-                    EventMessage(agent_id, seq, kind, str(position_id), position, timestamp(created_at))
-                )
+                found[place].append(EventMessage(agent_id, seq, kind, position_id, position, created_at))
     return found
 
 

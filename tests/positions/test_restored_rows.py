@@ -12,8 +12,12 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
+from positions.books.snapshots import snapshot
 from positions.models import Position, PositionEvent, Trade
 from positions.services import close_position
+from realtime.hub.holdings import read_holdings
+from realtime.hub.missed import Gap, read_events
+from realtime.protocol.envelopes import to_event
 from tests.live import access_token
 
 FAR, LONG_AGO = "9999-12-31 23:59:59+00:00", "0001-01-01 00:00:00+00:00"
@@ -83,6 +87,12 @@ def read_everything(position: Position) -> str:
         answer = owner.get(f"/api/{path.format(**keys)}")
         assert answer.status_code == 200, path
         json.loads(answer.content, parse_constant=no_number)
+    held = read_holdings(str(position.agent_id), position.agent.owner_id)  # as the socket does
+    assert held is not None
+    assert [*held.positions()] == [snapshot(Position.objects.get(pk=position.pk))]
+    [events] = read_events([Gap(str(position.agent_id), 0, 9)])
+    readable = [event for event in PositionEvent.objects.order_by("seq") if event.is_readable]
+    assert events == [to_event(event) for event in readable]
     staff = Client()
     staff.force_login(User.objects.create_superuser("root"))
     for path in ADMIN:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
@@ -92,6 +92,14 @@ def test_snapshot_of_a_row_is_that_of_the_position(alice):
     agent = new_agent(alice, BONK, WIF)
     for position in Position.objects.filter(agent=agent, token_address=BONK):
         services.move_stop_loss(position_id=position.pk, percentage=Decimal(-5))
+        with unguarded():
+            Position.objects.filter(pk=position.pk).update(
+                created_at=datetime(7, 12, 31, 23, 59, 59, 999_999, UTC),
+                last_dca_time=datetime(2026, 1, 31, 12, tzinfo=UTC),
+                dca_transaction_ids=["first", 7],
+                realized_profit_sol=Decimal("-0.000000001"),
+                moon_bag_amount=Decimal("1200"),
+            )
     held = read_holdings(str(agent.pk), alice.pk)
     assert held is not None
     tokens = [*held.tokens()]
