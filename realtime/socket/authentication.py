@@ -72,8 +72,10 @@ LOOK_UP = "nexgent.credential"
 """Of a scope: how to find its credential."""
 
 
-async def look_up(scope: Mapping[str, Any]) -> Credential:
+async def look_up(scope: Mapping[str, Any], sent: Mapping[str, str]) -> Credential:
     """Return the credential of a socket's token; an anonymous user's, if TokenAuthMiddleware is not mounted.
+
+    `sent`: the scope's `query`.
 
     The token is `?token=…` or `Authorization: Bearer …`; `?ticket=…` stands for one. Only access tokens are accepted.
     If anything is wrong with it, the user is anonymous. For a ticket, a call of Redis or Valkey; two queries, which all
@@ -84,7 +86,7 @@ async def look_up(scope: Mapping[str, Any]) -> Credential:
         return Credential(AnonymousUser())  # the user of another middleware has presented no token
     try:
         async with asyncio.timeout(LOOK_UP_SECONDS):
-            credential: Credential = await scope[LOOK_UP](scope)
+            credential: Credential = await scope[LOOK_UP](scope, sent)
             return credential
     except (*DATABASE_UNAVAILABLE, TimeoutError) as error:
         why = str(error) or type(error).__name__
@@ -143,8 +145,7 @@ async def authenticate(token: str | None, agent_id: UUID | None = None) -> Crede
     return await _holder(claims, agent_id)
 
 
-async def _credential(scope: Mapping[str, Any]) -> Credential:
-    sent = query(scope)
+async def _credential(scope: Mapping[str, Any], sent: Mapping[str, str]) -> Credential:
     token, ticket = sent.get("token") or _bearer(scope), sent.get("ticket")
     agent_id = parse_agent_id(sent.get("agentId"))
     if not ticket:

@@ -10,8 +10,9 @@ import asyncio
 import logging
 import time
 import uuid
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
@@ -20,10 +21,10 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from positions.books.snapshots import timestamp
 from realtime.conf import conf
 from realtime.hub.disconnects import is_disconnect
-from realtime.hub.guard import DATABASE_UNAVAILABLE, Refused, guarded
+from realtime.hub.guard import guarded
 from realtime.hub.hub import Hub, get_hub
 from realtime.hub.outbox import Outbox
-from realtime.hub.shares import BYTES_PER_ROW, CONNECT_COST, MESSAGE_COST, QUERY_COST, Share, refused
+from realtime.hub.shares import BYTES_PER_ROW, MESSAGE_COST, QUERY_COST, Share, refused
 from realtime.monitoring import log_lines
 from realtime.monitoring.metrics import counts
 from realtime.protocol import compact, messages
@@ -46,18 +47,16 @@ from realtime.protocol.requests import (
     parse_agent_id,
     parse_last_seq,
 )
-from realtime.socket.authentication import authenticate, look_up, query
-from realtime.socket.client_address import address_of
+from realtime.socket.admission import admit
+from realtime.socket.authentication import authenticate, query
 from realtime.socket.connection import Connection
-from realtime.socket.new_outbox import belongs_to, new_outbox
-from realtime.socket.stream_start import AGENT_NOT_FOUND, StreamStart
+from realtime.socket.new_outbox import new_outbox
+from realtime.socket.stream_start import StreamStart
 from realtime.socket.timers import Timers
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
-NOT_AUTHENTICATED = (
-    "the token is missing, malformed, expired, revoked or not an access token, or its user is inactive"
-)
 TOKEN_REFUSED = "the token is malformed, expired, revoked, not an access token, or belongs to another user"  # noqa: S105
 
 
@@ -92,7 +91,15 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             return
         self.scope, self.base_send = scope, send
         self.hub = get_hub()
-        self.outbox = new_outbox(self.hub, scope, send, on_lost=self._lost, on_close=self._leave)
+        self._sent = query(scope)
+        self.outbox = new_outbox(
+            self.hub,
+            scope["connection"],
+            send,
+            agent_id=self._sent.get("agentId"),
+            on_lost=self._lost,
+            on_close=self._leave,
+        )
         self.timers = Timers(self.outbox)
         self.stream = StreamStart(self.hub, self.outbox, scope["connection"])
         try:
@@ -128,38 +135,13 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 raise
             self.outbox.abandon()  # its disconnect follows
             return
-        expires_at = await self._authorise()
+        sent, self._sent = self._sent, {}  # it has the token
+        expires_at = await admit(self.hub, self.outbox, self.scope, sent)
         await self.hub.turns.piece()
         self.timers.start(expires_at)
         self._greet(expires_at, await self.hub.epochs.known())
-        self._check_mode()
-        await self.stream.connect(self._last_seq(), query(self.scope).get("epoch"))
-
-    async def _authorise(self) -> datetime:
-        """Return when the token expires. Raises Refused if the client may not watch the agent."""
-        credential = await look_up(self.scope)
-        belongs_to(self.outbox, credential, self.scope)
-        if self.outbox.closed:  # meanwhile
-            raise Refused(CloseReason.TRY_LATER, ErrorCode.TRY_LATER, DATABASE_UNAVAILABLE)
-        user, expires_at = credential.user, credential.expires_at
-        if credential.error is not None:
-            raise credential.error
-        if user is None:
-            raise Refused(
-                CloseReason.TRY_LATER, ErrorCode.TRY_LATER, credential.problem or DATABASE_UNAVAILABLE
-            )
-        if expires_at is None or not user.is_authenticated:
-            self.hub.shares.strangers.admit(address_of(self.scope))
-            raise Refused(
-                CloseReason.AUTHENTICATION_FAILED,
-                ErrorCode.AUTHENTICATION_FAILED,
-                credential.problem or NOT_AUTHENTICATED,
-            )
-        self.hub.shares.admit(self.outbox)
-        self._share.spend(CONNECT_COST)
-        if not credential.may_watch:
-            raise Refused(CloseReason.AGENT_NOT_FOUND, ErrorCode.AGENT_NOT_FOUND, AGENT_NOT_FOUND)
-        return expires_at
+        self._checked(check_mode, sent.get("mode"))
+        await self.stream.connect(self._checked(parse_last_seq, sent.get("lastSeq")), sent.get("epoch"))
 
     def _greet(self, expires_at: datetime, epoch: str) -> None:
         self._is_served = True
@@ -178,19 +160,13 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         )
         self._write(Connected(data))
 
-    def _last_seq(self) -> int | None:
-        """Return the query's `lastSeq`; None, after an `error` to the client, if it is not a number."""
+    def _checked(self, check: Callable[[str | None], T], text: str | None) -> T | None:
+        """Return what `check` makes of a part of the query; None, after an `error` to the client, if that is wrong."""
         try:
-            return parse_last_seq(query(self.scope).get("lastSeq"))
+            return check(text)
         except Malformed as problem:
             self.outbox.write(messages.error(problem.code, problem.message))
             return None
-
-    def _check_mode(self) -> None:
-        try:
-            check_mode(query(self.scope).get("mode"))
-        except Malformed as problem:
-            self.outbox.write(messages.error(problem.code, problem.message))
 
     def _lost(self, outbox: Outbox) -> None:
         self.hub.spawn(guarded(outbox, self.stream.start_over()))
