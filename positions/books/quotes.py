@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal
 from typing import Literal
 
+_DIGITS = Context(prec=50)
 WRAPPED_SOL = "So11111111111111111111111111111111111111112"
 
 MarketStatus = Literal["live", "thin", "gone"]
@@ -74,5 +75,4 @@ class Quote:
         """USD for one SOL according to this quote, so that figures in SOL and in USD always agree."""
         if self.price_usd is None or not self.price:
             return None
-        with localcontext(prec=50):
-            return self.price_usd / self.price
+        return _DIGITS.divide(self.price_usd, self.price)

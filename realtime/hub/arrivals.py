@@ -7,17 +7,14 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import DEFAULT_DB_ALIAS
-
 from positions.accounts.identity import Identity, Refused, identify_all
 from positions.errors import DATABASE_UNAVAILABLE
-from positions.models import Agent
 from realtime.hub import missed
 from realtime.hub.batches import Batches
 from realtime.hub.database import in_database_thread
 from realtime.hub.holdings import Asked, Holdings, TooMany, few_holdings, holdings
 from realtime.hub.missed import Gap
-from realtime.hub.queries import is_watchable
+from realtime.hub.queries import watchable
 from realtime.protocol.envelopes import EventMessage
 
 Turn = Callable[[], AbstractAsyncContextManager[None]]
@@ -79,14 +76,10 @@ def admit(newcomers: Sequence[Newcomer]) -> list[Admitted | Refused]:
 
 def _watchable(identities: Sequence[Identity | Refused], agent_ids: Sequence[UUID | None]) -> list[bool]:
     users = [None if isinstance(identity, Refused) else identity.user.pk for identity in identities]
-    wanted = {agent_id for user_id, agent_id in zip(users, agent_ids, strict=True) if user_id and agent_id}
-    if len(wanted) == 1 and len(users) == 1:
-        return [is_watchable(users[0], wanted.pop())]
-    owners: dict[UUID | None, Any] = {}
-    if wanted:
-        agents = Agent.objects.using(DEFAULT_DB_ALIAS).filter(pk__in=wanted, owner__is_active=True)
-        owners.update(agents.order_by().values_list("pk", "owner_id"))
-    return [
-        user_id is not None and owners.get(agent_id) == user_id
+    asked = [
+        (user_id, agent_id)
         for user_id, agent_id in zip(users, agent_ids, strict=True)
+        if user_id is not None and agent_id is not None
     ]
+    found = watchable(asked)
+    return [pair in found for pair in zip(users, agent_ids, strict=True)]

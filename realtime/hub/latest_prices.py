@@ -36,6 +36,7 @@ class LatestPrices:
         self.version = 0
         """Higher after each change of a price."""
         self._known: dict[str, tuple[str, str, datetime]] = {}  # token → its fragment, its digits, as of when
+        self._quotes: dict[str, Quote] = {}  # what `quote` has returned since the last change
         self._markets: dict[str, Market] = {}  # of the tokens of which more than the price is known
         self._stale: set[str] = set()  # sent to clients as stale
         self._looked_up: set[str] = set()  # in the database
@@ -44,11 +45,11 @@ class LatestPrices:
 
     def quote(self, token: str) -> Quote | None:
         """Return the token's price, digit for digit; None if it is not known here."""
-        known = self._known.get(token)
-        if known is None:
-            return None
-        _, digits, as_of = known
-        return decoded(token, digits, as_of, self._markets.get(token), is_stale=token in self._stale)
+        quote = self._quotes.get(token)
+        if quote is None and (known := self._known.get(token)) is not None:
+            market, stale = self._markets.get(token), token in self._stale
+            quote = self._quotes[token] = decoded(token, known[1], known[2], market, is_stale=stale)
+        return quote
 
     def fragments(self, tokens: Iterable[str], *, in_full: bool = False) -> dict[str, str]:
         """Return the fragments of those of the tokens that are known: with the status where it is not `live`.
@@ -73,6 +74,7 @@ class LatestPrices:
         known, tokens = self._known.keys(), fragments.keys()
         unknown = () if tokens <= known else tokens - known  # the usual case, without a set for each round
         self._known.update(zip(fragments, zip(fragments.values(), digits, repeat(as_of)), strict=False))
+        self._quotes.clear()
         if more := self._judge(tokens, as_of, markets, unknown):
             fragments = fragments | more
         if WRAPPED_SOL in fragments:
@@ -129,6 +131,8 @@ class LatestPrices:
             if token in self._known and token not in self._stale and is_stale(self._known[token][2], now)
         ]
         self._stale.update(old)
+        for token in old:
+            self._quotes.pop(token, None)
         news = {token: self._in_full(token, reserves=False) for token in old}
         self._changed(news)
         return news
@@ -195,6 +199,7 @@ class LatestPrices:
             if is_new or self._known[token][0] != price.fragment:
                 news[token] = price.fragment
             self._known[token] = *price, quote.as_of
+            self._quotes.pop(token, None)
             self._newest = max(self._newest, quote.as_of)
             market = {token: quote.market or UNKNOWN_MARKET}
             news |= self._judge({token}, quote.as_of, market, {token} if is_new else ())

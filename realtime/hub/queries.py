@@ -6,7 +6,7 @@ token, may not have arrived yet.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from positions.models.tokens import is_alive
 from positions.prices.last_quotes import read_last_quotes
 from positions.prices.quotes import Quote
 from realtime.hub.database import in_database_thread
+from realtime.hub.rows import table_of
 from realtime.protocol.envelopes import EventMessage, to_event
 
 # Events read at a time when filling a gap.
@@ -39,6 +40,12 @@ class AgentState(NamedTuple):
 _MAY_WATCH = (  # quoted as Django does, and in one line, for those who count statements (benchmarks/stage.py)
     'SELECT 1 FROM "positions_agent" agent JOIN {users} owner ON owner.{key} = agent.owner_id'
     " WHERE agent.id = %s AND agent.owner_id = %s AND owner.is_active"
+)
+
+_WATCHABLE = (
+    "WITH asked (number, user_id, agent_id) AS ({asked}) SELECT asked.number FROM asked"
+    ' JOIN "positions_agent" agent ON agent.id = asked.agent_id AND agent.owner_id = asked.user_id'
+    " JOIN {users} owner ON owner.{key} = agent.owner_id AND owner.is_active"
 )
 
 
@@ -60,6 +67,18 @@ def is_watchable(user_id: Any, agent_id: UUID, family_id: UUID | None = None) ->
 
 
 may_watch = in_database_thread(is_watchable)
+
+
+def watchable(pairs: Sequence[tuple[Any, UUID]]) -> set[tuple[Any, UUID]]:
+    """Return those of these users and agents of which `is_watchable` is true. One statement, or none."""
+    if not pairs:
+        return set()
+    users = get_user_model()._meta
+    asked, parameters = table_of((users.pk, Agent._meta.pk), pairs)
+    sql = _WATCHABLE.format(asked=asked, users=connection.ops.quote_name(users.db_table), key=users.pk.column)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return {pairs[number] for (number,) in cursor.fetchall()}
 
 
 @in_database_thread

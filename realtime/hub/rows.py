@@ -39,8 +39,8 @@ class Columns:
     """Columns of a model, in a statement in which its table has the name `alias`, as clients are sent them: numbers in
     plain digits, times as `timestamp` writes them, ids as texts. The others as the model has them.
 
-    PostgreSQL writes these texts itself: ten positions take 0.08 ms of CPU. A Decimal or a datetime for each value, which
-    psycopg and Django make in Python, and its text took 0.23 (2026-11-26).
+    PostgreSQL writes these texts itself: ten positions take 0.08 ms of CPU. A Decimal or a datetime for each value,
+    which psycopg and Django make in Python, and its text took 0.23 (2026-11-26).
     """
 
     def __init__(self, model: type[Model], names: Iterable[str], *, alias: str) -> None:
