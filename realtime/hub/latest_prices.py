@@ -51,6 +51,10 @@ class LatestPrices:
             quote = self._quotes[token] = decoded(token, known[1], known[2], market, is_stale=stale)
         return quote
 
+    def knows(self, token: str) -> bool:
+        """Return whether the token's price is known here."""
+        return token in self._known
+
     def fragments(self, tokens: Iterable[str], *, in_full: bool = False) -> dict[str, str]:
         """Return the fragments of those of the tokens that are known: with the status where it is not `live`.
 

@@ -35,6 +35,10 @@ class TokenIndex(Generic[Stream]):
         """Return whether these are at least nine in ten of the tokens that are held here."""
         return 10 * len(self._holders.keys() - tokens) <= len(self._holders)
 
+    def has(self, token: str) -> bool:
+        """Return whether any stream holds the token."""
+        return token in self._holders
+
     def tokens(self) -> Sequence[str]:
         return list(self._holders)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -31,9 +32,9 @@ def take(texts: list[str], text: str) -> bool:
 class House:
     """A fan-out and the sockets that it serves, each of which holds some tokens."""
 
-    def __init__(self, *holdings: list[str]) -> None:
+    def __init__(self, *holdings: list[str], in_crowd: Callable[[], bool] = lambda: False) -> None:
         self.index = TokenIndex[Outbox]()
-        self.fan_out = PriceFanOut(LatestPrices(), self.index)
+        self.fan_out = PriceFanOut(LatestPrices(), self.index, in_crowd=in_crowd)
         self.texts: list[list[str]] = [[] for _ in holdings]
         self.outboxes: list[Outbox] = []
         for texts, held in zip(self.texts, holdings, strict=True):
@@ -159,6 +160,26 @@ async def test_refresh_reads_all_tokens_however_many_answers_they_come_in(monkey
     assert sorted(house.updates()) == [[(BONK, 0.002)], [(WIF, 0.5)]]
     await house.fan_out.refresh()
     assert len(house.updates()) == 2
+
+
+async def test_stream_that_starts_in_a_crowd_reads_only_prices_that_the_rounds_do_not_bring():
+    crowd = [False]
+    house = House([BONK, WIF, "unpriced"], in_crowd=lambda: crowd[0])
+    await put_prices([quote(BONK, "0.002"), quote(WIF, "0.5"), quote("new", "3")])
+    await house.fan_out.learn([BONK, WIF], ask_source=True)
+    assert sorted(house.updates()) == [[(BONK, 0.002), (WIF, 0.5)]]
+    crowd[0] = True
+    await put_prices([quote(BONK, "0.003"), quote("unpriced", "0.1")])
+    before = mgets()
+    await house.fan_out.learn([BONK, WIF], ask_source=True)
+    assert mgets() == before
+    await house.fan_out.learn([BONK, "unpriced", "new"], ask_source=True)
+    assert house.updates()[1:] == [[("unpriced", 0.1)]]
+    await house.fan_out.learn(["new"], ask_source=True)  # no stream holds it yet, so no round brings it
+    assert mgets() == before + 2
+    crowd[0] = False
+    await house.fan_out.learn([BONK], ask_source=True)
+    assert house.updates()[2:] == [[(BONK, 0.003)]]
 
 
 async def test_refresh_waits_for_a_batch_in_transit():
