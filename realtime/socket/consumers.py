@@ -116,6 +116,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         # 250 µs (channels 4.3.2, 2 cores). Here queries have threads of their own, which close them (hub/database.py).
         handler = getattr(self, get_handler_name(message))
         if message["type"] == "websocket.disconnect":
+            await self.hub.turns.piece()  # thousands may leave at once, too
             await handler(message)  # raises StopConsumer
         else:
             await guarded(self.outbox, handler(message))

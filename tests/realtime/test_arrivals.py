@@ -6,6 +6,7 @@ import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -26,7 +27,9 @@ from positions.services import open_position
 from realtime.hub import holdings as reading
 from realtime.hub.arrivals import Newcomer, admit
 from realtime.hub.holdings import Asked, TooMany, read_few, read_holdings
+from realtime.hub.hub import get_hub
 from realtime.hub.missed import Gap, read_events
+from realtime.hub.turns import MOST
 from realtime.protocol.envelopes import to_event
 from realtime.socket.routing import websocket_application
 from realtime.testing.sockets import Communicator
@@ -214,3 +217,28 @@ async def test_many_connect_at_once_and_only_the_one_whose_row_cannot_be_read_fa
     assert outcomes == [expected] * 11
     for socket in sockets:
         await socket.disconnect(timeout=PATIENCE_SECONDS)
+
+
+async def test_many_leave_at_once_and_a_few_of_them_in_each_turn_of_the_event_loop(hub, alice):
+    agents = [await sync_to_async(new_agent)(alice) for _ in range(5 * MOST)]
+    token = await sync_to_async(access_token)(alice)
+    sockets = [
+        Communicator(websocket_application(), f"/ws?token={token}&agentId={agent.pk}") for agent in agents
+    ]
+    await asyncio.gather(*(socket.connect(PATIENCE_SECONDS) for socket in sockets))
+    for socket in sockets:
+        assert await heard(socket, 2) == ["connected", "initial_data"]
+    served = get_hub()
+    while served.turns.is_crowded:  # noqa: ASYNC110  every turn of the loop brings it nearer
+        await asyncio.sleep(0)
+    for socket in sockets:
+        await socket.send_input({"type": "websocket.disconnect", "code": 1001})
+    open_sockets = [len(served.shares.sockets)]
+    while open_sockets[-1]:
+        await asyncio.sleep(0)
+        open_sockets.append(len(served.shares.sockets))
+    left = [before - after for before, after in pairwise(open_sockets)]
+    assert sum(left) == len(sockets)
+    assert max(left) <= MOST
+    for socket in sockets:
+        await socket.wait(PATIENCE_SECONDS)
