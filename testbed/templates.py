@@ -57,7 +57,7 @@ class Templates:
         self._migrate(f"sqlite:///{path}")
 
     def _migrate(self, url: str) -> None:
-        self._manage("migrate", DATABASE_URL=url)
+        self._manage("migrate", "--skip-checks", DATABASE_URL=url)
 
     def _collect(self, folder: Path) -> None:
         production = {

@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,17 +56,37 @@ def project() -> Path:
     with (CLIENT / ".building").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "done").exists():
-            _install_modules()
+            install(CLIENT)
             shutil.rmtree(BUILT, ignore_errors=True)
             _build(folder)
             (folder / "done").touch()
     return folder
 
 
-def _install_modules() -> None:
-    wanted, installed = CLIENT / "package-lock.json", MODULES / ".package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < wanted.stat().st_mtime:
-        _run(CLIENT, "npm", "ci", "--ignore-scripts", "--prefer-offline", "--fetch-retries=5")
+def install(folder: Path) -> None:
+    """Install the packages that package-lock.json names, unless they are there already."""
+    wanted, installed = folder / "package-lock.json", folder / "node_modules/.package-lock.json"
+    if not installed.exists() or not _has_all(_packages(installed), _packages(wanted)):
+        options = ("--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--fetch-retries=5")
+        _run(folder, "npm", "ci", *options)
+
+
+def _packages(lock: Path) -> dict[str, dict[str, Any]]:
+    """Return the packages of a lock, but not the one that they are installed for."""
+    packages: dict[str, dict[str, Any]] = json.loads(lock.read_text())["packages"]
+    return {name: package for name, package in packages.items() if name}
+
+
+def _has_all(installed: dict[str, dict[str, Any]], wanted: dict[str, dict[str, Any]]) -> bool:
+    """Return whether these are the packages wanted. What is optional is left out where it is for another machine.
+
+    By content, not by age: a check-out of the repository makes every file new.
+    """
+    needed = {name for name, package in wanted.items() if not package.get("optional")}
+    return needed <= installed.keys() <= wanted.keys() and all(
+        (package["version"], package["integrity"]) == (wanted[name]["version"], wanted[name]["integrity"])
+        for name, package in installed.items()
+    )
 
 
 def _build(folder: Path) -> None:

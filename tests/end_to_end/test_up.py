@@ -81,22 +81,22 @@ class Up:
         self.url = f"http://127.0.0.1:{self.port}/"
         self.lines: list[str] = []
         self._token = ""
-        self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "up", "--port", str(self.port), *FAST, *options],
-            cwd=ROOT,
-            env=environment(data_dir),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        read_end, write_end = os.pipe()
+        self._output = os.fdopen(read_end)
+        with os.fdopen(write_end, "w") as output:
+            self.process = forkserver.start(
+                [sys.executable, "manage.py", "up", "--port", str(self.port), *FAST, *options],
+                cwd=ROOT,
+                env=environment(data_dir),
+                stdout=output,
+                stderr=output,
+            )
         self._unread: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
-        assert self.process.stdout
-        with self.process.stdout as output:
+        with self._output as output:
             for line in output:
                 self._unread.put(line.rstrip())
         self._unread.put(None)

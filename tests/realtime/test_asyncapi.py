@@ -20,6 +20,7 @@ from realtime.protocol import messages
 from realtime.protocol.asyncapi import asyncapi
 from realtime.protocol.messages import MESSAGES, Closing, ClosingData, encode
 from realtime.protocol.requests import REQUESTS, Malformed, parse
+from tests import javascript
 from tests.contract import check_from_client, check_from_server
 from tests.documents import blocks
 from tests.live import PATIENCE_SECONDS
@@ -49,30 +50,17 @@ def test_document_is_valid_for_the_official_parser(served: str):
         reason = f"NO {' AND NO '.join(missing).upper()}: /api/asyncapi.yaml was not checked with @asyncapi/parser."
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
 
-    def run(*command: str, given: str = "") -> str:
-        done = subprocess.run(
-            command,
-            cwd=NODE_PROJECT,
-            input=given,
-            capture_output=True,
-            text=True,
-            timeout=15 * PATIENCE_SECONDS,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    wanted, installed = NODE_PROJECT / "package-lock.json", NODE_PROJECT / "node_modules/.package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < wanted.stat().st_mtime:
-        run(
-            "npm",
-            "ci",
-            "--ignore-scripts",
-            "--no-audit",
-            "--no-fund",
-            "--prefer-offline",
-            "--fetch-retries=5",
-        )
-    said = json.loads(run("node", "check.mjs", given=served))
+    javascript.install(NODE_PROJECT)
+    done = subprocess.run(
+        ["node", "check.mjs"],
+        cwd=NODE_PROJECT,
+        input=served,
+        capture_output=True,
+        text=True,
+        timeout=15 * PATIENCE_SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
     # That there is AsyncAPI 3.1 is no fault of a 3.0 document.
     assert [each for each in said["diagnostics"] if each["code"] != "asyncapi-latest-version"] == []
     assert said["messages"] == list(COMPONENTS["messages"])
