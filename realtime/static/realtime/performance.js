@@ -18,6 +18,8 @@ export class Performance {
   #section = byId("performance", HTMLDetailsElement);
   #value;
   #results = new ResultsCard();
+  /** @type {Totals | null} the last ones */
+  #totals = null;
 
   /**
    * @param {object} options
@@ -27,13 +29,20 @@ export class Performance {
   constructor({ session, now }) {
     this.#value = new ValueChart({ session, now });
     const section = this.#section;
-    section.open = recall("performance", matchMedia(ROOMY).matches ? "open" : "closed") === "open";
-    section.addEventListener("toggle", () => remember("performance", section.open ? "open" : "closed"));
+    let isOpen = recall("performance", matchMedia(ROOMY).matches ? "open" : "closed") === "open";
+    section.open = isOpen;
+    section.addEventListener("toggle", () => {
+      if (section.open === isOpen) return; // not a choice: the event of the line above
+      isOpen = section.open;
+      remember("performance", isOpen ? "open" : "closed");
+      if (this.#totals) this.take(this.#totals); // the next ones come with the next price
+    });
   }
 
   /** @param {ChosenAgent | null} agent */
   show(agent) {
     this.#section.hidden = true; // until there are totals
+    this.#totals = null;
     this.#value.show(agent);
     this.#results.show(agent);
   }
@@ -48,15 +57,16 @@ export class Performance {
    *
    * @param {Totals} totals
    */
-  take({ mode, isMixed, open, earned, solUsd, statuses }) {
+  take(totals) {
+    const { mode, isMixed, open, earned, solUsd, statuses } = totals;
+    this.#totals = totals;
     if (this.#section.hidden) this.#section.hidden = false;
     if (!this.#section.open) return;
-    this.#value.isMixed = isMixed;
     this.#results.take(mode, solUsd);
     const { positionValueSol: valueSol, positionValueUsd: valueUsd, unrealizedSol, count: positions } = open;
     const notLive = statuses.filter((status) => status !== "live").length;
     const { total: profitSol } = earned;
     const now = { valueSol, valueUsd, unrealizedSol, solUsd, positions, notLive };
-    this.#value.take(mode, profitSol === null ? null : { ...now, profitSol });
+    this.#value.take(isMixed ? mode : null, profitSol === null ? null : { ...now, profitSol });
   }
 }

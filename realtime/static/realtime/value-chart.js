@@ -43,8 +43,8 @@ export class ValueChart {
   #timers = new Timers(); // draw, late
   /** @type {ChosenAgent | null} */
   #agent = null;
-  /** @type {Wire.Mode | null} */
-  #mode = null;
+  /** @type {Wire.Mode | null | undefined} of the money that is shown; null: of all of it; undefined: not known yet */
+  #mode;
   /** @type {Now | null} */
   #current = null;
   /** @type {Wire.ValueOnRest[] | null} null: not asked for */
@@ -56,8 +56,6 @@ export class ValueChart {
   #failed = false;
   #reading = new AbortController();
   #usd = false;
-  /** Whether the agent has money of the other mode, too, and what is shown is to be of one. */
-  isMixed = false;
   #range = recall("value-range", "day");
   /** @type {"value" | "profit"} */
   #kind = recall("value-kind") === "profit" ? "profit" : "value";
@@ -74,7 +72,7 @@ export class ValueChart {
     if (!(this.#range in RANGES)) this.#range = "day";
     wire("value-range", this.#range, (value) => {
       this.#range = value;
-      this.#points = null;
+      this.#forget();
       this.reload();
     });
     wire("value-kind", this.#kind, (value) => {
@@ -88,27 +86,33 @@ export class ValueChart {
     this.#reading.abort();
     this.#timers.cancelAll();
     this.#agent = agent;
-    this.#mode = this.#current = this.#points = this.#note = null;
-    this.#since = [];
-    this.#failed = false;
+    this.#mode = undefined;
+    this.#current = null;
+    this.#forget();
     this.#figure.show(null);
     this.#figure.say("");
+  }
+
+  /** What is known is not of what is to be shown. */
+  #forget() {
+    this.#points = this.#note = null;
+    this.#since = [];
+    this.#failed = false;
   }
 
   /**
    * The totals, as they are now, of the kind of money that is shown. Cheap: this is called for every frame.
    *
-   * @param {Wire.Mode | null} mode
+   * @param {Wire.Mode | null} mode null where the agent has one kind of money only
    * @param {Now | null} now null while they are not known.
    */
   take(mode, now) {
     this.#current = now;
     if (mode !== this.#mode) {
+      const isRead = this.#points !== null || this.#note !== null; // or is being read
       this.#mode = mode;
-      if (this.#points) {
-        this.#points = null;
-        this.reload();
-      }
+      this.#forget();
+      if (isRead) this.reload();
     }
     if (!this.#figure.seen) return;
     if (this.#points !== null && this.#isLate() && !this.#timers.has("late")) {
@@ -124,19 +128,18 @@ export class ValueChart {
     const agent = this.#agent;
     this.#reading.abort();
     this.#timers.cancel("late");
-    if (!agent || !this.#figure.seen) {
+    if (!agent || this.#mode === undefined || !this.#figure.seen) {
       this.#points = this.#note = null; // when it is seen
       return;
     }
     this.#reading = new AbortController();
     const signal = AbortSignal.any([agent.signal, this.#reading.signal]);
     const { interval, length } = RANGES[this.#range];
-    const mode = this.isMixed ? this.#mode : null;
     const from = length === Infinity ? 0 : this.#now() - length;
     if (this.#points === null) this.#note = "Loading…";
     this.#draw();
     try {
-      this.#points = await api.valueHistory(this.#session, agent.id, { interval, from, mode }, signal);
+      this.#points = await api.valueHistory(this.#session, agent.id, { interval, from, mode: this.#mode }, signal);
       [this.#since, this.#note, this.#failed] = [[], null, false];
     } catch (error) {
       if (isAborted(error)) return;

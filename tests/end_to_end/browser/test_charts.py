@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
-from playwright.sync_api import Locator, Page, Route, expect
+import pytest
+from playwright.sync_api import Locator, Page, Request, Route, expect
 
 from positions import services
 from positions.models import AgentValue, Candle, Position, PositionEvent, PricedToken, Wallet
@@ -239,17 +240,21 @@ def test_value_chart_counts_money_that_goes_in_as_no_gain(
     expect(window.by_id("range-gain")).to_have_text("+1.5000")  # what was chosen is remembered
 
 
-def test_value_chart_has_live_and_simulated_money_apart(
-    window: Window, wallet: Wallet, bonk: Position
-) -> None:
+@pytest.fixture
+def both(wallet: Wallet, bonk: Position) -> None:
+    """Live and simulated money, and points of the value that tell them apart, but for the first."""
     real = Wallet.objects.create(agent=bonk.agent, address="Rea1" + "1" * 39, kind="live")
     buy(real, "REAL", tokens="10", spent_sol="5")
     part = {"value": "3", "invested": "2", "realized": "0", "flow": "2"}
     simulated = {f"simulated_{name}_sol": Decimal(figure) for name, figure in part.items()}
-    record_value(wallet, now() - timedelta(minutes=9), "50", "7")  # before the two were told apart
+    last = now()
+    record_value(wallet, last - 9 * MINUTE, "50", "7")
     for n in range(8, 0, -1):
-        at = now() - n * MINUTE
+        at = last - n * MINUTE
         record_value(wallet, at, "7.5", "7", simulated_positions=1, simulated_not_live=0, **simulated)
+
+
+def test_value_chart_has_live_and_simulated_money_apart(window: Window, both: None) -> None:
     log_in(window)
     window.by_id("value-chart-as-table").click()
     rows = window.by_id("value-chart-table").locator("tbody tr")
@@ -258,6 +263,62 @@ def test_value_chart_has_live_and_simulated_money_apart(
     window.by_id("mode-choice").get_by_text("Simulated").click()
     expect(rows.last).to_contain_text("3.0000")
     assert titles(window.by_id("value-chart-table"))[-1][1:] == ["3 SOL", "2 SOL", "0 SOL", "1 position"]
+
+
+def test_value_chart_of_one_kind_of_money_is_never_that_of_another(window: Window, both: None) -> None:
+    """Not of both together while the totals come, nor of the kind before while another one is read."""
+    asked: list[str] = []
+    held: list[Route] = []
+    holding = True
+
+    def hold(route: Route) -> None:
+        held.append(route) if holding else route.continue_()
+
+    def note_request(request: Request) -> None:
+        if "/value-history/" in request.url:
+            asked.append(request.url.partition("mode=")[2])
+
+    window.page.on("request", note_request)
+    window.page.route("**/value-history/**", hold)
+    log_in(window)
+    note, table = window.by_id("value-chart-note"), window.by_id("value-chart-table")
+    expect(note).to_have_text("Loading…")
+    with window.page.expect_request(lambda request: "mode=simulation" in request.url):
+        window.by_id("mode-choice").get_by_text("Simulated").click()
+        window.by_id("value-chart").scroll_into_view_if_needed()
+    assert asked == ["live", "simulation"]
+    holding = False
+    for route in held:  # the first is not waited for any more
+        route.continue_()
+    window.by_id("value-chart-as-table").click()
+    expect(table.locator("tbody tr").last).to_contain_text("3.0000")
+    held.clear()
+    holding = True
+    window.by_id("mode-choice").get_by_text("Live").click()
+    window.by_id("value-chart").scroll_into_view_if_needed()
+    expect(note).to_have_text("Loading…")
+    expect(table).to_be_hidden()
+    expect(window.by_id("range-gain")).to_have_text("—")
+    held[0].continue_()
+    expect(table.locator("tbody tr").last).to_contain_text("4.5000")
+
+
+def test_performance_opens_by_itself_where_the_positions_are_still_seen_and_as_it_was_left(
+    open_window: Callable[..., Window], bonk: Position
+) -> None:
+    window = open_window(viewport={"width": 861, "height": 1040}).log_in()
+    performance = window.by_id("performance")
+    expect(performance).to_have_attribute("open", "")
+    expect(window.by_id("value-chart-note")).to_contain_text("Nothing has been recorded yet.")
+    expect(window.row(bonk)).to_be_in_viewport()
+    window.page.set_viewport_size({"width": 1280, "height": 800})
+    window.page.reload()
+    expect(performance).to_be_visible()
+    expect(performance).not_to_have_attribute("open", "")  # nobody has chosen it
+    expect(window.row(bonk)).to_be_in_viewport()
+    performance.locator("summary").click()
+    window.page.reload()
+    expect(performance).to_have_attribute("open", "")
 
 
 def test_history_that_cannot_be_read_is_said_and_tried_again(
@@ -398,6 +459,27 @@ def test_what_arrives_continues_what_was_recorded(script_page: Page) -> None:
         [1, 2],
         [1, 30, 720],
     ]
+
+
+def test_value_has_the_same_first_and_last_row_at_any_second_of_two_hours(script_page: Page) -> None:
+    """Whatever minute or hour is about to begin, no point is joined with one of another minute."""
+    code = """
+        const noon = Date.UTC(2026, 0, 31, 12);
+        const point = (at, valueSol) => (
+            { at, valueSol, valueUsd: null, solPriceUsd: null, investedSol: "2", netFlowSol: "2", positions: 1,
+              positionsNotLive: 0 });
+        const rows = new Set();
+        for (let to = noon; to < noon + 7200e3; to += 1000) {
+            const last = Math.floor(to / 60e3) * 60e3;
+            const recorded = [8, 7, 6, 5, 4, 3, 2, 1].map((n) => point(last - n * 60e3, "3"));
+            const moments = [...recorded, point(to, "2.5")];
+            const content = it.valueContent(
+                { kind: "value", moments, interval: 60e3, from: to - 600e3, to, solUsd: null });
+            const found = content.rows().map(({ cells }) => cells.slice(1, 4).map(({ title }) => title).join());
+            rows.add([found.length, found[0], ...new Set(found.slice(1))].join("; "));
+        }
+        return [...rows];"""
+    assert pure(script_page, "value-data.js", code) == ["9; 2.5 SOL,2 SOL,-0.5 SOL; 3 SOL,2 SOL,0 SOL"]
 
 
 def test_value_now_goes_on_from_the_last_point_and_transfers_are_no_gain(script_page: Page) -> None:
