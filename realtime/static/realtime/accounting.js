@@ -10,8 +10,8 @@ import { Decimal, HUNDRED, ZERO } from "./decimal.js";
 // Digits kept where a quotient has no end, and decimals of what comes out: the same as on the server.
 const QUOTE_PRECISION = 50;
 const PRECISION = 100;
-const SOL_DECIMALS = 9;
-const USD_DECIMALS = 6;
+export const SOL_DECIMALS = 9;
+export const USD_DECIMALS = 6;
 const PERCENT_DECIMALS = 6;
 const PRICE_DECIMALS = 30;
 
@@ -162,6 +162,19 @@ export function resultOfSale(cost, proceedsSol) {
 }
 
 /**
+ * The two prices of one token that say what a SOL costs in USD, as the server chose them for this position: its own,
+ * where it has any.
+ *
+ * @param {Pick<Wire.LivePosition, "priceSource" | "currentPrice" | "currentPriceUsd" | "purchasePrice" |
+ *   "purchasePriceUsd">} position
+ * @returns {[price: Wire.Digits, priceUsd: Wire.Digits | null]}
+ */
+export function rateOf({ priceSource, currentPrice, currentPriceUsd, purchasePrice, purchasePriceUsd }) {
+  const isPriced = priceSource === "live" && Decimal.of(currentPrice).sign !== 0;
+  return isPriced ? [currentPrice, currentPriceUsd] : [purchasePrice, purchasePriceUsd];
+}
+
+/**
  * The highest and lowest price since a position was opened, with a new live price: the server has it there, too, but
  * makes no event of it.
  *
@@ -175,62 +188,6 @@ export function extremes({ peakPrice, lowestPrice }, price) {
     peakPrice: peakPrice === null || now.compare(Decimal.of(peakPrice)) > 0 ? price : peakPrice,
     lowestPrice: lowestPrice === null || now.compare(Decimal.of(lowestPrice)) < 0 ? price : lowestPrice,
   };
-}
-
-/**
- * Add up what `worth` gives, with the holdings it is of. Strings of digits; a USD sum is null as soon as one of its
- * parts is: a sum that leaves something out is wrong.
- *
- * @param {Iterable<[Holding, Worth]>} pairs
- */
-export function totals(pairs) {
-  const list = [...pairs];
-  /** @param {(holding: Holding, worth: Worth) => Decimal} part */
-  const sum = (part) => list.reduce((total, pair) => total.plus(part(...pair)), ZERO);
-  /** @param {(worth: Worth) => Decimal | null} part */
-  const sumInUsd = (part) => {
-    let total = ZERO;
-    for (const [, each] of list) {
-      const usd = part(each);
-      if (usd === null) return null;
-      total = total.plus(usd);
-    }
-    return String(total);
-  };
-  const profit = sum((_, { profitLossSol }) => profitLossSol);
-  const invested = sum(({ totalInvestedSol }) => totalInvestedSol);
-  return {
-    count: list.length,
-    investedSol: String(invested),
-    positionValueSol: String(sum((_, { positionValueSol }) => positionValueSol)),
-    positionValueUsd: sumInUsd(({ positionValueUsd }) => positionValueUsd),
-    profitLossSol: String(profit),
-    profitLossUsd: sumInUsd(({ profitLossUsd }) => profitLossUsd),
-    profitLossPercent: percent(profit, invested),
-    unrealizedSol: String(sum((_, { unrealizedSol }) => unrealizedSol)),
-    unrealizedUsd: sumInUsd(({ unrealizedUsd }) => unrealizedUsd),
-    realizedSol: String(sum(({ realizedProfitSol }) => realizedProfitSol)),
-  };
-}
-
-/**
- * What selling everything would bring now, as far as that is known, as digits: `worthSol` is what the same holdings are
- * worth at their prices, `unknown` the number of those that are left out. Null where nothing is known.
- *
- * @param {Iterable<{exitValueSol: Decimal | null, positionValueSol: Decimal}>} parts
- */
-export function exitTotals(parts) {
-  let [exit, held, known, unknown] = [ZERO, ZERO, 0, 0];
-  for (const { exitValueSol, positionValueSol } of parts) {
-    if (exitValueSol === null) {
-      unknown += 1;
-    } else {
-      known += 1;
-      exit = exit.plus(exitValueSol);
-      held = held.plus(positionValueSol);
-    }
-  }
-  return known === 0 ? null : { exitValueSol: String(exit), worthSol: String(held), unknown };
 }
 
 /**

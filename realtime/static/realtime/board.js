@@ -26,8 +26,6 @@ import { PositionTable } from "./table.js";
 import { Timers } from "./timers.js";
 
 const AGES_EVERY_MS = 30_000;
-// Rows that cannot be seen are written a few with every frame; where no more come, this long after the last.
-const REST_AFTER_MS = 150;
 
 export class Board {
   /** @type {ChosenAgent | null} */
@@ -254,7 +252,7 @@ export class Board {
     this.#pace.request();
   }
 
-  /** Returns the milliseconds after which there is more to draw, for rows that cannot be seen; or null. */
+  /** Returns the milliseconds after which there are more rows to draw, 0 for the next frame; or null. */
   #render() {
     const agent = this.#agent;
     if (!agent?.store.loaded) return null;
@@ -265,7 +263,7 @@ export class Board {
     this.#view.setContent(agent.store.size ? "positions" : "empty");
     this.#view.setUpdatedAt(agent.store.updatedAt);
     this.#showTitle();
-    return more ? REST_AFTER_MS : null;
+    return more;
   }
 
   /** The window is hidden: only its title is seen. */

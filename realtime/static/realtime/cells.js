@@ -5,24 +5,57 @@
 import { say } from "./dom.js";
 import * as format from "./format.js";
 
-/** The `data-cell` elements within one element, by name. */
+/** An element, with what was written into it: to ask it would take longer than to write. */
+class Cell {
+  element;
+  /** @type {string | null} null: not known */
+  text = null;
+  /** @type {string | null} */
+  title = null;
+  /** @type {Record<string, string>} */
+  attributes = {};
+  isHeadline;
+
+  /** @param {HTMLElement | SVGElement} element */
+  constructor(element) {
+    this.element = element;
+    this.isHeadline = element.parentElement?.classList.contains("figure") ?? false;
+  }
+
+  /**
+   * @param {string} attribute
+   * @param {string} value
+   */
+  put(attribute, value) {
+    if (this.attributes[attribute] === value) return;
+    this.attributes[attribute] = value;
+    if (this.element.getAttribute(attribute) !== value) this.element.setAttribute(attribute, value);
+  }
+}
+
+/** The `data-cell` elements within one element, by name. Nobody else writes into them. */
 export class Cells {
-  /** @type {Map<string, HTMLElement | SVGElement>} */
-  #elements = new Map();
+  /** @type {Map<string, Cell>} */
+  #cells = new Map();
 
   /** @param {ParentNode} root */
   constructor(root) {
     for (const element of root.querySelectorAll("[data-cell]")) {
       if (!(element instanceof HTMLElement || element instanceof SVGElement)) continue;
-      this.#elements.set(element.dataset.cell ?? "", element);
+      this.#cells.set(element.dataset.cell ?? "", new Cell(element));
     }
   }
 
   /** @param {string} name */
+  #cell(name) {
+    const cell = this.#cells.get(name);
+    if (!cell) throw new RangeError(`no such cell: ${name}`);
+    return cell;
+  }
+
+  /** @param {string} name */
   get(name) {
-    const element = this.#elements.get(name);
-    if (!element) throw new RangeError(`no such cell: ${name}`);
-    return element;
+    return this.#cell(name).element;
   }
 
   /**
@@ -32,9 +65,16 @@ export class Cells {
    * @param {string} text
    */
   set(name, text, title = "") {
-    const element = this.get(name);
-    if (element.textContent !== text) writeCell(element, text);
-    if (element instanceof HTMLElement && element.title !== title) element.title = title;
+    const cell = this.#cell(name);
+    const { element } = cell;
+    if (cell.text !== text) {
+      cell.text = text;
+      if (element.textContent !== text) writeCell(element, text);
+    }
+    if (cell.title !== title && element instanceof HTMLElement) {
+      cell.title = title;
+      if (element.title !== title) element.title = title;
+    }
   }
 
   /**
@@ -45,8 +85,7 @@ export class Cells {
    * @param {string} value
    */
   put(name, attribute, value) {
-    const element = this.get(name);
-    if (element.getAttribute(attribute) !== value) element.setAttribute(attribute, value);
+    this.#cell(name).put(attribute, value);
   }
 
   /**
@@ -56,9 +95,7 @@ export class Cells {
    * @param {string | null} digits
    */
   mark(name, digits) {
-    const { dataset } = this.get(name);
-    const direction = format.direction(digits);
-    if (dataset.direction !== direction) dataset.direction = direction;
+    this.#cell(name).put("data-direction", format.direction(digits));
   }
 
   /**
@@ -66,7 +103,7 @@ export class Cells {
    * @param {boolean} hidden
    */
   hide(name, hidden) {
-    const element = this.get(name);
+    const { element } = this.#cell(name);
     if (element instanceof HTMLElement && element.hidden !== hidden) element.hidden = hidden;
   }
 
@@ -78,11 +115,11 @@ export class Cells {
    * @param {string | null} usdDigits
    */
   pair(name, solDigits, usdDigits, options = {}) {
-    const isHeadline = this.get(name).parentElement?.classList.contains("figure") ?? false;
+    const { element, isHeadline } = this.#cell(name);
     /** @param {string | null} digits */
     const shown = (digits) => (isHeadline ? { ...format.headline(digits), ...options } : options);
     this.set(name, format.sol(solDigits, shown(solDigits)), sol(solDigits));
-    this.get(name).toggleAttribute("data-unknown", solDigits === null);
+    if (element.hasAttribute("data-unknown") !== (solDigits === null)) element.toggleAttribute("data-unknown");
     this.set(`${name}-usd`, format.usd(usdDigits, shown(usdDigits)), usd(usdDigits));
   }
 
@@ -124,7 +161,10 @@ function writeCell(element, text) {
     say(element, text);
     return;
   }
-  element.textContent = text;
+  const { firstChild: node } = element;
+  // Another text of the same node costs the browser less than another node.
+  if (node instanceof Text && node === element.lastChild) node.data = text;
+  else element.textContent = text;
   const name = format.spelled(text);
   if (name !== text) {
     element.setAttribute("role", "img");

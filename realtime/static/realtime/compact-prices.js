@@ -38,13 +38,11 @@ export class CompactPrices {
       const [key, price, priceUsd, priceStatus, poolTokens, poolSol] = row;
       const tokenAddress = this.#tokens.get(key);
       if (tokenAddress === undefined) continue; // one of the agent before
-      updates.push({
-        tokenAddress,
-        price,
-        priceUsd,
-        ...(priceStatus && { priceStatus }),
-        ...(row.length > 4 && { poolTokens, poolSol }),
-      });
+      /** @type {Wire.PriceUpdate} */
+      const update = { tokenAddress, price, priceUsd };
+      if (priceStatus) update.priceStatus = priceStatus;
+      if (row.length > 4) Object.assign(update, { poolTokens, poolSol });
+      updates.push(update);
     }
     return { type: "price_update_batch", data: { updates, timestamp: new Date(t).toISOString() } };
   }

@@ -7,6 +7,7 @@
 
 /** @type {bigint[]} by exponent; as long as the longest number is wide */
 const POWERS = [];
+const PLAIN = /^-?\d+(?:\.\d+)?$/; // nearly all
 const PATTERN = /^([+-]?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d{1,3}))?$/;
 
 export class Decimal {
@@ -29,7 +30,13 @@ export class Decimal {
    */
   static of(value) {
     if (value instanceof Decimal) return value;
-    const match = PATTERN.exec(String(value));
+    const text = String(value);
+    if (PLAIN.test(text)) {
+      const point = text.indexOf(".");
+      if (point < 0) return new Decimal(BigInt(text), 0);
+      return new Decimal(BigInt(text.slice(0, point) + text.slice(point + 1)), text.length - point - 1);
+    }
+    const match = PATTERN.exec(text);
     if (!match) throw new RangeError(`not a decimal number: ${value}`);
     const [, sign, whole, fraction = "", exponent = "0"] = match;
     const units = BigInt(whole + fraction);
@@ -47,7 +54,9 @@ export class Decimal {
    * @param {Decimal} other
    */
   compare(other) {
-    return this.minus(other).sign;
+    const scale = Math.max(this.scale, other.scale);
+    const [units, others] = [this.#unitsAt(scale), other.#unitsAt(scale)];
+    return Number(units > others) - Number(units < others);
   }
 
   /** @param {Decimal} other */

@@ -7,10 +7,10 @@
  */
 
 import { Decimal, ZERO } from "./decimal.js";
+import { combined, formatter, LOCALE } from "./formatters.js";
 
 export const UNKNOWN = "—";
 
-const LOCALE = "en-US"; // the language of the page
 const ONE = Decimal.of("1");
 const THOUSAND = Decimal.of("1000");
 const MILLION = Decimal.of("1000000");
@@ -19,8 +19,6 @@ const BILLION = Decimal.of("1000000000");
 const TRILLION = Decimal.of("1000000000000");
 // What has no direction other than the sentence's.
 const PLAIN = /^[A-Za-z][\w $.-]*$/;
-/** @type {Map<string, Intl.NumberFormat>} by options, of which there are a few dozen sets */
-const formatters = new Map();
 // Made once: toLocaleString makes one at every call, which took a fifth of a tick's time (2026-11-25).
 const MINUTE = /** @type {const} */ ({ hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const CLOCK = new Intl.DateTimeFormat(LOCALE, { ...MINUTE, second: "2-digit" });
@@ -34,7 +32,7 @@ const MOMENT = new Intl.DateTimeFormat(LOCALE, { ...MINUTE, day: "numeric", mont
 export function amount(digits) {
   return show(digits, (number) => {
     if (magnitude(number).compare(BILLION) >= 0) return compact;
-    return small(number) ? { maximumSignificantDigits: 5 } : { maximumFractionDigits: decimalsOf(number) };
+    return small(number) ? AT_MOST_5 : { maximumFractionDigits: decimalsOf(number) };
   });
 }
 
@@ -45,9 +43,7 @@ export function amount(digits) {
  */
 export function price(digits) {
   return countZeros(
-    show(digits, (number) =>
-      small(number) ? { minimumSignificantDigits: 5, maximumSignificantDigits: 5 } : fixed(4),
-    ),
+    show(digits, (number) => (small(number) ? EXACTLY_5 : fixed(4))),
   );
 }
 
@@ -58,7 +54,7 @@ export function price(digits) {
  * @param {Options} [options]
  */
 export function sol(digits, options) {
-  return show(digits, (number) => ({ ...(options?.notation ? {} : sum(number, 4)), ...options }));
+  return show(digits, (number) => (options?.notation ? options : combined(sum(number, 4), options)));
 }
 
 /**
@@ -68,12 +64,9 @@ export function sol(digits, options) {
  * @param {Options} [options]
  */
 export function usd(digits, options) {
-  return show(digits, (number) => ({
-    style: "currency",
-    currency: "USD",
-    ...(options?.notation ? {} : sum(number, 2)),
-    ...options,
-  }));
+  return show(digits, (number) =>
+    options?.notation ? combined(DOLLARS, options) : combined(combined(DOLLARS, sum(number, 2)), options),
+  );
 }
 
 /**
@@ -93,11 +86,7 @@ export function headline(digits) {
  */
 export function usdPrice(digits) {
   return countZeros(
-    show(digits, (number) => ({
-      style: "currency",
-      currency: "USD",
-      ...(small(number) ? { minimumSignificantDigits: 4, maximumSignificantDigits: 4 } : fixed(2)),
-    })),
+    show(digits, (number) => combined(DOLLARS, small(number) ? EXACTLY_4 : fixed(2))),
   );
 }
 
@@ -108,7 +97,7 @@ export function usdPrice(digits) {
  * @param {Options} [options]
  */
 export function percent(digits, options) {
-  return show(digits, () => ({ ...fixed(2), ...options }), "%");
+  return show(digits, () => combined(fixed(2), options), "%");
 }
 
 /**
@@ -117,7 +106,7 @@ export function percent(digits, options) {
  * @param {string | null} digits
  */
 export function chosenPercent(digits) {
-  return show(digits, () => ({ maximumFractionDigits: 4, ...signed }), "%");
+  return show(digits, () => CHOSEN, "%");
 }
 
 /**
@@ -248,8 +237,18 @@ const subscript = (number) => [...String(number)].map((digit) => SUBSCRIPTS[Numb
 const tiny = { maximumSignificantDigits: 2 };
 /** @type {Options} */
 const compact = { notation: "compact", maximumSignificantDigits: 5 };
+/** @type {Options} */
+const DOLLARS = { style: "currency", currency: "USD" };
+/** @type {Options} */
+const CHOSEN = { maximumFractionDigits: 4, ...signed };
+const AT_MOST_5 = { maximumSignificantDigits: 5 };
+const EXACTLY_5 = { minimumSignificantDigits: 5, maximumSignificantDigits: 5 };
+const EXACTLY_4 = { minimumSignificantDigits: 4, maximumSignificantDigits: 4 };
+/** @type {Options[]} by their number */
+const FIXED = [];
 /** @param {number} decimals */
-const fixed = (decimals) => ({ minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+const fixed = (decimals) =>
+  (FIXED[decimals] ??= { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
 /** @param {Decimal} number */
 const magnitude = (number) => (number.sign < 0 ? ZERO.minus(number) : number);
 /** @param {Decimal} number */
@@ -291,14 +290,4 @@ function show(digits, options, unit = "") {
   // Typed as a number; a string is formatted digit for digit (ECMA-402, Intl.NumberFormat v3).
   const exact = /** @type {`${number}`} */ (number.toString());
   return formatter(options(number)).format(exact).replace("-", "−") + unit;
-}
-
-/** @param {Options} options */
-function formatter(options) {
-  const key = Object.entries(options).join();
-  const known = formatters.get(key);
-  if (known) return known;
-  const made = new Intl.NumberFormat(LOCALE, { roundingMode: "halfEven", ...options });
-  formatters.set(key, made);
-  return made;
 }

@@ -7,6 +7,8 @@ const AFTER_TOUCH_MS = 1_000;
 
 export class Hold {
   #body;
+  // Looked for once: a selector would go through all rows, in every frame.
+  #dialogs = document.querySelectorAll("dialog");
   #onRelease;
   #pointed = false;
   /** @type {number | undefined} */
@@ -30,7 +32,7 @@ export class Hold {
 
   get isHeld() {
     // What is open above the table has the pointer and the focus.
-    if (document.querySelector("dialog[open]") !== null) return false;
+    for (const dialog of this.#dialogs) if (dialog.open) return false;
     if (this.#pointed || this.#body.hasAttribute("data-swiped")) return true;
     // Not looked for in the rows: that is done in every frame, and there may be thousands of elements.
     const { activeElement } = document;

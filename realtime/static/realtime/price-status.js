@@ -63,10 +63,9 @@ function brief(status, age) {
  * @param {Wire.Timestamp | null} since
  */
 function meaning(status, since) {
+  if (status === "live") return "The price is live.";
   const at = since === null ? "" : format.moment(since);
   switch (status) {
-    case "live":
-      return "The price is live.";
     case "stale":
       return at ? `This price has not been confirmed since ${at}.` : "This price has not been confirmed for a while.";
     case "thin":

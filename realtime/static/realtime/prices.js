@@ -78,7 +78,7 @@ export class Prices {
     for (const { tokenAddress, price } of updates) {
       const token = this.#token(tokenAddress);
       token.currentAt = timestamp;
-      token.series.add(at, Number(price));
+      if (token.series.isDue(at)) token.series.add(at, Number(price));
     }
   }
 

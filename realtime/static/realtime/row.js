@@ -9,19 +9,19 @@ import { solInUsd, stopLossPrice } from "./accounting.js";
 import { Cells, sol, usd } from "./cells.js";
 import { stopDistance } from "./columns.js";
 import { Decimal, HUNDRED } from "./decimal.js";
+import { endFlash, flashChanges } from "./flashes.js";
 import * as format from "./format.js";
 import { pathOf } from "./navigation.js";
 import { line } from "./series.js";
 
-/** @type {[cell: string, field: "currentPrice" | "positionValueSol" | "profitLossSol" | "remainingAmount"][]} */
-const FLASHING = [
-  ["price", "currentPrice"],
-  ["value", "positionValueSol"],
-  ["profit", "profitLossSol"],
-  ["amount", "remainingAmount"],
-];
-const FLASHING_ALWAYS = FLASHING.filter(([cell]) => cell === "amount");
+// What no price changes: nearly always it is as it was.
+const HELD = /** @type {const} */ ([
+  "tokenAddress", "tokenSymbol", "walletAddress", "remainingAmount", "purchaseAmount", "purchasePrice",
+  "currentStopLossPercentage", "takeProfitLevelsHit", "totalTakeProfitLevels", "moonBagActivated", "dcaCount",
+  "createdAt",
+]);
 const FIVE = Decimal.of("5");
+const WHOLE = { ...format.signed, minimumFractionDigits: 0, maximumFractionDigits: 0 };
 // Every sale moves the price a little; from here on it is worth knowing before one sells.
 const NOTABLE_LOSS = Decimal.of("0.9");
 
@@ -40,8 +40,14 @@ export class Row {
   #cells;
   /** @type {Wire.LivePosition | null} */
   #shown = null;
+  /** @type {PendingAction | undefined} */
+  #pending;
+  /** @type {Wire.Mode | null} */
+  #mode = null;
   /** @type {Set<string>} */
   #absent = new Set();
+  /** @type {unknown} the last point of the line that is drawn */
+  #drawn = null;
   #opened = "";
   visible = true; // until the browser says otherwise
   dirty = true;
@@ -65,16 +71,11 @@ export class Row {
    */
   show(position, { pending, note, mode, series, now }, flash) {
     const cells = this.#cells;
-    const known = position.priceSource === "live";
+    const before = this.#shown;
     this.dirty = false;
-    if (this.#shown?.tokenAddress !== position.tokenAddress || this.#shown.tokenSymbol !== position.tokenSymbol) {
-      this.#showToken(position);
-    }
-    const wallet = format.shortAddress(position.walletAddress);
-    const money = mode === "simulation" ? "simulated" : mode;
-    cells.set("wallet", `${money ?? "wallet"} ${wallet}`, position.walletAddress);
-    cells.set("amount", format.amount(position.remainingAmount), position.remainingAmount);
-    cells.set("average", format.price(position.purchasePrice), sol(position.purchasePrice));
+    const isSame = before !== null && pending === this.#pending && mode === this.#mode;
+    if (!isSame || HELD.some((name) => before[name] !== position[name])) this.#showHeld(position, pending, mode);
+    const known = position.priceSource === "live";
     cells.set("average-usd", format.usdPrice(position.purchasePriceUsd), usd(position.purchasePriceUsd));
     cells.set("price", format.price(position.currentPrice), sol(position.currentPrice));
     cells.set("price-usd", known ? format.usdPrice(position.currentPriceUsd) : format.UNKNOWN);
@@ -86,19 +87,48 @@ export class Row {
     cells.set("return", format.percent(profit, format.signed), `${profit}% of the amount invested`);
     cells.mark("return", profit);
     cells.set("change", `price ${shortPercent(change)}`, `Price compared to the average price: ${change}%`);
-    this.#showStop(position, pending);
+    this.#showStopDistance(position, pending);
+    cells.set("age", format.age(now - Date.parse(position.createdAt)), this.#opened);
+    this.#showTrend(series);
+    if (before && flash) flashChanges(this.#cells, before, position, note.status === "live");
+    this.#shown = position;
+  }
+
+  /**
+   * What no price changes.
+   *
+   * @param {Wire.LivePosition} position
+   * @param {PendingAction | undefined} pending
+   * @param {Wire.Mode | null} mode
+   */
+  #showHeld(position, pending, mode) {
+    const cells = this.#cells;
+    [this.#pending, this.#mode] = [pending, mode];
+    this.#showToken(position);
+    const wallet = format.shortAddress(position.walletAddress);
+    const money = mode === "simulation" ? "simulated" : mode;
+    cells.set("wallet", `${money ?? "wallet"} ${wallet}`, position.walletAddress);
+    cells.set("amount", format.amount(position.remainingAmount), position.remainingAmount);
+    cells.set("average", format.price(position.purchasePrice), sol(position.purchasePrice));
+    const percentage = stopOf(position, pending);
+    const price = stopLossPrice(position.purchasePrice, percentage);
+    this.#none("stop", percentage === null);
+    cells.set("stop", format.chosenPercent(percentage), price === null ? "" : `Sells at ${price} SOL`);
     this.#showTaken(position);
     this.#none("dca", !position.dcaCount);
     cells.set("dca", position.dcaCount ? `${position.dcaCount}×` : format.UNKNOWN, "Number of additional purchases");
-    cells.set("age", format.age(now - Date.parse(position.createdAt)), this.#opened);
-    cells.put("trend", "d", line(series.points, 84, 30));
-    const trend = (series.last ?? 0) - (series.first ?? 0);
-    cells.mark("trend", String(Math.sign(trend)));
     cells.hide("pending", !pending);
     cells.set("pending", pending?.text ?? "");
     this.element.toggleAttribute("data-pending", pending !== undefined);
-    if (this.#shown && flash) this.#flash(this.#shown, position, note.status === "live");
-    this.#shown = position;
+  }
+
+  /** @param {Series} series of the token's price */
+  #showTrend(series) {
+    const last = series.points.at(-1);
+    if (last === this.#drawn) return;
+    this.#drawn = last;
+    this.#cells.put("trend", "d", line(series.points, 84, 30));
+    this.#cells.mark("trend", String(Math.sign((series.last ?? 0) - (series.first ?? 0))));
   }
 
   /** Its position is gone: say so, where the row must stay for a moment. */
@@ -110,7 +140,7 @@ export class Row {
 
   /** Let no cell flash any more. */
   calm() {
-    for (const [cell] of FLASHING) delete this.#cells.get(cell).dataset.flash;
+    endFlash(this.#cells);
   }
 
   /** @param {Wire.LivePosition} position */
@@ -139,7 +169,7 @@ export class Row {
     this.#cells.set("price-status", brief, meaning);
     this.#cells.hide("price-status", status === "live");
     this.#cells.put("price-status", "data-kind", status === "gone" ? "danger" : "warning");
-    this.element.dataset.priceStatus = status;
+    this.#data("priceStatus", status);
   }
 
   /**
@@ -158,25 +188,31 @@ export class Row {
   }
 
   /**
+   * Write an attribute of the row, only on change: all its cells are styled by it.
+   *
+   * @param {string} name
+   * @param {string} value
+   */
+  #data(name, value) {
+    const { dataset } = this.element;
+    if (dataset[name] !== value) dataset[name] = value;
+  }
+
+  /**
    * @param {Wire.LivePosition} position
    * @param {PendingAction | undefined} pending
    */
-  #showStop(position, pending) {
-    const percentage = pending?.stopLoss === undefined ? position.currentStopLossPercentage : pending.stopLoss;
-    this.#none("stop", percentage === null);
-    const price = stopLossPrice(position.purchasePrice, percentage);
-    this.#cells.set("stop", format.chosenPercent(percentage), price === null ? "" : `Sells at ${price} SOL`);
-    const distance = stopDistance({ ...position, currentStopLossPercentage: percentage });
-    const { dataset } = this.element;
+  #showStopDistance(position, pending) {
+    const distance = stopDistance({ ...position, currentStopLossPercentage: stopOf(position, pending) });
     if (distance === null) {
       this.#cells.set("stop-distance", "");
-      dataset.stop = "";
+      this.#data("stop", "");
     } else {
       const reached = distance.sign <= 0;
       const text = reached ? "reached" : `${format.percent(String(distance.rounded(2)))} away`;
       this.#cells.set("stop-distance", text, "How far the price can fall before it sells");
       const near = distance.compare(FIVE) < 0 ? "near" : "";
-      dataset.stop = reached ? "reached" : near;
+      this.#data("stop", reached ? "reached" : near);
     }
   }
 
@@ -198,31 +234,20 @@ export class Row {
     if (sold.sign > 0) this.#cells.set("sold", `${rounded} sold`, `${sold} of ${purchaseAmount} sold`);
     else this.#cells.set("sold", "");
   }
-
-  /**
-   * Play the flash. Two names for one animation take turns: with the same name again, it would not start over.
-   *
-   * @param {Wire.LivePosition} before
-   * @param {Wire.LivePosition} after
-   * @param {boolean} live whether the price is
-   */
-  #flash(before, after, live) {
-    for (const [cell, field] of live ? FLASHING : FLASHING_ALWAYS) {
-      const way = Decimal.of(after[field]).compare(Decimal.of(before[field]));
-      if (way === 0) continue;
-      const direction = way > 0 ? "up" : "down";
-      const { dataset } = this.#cells.get(cell);
-      dataset.flash = dataset.flash === direction ? `${direction}-again` : direction;
-    }
-  }
 }
+
+/**
+ * The percentage of its stop loss, also of one that has just been requested; null without one.
+ *
+ * @param {Wire.LivePosition} position
+ * @param {PendingAction | undefined} pending
+ */
+const stopOf = ({ currentStopLossPercentage }, pending) =>
+  pending?.stopLoss === undefined ? currentStopLossPercentage : pending.stopLoss;
 
 /**
  * Percent without decimals from 100% on: they no longer matter there.
  *
  * @param {Wire.Digits} digits
  */
-function shortPercent(digits) {
-  const whole = { minimumFractionDigits: 0, maximumFractionDigits: 0 };
-  return format.percent(digits, { ...format.signed, ...(Math.abs(Number(digits)) >= 100 && whole) });
-}
+const shortPercent = (digits) => format.percent(digits, Math.abs(Number(digits)) >= 100 ? WHOLE : format.signed);

@@ -18,14 +18,23 @@ export class Series {
    * @param {number} value
    */
   add(at, value) {
-    const last = this.#points.at(-1);
-    if (last && at - last[0] < this.#every) return false;
+    if (!this.isDue(at)) return false;
     this.#points.push([at, value]);
     if (this.#points.length > MOST_POINTS) {
       this.#points = this.#points.filter((_, index) => index % 2 === 0);
       this.#every *= 2;
     }
     return true;
+  }
+
+  /**
+   * Whether the figure as it was at that time would change the line.
+   *
+   * @param {number} at
+   */
+  isDue(at) {
+    const last = this.#points.at(-1);
+    return last === undefined || at - last[0] >= this.#every;
   }
 
   get points() {

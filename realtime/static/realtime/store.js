@@ -6,10 +6,9 @@
  * @import { Reserves } from "./entry.js"
  */
 
-import { exitTotals, totals } from "./accounting.js";
 import { Decimal } from "./decimal.js";
 import { Entry } from "./entry.js";
-import { isLive, statusOf } from "./price-status.js";
+import { exitTotals, totals } from "./sums.js";
 
 export class Store {
   /** @type {Map<string, Entry>} by id, in the server's order */
@@ -18,6 +17,8 @@ export class Store {
   #byToken = new Map();
   /** @type {Map<string, Reserves>} by token address, as far as the server has sent them */
   #reserves = new Map();
+  /** @type {Map<string, number>} by the wallet's address: how many positions it holds */
+  #byWallet = new Map();
   /** @type {Set<string>} */
   #changed = new Set();
 
@@ -35,6 +36,11 @@ export class Store {
     for (const entry of this.#entries.values()) yield entry.full;
   }
 
+  /** The same, not valued: for what no price changes. */
+  *unvalued() {
+    for (const entry of this.#entries.values()) yield entry.sent;
+  }
+
   get size() {
     return this.#entries.size;
   }
@@ -48,6 +54,15 @@ export class Store {
     return this.#entries.get(id)?.full;
   }
 
+  /**
+   * Whether the position is open; it is not valued for that.
+   *
+   * @param {string} id
+   */
+  has(id) {
+    return this.#entries.has(id);
+  }
+
   /** @param {string} token address */
   holds(token) {
     return this.#byToken.has(token);
@@ -55,7 +70,7 @@ export class Store {
 
   /** The addresses of the wallets that hold something. */
   wallets() {
-    return new Set([...this.#entries.values()].map(({ position }) => position.walletAddress));
+    return new Set(this.#byWallet.keys());
   }
 
   /**
@@ -64,12 +79,12 @@ export class Store {
    * @param {(walletAddress: string) => boolean} [counts]
    */
   totals(counts = () => true) {
-    return totals(this.#of(counts).map(({ holding, worth: each }) => [holding, each]));
+    return totals(this.#of(counts));
   }
 
   /** @param {(walletAddress: string) => boolean} [counts] */
   exitTotals(counts = () => true) {
-    return exitTotals(this.#of(counts).map(({ exit, worth }) => ({ ...worth, exitValueSol: exit })));
+    return exitTotals(this.#of(counts));
   }
 
   /**
@@ -78,12 +93,12 @@ export class Store {
    * @param {(walletAddress: string) => boolean} [counts]
    */
   statuses(counts = () => true) {
-    return this.#of(counts).map(({ position }) => statusOf(position));
+    return this.#of(counts).map(({ status }) => status);
   }
 
   /** @param {(walletAddress: string) => boolean} counts */
   #of(counts) {
-    return [...this.#entries.values()].filter(({ position }) => counts(position.walletAddress));
+    return [...this.#entries.values()].filter(({ walletAddress }) => counts(walletAddress));
   }
 
   /**
@@ -144,12 +159,12 @@ export class Store {
       if (poolTokens !== undefined && poolSol !== undefined) {
         this.#reserves.set(tokenAddress, { poolTokens: decimalOf(poolTokens), poolSol: decimalOf(poolSol) });
       }
-      const price = Decimal.of(update.price);
+      const reserves = this.#reserves.get(tokenAddress) ?? null;
       let isGood = false;
       for (const id of ids) {
         const entry = this.#entries.get(id);
-        entry?.reprice(update, price, timestamp, this.#reserves.get(tokenAddress) ?? null);
-        isGood ||= entry !== undefined && isLive(entry.position);
+        entry?.reprice(update, timestamp, reserves);
+        isGood ||= entry?.status === "live";
         this.#changed.add(id);
       }
       if (isGood) live.push(update);
@@ -165,7 +180,7 @@ export class Store {
    */
   lose(since) {
     for (const [id, entry] of this.#entries) {
-      if (!isLive(entry.position)) continue;
+      if (entry.status !== "live") continue;
       entry.lose(since);
       this.#changed.add(id);
     }
@@ -173,15 +188,17 @@ export class Store {
 
   /** @param {Wire.LivePosition} position */
   #put(position) {
-    const { id, tokenAddress } = position;
+    const { id, tokenAddress, walletAddress } = position;
     const entry = new Entry(position);
     const before = this.#entries.get(id);
-    if (before && before.position.tokenAddress !== tokenAddress) this.#release(before.position); // it has migrated
-    if (before && statusOf(before.position) === statusOf(position)) entry.since = before.since;
+    if (before) this.#leave(before);
+    if (before && before.tokenAddress !== tokenAddress) this.#release(id, before.tokenAddress); // it has migrated
+    if (before?.status === entry.status) entry.since = before.since;
     this.#entries.set(id, entry);
     const ids = this.#byToken.get(tokenAddress);
     if (ids) ids.add(id);
     else this.#byToken.set(tokenAddress, new Set([id]));
+    this.#byWallet.set(walletAddress, (this.#byWallet.get(walletAddress) ?? 0) + 1);
     this.#changed.add(id);
   }
 
@@ -189,17 +206,26 @@ export class Store {
   #remove(id) {
     const entry = this.#entries.get(id);
     if (!entry) return;
-    this.#release(entry.position);
+    this.#leave(entry);
+    this.#release(id, entry.tokenAddress);
     this.#entries.delete(id);
     this.#changed.add(id);
   }
 
+  /** @param {Entry} entry that its wallet holds no more, or not as it was */
+  #leave({ walletAddress }) {
+    const count = this.#byWallet.get(walletAddress) ?? 0;
+    if (count > 1) this.#byWallet.set(walletAddress, count - 1);
+    else this.#byWallet.delete(walletAddress);
+  }
+
   /**
-   * Take no more prices of the position's token for it.
+   * Take no more prices of this token for the position.
    *
-   * @param {Wire.LivePosition} position
+   * @param {string} id
+   * @param {string} tokenAddress
    */
-  #release({ id, tokenAddress }) {
+  #release(id, tokenAddress) {
     const ids = this.#byToken.get(tokenAddress);
     ids?.delete(id);
     if (ids?.size === 0) {

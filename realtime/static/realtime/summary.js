@@ -31,6 +31,7 @@ export class Summary {
   #section = byId("totals");
   #cells = new Cells(this.#section);
   #choice = byId("mode");
+  #inputs = this.#choice.querySelectorAll("input");
   #chart = byId("portfolio", SVGElement);
   #line = find(this.#chart, ".line", SVGElement);
   #fill = find(this.#chart, ".fill", SVGElement);
@@ -103,7 +104,7 @@ export class Summary {
    */
   #showModes(agent, modes, shown) {
     this.#choice.hidden = modes.length < 2;
-    for (const input of this.#choice.querySelectorAll("input")) input.checked = input.value === shown;
+    for (const input of this.#inputs) if (input.checked !== (input.value === shown)) input.checked = !input.checked;
     const mode = shown ?? agent.tradingMode;
     this.#cells.set("mode", modeText(mode));
     this.#cells.put("mode", "data-kind", mode === "simulation" ? "simulated" : "");
@@ -125,7 +126,7 @@ export class Summary {
   /**
    * Say what selling everything now would bring, where it is known and not the value.
    *
-   * @param {ReturnType<typeof import("./accounting.js").exitTotals>} exit
+   * @param {ReturnType<typeof import("./sums.js").exitTotals>} exit
    * @param {Wire.Digits | null} solUsd
    */
   #showExit(exit, solUsd) {

@@ -4,19 +4,22 @@
  * @import { Context } from "./row.js"
  * @import { Store } from "./store.js"
  *
- * A frame writes the rows that can be seen, and a few of the others: what it costs does not grow with the positions.
+ * A frame makes some rows, and writes those that can be seen and a few of the others: what it costs does not grow with
+ * the positions.
  */
 
 import { Columns } from "./columns.js";
 import { around, byId, find } from "./dom.js";
+import { Flashes } from "./flashes.js";
 import { Hold } from "./hold.js";
 import { Row } from "./row.js";
 
-const UNSEEN_ROWS_A_FRAME = 8;
+const NEW_ROWS_A_FRAME = 40; // as many as a tall window shows
+const ROWS_A_FRAME = 24;
+const UNSEEN_ROWS_A_FRAME = 4; // where those that are seen are more
+// Rows that cannot be seen are written a few with every frame; where no more come, this long after the last.
+const REST_AFTER_MS = 150;
 const REORDER_EVERY_MS = 2_000;
-// More flashes than this in a second are an unreadable flicker: then cells are highlighted without fading.
-const BUSY_FLASHES_A_SECOND = 30;
-const LIT_MS = 500;
 
 export class PositionTable {
   /** @type {Map<string, Row>} by position id */
@@ -25,13 +28,14 @@ export class PositionTable {
   #body = byId("rows");
   #template = byId("position-row", HTMLTemplateElement);
   #noMatch = byId("no-match");
+  /** @type {Set<string>} ids of positions that have no row yet */
+  #coming = new Set();
+  #isRest = false; // whether the first of them have been made, and these are in order
   /** @type {Set<string>} ids of rows that are dirty and cannot be seen */
   #unseen = new Set();
   #orderIsOld = true;
   #orderedAt = -Infinity;
-  #flashes = { since: 0, count: 0 };
-  /** @type {[since: number, row: Row][]} while busy */
-  #lit = [];
+  #flashes = new Flashes(this.#table);
   #watcher = new IntersectionObserver((entries) => this.#seen(entries), { rootMargin: "200px 0px" });
   /** Rows that are shown though their positions are gone, until nobody points at the table. */
   #gone = /** @type {Set<HTMLElement>} */ (new Set());
@@ -79,33 +83,45 @@ export class PositionTable {
     this.#store = store;
     this.#watcher.disconnect();
     this.#rows.clear();
+    this.#coming.clear();
+    this.#isRest = false;
     this.#unseen.clear();
-    this.#lit = [];
+    this.#flashes.clear();
     this.#gone.clear();
     this.#body.replaceChildren();
   }
 
-  /** Write what has changed since the last call; returns whether there is more for the next frame. */
+  /**
+   * Write what has changed since the last call; returns the milliseconds after which there is more to write, 0 for the
+   * next frame, or null.
+   */
   render({ all = false } = {}) {
     const store = this.#store;
-    if (!store) return false;
+    if (!store) return null;
     const now = performance.now();
-    for (const id of store.takeChanges()) this.#note(id, store.get(id));
+    for (const id of store.takeChanges()) this.#note(id, store.has(id));
+    this.#make(store, all ? Infinity : NEW_ROWS_A_FRAME);
     if (this.#columns.sorted && now - this.#orderedAt > REORDER_EVERY_MS) this.#orderIsOld = true;
     const held = this.#hold.isHeld;
     byId("order-held").hidden = !held || !this.#columns.sorted;
     if (!held) this.#clear();
     const isChosen = this.#columns.takeChoice();
     if (this.#orderIsOld) this.#arrange(store, now, held && !isChosen);
-    let unseen = all ? Infinity : UNSEEN_ROWS_A_FRAME;
+    let written = 0;
+    for (const [id, row] of this.#rows) {
+      if (!row.dirty || !(row.visible || all)) continue;
+      this.#write(id, store, row.visible);
+      written += 1;
+    }
+    let unseen = Math.max(UNSEEN_ROWS_A_FRAME, ROWS_A_FRAME - written);
     for (const id of this.#unseen) {
       if (unseen <= 0) break;
       unseen -= 1;
       this.#write(id, store, false);
     }
-    for (const [id, row] of this.#rows) if (row.dirty && (row.visible || all)) this.#write(id, store, row.visible);
-    this.#putOut(now);
-    return this.#unseen.size > 0 || this.#lit.length > 0;
+    this.#flashes.putOut(now);
+    if (this.#coming.size > 0) return 0;
+    return this.#unseen.size > 0 || this.#flashes.areLit ? REST_AFTER_MS : null;
   }
 
   /**
@@ -114,35 +130,56 @@ export class PositionTable {
    * @param {Iterable<string>} ids
    */
   touch(ids = this.#rows.keys()) {
-    for (const id of ids) this.#note(id, this.#store?.get(id));
+    for (const id of ids) this.#note(id, this.#store?.has(id) ?? false);
     this.#onDirty();
   }
 
   /**
    * @param {string} id
-   * @param {Wire.LivePosition | undefined} position
+   * @param {boolean} isOpen
    */
-  #note(id, position) {
-    let row = this.#rows.get(id);
-    if (!position) {
+  #note(id, isOpen) {
+    const row = this.#rows.get(id);
+    if (!isOpen) {
       if (row) {
         this.#watcher.unobserve(row.element);
         row.leave();
         this.#gone.add(row.element);
       }
       this.#rows.delete(id);
+      this.#coming.delete(id);
       this.#unseen.delete(id);
       this.#orderIsOld = true;
-      return;
+    } else if (row) {
+      row.dirty = true;
+      if (!row.visible) this.#unseen.add(id);
+    } else {
+      this.#coming.add(id);
     }
-    if (!row) {
-      row = new Row(this.#template, id);
+  }
+
+  /**
+   * Make rows for positions that have none, of many the first ones in the order that is chosen.
+   *
+   * @param {Store} store
+   * @param {number} most
+   */
+  #make(store, most) {
+    if (this.#coming.size === 0) return;
+    if (this.#coming.size > most && !this.#isRest) {
+      this.#coming = new Set(this.#columns.order(this.#sortable(store)).filter((id) => this.#coming.has(id)));
+    }
+    let left = most;
+    for (const id of this.#coming) {
+      if (left <= 0) break;
+      left -= 1;
+      this.#coming.delete(id);
+      const row = new Row(this.#template, id);
       this.#rows.set(id, row);
       this.#watcher.observe(row.element);
-      this.#orderIsOld = true;
     }
-    row.dirty = true;
-    if (!row.visible) this.#unseen.add(id);
+    this.#isRest = this.#coming.size > 0;
+    this.#orderIsOld = true;
   }
 
   /**
@@ -154,32 +191,7 @@ export class PositionTable {
     this.#unseen.delete(id);
     const position = store.get(id);
     const row = this.#rows.get(id);
-    if (position && row) row.show(position, this.#contextOf(position), flash && this.#mayFade(row));
-  }
-
-  /**
-   * Count a flash; if there are too many, highlight the cells instead, and end that after a while.
-   *
-   * @param {Row} row
-   */
-  #mayFade(row) {
-    const now = performance.now();
-    if (now - this.#flashes.since > 1000) {
-      this.#table.toggleAttribute("data-busy", this.#flashes.count > BUSY_FLASHES_A_SECOND);
-      this.#flashes = { since: now, count: 0 };
-    }
-    this.#flashes.count += 1;
-    if (!this.#table.hasAttribute("data-busy")) return true;
-    if (this.#lit.some(([, lit]) => lit === row)) return false;
-    this.#lit.push([now, row]);
-    return true;
-  }
-
-  /** @param {number} now */
-  #putOut(now) {
-    const over = this.#lit.filter(([since]) => now - since > LIT_MS);
-    for (const [, row] of over) row.calm();
-    this.#lit.splice(0, over.length); // the oldest come first
+    if (position && row) row.show(position, this.#contextOf(position), flash && this.#flashes.allow(row));
   }
 
   /** Remove the rows of positions that are gone. The focus goes to the next one, if it was in one of them. */
@@ -215,15 +227,15 @@ export class PositionTable {
   #arrange(store, now, held) {
     this.#orderIsOld = false;
     this.#orderedAt = now;
-    const positions = [...store.positions()];
+    const positions = this.#sortable(store);
     const wallets = new Set();
     let matches = 0;
     for (const position of positions) {
       wallets.add(position.walletAddress);
+      const isMatch = this.#columns.matches(position);
+      matches += Number(isMatch);
       const element = this.#rows.get(position.id)?.element;
-      if (!element) continue;
-      element.hidden = !this.#columns.matches(position);
-      matches += Number(!element.hidden);
+      if (element) element.hidden = !isMatch;
     }
     let next = this.#body.firstElementChild;
     for (const id of this.#columns.order(positions)) {
@@ -238,6 +250,15 @@ export class PositionTable {
     }
     this.#table.classList.toggle("many-wallets", wallets.size > 1);
     this.#noMatch.hidden = matches > 0 || positions.length === 0;
+  }
+
+  /**
+   * What the columns order: to value all positions takes longer than to draw those that are seen.
+   *
+   * @param {Store} store
+   */
+  #sortable(store) {
+    return [...(this.#columns.sorted ? store.positions() : store.unvalued())];
   }
 
   /**

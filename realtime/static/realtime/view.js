@@ -4,6 +4,7 @@
 
 import { byId, say, write } from "./dom.js";
 import * as format from "./format.js";
+import { Timers } from "./timers.js";
 
 /**
  * What the header says of the connection.
@@ -64,12 +65,17 @@ function noticeOf(state) {
 
 // A connection that is there has answered by then: it is asked after 7.5 s (nexgent.js).
 const QUIET_MS = 9_000;
+const TITLE_EVERY_MS = 1_000; // the browser itself draws it
 const OLD = "What is shown here may be out of date.";
 
 export class View {
   #board = byId("board");
   #agent = byId("agent", HTMLSelectElement);
   #noticeButton = byId("notice-button", HTMLButtonElement);
+  #updatedAt = "";
+  #timers = new Timers(); // title
+  /** @type {string | null} */
+  #name = null;
   #title = "Nexgent";
   #mark = "";
 
@@ -142,6 +148,10 @@ export class View {
   setTitle(name, profitPercent = null) {
     const figure = profitPercent === null ? [] : [format.percent(profitPercent, format.signed)];
     this.#title = [...figure, ...(name ? [name] : []), "Nexgent"].join(" · ");
+    if (name !== this.#name) this.#timers.cancel("title");
+    this.#name = name;
+    if (this.#timers.has("title")) return;
+    this.#timers.set("title", TITLE_EVERY_MS, () => this.#writeTitle());
     this.#writeTitle();
   }
 
@@ -179,7 +189,8 @@ export class View {
   setContent(name, error = "") {
     const content = byId("content");
     if (content.dataset.content !== name) content.dataset.content = name;
-    content.setAttribute("aria-busy", String(name === "loading"));
+    const busy = String(name === "loading");
+    if (content.ariaBusy !== busy) content.ariaBusy = busy;
     content.hidden = name === "overview";
     write("error-text", error);
   }
@@ -235,6 +246,9 @@ export class View {
 
   /** @param {Wire.Timestamp | null} timestamp */
   setUpdatedAt(timestamp) {
+    const second = timestamp?.slice(0, 19) ?? "";
+    if (second === this.#updatedAt) return;
+    this.#updatedAt = second;
     write("updated-at", timestamp ? `Updated ${format.clock(timestamp)}` : "");
   }
 }

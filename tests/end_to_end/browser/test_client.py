@@ -95,7 +95,9 @@ def test_every_digit_is_read_also_where_json_parse_gives_none(script_page) -> No
         """async (text) => {
             const { parse } = await import("/static/realtime/wire.js");
             const [own, read] = [JSON.parse, parse(text)];
-            JSON.parse = (given, revive) => own(given, function (key, value) { return revive.call(this, key, value); });
+            JSON.parse = (given, revive) => own(given, revive && function (key, value) {
+                return revive.call(this, key, value);
+            });
             const old = await import("/static/realtime/wire.js?old");
             const again = old.parse(text);
             const refused = ["", "7", '"{}"', "{\\"a\\": }"].map((each) => {

@@ -237,6 +237,66 @@ def test_accounting_in_the_browser_agrees_with_the_server(script_page, vector) -
     assert valued == vector["expected"]
 
 
+SUMS = """async (seed) => {
+    const { Store } = await import("/static/realtime/store.js");
+    const { solInUsd, value } = await import("/static/realtime/accounting.js");
+    const { Decimal, ZERO } = await import("/static/realtime/decimal.js");
+    const chance = () => {  // mulberry32
+        let t = (seed += 0x6d2b79f5);
+        t = Math.imul(t ^ (t >>> 15), t | 1);
+        t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+        return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+    };
+    const one = (list) => list[Math.floor(chance() * list.length)];
+    const digits = (most, decimals) => String(new Decimal(BigInt(1 + Math.floor(chance() * 10 ** most)), decimals));
+    // Sizes that wallets have, very small and large ones, and products in the middle between two lamports.
+    const amount = () => one([[9, 3], [15, 18], [15, 0]].map((size) => digits(...size)).concat("5", "0.5", "25"));
+    const price = () => one([[9, 12], [15, 30], [15, 9]].map((size) => digits(...size)).concat("0.0000000001"));
+    const timestamp = "2026-01-31T12:00:00.000Z";
+    const positions = Array.from({ length: 40 }, (_, n) => ({
+        id: `P${n}`, tokenAddress: `T${n}`, walletAddress: "W", purchasePrice: price(), remainingAmount: amount(),
+        totalInvestedSol: digits(12, 9), realizedProfitSol: one(["", "-"]) + digits(12, 9), peakPrice: null,
+        lowestPrice: null, currentPrice: "1", currentPriceUsd: "1", priceSource: "live", priceStatus: "live",
+        purchasePriceUsd: "1", positionValueSol: "1", positionValueUsd: "1", profitLossSol: "1", profitLossUsd: "1",
+    }));
+    const store = new Store();
+    store.replace({ positions, timestamp, seq: 1 });
+    const sum = (list) => list.reduce((total, each) => (
+        total === null || each === null ? null : total.plus(Decimal.of(each))), ZERO);
+    const found = [], exact = [];
+    for (let round = 0; round < 25; round += 1) {
+        const updates = positions.map(({ tokenAddress }, n) => (
+            { tokenAddress, price: price(), priceUsd: round % 5 === 4 && n === round ? null : price() }));
+        store.reprice({ updates, timestamp });
+        const { count, profitLossPercent, ...totals } = store.totals();
+        found.push(totals);
+        const all = updates.map(({ price, priceUsd }, n) => {
+            const { purchasePrice, remainingAmount, totalInvestedSol, realizedProfitSol } = positions[n];
+            const rate = solInUsd(price, priceUsd);
+            const unrealized = Decimal.of(price).minus(Decimal.of(purchasePrice)).times(Decimal.of(remainingAmount));
+            return {
+                ...value(positions[n], price, priceUsd),
+                investedSol: totalInvestedSol,
+                realizedSol: realizedProfitSol,
+                unrealizedSol: unrealized.rounded(9),
+                unrealizedUsd: rate && unrealized.times(rate).rounded(6),
+            };
+        });
+        const names = Object.keys(totals);
+        const digitsOf = (total) => total && String(total);
+        exact.push(Object.fromEntries(names.map((name) => [name, digitsOf(sum(all.map((each) => each[name])))])));
+    }
+    return [found, exact];
+}"""
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_totals_are_to_the_digit_the_sum_of_what_each_position_is_worth(script_page, seed: int) -> None:
+    found, exact = script_page.evaluate(SUMS, seed)
+    assert found == exact
+    assert [each["positionValueUsd"] is None for each in found] == [n % 5 == 4 for n in range(25)]
+
+
 @pytest.mark.parametrize(
     ("peak", "lowest", "price", "expected"),
     [
