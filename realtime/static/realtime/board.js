@@ -11,6 +11,7 @@
 import { Actions } from "./actions.js";
 import { ChosenAgent } from "./agent.js";
 import { copy } from "./clipboard.js";
+import { noteSolUsd } from "./currency.js";
 import { Details } from "./details.js";
 import { Downloads } from "./downloads.js";
 import { History } from "./history.js";
@@ -72,6 +73,7 @@ export class Board {
       isHeld: (token) => this.#agent?.store.holds(token) ?? false,
       onStatus: (status) => {
         view.setPrices(status);
+        noteSolUsd(this.#prices.solUsd);
         this.#table.touch();
       },
     });

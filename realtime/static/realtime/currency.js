@@ -2,9 +2,17 @@
  * Figures in the currency that the user has chosen: SOL, or USD where the price of SOL is known.
  */
 
-import { solInUsd } from "./accounting.js";
+import { rateOf, solInUsd } from "./accounting.js";
 import { Decimal } from "./decimal.js";
 import * as format from "./format.js";
+
+/** @type {Decimal | null} USD for one SOL, by the last answer of REST; null where unknown */
+let polledSolUsd = null;
+
+/** @param {Wire.Digits | null} digits USD for one SOL now; null where unknown. */
+export function noteSolUsd(digits) {
+  polledSolUsd = digits === null ? null : Decimal.of(digits);
+}
 
 /** Whether the user has chosen USD. */
 export const isUsd = () => document.body.dataset.currency === "usd";
@@ -66,10 +74,13 @@ export class Money {
 }
 
 /**
- * Money at the price of SOL that the position is valued with.
+ * Money at the price of SOL that the position is valued with: where neither of its prices says one, since what was
+ * bought for 0 has no other, the one that is known now.
  *
  * @param {Wire.LivePosition} position
  */
-export function moneyOf({ purchasePrice, purchasePriceUsd }) {
-  return new Money(solInUsd(purchasePrice, purchasePriceUsd));
+export function moneyOf(position) {
+  const [price, priceUsd] = rateOf(position);
+  const isSaid = Decimal.of(price).sign !== 0;
+  return new Money(isSaid ? solInUsd(price, priceUsd) : polledSolUsd);
 }

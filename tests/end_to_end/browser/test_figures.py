@@ -13,8 +13,9 @@ from playwright.sync_api import expect
 
 from positions import services
 from positions.books.cells import cell
+from positions.books.trades import Side
 from positions.models import Position, Wallet
-from tests.end_to_end.browser.conftest import Backstage, buy
+from tests.end_to_end.browser.conftest import Backstage, buy, new_token
 from tests.end_to_end.browser.windows import Window
 from tests.live import ROOT
 
@@ -235,6 +236,37 @@ def test_accounting_in_the_browser_agrees_with_the_server(script_page, vector) -
         {"module": "/static/realtime/accounting.js", "inputs": inputs},
     )
     assert valued == vector["expected"]
+
+
+def test_what_was_given_for_nothing_is_in_usd_where_that_is_chosen(
+    window: Window, wallet: Wallet, feed: Backstage
+) -> None:
+    """An average price of 0 says nothing of what SOL costs."""
+    gifts = [
+        services.open_position(
+            wallet=wallet,
+            token_address=new_token(),
+            token_symbol=symbol,
+            tokens=Decimal(1000),
+            spent_sol=Decimal(0),
+            side=Side.AIRDROP,
+        )
+        for symbol in ("GIFT", "DUST")
+    ]
+    feed.report(sol_usd=Decimal(200))
+    feed.quote(gifts[0], "0.002", "0.4")
+    window.log_in()
+    expect(window.by_id("sol-price")).to_have_text("1 SOL = $200.00")
+    window.page.get_by_text("USD", exact=True).first.click()
+    facts, profit = window.by_id("details-facts"), window.by_id("details-profit")
+    window.row(gifts[0]).get_by_test_id("symbol").click()
+    expect(facts).to_contain_text("Average price$0.00Current price$0.4000")
+    expect(facts).to_contain_text("Invested$0.00Realised$0.00")
+    expect(profit).to_have_text("+$400.00")
+    window.by_id("details-close").click()
+    window.row(gifts[1]).get_by_test_id("symbol").click()
+    expect(facts).to_contain_text("Average price$0.00Current price—")
+    expect(profit).to_have_text("$0.00")
 
 
 SUMS = """async (seed) => {
