@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+from decimal import Decimal
 from typing import Any, NoReturn
 
 import pytest
@@ -13,11 +15,12 @@ from django.db import connection
 from django.test import Client
 
 from positions.books.snapshots import snapshot
-from positions.models import Position, PositionEvent, Trade
-from positions.services import close_position
+from positions.models import Agent, Position, PositionEvent, Trade, Wallet
+from positions.services import close_position, open_position
 from realtime.hub.holdings import read_holdings
 from realtime.hub.missed import Gap, read_events
 from realtime.protocol.envelopes import to_event
+from tests.conftest import BONK
 from tests.live import access_token
 
 FAR, LONG_AGO = "9999-12-31 23:59:59+00:00", "0001-01-01 00:00:00+00:00"
@@ -29,101 +32,141 @@ FIGURES = (
     *("current_stop_loss_percentage", "cost_usd", "realized_profit_usd", "peak_price", "lowest_price"),
     "moon_bag_amount",
 )
-POSITIONS = {
-    **{f"{name} NaN": {name: "NaN"} for name in FIGURES},
-    "huge": {
-        "purchase_price": f"{10**12 - 1}.{10**30 - 1}",
-        "remaining_amount": f"{10**21 - 1}.{10**18 - 1}",
-        "total_invested_sol": f"{10**11 - 1}.{10**9 - 1}",
-    },
-    "far": dict.fromkeys(TIMES, FAR),
-    **{time: dict.fromkeys(TIMES, time) for time in BEYOND},
-    "long ago": {"created_at": LONG_AGO},
-    "ids": {"dca_transaction_ids": "5", "take_profit_transaction_ids": '{"a": 1}'},
-    "no ids": {"dca_transaction_ids": "null"},
-    "symbol": {"token_symbol": "\x1b[2J\u202e=1+1"},
-    "token": {"token_address": "<script>\"'"},
+ROWS: dict[str, tuple[Any, dict[str, dict[str, str]]]] = {
+    "figures that are no numbers": (Position, {name: {name: "NaN"} for name in FIGURES}),
+    "huge figures": (
+        Position,
+        {
+            "huge": {
+                "purchase_price": f"{10**12 - 1}.{10**30 - 1}",
+                "remaining_amount": f"{10**21 - 1}.{10**18 - 1}",
+                "total_invested_sol": f"{10**11 - 1}.{10**9 - 1}",
+            }
+        },
+    ),
+    "times": (
+        Position,
+        {
+            "far": dict.fromkeys(TIMES, FAR),
+            **{time: dict.fromkeys(TIMES, time) for time in BEYOND},
+            "long ago": {"created_at": LONG_AGO},
+        },
+    ),
+    "texts": (
+        Position,
+        {
+            "ids": {"dca_transaction_ids": "5", "take_profit_transaction_ids": '{"a": 1}'},
+            "no ids": {"dca_transaction_ids": "null"},
+            "symbol": {"token_symbol": "\x1b[2J\u202e=1+1"},
+            "token": {"token_address": "<script>\"'"},
+        },
+    ),
+    "events": (
+        PositionEvent,
+        {
+            "number": {"position": "5"},
+            "empty": {"position": "{}"},
+            "version": {"position": '{"version": "x"}'},
+            "type": {"event_type": "weird"},
+            "far": {"created_at": FAR},
+            "infinite": {"created_at": "infinity"},
+        },
+    ),
+    "trades that are no numbers": (
+        Trade,
+        {"NaN": {"tokens": "NaN", "sol": "NaN", "fee_sol": "NaN", "sol_usd": "NaN"}},
+    ),
+    "huge trades": (
+        Trade,
+        {"huge": {"tokens": f"{10**21 - 1}", "sol": f"{10**11 - 1}", "sol_usd": f"{10**11 - 1}"}},
+    ),
+    "trades": (
+        Trade,
+        {
+            "far": {"executed_at": FAR},
+            "infinite": {"executed_at": "infinity", "recorded_at": "-infinity"},
+            "side": {"side": "weird"},
+        },
+    ),
 }
-EVENTS = {
-    "number": {"position": "5"},
-    "empty": {"position": "{}"},
-    "version": {"position": '{"version": "x"}'},
-    "type": {"event_type": "weird"},
-    "far": {"created_at": FAR},
-    "infinite": {"created_at": "infinity"},
-}
-TRADES = {
-    "NaN": {"tokens": "NaN", "sol": "NaN", "fee_sol": "NaN", "sol_usd": "NaN"},
-    "huge": {"tokens": f"{10**21 - 1}", "sol": f"{10**11 - 1}", "sol_usd": f"{10**11 - 1}"},
-    "far": {"executed_at": FAR},
-    "infinite": {"executed_at": "infinity", "recorded_at": "-infinity"},
-    "side": {"side": "weird"},
-}
-REST = (
-    *("agents/", "wallets/", "prices/", "positions/?status=all", "positions/{position}/", "trades/"),
-    *("agents/{agent}/events/", "agents/{agent}/results/", "agents/{agent}/value-history/"),
+"""What is read together: rows of a model, and what is wrong with each. Other figures are in other sums."""
+REST = ("agents/", "wallets/", "prices/", "positions/?status=all", "trades/")
+REST_OF_ONE = (
+    *("positions/{position}/", "agents/{agent}/events/"),
+    *("agents/{agent}/results/", "agents/{agent}/value-history/"),
 )
 ADMIN = (
-    *("", "positions/agent/", "positions/agent/{agent}/change/", "positions/position/", "positions/trade/"),
-    *("positions/position/{position}/change/", "positions/positionevent/", "positions/wallet/"),
+    *("", "positions/agent/", "positions/position/", "positions/trade/", "positions/positionevent/"),
+    "positions/wallet/",
 )
+ADMIN_OF_ONE = ("positions/agent/{agent}/change/", "positions/position/{position}/change/")
 
 
-def spoil(model: Any, **values: str) -> None:
+def spoil(model: Any, row: Any = None, **values: str) -> None:
+    """Change this row, or all, as SQL does."""
     columns = ", ".join(f"{name} = %s" for name in values)
+    key = (
+        None if row is None else model._meta.pk.get_db_prep_value(row.pk, connection)
+    )  # SQLite keeps it as text
+    where = "" if row is None else "WHERE id = %s"
+    parameters = [*values.values(), *([] if row is None else [key])]
     with connection.cursor() as cursor:
-        cursor.execute(f"UPDATE {model._meta.db_table} SET {columns}", list(values.values()))  # noqa: S608
+        cursor.execute(f"UPDATE {model._meta.db_table} SET {columns} {where}", parameters)  # noqa: S608
 
 
 def no_number(name: str) -> NoReturn:
     raise AssertionError(f"{name} is not JSON")
 
 
-def read_everything(position: Position) -> str:
-    """Read the position by every way; return what check_books says."""
-    keys = {"position": position.pk, "agent": position.agent_id}
-    owner = Client(headers={"Authorization": f"Bearer {access_token(position.agent.owner)}"})
-    for path in REST:
-        answer = owner.get(f"/api/{path.format(**keys)}")
+def read_everything(*positions: Position) -> str:
+    """Read one owner's positions by every way; return what check_books says."""
+    each = [{"position": position.pk, "agent": position.agent_id} for position in positions]
+    owner = Client(headers={"Authorization": f"Bearer {access_token(positions[0].agent.owner)}"})
+    for path in (*REST, *(path.format(**keys) for path in REST_OF_ONE for keys in each)):
+        answer = owner.get(f"/api/{path}")
         assert answer.status_code == 200, path
         json.loads(answer.content, parse_constant=no_number)
-    held = read_holdings(str(position.agent_id), position.agent.owner_id)  # as the socket does
-    assert held is not None
-    assert [*held.positions()] == [snapshot(Position.objects.get(pk=position.pk))]
-    [events] = read_events([Gap(str(position.agent_id), 0, 9)])
-    readable = [event for event in PositionEvent.objects.order_by("seq") if event.is_readable]
-    assert events == [to_event(event) for event in readable]
+    for position in positions:  # as the socket does
+        held = read_holdings(str(position.agent_id), position.agent.owner_id)
+        assert held is not None
+        assert [*held.positions()] == [snapshot(Position.objects.get(pk=position.pk))]
+        [events] = read_events([Gap(str(position.agent_id), 0, 9)])
+        stored = PositionEvent.objects.filter(agent=position.agent_id).order_by("seq")
+        assert events == [to_event(event) for event in stored if event.is_readable]
     staff = Client()
     staff.force_login(User.objects.create_superuser("root"))
-    for path in ADMIN:
-        assert staff.get(f"/admin/{path.format(**keys)}").status_code == 200, path
+    for path in (*ADMIN, *(path.format(**keys) for path in ADMIN_OF_ONE for keys in each)):
+        assert staff.get(f"/admin/{path}").status_code == 200, path
     call_command("export_trades", stdout=io.StringIO())
     said = io.StringIO()
     try:
         call_command("check_books", stdout=said)
     except CommandError:
-        assert str(position.pk) in said.getvalue()
+        assert any(str(position.pk) in said.getvalue() for position in positions)
     return said.getvalue()
 
 
-@pytest.mark.parametrize("values", POSITIONS.values(), ids=POSITIONS)
-def test_position_is_read_by_every_way(position: Position, values: dict[str, str]):
-    spoil(Position, **values)
-    said = read_everything(position)
-    if "NaN" in values.values() and values.keys() & {"purchase_price", "remaining_amount"}:
-        assert f"{next(iter(values))}: stored" in said
-
-
-@pytest.mark.parametrize("values", EVENTS.values(), ids=EVENTS)
-def test_event_is_read_by_every_way(position: Position, values: dict[str, str]):
-    spoil(PositionEvent, **values)
-    read_everything(position)
-
-
-@pytest.mark.parametrize("values", TRADES.values(), ids=TRADES)
-def test_trade_is_read_by_every_way_and_named(position: Position, values: dict[str, str]):
-    spoil(Trade, **values)
-    assert str(position.pk) in read_everything(position)
+@pytest.mark.parametrize(("model", "cases"), ROWS.values(), ids=ROWS)
+def test_row_is_read_by_every_way(alice: User, model: Any, cases: dict[str, dict[str, str]]):
+    """Each in an agent of its own."""
+    positions = {}
+    for number, (name, values) in enumerate(cases.items()):
+        agent = Agent.objects.create(owner=alice, name=name)
+        wallet = Wallet.objects.create(agent=agent, address=f"A1pha{number + 1}")
+        position = positions[name] = open_position(
+            wallet=wallet,
+            token_address=BONK,
+            token_symbol="BONK",
+            tokens=Decimal(1_000_000),
+            spent_sol=Decimal(2),
+        )
+        of_it = {} if model is Position else {"position_id": position.pk}
+        spoil(model, model.objects.get(**(of_it or {"pk": position.pk})), **values)
+    said = read_everything(*positions.values())
+    if model is Trade:
+        assert all(str(position.pk) in said for position in positions.values())
+    for name in {"purchase_price", "remaining_amount"} & positions.keys():
+        assert re.search(rf"^{positions[name].pk} .*{name}: stored", said, re.MULTILINE), name
 
 
 @pytest.mark.parametrize("number", ["abc", "1e999999", "Infinity", f"{10**60}"])
