@@ -218,9 +218,9 @@ async def client(
 
 
 @asynccontextmanager
-async def watching(server: Server, user: Any, agent: Any):
+async def watching(server: Server, user: Any, agent: Any, **options):
     """Open a socket and pass its first two messages; `initial` is the second."""
-    async with client(server, token=access_token(user), agent=agent) as socket_:
+    async with client(server, token=access_token(user), agent=agent, **options) as socket_:
         await socket_.expect("connected")
         socket_.initial = (await socket_.expect("initial_data"))["data"]
         yield socket_

@@ -28,7 +28,9 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at server processes through /proc")
 
 KIB = 1024
-TOKENS = 200  # of an agent: a batch of their prices has 25 kB
+TOKENS = 50  # of an agent: a batch of their prices has 6 kB
+FULL = 20
+"""Batches, 125 kB in all: more than there is room for where nobody reads. Of them, 14 kB waited in the kernel."""
 MAX_UNSENT = 30
 
 
@@ -94,18 +96,16 @@ async def flood(reader: Client, tokens, *, first: int, last: int) -> int:
 async def test_clients_that_do_not_read_cost_bounded_memory_and_get_the_newest_when_they_do(
     patient_server, slow_client, alice
 ):
-    count, batches = 6, 120
-    tokens = addresses(TOKENS)
+    count, batches, size = 6, 240, 2 * TOKENS
+    tokens = addresses(size)
     agent, *others = await fleet(alice, size=count + 1, tokens=tokens)
-    async with watching(patient_server, alice, agent) as fast:
+    async with watching(patient_server, alice, agent, compression=None) as fast:
         slow = [await slow_client(patient_server, alice, other) for other in others]
-        await flood(
-            fast, tokens, first=1, last=20
-        )  # after these, nobody takes more, and the process has warmed up
+        await flood(fast, tokens, first=1, last=40)  # nobody takes more, and the process has warmed up
         before = resident_bytes(patient_server)
-        sent, seq = 0, TOKENS
-        for number in range(21, batches, 10):
-            sent += await flood(fast, tokens, first=number, last=number + 9)
+        sent, seq = 0, size
+        for number in range(41, batches, 20):
+            sent += await flood(fast, tokens, first=number, last=number + 19)
             seq += 1
             for other in (agent, others[0]):
                 await change(other, number)
@@ -121,8 +121,8 @@ async def test_clients_that_do_not_read_cost_bounded_memory_and_get_the_newest_w
             received: list[dict[str, Any]] = []
             while not received or int(received[-1]["updates"][0]["price"]) < batches:
                 received.append((await socket.until("price_update_batch"))["data"])
-            assert len(received[-1]["updates"]) == TOKENS
-            assert len(received) <= 10  # of 120: what had left for the client, and the newest
+            assert len(received[-1]["updates"]) == size
+            assert len(received) <= batches / 12  # what had left for the client, and the newest
 
 
 async def test_slow_client_that_reads_again_has_its_events_in_order_before_the_newest_prices(
@@ -132,12 +132,12 @@ async def test_slow_client_that_reads_again_has_its_events_in_order_before_the_n
     agent, other = await fleet(alice, size=2, tokens=tokens)
     async with watching(patient_server, alice, other) as fast:
         slow = await slow_client(patient_server, alice, agent)
-        await flood(fast, tokens, first=1, last=20)
+        await flood(fast, tokens, first=1, last=FULL)
         for number in range(20):
             await change(agent, number)
-        await flood(fast, tokens, first=21, last=25)
+        await flood(fast, tokens, first=FULL + 1, last=FULL + 5)
         messages: list[dict[str, Any]] = []
-        while not messages or int(messages[-1]["data"].get("updates", [{"price": 0}])[0]["price"]) < 25:
+        while not messages or int(messages[-1]["data"].get("updates", [{"price": 0}])[0]["price"]) < FULL + 5:
             messages.append(await slow.message())
     assert [event["seq"] for event in only(messages, "position_update")] == list(
         range(TOKENS + 1, TOKENS + 21)
@@ -151,7 +151,7 @@ async def test_client_too_slow_for_its_events_is_closed_with_1013_and_resumes_wi
     agent, other = await fleet(alice, size=2, tokens=tokens)
     async with watching(patient_server, alice, other) as fast:
         slow = await slow_client(patient_server, alice, agent)
-        await flood(fast, tokens, first=1, last=20)
+        await flood(fast, tokens, first=1, last=FULL)
         for number in range(MAX_UNSENT + 2):
             await change(agent, number)
 
@@ -183,11 +183,11 @@ async def test_client_that_never_reads_again_is_cut_off_and_leaves_nothing_behin
     async with watching(curt_server, alice, other) as fast:
         await slow_client(curt_server, alice, agent)
         assert open_sockets(curt_server) == 2
-        await flood(fast, tokens, first=1, last=20)
+        await flood(fast, tokens, first=1, last=FULL)
         for number in range(12):
             await change(agent, number)
         await _is_alone(curt_server)
-        await flood(fast, tokens, first=21, last=22)
+        await flood(fast, tokens, first=FULL + 1, last=FULL + 2)
         async with watching(curt_server, alice, newcomer):  # there is room for two
             pass
 
@@ -211,7 +211,7 @@ async def test_client_that_closes_with_a_full_buffer_is_released(curt_server, sl
     agent, other = await fleet(alice, size=2, tokens=tokens)
     async with watching(curt_server, alice, other) as fast:
         slow = await slow_client(curt_server, alice, agent)
-        await flood(fast, tokens, first=1, last=20)
+        await flood(fast, tokens, first=1, last=FULL)
         await slow.send(CLOSE, (1000).to_bytes(2))
         if reads:
             _, close = await slow.rest()
@@ -233,7 +233,7 @@ async def test_clients_that_vanish_with_a_full_buffer_leave_nothing_behind(curt_
     agent, other = await fleet(alice, size=2, tokens=tokens)
     async with watching(curt_server, alice, other) as fast:
         slow = await slow_client(curt_server, alice, agent)
-        await flood(fast, tokens, first=1, last=20)
+        await flood(fast, tokens, first=1, last=FULL)
         slow.abandon()
         await _is_alone(curt_server)
         await asyncio.gather(change(agent), change(other))

@@ -37,7 +37,7 @@ def _server(kind: str, folder: Path, **environment: str) -> Server:
 
 
 async def test_client_that_does_not_read_is_cut_off_behind_a_wrapped_send(wrapped_server, alice):
-    tokens = addresses(200)
+    tokens = addresses(50)
     agent, other = await fleet(alice, size=2, tokens=tokens)
     async with watching(wrapped_server, alice, other) as fast:
         slow = await RawClient.connect(wrapped_server, access_token(alice), agent)
@@ -69,14 +69,15 @@ async def test_client_that_does_not_read_is_given_up_under_a_server_that_is_not_
     agent, other = await fleet(alice, size=2, tokens=tokens)
     with _server("uvicorn", tmp_path, PYTHONPATH=str(tmp_path / "other")) as server:
         numbers = itertools.count()
-        async with watching(server, alice, other) as fast:
+        async with watching(server, alice, other, compression=None) as fast:
             slow = await RawClient.connect(server, access_token(alice), agent)
             await slow.until("initial_data")
 
             async def given_up() -> bool:
                 # Megabytes: here the kernel takes what it likes.
                 await flood(fast, tokens)
-                await change(agent, next(numbers))
+                for _ in range(6):
+                    await change(agent, next(numbers))
                 return server.log.read_text().count("socket closed") == 1
 
             await eventually(given_up, "the slow client is given up")
