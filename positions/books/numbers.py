@@ -31,7 +31,9 @@ def read_number(text: str, name: str) -> Decimal:
 
 def digits(number: Decimal) -> str:
     """Return the number in plain notation, without an exponent and without trailing zeros."""
-    text = format(number, "f")
+    text = str(number)  # a third of the time of what follows; has an exponent where there are many zeros
+    if "E" in text:
+        text = format(number, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text in {"-0", ""} else text

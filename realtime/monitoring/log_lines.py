@@ -66,8 +66,8 @@ class JsonFormatter(logging.Formatter):
             line["stack"] = record.stack_info
         text = _encode(line)
         # Not the text itself is redacted, in which quotes and line ends are escaped, but what stands in it.
-        if is_suspicious(text):
-            text = _encode(_redacted(line))
+        if is_suspicious(text) and (redacted := _redacted(line)) != line:
+            text = _encode(redacted)
         return printable_json(text)
 
 
