@@ -2,8 +2,9 @@
 
 `start` and `run` stand in for `subprocess.Popen` and `subprocess.run`, for `python -m MODULE …`, `python FILE …` and
 `python -c CODE`. A process that has imported other people's modules, nothing of this project and nothing that reads
-settings, forks for each of them. What is started is a process as any other, with its own environment, folder, files and
-signals; only its command line, as others see it, is that of the process it comes from.
+settings, forks for each of them: this process's own, or one of several together (`share`, `use`). What is started is a
+process as any other, with its own environment, folder, files and signals; only its command line, as others see it, is
+that of the process it comes from.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_ANSWER_BYTES = 32
+LONGEST_QUEUE = 64
 NOT_FOR_ITSELF = ("COVERAGE_", "PYTHONPATH")
 """Of the environment: what its processes take from theirs."""
 PRELOADED = [
@@ -146,19 +148,27 @@ def _options(env: Mapping[str, str]) -> dict[str, str]:
 
 
 class ForkServer:
-    """The process that forks, as seen by the one that asks it to. It ends with that one; what it started lives on."""
+    """The process that forks, as seen by the one that made it, with which it ends. What it started lives on.
 
-    def __init__(self) -> None:
+    `address`: of a Unix socket, where others may ask it, too. It imports nothing until one of them does.
+    """
+
+    def __init__(self, address: Path | None = None) -> None:
         self._lock = threading.Lock()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        with theirs, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            files = [theirs.fileno()]
+            if address is not None:
+                listener.bind(str(address))
+                listener.listen(LONGEST_QUEUE)
+                files.append(listener.fileno())
             measured = ["coverage"] if any(name.startswith("COVERAGE_") for name in os.environ) else []
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "testbed.forkserver", str(theirs.fileno()), *measured],
+                [sys.executable, "-m", "testbed.forkserver", ",".join(map(str, files)), *measured],
                 env={name: os.environ[name] for name in os.environ if not name.startswith(NOT_FOR_ITSELF)},
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
+                pass_fds=files,
             )
         atexit.register(self.close)
 
@@ -168,25 +178,59 @@ class ForkServer:
 
     def ask(self, request: dict[str, Any], files: Sequence[IO[Any]]) -> socket.socket:
         """Have it start a process with these files as standard input, output and error; return where it answers."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs, tempfile.TemporaryFile() as text, self._lock:
-            text.write(json.dumps(request).encode())
-            text.flush()
-            numbers = [text.fileno(), theirs.fileno(), *(file.fileno() for file in files)]
-            socket.send_fds(self._control, [b"start"], numbers)
-        return ours
+        return _ask(self._control, self._lock, request, files)
+
+
+class SharedForkServer:
+    """One that another process has made."""
+
+    def __init__(self, address: Path) -> None:
+        self._lock = threading.Lock()
+        self._control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.connect(str(address))
+
+    def ask(self, request: dict[str, Any], files: Sequence[IO[Any]]) -> socket.socket:
+        return _ask(self._control, self._lock, request, files)
+
+
+def _ask(
+    control: socket.socket, lock: threading.Lock, request: dict[str, Any], files: Sequence[IO[Any]]
+) -> socket.socket:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs, tempfile.TemporaryFile() as text, lock:
+        text.write(json.dumps(request).encode())
+        text.flush()
+        numbers = [text.fileno(), theirs.fileno(), *(file.fileno() for file in files)]
+        socket.send_fds(control, [b"start"], numbers)
+    return ours
+
+
+_shared: list[Path] = []
+
+
+def share(address: Path) -> None:
+    """Make a fork server for processes that this one starts: those that call `use`. It ends with this one."""
+    ForkServer(address)
+
+
+def use(address: Path) -> None:
+    """Have processes started by the fork server that is shared at this address, not by one of this process's own."""
+    _shared[:] = [address]
 
 
 @cache
-def _of_process(pid: int) -> ForkServer:
-    """Return this process's own fork server, not that of the process from which it was forked."""
-    return ForkServer()
+def _of_process(pid: int) -> ForkServer | SharedForkServer:
+    """Return this process's own fork server or connection, not that of the process from which it was forked."""
+    return SharedForkServer(_shared[0]) if _shared else ForkServer()
 
 
 def main() -> None:
-    """Start what the other end of the connection asks for, and say how it ends, until that end is closed."""
-    control = socket.socket(fileno=int(sys.argv[1]))
+    """Start what the other end of a connection asks for, and say how it ends, until the first of them is closed."""
+    owner, *listeners = (socket.socket(fileno=int(number)) for number in sys.argv[1].split(","))
+    clients = [owner]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the tests, and then this
+    if listeners:
+        select.select([owner, *listeners], [], [])
     for name in (*PRELOADED, *sys.argv[2:]):
         importlib.import_module(name)
     if "twisted.internet.reactor" in sys.modules:
@@ -199,15 +243,21 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     running: dict[int, socket.socket] = {}
     while True:
-        ready, _, _ = select.select([control, woken], [], [])
+        ready, _, _ = select.select([*clients, *listeners, woken], [], [])
         if woken in ready:
             woken.recv(4096)
             _report(running)
-        if control not in ready:
+        clients += [listener.accept()[0] for listener in listeners if listener in ready]
+        asking = next((client for client in clients if client in ready), None)
+        if asking is None:
             continue
-        message, files, _, _ = socket.recv_fds(control, 64, 5)
-        if not message:
+        message, files, _, _ = socket.recv_fds(asking, 64, 5)
+        if not message and asking is owner:
             return
+        if not message:
+            clients.remove(asking)
+            asking.close()
+            continue
         request, connection, *standard = files
         answers = socket.socket(fileno=connection)
         pid = os.fork()
@@ -215,7 +265,7 @@ def main() -> None:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            for inherited in (control, woken, wake, answers, *running.values()):
+            for inherited in (*clients, *listeners, woken, wake, answers, *running.values()):
                 inherited.close()
             _become(request, standard)
             return

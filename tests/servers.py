@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
-from testbed import scratch
+from testbed import forkserver, scratch
 from testbed.backends import PostgreSQL
 from testbed.templates import DATABASE, Templates
 
 FOLDER = scratch.make("nxt-", proxies=True)
+FORK_SERVER = FOLDER / "forks"
 POSTGRESQL = os.environ.get("NEXGENT_TEST_DATABASE", "postgresql") != "sqlite"
 
 os.environ["NEXGENT_DEBUG"] = "true"
@@ -41,13 +42,22 @@ for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROX
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Give xdist's workers one folder for their templates, and start on what all of them need, while they collect."""
+    """Give xdist's workers one folder for templates and one fork server, and make what all need while they collect."""
     if not _made_ahead:
         templates = Templates(FOLDER / "templates")
         make = templates.cluster if POSTGRESQL else templates.file
         _made_ahead.append(threading.Thread(target=make))
         _made_ahead[0].start()
+        forkserver.share(FORK_SERVER)
     node.workerinput["templates"] = str(FOLDER / "templates")
+    node.workerinput["forkserver"] = str(FORK_SERVER)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Share the controller's fork server: to import what it has imported is a second of CPU for each worker."""
+    workerinput: dict[str, str] = getattr(config, "workerinput", {})
+    if "forkserver" in workerinput:
+        forkserver.use(Path(workerinput["forkserver"]))
 
 
 _made_ahead: list[threading.Thread] = []

@@ -26,6 +26,22 @@ print(json.dumps({
 print("to standard error", file=sys.stderr)
 sys.exit(7)
 """
+SHARES = """
+import subprocess, sys
+from pathlib import Path
+from testbed import forkserver
+forkserver.share(Path(sys.argv[1]))
+for _ in range(2):
+    subprocess.run([sys.executable, "-c", sys.argv[2], sys.argv[1]], check=True)
+"""
+USES = """
+import os, sys
+from pathlib import Path
+from testbed import forkserver
+forkserver.use(Path(sys.argv[1]))
+command = [sys.executable, "-c", "import os; print(os.getppid())"]
+print(forkserver.run(command, env=os.environ, cwd=".", timeout=60).stdout, end="")
+"""
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at /proc")
@@ -68,6 +84,22 @@ def test_process_ends_by_the_signal_that_it_gets_and_several_may_wait_for_it(tmp
     process.send_signal(signal.SIGTERM)
     assert (process.wait(PATIENCE_SECONDS), process.wait(), process.poll()) == (-signal.SIGTERM,) * 3
     process.kill()  # nothing is left that it could hit
+
+
+def test_fork_server_is_shared_by_other_processes_and_ends_with_the_one_that_made_it(tmp_path):
+    address = tmp_path / "forks"
+    done = subprocess.run(
+        [sys.executable, "-c", SHARES, str(address), USES],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=6 * PATIENCE_SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = map(int, done.stdout.split())
+    assert first == second
+    with pytest.raises(ProcessLookupError):
+        os.kill(first, 0)
 
 
 def test_other_options_of_the_interpreter_are_heeded():
