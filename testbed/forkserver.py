@@ -18,6 +18,7 @@ import json
 import os
 import runpy
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -150,21 +151,20 @@ def _options(env: Mapping[str, str]) -> dict[str, str]:
 class ForkServer:
     """The process that forks, as seen by the one that made it, with which it ends. What it started lives on.
 
-    `address`: of a Unix socket, where others may ask it, too. It imports nothing until one of them does.
+    `address`: of a Unix socket, where others may ask it, too. It imports nothing until somebody asks.
     """
 
-    def __init__(self, address: Path | None = None) -> None:
+    def __init__(self, address: Path) -> None:
+        self.address = address
         self._lock = threading.Lock()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-            files = [theirs.fileno()]
-            if address is not None:
-                listener.bind(str(address))
-                listener.listen(LONGEST_QUEUE)
-                files.append(listener.fileno())
+            listener.bind(str(address))
+            listener.listen(LONGEST_QUEUE)
+            files = [theirs.fileno(), listener.fileno()]
             measured = ["coverage"] if any(name.startswith("COVERAGE_") for name in os.environ) else []
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "testbed.forkserver", ",".join(map(str, files)), *measured],
+                [sys.executable, "-m", "testbed.forkserver", *map(str, files), *measured],
                 env={name: os.environ[name] for name in os.environ if not name.startswith(NOT_FOR_ITSELF)},
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
@@ -185,6 +185,7 @@ class SharedForkServer:
     """One that another process has made."""
 
     def __init__(self, address: Path) -> None:
+        self.address = address
         self._lock = threading.Lock()
         self._control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.connect(str(address))
@@ -221,17 +222,30 @@ def use(address: Path) -> None:
 @cache
 def _of_process(pid: int) -> ForkServer | SharedForkServer:
     """Return this process's own fork server or connection, not that of the process from which it was forked."""
-    return SharedForkServer(_shared[0]) if _shared else ForkServer()
+    if _shared:
+        return SharedForkServer(_shared[0])
+    return ForkServer(Path(tempfile.mkdtemp(prefix="f-"), "forks"))
+
+
+def program(*begin: str) -> str:
+    """Return the text of a program that starts Python with its arguments, after these, and ends as that does.
+
+    For where a command line is run by somebody else. Its own start takes a fiftieth of a second.
+    """
+    if sys.platform != "linux":
+        return f'#!/bin/sh\nexec {shlex.join([sys.executable, *begin])} "$@"\n'
+    code = Path(__file__).with_name("forked.py").read_text()
+    address = _of_process(os.getpid()).address
+    return f"#!{sys.executable} -IS\n{code}\nmain({str(address)!r}, {list(begin)!r})\n"
 
 
 def main() -> None:
     """Start what the other end of a connection asks for, and say how it ends, until the first of them is closed."""
-    owner, *listeners = (socket.socket(fileno=int(number)) for number in sys.argv[1].split(","))
+    owner, listener = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
     clients = [owner]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the tests, and then this
-    if listeners:
-        select.select([owner, *listeners], [], [])
-    for name in (*PRELOADED, *sys.argv[2:]):
+    select.select([owner, listener], [], [])
+    for name in (*PRELOADED, *sys.argv[3:]):
         importlib.import_module(name)
     if "twisted.internet.reactor" in sys.modules:
         raise RuntimeError("Twisted's reactor is loaded: its descriptors would be those of every process")
@@ -243,11 +257,12 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     running: dict[int, socket.socket] = {}
     while True:
-        ready, _, _ = select.select([*clients, *listeners, woken], [], [])
+        ready, _, _ = select.select([*clients, listener, woken], [], [])
         if woken in ready:
             woken.recv(4096)
             _report(running)
-        clients += [listener.accept()[0] for listener in listeners if listener in ready]
+        if listener in ready:
+            clients.append(listener.accept()[0])
         asking = next((client for client in clients if client in ready), None)
         if asking is None:
             continue
@@ -265,7 +280,7 @@ def main() -> None:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            for inherited in (*clients, *listeners, woken, wake, answers, *running.values()):
+            for inherited in (*clients, listener, woken, wake, answers, *running.values()):
                 inherited.close()
             _become(request, standard)
             return

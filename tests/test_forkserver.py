@@ -70,6 +70,48 @@ def test_process_sees_what_one_of_its_own_interpreter_sees(kind, tmp_path):
     assert (forked.returncode, forked.stdout, forked.stderr) == (7, ordinary.stdout, "to standard error\n")
 
 
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """Python, as somebody else would run it."""
+    path = tmp_path / "python"
+    path.write_text(forkserver.program())
+    path.chmod(0o755)
+    return path
+
+
+def test_program_has_the_input_output_folder_and_exit_code_of_who_runs_it(program, tmp_path):
+    code = (
+        "import os, sys; print(sys.stdin.read(), os.getcwd(), os.environ['MINE'], oct(os.umask(0)), sys.argv[1]);"
+        "print('to standard error', file=sys.stderr); sys.exit(7)"
+    )
+    environment = {**os.environ, "MINE": "ä"}
+    ran = [
+        subprocess.run(
+            [python, "-c", code, "x"],
+            env=environment,
+            cwd=tmp_path,
+            input="given",
+            capture_output=True,
+            text=True,
+            umask=0o137,
+        )
+        for python in (sys.executable, program)
+    ]
+    ordinary, forked = ((done.returncode, done.stdout, done.stderr) for done in ran)
+    assert ordinary == (7, f"given {tmp_path} ä 0o137 x\n", "to standard error\n")
+    assert forked == ordinary
+
+
+def test_program_passes_a_signal_on_and_ends_by_it(program):
+    code = "import time; print('up', flush=True); time.sleep(600)"
+    with subprocess.Popen([program, "-c", code], stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout
+        assert running.stdout.readline() == "up\n"
+        running.terminate()
+        assert running.stdout.read() == ""  # nobody has it any more
+        assert running.wait(PATIENCE_SECONDS) == -signal.SIGTERM
+
+
 def test_process_ends_by_the_signal_that_it_gets_and_several_may_wait_for_it(tmp_path):
     log = tmp_path / "log"
     code = "import time; print('up', flush=True); time.sleep(600)"

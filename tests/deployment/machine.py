@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from testbed import forkserver
 from testbed.backends import PostgreSQL
 from tests.live import PATIENCE_SECONDS, ROOT
 
@@ -112,8 +113,8 @@ class Machine:
         installed = folder / ".venv/bin"
         installed.mkdir(parents=True)
         self._program("pip", RECORD.format(calls=self.calls), installed)
-        for name in ("python", "daphne"):
-            self._program(name, OTHER.format(program=Path(sys.executable).parent / name), installed)
+        self._program("python", forkserver.program(), installed)
+        self._program("daphne", forkserver.program(str(Path(sys.executable).with_name("daphne"))), installed)
         for source in (ROOT / "deploy").rglob("*"):
             target = folder / "deploy" / source.relative_to(ROOT / "deploy")
             if source.is_dir():
