@@ -83,7 +83,7 @@ def position(wallet: Wallet) -> Position:
 def fresh_token() -> str:
     """Return the address of a token of which no server process has received a price."""
     # By `secrets`: hypothesis seeds `random` for each of its examples, and the same "fresh" ones would come again.
-    return "".join(secrets.choice("123456789ABCDEFGHJKLMNPQRSTUVWXYZ") for _ in range(44))
+    return "".join("123456789ABCDEFGHJKLMNPQRSTUVWXYZ"[byte % 33] for byte in secrets.token_bytes(44))
 
 
 def quote(token: str, price: str, price_usd: str | None = None) -> Quote:

@@ -142,7 +142,7 @@ class NextRelease:
     def __init__(self, folder: Path) -> None:
         self.root = folder / "next"
         for package in ("nexgent", "positions", "realtime"):
-            shutil.copytree(ROOT / package, self.root / package, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / package, self.root / package)  # what is compiled, too, and still valid
         shutil.copy(ROOT / "manage.py", self.root)
         self._replace(
             "positions/books/snapshots.py",

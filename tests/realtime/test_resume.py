@@ -455,13 +455,10 @@ async def test_socket_survives_a_server_that_comes_back_empty(pair, alice, agent
             await second.expect("position_update")
 
 
-async def test_agent_of_a_killed_process_is_free_at_once(transactional_db, tmp_path, alice, agent, position):
-    with (
-        Server("daphne", log=tmp_path / "one", **SOON) as doomed,
-        Server("daphne", log=tmp_path / "two", **SOON) as other,
-    ):
+async def test_agent_of_a_killed_process_is_free_at_once(pair, tmp_path, alice, agent, position):
+    with Server("daphne", log=tmp_path / "log", **SOON) as doomed:
         async with watching(doomed, alice, agent):
             doomed.stop(signal.SIGKILL)
-        async with watching(other, alice, agent) as socket:
+        async with watching(pair[0], alice, agent) as socket:
             await in_thread(move)(position, 1)
             await socket.expect("position_update")
