@@ -10,6 +10,10 @@ import sys
 from nexgent.settings import *  # noqa: F403
 
 PASSWORD_HASHERS = ["tests.hashing.CheapPBKDF2"]
+MIDDLEWARE = [
+    name.replace("realtime.web.refusals.StaticFiles", "tests.static_files.StaticFilesWhenAsked")
+    for name in MIDDLEWARE  # noqa: F405
+]
 SERVESTATIC_AUTOREFRESH = False
 SERVESTATIC_MAX_AGE = 3600  # nobody edits them meanwhile: a browser need not ask again
 # Not to be looked for.
