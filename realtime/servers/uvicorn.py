@@ -25,6 +25,7 @@ from positions.versions import is_checked
 from realtime.conf import conf
 from realtime.hub.token_bucket import TokenBucket
 from realtime.hub.writer import WriteNow
+from realtime.monitoring.redaction import redact
 from realtime.protocol import messages
 from realtime.protocol.frames import text_frame, text_header
 from realtime.protocol.messages import CloseReason, ErrorCode
@@ -157,13 +158,23 @@ class BadTextInOneLine(logging.Filter):
         return True
 
 
+def _path_without_token(scope: Any) -> str:
+    """Return the path and query for uvicorn's log line of each socket.
+
+    Whoever writes the line removes tokens from the whole of it, several times: that costs as much as all else of it
+    where there is one.
+    """
+    return redact(_path_with_query(scope))
+
+
 _run_asgi: Any = None  # uvicorn's own
 _handle_pong: Any = None
+_path_with_query: Any = None
 
 
 def install() -> None:
     """Change every uvicorn of this process, however it is started."""
-    global _run_asgi, _handle_pong
+    global _run_asgi, _handle_pong, _path_with_query
     logging.getLogger("uvicorn.error").addFilter(BadTextInOneLine())
     if not is_checked("uvicorn", "websockets"):
         return
@@ -174,10 +185,13 @@ def install() -> None:
 
     descriptors.install()
     uvicorn_requests.install(h11_impl.H11Protocol)
-    websockets_sansio_impl.ServerProtocol = BoundedProtocol  # type: ignore[attr-defined]
-    protocol: Any = websockets_sansio_impl.WebSocketsSansIOProtocol
+    module: Any = websockets_sansio_impl
+    module.ServerProtocol = BoundedProtocol
+    protocol: Any = module.WebSocketsSansIOProtocol
     if _run_asgi is None:
         _run_asgi, _handle_pong = protocol.run_asgi, protocol.handle_pong
+        _path_with_query = module.get_path_with_query_string
+    module.get_path_with_query_string = _path_without_token
     for name in (
         "run_asgi",
         "owns",
