@@ -63,6 +63,8 @@ class Story:
     """DCA: at, SOL spent."""
     profits: tuple[tuple[str, str], ...] = ()
     """Take profit: at, part of the remaining amount."""
+    plan: int | None = None
+    """Take-profit levels planned."""
     moon_bag: bool = False
     closed_at: str | None = None
     close_reason: str = "manual"
@@ -81,6 +83,7 @@ AGENTS: dict[tuple[str, Mode], dict[tuple[Mode, str], list[Story]]] = {
                 "8",
                 "1.21",
                 profits=(("1.15", "0.25"), ("1.2", "0.25")),
+                plan=4,
             ),
             Story("POPCAT", "1.09", "1.2", timedelta(hours=5), "-20"),
             Story("PENGU", "0.97", "0.8", timedelta(minutes=14), "-15"),
@@ -98,6 +101,7 @@ AGENTS: dict[tuple[str, Mode], dict[tuple[Mode, str], list[Story]]] = {
                 "40",
                 "2.3",
                 profits=(("1.4", "0.5"), ("2.2", "0.5")),
+                plan=2,
                 moon_bag=True,
             ),
             Story("RAY", "1.01", "2.2", timedelta(minutes=48), "-8"),
@@ -111,7 +115,13 @@ AGENTS: dict[tuple[str, Mode], dict[tuple[Mode, str], list[Story]]] = {
             Story("RENDER", "1.04", "1.6", timedelta(hours=3), "-10", more=(("1", "0.8"),)),
             Story("mSOL", "0.995", "12", timedelta(days=12)),
             Story(
-                "BONK", "1.3", "0.5", timedelta(days=7), more=(("0.9", "1.5"),), profits=(("1.08", "0.4"),)
+                "BONK",
+                "1.3",
+                "0.5",
+                timedelta(days=7),
+                more=(("0.9", "1.5"),),
+                profits=(("1.05", "0.25"), ("1.08", "0.25")),
+                plan=4,
             ),
             Story("WIF", "1.03", "0.9", timedelta(minutes=3), "-10"),
             Story("JUP", "1.1", "1.4", timedelta(days=8), closed_at="0.97"),
@@ -209,6 +219,7 @@ def _tell(story: Story, wallet: Wallet, now: datetime) -> None:
         token_symbol=story.symbol,
         tokens=_tokens(story.spent_sol, _price(mint, story.at)),
         spent_sol=Decimal(story.spent_sol),
+        take_profit_levels=story.plan,
         transaction_id=next(ids),
         executed_at=opened_at,
         sol_usd=SOL_IN_USD.start,

@@ -82,6 +82,9 @@ def test_demo_positions_win_and_lose_old_and_young_with_all_kinds_of_history(dem
     assert sum(row.take_profit_levels_hit > 0 for row in rows) >= 3
     assert sum(row.current_stop_loss_percentage is not None for row in rows) >= 8
     assert sum(row.moon_bag_activated for row in rows) == 1
+    planned = [(row.take_profit_levels_hit, row.total_take_profit_levels) for row in rows]
+    # One is followed, and one was to its end.
+    assert {(2, 4), (2, 2)} <= {plan for plan in planned if plan[1]}
     closed = Position.objects.exclude(status="open")
     assert {row.close_reason for row in closed} == {"manual", "stop loss", "take profit"}
     assert {row.realized_profit_sol > 0 for row in closed} == {True, False}
