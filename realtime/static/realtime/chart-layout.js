@@ -46,7 +46,6 @@ import { roundFigures, roundTimes, scaled } from "./chart-scale.js";
  */
 
 export const PARTS = ["grid", "area", "up", "down", "line", "mark-buy", "mark-sell", "mark-other"];
-const CHARACTER_PX = 6.6;
 const TOP = 14;
 const BOTTOM = 22;
 const TEXT_PX = 13;
@@ -55,6 +54,8 @@ const TIME_EVERY_PX = 86;
 // A level further away than this many heights of the line, or this part of it, is not drawn, but named at the edge.
 const FAR = 1.5;
 const FAR_PART = 0.4;
+// The figures beside the plot take this part of the chart at most.
+const MOST_FIGURES = 0.42;
 
 /**
  * Lay out the chart in a box of this size.
@@ -62,16 +63,18 @@ const FAR_PART = 0.4;
  * @param {Drawing} drawing
  * @param {number} width pixels
  * @param {number} height
+ * @param {(text: string, bold?: boolean) => number} widthOf text, in pixels
  * @returns {Layout}
  */
-export function layout(drawing, width, height) {
+export function layout(drawing, width, height, widthOf) {
   const { kind, dots, from, to, levels = [], marks = [], base = null } = drawing;
   const [low, high] = rangeOf(drawing);
   const bottom = height - BOTTOM;
   const { figures, step } = roundFigures(low, high, Math.max(3, Math.floor(height / FIGURE_EVERY_PX)));
   const texts = figures.map((figure) => drawing.axis(figure, step));
-  const longest = Math.max(4, ...[...texts, ...levels.map(({ text }) => `↓ ${text}`)].map(({ length }) => length));
-  const right = width - Math.min(110, Math.ceil(longest * CHARACTER_PX + 8));
+  const tags = levels.map(({ text }) => widthOf(`↓ ${text}`, true));
+  const longest = Math.max(24, ...texts.map((text) => widthOf(text)), ...tags);
+  const right = Math.ceil(width - Math.min(MOST_FIGURES * width, longest + 10));
   const x = scaled(from, to, 1, right - 1);
   const y = scaled(low, high, bottom, TOP);
   const times = drawing.timeText
@@ -83,6 +86,8 @@ export function layout(drawing, width, height) {
   const grid = figures.map((figure) => `M0 ${y(figure).toFixed(1)}H${right}`);
   if (!drawing.timeText) grid.push(...times.map(({ at }) => `M${x(at).toFixed(1)} 0V${bottom}`));
   const drawn = levels.map((_, index) => edges[index] >= 0 && edges[index] <= bottom);
+  const named = levels.flatMap((level, index) => (drawn[index] && level.name ? [{ level, y: edges[index] - 4 }] : []));
+  const nameHeights = apart(named.map((each) => Math.max(TEXT_PX - 3, each.y)), TEXT_PX, bottom);
   return {
     bottom,
     places: shapes.map((shape) => ({ x: shape.x, y: shape.close })),
@@ -99,21 +104,19 @@ export function layout(drawing, width, height) {
       ...figures
         .map((figure, index) => ({ x: right + 6, y: y(figure) + 4, text: texts[index], name: "axis" }))
         .filter((label) => !heights.some((each) => Math.abs(each + 4 - label.y) < TEXT_PX)),
-      ...spread(times, x, right).map(({ at, text }) => ({ x: x(at), y: height - 5, text, name: "time" })),
+      ...spread(times, x, width, widthOf).map(({ at, text }) => ({ x: x(at), y: height - 5, text, name: "time" })),
       ...levels.map(({ kind: name, text }, index) => ({
         x: right + 6,
         y: heights[index] + 4,
         text: drawn[index] ? text : `${edges[index] < 0 ? "↑" : "↓"} ${text}`,
         name: `tag ${name}`,
       })),
-      ...levels
-        .filter((level, index) => drawn[index] && level.name)
-        .map(({ name, kind: kindOf, dots: steps }) => ({
-          x: within(x(steps[0].at), 4, Math.max(4, right - 8 * name.length)),
-          y: y(steps.at(-1)?.close ?? 0) - 4,
-          text: name,
-          name: `name ${kindOf}`,
-        })),
+      ...named.map(({ level: { name, kind: kindOf, dots: steps } }, index) => ({
+        x: within(x(steps[0].at), 4, Math.max(4, right - widthOf(name, true) - 4)),
+        y: nameHeights[index],
+        text: name,
+        name: `name ${kindOf}`,
+      })),
     ],
   };
 }
@@ -201,17 +204,18 @@ function rangeOf({ dots, base = null, marks = [], levels = [] }) {
 }
 
 /**
- * Times that do not overlap and are within the plot.
+ * Times that do not overlap and are within the chart.
  *
  * @param {{at: number, text: string}[]} times
  * @param {(at: number) => number} x
- * @param {number} right
+ * @param {number} width
+ * @param {(text: string) => number} widthOf
  */
-function spread(times, x, right) {
+function spread(times, x, width, widthOf) {
   let end = -8;
   return times.filter(({ at, text }) => {
-    const half = (text.length * CHARACTER_PX) / 2;
-    if (x(at) - half < end + 8 || x(at) + half > right + 24) return false;
+    const half = widthOf(text) / 2;
+    if (x(at) - half < end + 8 || x(at) + half > width) return false;
     end = x(at) + half;
     return true;
   });

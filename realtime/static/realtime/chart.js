@@ -35,6 +35,8 @@ export class Chart {
   #textOf = () => "";
   /** @type {Layout | null} */
   #layout = null;
+  #brush = document.createElement("canvas").getContext("2d");
+  #family;
   /** @type {number | null} when the point is that is read; null for the newest */
   #at = null;
 
@@ -47,6 +49,7 @@ export class Chart {
     this.#svg = find(plot, "svg", SVGElement);
     this.#onPoint = onPoint;
     for (const name of PARTS) this.#paths[name] = svg("path", name);
+    this.#family = getComputedStyle(plot).fontFamily;
     this.#dot.setAttribute("r", "3.5");
     this.#svg.replaceChildren(...Object.values(this.#paths), this.#levels, this.#labels, this.#cross, this.#dot);
     new ResizeObserver(() => this.#draw()).observe(plot);
@@ -70,7 +73,7 @@ export class Chart {
   #draw() {
     const { clientWidth: width, clientHeight: height } = this.#plot;
     if (!this.#drawing || width === 0 || height === 0) return;
-    const found = layout(this.#drawing, width, height);
+    const found = layout(this.#drawing, width, height, (text, bold) => this.#widthOf(text, bold));
     this.#layout = found;
     put(this.#svg, "viewBox", `0 0 ${width} ${height}`);
     put(this.#svg, "data-direction", this.#drawing.direction ?? "");
@@ -83,6 +86,17 @@ export class Chart {
     this.#write(found.labels);
     put(this.#plot, "aria-valuemax", String(Math.max(0, found.places.length - 1)));
     this.#read(this.#at);
+  }
+
+  /**
+   * How wide the text is in the chart's own font, whichever that is here.
+   *
+   * @param {string} text
+   */
+  #widthOf(text, bold = false) {
+    if (!this.#brush) return 7 * text.length;
+    this.#brush.font = `${bold ? 600 : 400} 11px ${this.#family}`;
+    return this.#brush.measureText(text).width;
   }
 
   /** @param {Label[]} labels */

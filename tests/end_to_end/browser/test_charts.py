@@ -407,6 +407,58 @@ def test_charts_are_readable_and_fit_in_both_themes_and_on_every_device(
             window.by_id("details-close").click()
 
 
+# What is written in charts: within them, and nothing over another.
+UNREADABLE = """() => [...document.querySelectorAll(".plot svg")].flatMap((svg) => {
+    if (!svg.checkVisibility()) return [];
+    const chart = svg.getBoundingClientRect();
+    const texts = [...svg.querySelectorAll("text")].map((text) => [text.textContent, text.getBoundingClientRect()]);
+    const out = texts.filter(([, box]) => box.left < chart.left - 1 || box.right > chart.right + 1 ||
+        box.top < chart.top - 2 || box.bottom > chart.bottom + 2).map(([text]) => `cut off: ${text}`);
+    const over = texts.flatMap(([text, a], index) => texts.slice(index + 1)
+        .filter(([, b]) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 4 && b.top < a.bottom - 4)
+        .map(([other]) => `${text} over ${other}`));
+    return [...out, ...over];
+})"""
+NARROW = {"width": 320, "height": 720}
+ENLARGED = {"width": 640, "height": 450}  # 1280 x 900 at 200 %
+
+
+@pytest.mark.parametrize("size", [NARROW, ENLARGED, DESK["viewport"]], ids=["320", "200%", "desk"])
+def test_everything_written_in_a_chart_can_be_read(
+    open_window: Callable[..., Window], wallet: Wallet, feed: Backstage, size: dict[str, int]
+) -> None:
+    """Average and stop loss near each other, both far away, long figures."""
+    near = buy(wallet, "NEAR", tokens="1000", spent_sol="21.535", stop_loss="-1")
+    far = buy(wallet, "FAR", tokens="46.4359", spent_sol="1", stop_loss="40")
+    for position, price in [(near, Decimal("0.0213")), (far, Decimal("0.0512"))]:
+        start = opened_ago(position, 40 * MINUTE)
+        record(position, start, *[price * (200 + n % 5) / 200 for n in range(40)])
+    for n in range(30, 0, -1):
+        record_value(wallet, now() - n * MINUTE, f"{123456 + n}.123456789", "123450.5")
+    won = buy(wallet, "WON", tokens="10", spent_sol="1")
+    services.close_position(position_id=won.pk, proceeds_sol=Decimal("12345.678"))
+    window = open_window(viewport=size).log_in()
+    page = window.page
+    feed.quote(near, "0.0213", "4.1")
+    feed.quote(far, "0.0512", "9.6")
+    window.by_id("performance").locator("summary").click()
+    for currency in ["currency-sol", "currency-usd"]:
+        window.by_id(currency).evaluate("(choice) => choice.click()")  # in a narrow window it is in the menu
+        for chart in ["value-chart", "days-chart"]:
+            window.by_id(chart).scroll_into_view_if_needed()
+            expect(window.by_id(f"{chart}-plot").locator("text").first).to_be_visible()
+        assert page.evaluate(UNREADABLE) == []
+        assert page.evaluate(CUT_OFF) == []
+        for position in [near, far]:
+            window.row(position).get_by_test_id("symbol").click()
+            window.by_id("price-chart").scroll_into_view_if_needed()
+            expect(window.by_id("price-chart-plot").locator("text").first).to_be_visible()
+            assert page.evaluate(UNREADABLE) == []
+            assert page.evaluate(CUT_OFF) == []
+            window.by_id("details-close").click()
+    assert page.evaluate("() => document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
 def pure(page: Page, module: str, code: str) -> Any:
     """Return what the code makes of `it`, the module."""
     return page.evaluate(f"async () => {{ const it = await import('/static/realtime/{module}'); {code} }}")
