@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from queue import Empty, Queue
-from typing import Any
+from typing import Any, TextIO
 
 from testbed import forkserver
 from testbed.backends import PostgreSQL, Rig, Valkey
@@ -28,6 +28,11 @@ TOKENS = 24
 """As many as the price API takes in one request, about."""
 
 
+def _pipe() -> tuple[TextIO, TextIO]:
+    reading, writing = os.pipe()
+    return os.fdopen(reading), os.fdopen(writing, "w")
+
+
 class TraderProcess:
     """tests/reliability/trader.py, as a process of its own."""
 
@@ -36,23 +41,23 @@ class TraderProcess:
         self.transactions = 0
         self.failures: Counter[str] = Counter()
         self._answers: Queue[Any] = Queue()
-        with log.open("ab") as errors:
-            self._process = subprocess.Popen(
+        commands, self._commands = _pipe()
+        self._output, output = _pipe()
+        with log.open("ab") as errors, commands, output:
+            self._process = forkserver.start(
                 [sys.executable, "-m", "tests.reliability.trader"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdin=commands,
+                stdout=output,
                 stderr=errors,
                 env=environment,
                 cwd=ROOT,
-                text=True,
             )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def send(self, **command: Any) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(command) + "\n")
-        self._process.stdin.flush()
+        self._commands.write(json.dumps(command) + "\n")
+        self._commands.flush()
 
     def ask(self, **command: Any) -> Any:
         """Send it a command and return its answer. Blocks."""
@@ -65,20 +70,17 @@ class TraderProcess:
         return answer
 
     def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._commands.close()
         try:
             self._process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         self._reader.join(PATIENCE_SECONDS)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        self._output.close()
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        for line in self._output:
             message = json.loads(line)
             if "answer" in message:
                 self._answers.put(message["answer"])
@@ -150,6 +152,8 @@ class Cluster(Rig):
             "NEXGENT_DATA_DIR": str(self.folder / "var"),
             "NEXGENT_DEBUG": "true",
             "NEXGENT_ACCESS_TOKEN_MINUTES": "600",
+            # As by default: that of other tests would leave a query that a silent network swallowed for ten minutes.
+            "NEXGENT_DATABASE_ANSWER_SECONDS": "10",
             "NEXGENT_DEXSCREENER_URL": self.price_api.url,
             "PYTHONUNBUFFERED": "1",
             **self._settings,

@@ -19,6 +19,8 @@ from tests.reliability.listeners import Listener
 from tests.reliability.watcher import Watcher
 
 POLL_SECONDS = 0.02
+HEALTH_SECONDS = 0.2
+"""Between two looks at /health/ready, for each of which a server asks database and Valkey."""
 MOST_WAITS = 10
 
 
@@ -199,7 +201,7 @@ class Experiment:
                 said: dict[str, str] = {}
                 while {said.get(name) for name in names} != {"unavailable"}:
                     said = (await asyncio.to_thread(_failing, server))[1]
-                    await asyncio.sleep(POLL_SECONDS)
+                    await asyncio.sleep(HEALTH_SECONDS)
 
     async def until_asked(self, respond: Callable[[Any], Any]) -> None:
         """Let the price API answer so from now on, and wait until it has."""
@@ -217,7 +219,7 @@ class Experiment:
                 assert asyncio.get_running_loop().time() < deadline, (
                     f"{server.kind} reports {reported}, not {wanted}"
                 )
-                await asyncio.sleep(POLL_SECONDS)
+                await asyncio.sleep(HEALTH_SECONDS)
 
     async def until(
         self,

@@ -17,6 +17,9 @@ from tests.reliability.faults import COMMITS_LOST, DISK_FULL, FAULTS, SILENT, Fa
 from tests.servers import FOLDER
 
 SOCKETS = 24
+PER_SECOND = 10.0
+"""Transactions, each of 2.4 events on average: of the shortest outage, 2 s, more events than there are clients. Faults
+wait for so many events and transactions, not for a time."""
 QUICK = {
     "NEXGENT_RECONCILE_SECONDS": "1",
     "NEXGENT_RETRY_AFTER_SECONDS": "0.5",
@@ -53,7 +56,9 @@ def small_cluster(templates: Templates, request: pytest.FixtureRequest) -> Itera
 
 
 async def outcome(cluster: Cluster, fault: Fault) -> Account:
-    experiment = Experiment(cluster, fault.name, fault.inject, outage_seconds=2.0, per_second=30.0, events=0)
+    experiment = Experiment(
+        cluster, fault.name, fault.inject, outage_seconds=2.0, per_second=PER_SECOND, events=0
+    )
     account = await experiment.run()
     assert account.problems(writes_fail=fault.writes_fail, sockets_end=fault.sockets_end) == []
     assert account.delivered >= 3 * cluster.sockets
