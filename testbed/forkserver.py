@@ -189,6 +189,7 @@ class SharedForkServer:
         self._lock = threading.Lock()
         self._control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.connect(str(address))
+        atexit.register(self._control.close)
 
     def ask(self, request: dict[str, Any], files: Sequence[IO[Any]]) -> socket.socket:
         return _ask(self._control, self._lock, request, files)
