@@ -85,6 +85,8 @@ async def test_storm_of_one_users_connects_turns_nobody_else_away(
 
 
 MIB = 1024 * 1024
+POSITIONS = 600
+"""More events than are replayed: each request is answered with a snapshot, of 0.6 MB."""
 HARDLY_ANY = {"NEXGENT_USER_ROWS_PER_SECOND": "1", "NEXGENT_USER_ROWS_BURST": "250"}
 
 
@@ -95,7 +97,7 @@ async def test_client_that_asks_for_snapshots_without_reading_costs_no_more_than
 ):
     """And when it reads, everything that it has sent meanwhile is answered."""
     asked, pings = 10, 300
-    (agent,) = await fleet(alice, size=1, tokens=addresses(1_000))
+    (agent,) = await fleet(alice, size=1, tokens=addresses(POSITIONS))
     (others,) = await fleet(bob, size=1, tokens=[])
     with Server(kind, log=tmp_path / "log", NEXGENT_INBOUND_BURST="1000") as server:
         socket = await RawClient.connect(server, access_token(alice), agent)
@@ -111,7 +113,7 @@ async def test_client_that_asks_for_snapshots_without_reading_costs_no_more_than
         async with watching(server, bob, others):
             pass
         seqs = [(await socket.until("initial_data"))["data"]["seq"] for _ in range(asked)]
-        assert seqs == [1_000] * asked  # each is answered, once there is room
+        assert seqs == [POSITIONS] * asked  # each is answered, once there is room
         for _ in range(pings):
             await socket.until("pong")
         growth = resident_bytes(server, at_most=True) - before
@@ -125,8 +127,8 @@ async def test_client_that_asks_for_snapshots_without_reading_costs_no_more_than
 async def test_user_whose_clients_do_not_read_gets_no_further_snapshot_and_others_do(
     shared_server, transactional_db, alice, bob, kind
 ):
-    server = shared_server(kind, NEXGENT_MAX_USER_UNSENT_BYTES=str(MIB // 2))
-    (large,), (small,) = [await fleet(alice, size=1, tokens=addresses(count)) for count in (1_000, 1)]
+    server = shared_server(kind, NEXGENT_MAX_USER_UNSENT_BYTES=str(MIB // 8))
+    (large,), (small,) = [await fleet(alice, size=1, tokens=addresses(count)) for count in (400, 1)]
     (others,) = await fleet(bob, size=1, tokens=addresses(1))
     socket = await RawClient.connect(server, access_token(alice), large)
     await socket.until("connected")
