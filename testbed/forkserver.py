@@ -211,8 +211,14 @@ _shared: list[Path] = []
 
 
 def share(address: Path) -> None:
-    """Make a fork server for processes that this one starts: those that call `use`. It ends with this one."""
+    """Make a fork server for this process and those that it starts and that call `use`. It ends with this one."""
     ForkServer(address)
+    use(address)
+
+
+def is_shared() -> bool:
+    """Return whether others use the fork server, too: then it costs nothing more to use it for one process only."""
+    return bool(_shared)
 
 
 def use(address: Path) -> None:

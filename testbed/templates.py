@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from testbed import forkserver
 from testbed.backends import PostgreSQL
 from testbed.processes import PATIENCE_SECONDS, ROOT
 
@@ -68,10 +69,11 @@ class Templates:
         self._manage("collectstatic", "--noinput", **production, NEXGENT_STATIC_DIR=str(folder))
 
     def _manage(self, *command: str, **environment: str) -> None:
-        subprocess.run(
-            [sys.executable, "manage.py", *command, "--verbosity", "0"],
-            env={**os.environ, **environment},
-            cwd=ROOT,
-            check=True,
-            timeout=6 * PATIENCE_SECONDS,
-        )
+        line = [sys.executable, "manage.py", *command, "--verbosity", "0"]
+        env = {**os.environ, **environment}
+        if forkserver.is_shared():
+            done = forkserver.run(line, env=env, cwd=ROOT, timeout=6 * PATIENCE_SECONDS)
+            if done.returncode != 0:
+                raise RuntimeError(done.stderr)
+        else:
+            subprocess.run(line, env=env, cwd=ROOT, check=True, timeout=6 * PATIENCE_SECONDS)

@@ -44,11 +44,11 @@ for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROX
 def pytest_configure_node(node: Any) -> None:
     """Give xdist's workers one folder for templates and one fork server, and make what all need while they collect."""
     if not _made_ahead:
+        forkserver.share(FORK_SERVER)
         templates = Templates(FOLDER / "templates")
         make = templates.cluster if POSTGRESQL else templates.file
         _made_ahead.append(threading.Thread(target=make))
         _made_ahead[0].start()
-        forkserver.share(FORK_SERVER)
     node.workerinput["templates"] = str(FOLDER / "templates")
     node.workerinput["forkserver"] = str(FORK_SERVER)
 
