@@ -213,7 +213,7 @@ async def test_price_never_comes_before_its_event_nor_older_than_one_that_came(s
             await put_prices(quotes)
             await broadcast_prices(quotes)
             price += 1
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.002)  # a pace that buyer and reader can keep up with on a busy machine, too
 
     feed = asyncio.create_task(move_prices())
     try:
