@@ -336,6 +336,7 @@ def test_history_that_cannot_be_read_is_said_and_tried_again(
     log_in(window)
     note = "The value's history is unavailable: The database is unavailable."
     expect(window.by_id("value-chart-note")).to_have_text(note)
+    expect(window.by_id("days-chart-note")).to_be_visible()  # from now on, nothing above the row moves it
     window.row(bonk).get_by_test_id("symbol").click()
     note = "The price history is unavailable: The database is unavailable."
     expect(window.by_id("price-chart-note")).to_have_text(note)
