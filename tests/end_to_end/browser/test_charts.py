@@ -350,6 +350,31 @@ def test_history_that_cannot_be_read_is_said_and_tried_again(
     expect(window.by_id("value-chart-plot")).to_be_visible()
 
 
+def test_rows_hold_still_while_the_charts_above_them_come(
+    window: Window, wallet: Wallet, bonk: Position
+) -> None:
+    for n in range(5, 0, -1):
+        record_value(wallet, now() - n * MINUTE, "2", "2")
+    closed = buy(wallet, "OLD", tokens="10", spent_sol="1")
+    services.close_position(position_id=closed.pk, proceeds_sol=Decimal("1.25"))
+    held: list[Route] | None = []
+
+    def hold(route: Route) -> None:
+        route.continue_() if held is None else held.append(route)
+
+    for path in ["**/results/", "**/value-history/**"]:
+        window.page.route(path, hold)
+    log_in(window)
+    window.expect_state("live")
+    place = window.row(bonk).bounding_box()
+    waiting, held = held, None
+    for route in waiting:
+        route.continue_()
+    expect(window.by_id("value-chart-plot")).to_be_visible()
+    expect(window.by_id("days-chart-plot")).to_be_visible()
+    assert window.row(bonk).bounding_box() == place
+
+
 def test_results_are_those_of_rest(window: Window, wallet: Wallet) -> None:
     sold = []
     for symbol, proceeds, back in [("WIN", "1.75", 3), ("LOSS", "0.9", 3), ("MORE", "1.50000000123", 0)]:
