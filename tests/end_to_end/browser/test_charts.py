@@ -367,7 +367,7 @@ def test_rows_hold_still_while_the_charts_above_them_come(
     log_in(window)
     window.expect_state("live")
     place = window.row(bonk).bounding_box()
-    waiting, held = held, None
+    waiting, held = held or [], None
     for route in waiting:
         route.continue_()
     expect(window.by_id("value-chart-plot")).to_be_visible()
