@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
 
 import pytest
 from asgiref.sync import sync_to_async
+from websockets.exceptions import ConnectionClosed
 
 from positions import valkey
 from positions.accounts.families import Ending, end
@@ -185,8 +186,12 @@ async def test_one_owner_and_all_watchers_survive_any_race(servers, alice, agent
         watchers = sockets[2:4]
         left = set(sockets) - set(watchers)
 
+        said: dict[Client, list[str]] = {socket: [] for socket in left}
+
         async def until_closed(socket: Client) -> None:
-            await socket.closed()
+            with suppress(ConnectionClosed):
+                while True:
+                    said[socket].append((await socket.receive())["type"])
             left.discard(socket)
 
         reading = [asyncio.create_task(until_closed(socket)) for socket in list(left)]
@@ -194,7 +199,12 @@ async def test_one_owner_and_all_watchers_survive_any_race(servers, alice, agent
         async def one_is_left() -> bool:
             return len(left) == 1
 
-        await eventually(one_is_left, "one owner is left")
+        try:
+            await eventually(one_is_left, "one owner is left")
+        except AssertionError:
+            raise AssertionError(
+                [(said[socket], socket.connection.remote_address) for socket in left]
+            ) from None
         for task in reading:
             task.cancel()
         await asyncio.gather(*reading, return_exceptions=True)
