@@ -9,7 +9,7 @@ import subprocess
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit, urlunsplit
@@ -236,7 +236,8 @@ class PostgreSQL:
     def _signal(self, number: signal.Signals) -> None:
         postmaster = psutil.Process(self._server.get_pid())
         for process in (postmaster, *postmaster.children()):  # the one that would start others comes first
-            process.send_signal(number)
+            with suppress(psutil.NoSuchProcess):  # a connection that has ended meanwhile
+                process.send_signal(number)
 
     def close(self) -> None:
         self._server.cleanup()

@@ -76,8 +76,8 @@ def test_row_that_comes_into_view_shows_the_newest_price(
     expect(window.rows()).to_have_count(MANY)
     (quotes,) = islice(rounds(positions), 1)
     feed.run(broadcast_prices(quotes))
-    window.page.keyboard.press("End")
     last = window.row(positions[-1])
+    last.scroll_into_view_if_needed()
     expect(last).to_be_in_viewport()
     expect(last.get_by_test_id("price")).to_have_attribute("title", f"{quotes[-1].price} SOL")
 
