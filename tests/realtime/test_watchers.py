@@ -197,14 +197,17 @@ async def test_one_owner_and_all_watchers_survive_any_race(servers, alice, agent
         reading = [asyncio.create_task(until_closed(socket)) for socket in list(left)]
 
         async def one_is_left() -> bool:
+            for task in reading:
+                if task.done():
+                    task.result()  # raises what was wrong with a message
             return len(left) == 1
 
         try:
             await eventually(one_is_left, "one owner is left")
-        except AssertionError:
+        except AssertionError as error:
             raise AssertionError(
                 [(said[socket], socket.connection.remote_address) for socket in left]
-            ) from None
+            ) from error
         for task in reading:
             task.cancel()
         await asyncio.gather(*reading, return_exceptions=True)

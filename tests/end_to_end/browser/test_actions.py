@@ -13,7 +13,7 @@ from positions import services
 from positions.models import Position
 from positions.prices.quotes import Market
 from tests.end_to_end.browser.conftest import Backstage
-from tests.end_to_end.browser.windows import Window
+from tests.end_to_end.browser.windows import HeldRequests, Window
 
 
 @pytest.fixture
@@ -31,11 +31,9 @@ def open_details(window: Window, position: Position) -> None:
     expect(window.by_id("details")).to_be_visible()
 
 
-def hold(window: Window, path: str) -> list[Route]:
+def hold(window: Window, path: str) -> HeldRequests:
     """Keep requests to this path from going on until the test lets them."""
-    held: list[Route] = []
-    window.page.route(f"**/api/positions/*/{path}/", lambda route: held.append(route))
-    return held
+    return HeldRequests(window.page, f"**/api/positions/*/{path}/")
 
 
 def test_close_says_what_it_does_and_does_nothing_unconfirmed(shown: Window, bonk: Position) -> None:
@@ -62,7 +60,7 @@ def test_close_is_shown_as_pending_at_once_and_then_as_it_is(shown: Window, bonk
     shown.by_id("sell-confirm").click()
     expect(shown.row(bonk).get_by_test_id("pending")).to_have_text("Closing…")
     shown.expect_row(bonk, value="2.5000")  # it is not closed yet
-    held[0].continue_()
+    held.first().continue_()
     expect(shown.rows()).to_have_count(0)
     expect(shown.by_id("move-stop")).to_be_disabled()
     shown.by_id("details-close").click()
@@ -80,7 +78,7 @@ def test_close_that_the_server_refuses_is_reverted_with_its_reason(
     shown.by_id("sell-confirm").click()
     expect(shown.row(bonk).get_by_test_id("pending")).to_be_visible()
     feed.quote(bonk, "0.0000025", "0.0005", Market("thin"))
-    held[0].continue_()
+    held.first().continue_()
     expect(shown.by_id("toast-error")).to_contain_text(
         "BONK was not closed: proceedsSol: the price of BONK is thin and"
     )
@@ -116,8 +114,9 @@ def test_close_without_an_answer_says_that_the_outcome_is_unknown(shown: Window,
     shown.by_id("close-position").click()
     shown.by_id("sell-confirm").click()
     expect(shown.row(bonk).get_by_test_id("pending")).to_be_visible()
+    first = held.first()
     shown.page.route("**/close/", lambda route: route.abort())  # it asks once more
-    held[0].abort()
+    first.abort()
     expect(shown.by_id("toast-error")).to_contain_text(
         "BONK was not closed, or the outcome is unknown: The server cannot be reached. The table shows the actual"
     )
@@ -195,7 +194,7 @@ def test_stop_loss_is_shown_as_pending_and_then_as_it_is(shown: Window, bonk: Po
     shown.expect_row(bonk, stop="−7.125%", pending="Moving stop loss…")
     bonk.refresh_from_db()
     assert bonk.current_stop_loss_percentage == Decimal(-20)
-    held[0].continue_()
+    held.first().continue_()
     expect(shown.row(bonk).get_by_test_id("pending")).to_be_hidden()
     shown.expect_row(bonk, stop="−7.125%")
     expect(shown.by_id("details-history").locator("li").first).to_contain_text(
@@ -269,7 +268,7 @@ def test_sale_of_another_holding_than_was_confirmed_is_refused(shown: Window, bo
     shown.by_id("sell-confirm").click()
     expect(shown.row(bonk).get_by_test_id("pending")).to_be_visible()
     services.buy_more(position_id=bonk.pk, tokens=Decimal(9_000_000), spent_sol=Decimal(18))
-    held[0].continue_()
+    held.first().continue_()
     expect(shown.by_id("toast-error")).to_contain_text(
         "BONK was not closed: heldAmount: heldAmount: 10000000 are held now, not 1000000: nothing is sold"
     )

@@ -17,7 +17,7 @@ from tests.end_to_end.browser.conftest import Backstage, buy
 from tests.end_to_end.browser.test_accessibility import RUN
 from tests.end_to_end.browser.test_accessibility import axe as axe  # a fixture
 from tests.end_to_end.browser.test_appearance import CUT_OFF, DESK, LOW_CONTRAST, PHONE, TABLET
-from tests.end_to_end.browser.windows import Window
+from tests.end_to_end.browser.windows import HeldRequests, Window
 
 MINUTE = timedelta(minutes=1)
 SCHEMES: list[Literal["light", "dark"]] = ["light", "dark"]
@@ -268,18 +268,13 @@ def test_value_chart_has_live_and_simulated_money_apart(window: Window, both: No
 def test_value_chart_of_one_kind_of_money_is_never_that_of_another(window: Window, both: None) -> None:
     """Not of both together while the totals come, nor of the kind before while another one is read."""
     asked: list[str] = []
-    held: list[Route] = []
-    holding = True
-
-    def hold(route: Route) -> None:
-        held.append(route) if holding else route.continue_()
 
     def note_request(request: Request) -> None:
         if "/value-history/" in request.url:
             asked.append(request.url.partition("mode=")[2])
 
     window.page.on("request", note_request)
-    window.page.route("**/value-history/**", hold)
+    held = HeldRequests(window.page, "**/value-history/**")
     log_in(window)
     note, table = window.by_id("value-chart-note"), window.by_id("value-chart-table")
     expect(note).to_have_text("Loading…")
@@ -287,19 +282,16 @@ def test_value_chart_of_one_kind_of_money_is_never_that_of_another(window: Windo
         window.by_id("mode-choice").get_by_text("Simulated").click()
         window.by_id("value-chart").scroll_into_view_if_needed()
     assert asked == ["live", "simulation"]
-    holding = False
-    for route in held:  # the first is not waited for any more
-        route.continue_()
+    held.release()  # the first is not waited for any more
     window.by_id("value-chart-as-table").click()
     expect(table.locator("tbody tr").last).to_contain_text("3.0000")
-    held.clear()
-    holding = True
+    held.hold()
     window.by_id("mode-choice").get_by_text("Live").click()
     window.by_id("value-chart").scroll_into_view_if_needed()
     expect(note).to_have_text("Loading…")
     expect(table).to_be_hidden()
     expect(window.by_id("range-gain")).to_have_text("—")
-    held[0].continue_()
+    held.first().continue_()
     expect(table.locator("tbody tr").last).to_contain_text("4.5000")
 
 
@@ -357,19 +349,12 @@ def test_rows_hold_still_while_the_charts_above_them_come(
         record_value(wallet, now() - n * MINUTE, "2", "2")
     closed = buy(wallet, "OLD", tokens="10", spent_sol="1")
     services.close_position(position_id=closed.pk, proceeds_sol=Decimal("1.25"))
-    held: list[Route] | None = []
-
-    def hold(route: Route) -> None:
-        route.continue_() if held is None else held.append(route)
-
-    for path in ["**/results/", "**/value-history/**"]:
-        window.page.route(path, hold)
+    held = HeldRequests(window.page, "**/results/", "**/value-history/**")
     log_in(window)
     window.expect_state("live")
     place = window.row(bonk).bounding_box()
-    waiting, held = held or [], None
-    for route in waiting:
-        route.continue_()
+    held.first()
+    held.release()
     expect(window.by_id("value-chart-plot")).to_be_visible()
     expect(window.by_id("days-chart-plot")).to_be_visible()
     assert window.row(bonk).bounding_box() == place

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
-from playwright.sync_api import ConsoleMessage, Error, Locator, Page, WebSocket, expect
+from playwright.sync_api import ConsoleMessage, Error, Locator, Page, Route, WebSocket, expect
 
 from testbed.processes import PATIENCE_SECONDS
 
@@ -80,3 +81,39 @@ class Window:
 def expect_cells(row: Locator, **cells: str) -> None:
     for name, text in cells.items():
         expect(row.get_by_test_id(name.replace("_", "-"))).to_have_text(text)
+
+
+class HeldRequests:
+    """Requests of a page whose addresses match one of the patterns: none goes on before the test lets it."""
+
+    def __init__(self, page: Page, *patterns: str) -> None:
+        self._page = page
+        self._routes: list[Route] = []
+        self._is_holding = True
+        for pattern in patterns:
+            page.route(pattern, self._came)
+
+    def _came(self, route: Route) -> None:
+        if self._is_holding:
+            self._routes.append(route)
+        else:
+            route.continue_()
+
+    def first(self) -> Route:
+        """Wait for a request, and return the first that is held."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not self._routes:  # what the page shows may come before its request does
+            assert time.monotonic() < deadline, "it never happened that the page asked"
+            self._page.wait_for_timeout(5)  # in which the library hears of requests
+        return self._routes[0]
+
+    def release(self) -> None:
+        """Let these requests go on, and those to come."""
+        self._is_holding = False
+        for route in self._routes:
+            route.continue_()
+        self._routes.clear()
+
+    def hold(self) -> None:
+        """Hold those to come again."""
+        self._is_holding = True
