@@ -13,7 +13,7 @@ from rest_framework_simplejwt.serializers import PasswordField, TokenObtainSeria
 
 from positions.accounts.families import NotActive, Pair, log_in
 from positions.accounts.throttle import saying_when_locked
-from positions.api.serializers import Text
+from positions.api.fields import Text
 from positions.models import TokenFamily
 from positions.models.tokens import LONGEST_NAME
 

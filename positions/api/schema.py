@@ -126,21 +126,21 @@ class BodySchema(OpenApiSerializerExtension):
 
 
 class NumberSchema(OpenApiSerializerFieldExtension):
-    target_class = "positions.api.serializers.Number"
+    target_class = "positions.api.fields.Number"
 
     def map_serializer_field(self, auto_schema: AutoSchema, direction: Any) -> dict[str, Any]:
         return {"anyOf": [{"type": "number"}, DIGITS]}
 
 
 class WholeSchema(OpenApiSerializerFieldExtension):
-    target_class = "positions.api.serializers.Whole"
+    target_class = "positions.api.fields.Whole"
 
     def map_serializer_field(self, auto_schema: AutoSchema, direction: Any) -> dict[str, Any]:
         return {"type": "integer"}
 
 
 class SymbolSchema(OpenApiSerializerFieldExtension):
-    target_class = "positions.api.serializers.Symbol"
+    target_class = "positions.api.fields.Symbol"
 
     def map_serializer_field(self, auto_schema: AutoSchema, direction: Any) -> dict[str, Any]:
         return {
@@ -151,7 +151,7 @@ class SymbolSchema(OpenApiSerializerFieldExtension):
 
 
 class AddressSchema(OpenApiSerializerFieldExtension):
-    target_class = "positions.api.serializers.Address"
+    target_class = "positions.api.fields.Address"
 
     def map_serializer_field(self, auto_schema: AutoSchema, direction: Any) -> dict[str, Any]:
         return dict(ADDRESS)
