@@ -15,8 +15,9 @@ from rest_framework.response import Response
 
 from positions.accounts.families import Ending, end
 from positions.accounts.identity import FAMILY_CLAIM
-from positions.api.operations import BY_UUID, INPUT, PAGE, operation
+from positions.api.operations import INPUT, operation
 from positions.api.owned import OwnedViewSet, caller
+from positions.api.parameters import BY_UUID, PAGE
 from positions.api.wire_tokens import TokenOnRest, token_on_rest
 from positions.models import TokenFamily
 

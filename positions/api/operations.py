@@ -1,24 +1,35 @@
-"""The OpenAPI description of each operation, as decorators of the views. Changes nothing about what they do."""
+"""The OpenAPI description of each operation, as decorators of the views. Changes nothing about what they do.
+
+What operations take besides a body is in parameters.py, what they answer in schema.py and the modules `wire`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from msgspec import Struct
 from rest_framework.serializers import BaseSerializer
 
 from positions.api import schema, serializers, wire, wire_history, wire_overview, wire_trades
-from positions.api.filters import DEFAULT_LIMIT, LARGEST, MAX_LIMIT, MAX_TOKENS, MOST_HIT, YES_OR_NO
-from positions.api.pages import LONGEST_CURSOR
-from positions.api.repeats import HEADER, LONGEST_KEY
+from positions.api.parameters import (
+    AFTER,
+    AGENT,
+    BEFORE,
+    BY_UUID,
+    FILTERS,
+    LIMIT,
+    MODE,
+    OF_TRADES,
+    ONCE,
+    PAGE,
+    POSITION,
+    SPAN,
+    TOKEN_IN_PATH,
+    TOKENS,
+)
 from positions.api.serializers import Body
-from positions.api.spans import DEFAULT_INTERVAL, DEFAULT_POINTS, INTERVALS, MAX_POINTS
-from positions.books.trades import Side
-from positions.models import Mode, Position
 
 
 def _reference(struct: type[Struct]) -> dict[str, str]:
@@ -79,72 +90,6 @@ def _response(form: Any, description: str) -> OpenApiResponse:
     return OpenApiResponse(_reference(form) if isinstance(form, type) else form, description)
 
 
-def _query(name: str, form: Any, description: str, **options: Any) -> OpenApiParameter:
-    return OpenApiParameter(name, form, description=description, **options)
-
-
-def _whole(name: str, description: str, *, minimum: int, maximum: int, default: int) -> OpenApiParameter:
-    form = {"type": "integer", "minimum": minimum, "maximum": maximum, "default": default}
-    return _query(name, form, description)
-
-
-def _text(longest: int) -> dict[str, Any]:
-    return {"type": "string", "minLength": 1, "maxLength": longest}
-
-
-LIMIT = _whole("limit", "Maximum number of results.", minimum=1, maximum=MAX_LIMIT, default=DEFAULT_LIMIT)
-PAGE = (
-    LIMIT,
-    _query("cursor", _text(LONGEST_CURSOR), "Where `next` or `previous` of another page continues."),
-    _whole("offset", "How many results to skip, without a cursor.", minimum=0, maximum=LARGEST, default=0),
-)
-AGENT = _query("agent", UUID, "Only of this agent.")
-BY_UUID = (OpenApiParameter("id", UUID, OpenApiParameter.PATH),)
-FILTERS = (
-    AGENT,
-    _query("wallet", _text(64), "Only of the wallet with this address."),
-    _query("token", _text(64), "Only of the token with this address."),
-    _query("symbol", _text(32), "Only of tokens with this symbol; upper and lower case are the same."),
-    _query("status", str, "Open positions by default.", enum=[*Position.Status.values, "all"]),
-    _query("takeProfit", str, "Whether a take-profit level has been hit.", enum=list(YES_OR_NO)),
-    _query(
-        "takeProfitLevelsHit",
-        {"type": "integer", "minimum": 0, "maximum": MOST_HIT},
-        "Only with exactly so many levels hit.",
-    ),
-    _query("moonBag", str, "Whether the rest is a moon bag.", enum=list(YES_OR_NO)),
-    _query(
-        "ordering",
-        str,
-        "By opening time, or by closing time with open positions last.",
-        enum=["createdAt", "-createdAt", "closedAt", "-closedAt"],
-    ),
-)
-AFTER = _whole("after", "Only events after this `seq`, oldest first.", minimum=0, maximum=LARGEST, default=0)
-BEFORE = _query(
-    "before",
-    {"type": "integer", "minimum": 1, "maximum": LARGEST},
-    "Only events before this `seq`, newest first, instead of `after`.",
-)
-SPAN = (
-    _query("interval", str, "A minute or an hour.", enum=list(INTERVALS), default=DEFAULT_INTERVAL),
-    _query("from", datetime, "The start of the span: the earliest results after it are returned."),
-    _query("to", datetime, "The end of the span; without `from`, the latest results before it are returned."),
-    _whole("limit", "Maximum number of results.", minimum=1, maximum=MAX_POINTS, default=DEFAULT_POINTS),
-)
-MODE = _query(
-    "mode",
-    str,
-    "Only of the positions in wallets of live, or of simulated money, from when on the points tell them apart.",
-    enum=Mode.values,
-)
-POSITION = _query("position", UUID, "Only of this position.")
-TOKENS = _query(
-    "token",
-    {"type": "array", "items": schema.ADDRESS},
-    f"Token addresses, at most {MAX_TOKENS} different ones. By default, those of your open positions.",
-)
-
 agents = extend_schema_view(
     list=operation("List your agents", wire.AgentOnRest, parameters=PAGE, refuses=INPUT),
     create=operation(
@@ -190,16 +135,6 @@ wallets = extend_schema_view(
 )
 
 
-ONCE = OpenApiParameter(
-    HEADER,
-    # An HTTP library may strip spaces at the ends.
-    {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[!-~]([ -~]*[!-~])?$"},
-    OpenApiParameter.HEADER,
-    description="Identifies this write. The same request with the same key returns the first answer and writes nothing;"
-    " a different request with it answers 409. Use a new key for each write, such as a UUID.",
-)
-
-
 def _write(summary: str, body: type[Body]) -> Callable[[Any], Any]:
     return operation(summary, wire.PositionOnRest, body=body, parameters=(*BY_UUID, ONCE), refuses=(404, 409))
 
@@ -225,30 +160,21 @@ positions = extend_schema_view(
     migrate=_write("Migrate a position to another mint or symbol", serializers.MigrateBody),
     close=_write("Close a position", serializers.CloseBody),
 )
-_OF_TRADES = (
-    *(each for each in FILTERS if each.name in {"agent", "wallet", "token"}),
-    POSITION,
-    _query("side", str, "Only of this kind.", enum=list(Side)),
-    _query("from", datetime, "Only those executed at this moment or later."),
-    _query("to", datetime, "Only those executed before this moment."),
-    _query("ordering", str, "Newest first by default.", enum=["executedAt", "-executedAt"]),
-    *PAGE,
-)
 trades = extend_schema_view(
-    list=operation("List your trades", wire_trades.TradeOnRest, parameters=_OF_TRADES, refuses=INPUT)
+    list=operation("List your trades", wire_trades.TradeOnRest, parameters=OF_TRADES, refuses=INPUT)
 )
 trades_of_position = extend_schema_view(
     list=operation(
         "List the trades of a position",
         wire_trades.TradeOnRest,
-        parameters=(*BY_UUID, *_OF_TRADES),
+        parameters=(*BY_UUID, *OF_TRADES),
         refuses=(400, 404),
     )
 )
 candles = operation(
     "Get the candles of a token that one of your agents holds or held, or of wrapped SOL",
     wire_history.CandlesOnRest,
-    parameters=(OpenApiParameter("token", schema.ADDRESS, OpenApiParameter.PATH), *SPAN),
+    parameters=(TOKEN_IN_PATH, *SPAN),
     refuses=(400, 404),
 )
 overview = operation(
