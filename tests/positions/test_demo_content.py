@@ -18,7 +18,8 @@ from django.utils import timezone
 
 from positions.models import Agent, Position, Wallet
 from positions.prices.simulated import START_PRICES
-from positions.services.demo import TOKENS, create_demo
+from positions.services.demo import create_demo
+from positions.services.demo_stories import TOKENS
 from tests.positions.world import check
 
 pytestmark = pytest.mark.django_db
