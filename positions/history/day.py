@@ -18,8 +18,8 @@ from django.db.models import Max, Q
 from positions.books.accounting import ZERO, Holding, value
 from positions.books.snapshots import holding
 from positions.models import Position, PositionEvent
-from positions.prices.cache import get_openings
 from positions.prices.last_quotes import known_prices
+from positions.prices.openings import get_openings
 from positions.prices.quotes import Prices, Quote
 
 

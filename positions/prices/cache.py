@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Collection, Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import cast
 
@@ -38,13 +38,6 @@ SET_ALL = """
 for i, key in ipairs(KEYS) do
     redis.call('SET', key, ARGV[i + 1], 'EX', ARGV[1])
 end
-"""
-# HSETNX of many fields, for the same reason: at the beginning of a day every token has its first price.
-KEEP_FIRST = """
-for i = 2, #ARGV, 2 do
-    redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[i + 1])
-end
-redis.call('EXPIRE', KEYS[1], ARGV[1])
 """
 ENTRIES_PER_COMMAND = 500
 
@@ -146,35 +139,26 @@ def forget_prices(token_addresses: Iterable[str]) -> None:
     client().delete(*_keys(list(token_addresses)))
 
 
-async def put_openings(quotes: Collection[Quote]) -> None:
-    """Store the first price that each of these tokens has on a day (UTC); one that is stored already is kept.
-
-    One pipeline. Raises valkey.Unavailable.
-    """
-    fields: dict[date, list[str | bytes]] = {}
-    for quote in quotes:
-        entry = _encode(_Entry(quote.price, quote.price_usd, quote.as_of))
-        fields.setdefault(quote.as_of.astimezone(UTC).date(), []).extend((quote.token_address, entry))
-    seconds = int(2 * KEPT_FOR.total_seconds())
-    async with async_client().pipeline(transaction=False) as pipeline:
-        for day, all_fields in fields.items():
-            for begin in range(0, len(all_fields), 2 * ENTRIES_PER_COMMAND):
-                some = all_fields[begin : begin + 2 * ENTRIES_PER_COMMAND]
-                pipeline.eval(KEEP_FIRST, 1, _openings_key(day), seconds, *some)
-        await pipeline.execute()
+def encode_price(quote: Quote) -> bytes:
+    """Return the quote's entry without its market."""
+    return _encode(_Entry(quote.price, quote.price_usd, quote.as_of))
 
 
-def get_openings(token_addresses: Collection[str], day: date) -> dict[str, Quote]:
-    """Return the first quotes that these tokens had on a day (UTC): one HMGET. Raises valkey.Unavailable."""
-    if not token_addresses:
-        return {}
-    addresses = list(token_addresses)
-    values = cast("list[bytes | None]", client().hmget(_openings_key(day), addresses))
-    return _quotes(addresses, values)
-
-
-def _openings_key(day: date) -> str:
-    return f"{KEY_PREFIX}openings:{day.isoformat()}"
+def read_quotes(token_addresses: Collection[str], values: Sequence[bytes | None]) -> dict[str, Quote]:
+    """Return the quotes in the entries of these tokens, judged as of now; of None there is none."""
+    now, quotes = datetime.now(UTC), {}
+    for address, value in zip(token_addresses, values, strict=True):
+        if value is None:
+            continue
+        try:
+            quote = _quote(address, _decode_entry(value))
+        except (msgspec.MsgspecError, OverflowError):  # or a time that UTC has not
+            quote = None
+        if quote is None or not is_credible(quote, now):
+            _skip("prices")
+        else:
+            quotes[address] = judged(quote, now)
+    return quotes
 
 
 def _key(token_address: str) -> str:
@@ -189,27 +173,11 @@ def _read(
     token_addresses: Collection[str], values: Sequence[bytes | None]
 ) -> tuple[dict[str, Quote], FeedStatus | None]:
     status, *entries = values
-    return _quotes(token_addresses, entries), _status(status)
+    return read_quotes(token_addresses, entries), _status(status)
 
 
 def _prices(quotes: dict[str, Quote], feed: FeedStatus | None) -> Prices:
     return Prices(quotes, sol_usd=feed.sol_usd if feed else None)
-
-
-def _quotes(token_addresses: Collection[str], values: Sequence[bytes | None]) -> dict[str, Quote]:
-    now, quotes = datetime.now(UTC), {}
-    for address, value in zip(token_addresses, values, strict=True):
-        if value is None:
-            continue
-        try:
-            quote = _quote(address, _decode_entry(value))
-        except (msgspec.MsgspecError, OverflowError):  # or a time that UTC has not
-            quote = None
-        if quote is None or not is_credible(quote, now):
-            _skip("prices")
-        else:
-            quotes[address] = judged(quote, now)
-    return quotes
 
 
 def _status(value: bytes | None) -> FeedStatus | None:

@@ -9,8 +9,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -18,11 +18,12 @@ import msgspec
 from django.db import Error as DatabaseError
 
 from positions.errors import is_bug
-from positions.prices.cache import FeedStatus, aget_prices, put_openings, put_prices
+from positions.prices.cache import FeedStatus, aget_prices, put_prices
 from positions.prices.held import held_tokens, last_quotes
 from positions.prices.keeper import Keeper
 from positions.prices.known_quotes import KnownQuotes
 from positions.prices.mint_decimals import DecimalsKeeper
+from positions.prices.openings import OpeningsKeeper
 from positions.prices.quotes import (
     WRAPPED_SOL,
     Prices,
@@ -31,7 +32,6 @@ from positions.prices.quotes import (
     ResumingSource,
     SourceError,
     Token,
-    judged,
 )
 from positions.prices.rounds import Round
 from positions.prices.sharing import Sharing
@@ -95,7 +95,7 @@ class PriceFeed:
         self._decimals = DecimalsKeeper()
         self._sharing = Sharing(source, interval_seconds, clock=clock)
         self._looked_up: set[str] = set()  # what was known of them before this feed began
-        self._opened: dict[str, date] = {}  # by token, the day whose first price is stored
+        self._openings = OpeningsKeeper()
         self._cache_behind = False
         self._sol_usd: Decimal | None = None
         self._answered_at = NEVER
@@ -140,8 +140,7 @@ class PriceFeed:
         source_errors = len(errors) - others
         await self._keep_decimals(prices.decimals, errors)
         self._known.keep_only(addresses | {WRAPPED_SOL})
-        for token in self._opened.keys() - addresses - {WRAPPED_SOL}:
-            del self._opened[token]
+        self._openings.keep_only(addresses | {WRAPPED_SOL})
         self._looked_up &= addresses | {WRAPPED_SOL}
         self._sol_usd = prices.sol_usd or self._sol_usd
         now = datetime.now(UTC)
@@ -260,27 +259,12 @@ class PriceFeed:
         quotes = self._known.latest
         try:
             await put_prices(quotes.values(), status)
-            await self._keep_openings(quotes.values())
+            await self._openings.keep(quotes.values())
         except Unavailable as error:
             self._outage()
             errors.append(_sentence("The price cache cannot be written", error))
         else:
             self._cache_behind = False
-
-    async def _keep_openings(self, quotes: Iterable[Quote]) -> None:
-        """Keep each token's first reliable price of the day (UTC), which today's change is counted from."""
-        now = datetime.now(UTC)
-        days: dict[datetime, date] = {}  # most prices of a round have the same time
-        first = []
-        for quote in quotes:
-            day = days.get(quote.as_of)
-            if day is None:
-                day = days[quote.as_of] = quote.as_of.astimezone(UTC).date()
-            if self._opened.get(quote.token_address) != day and judged(quote, now).status == "live":
-                first.append(quote)
-        if first:
-            await put_openings(first)
-            self._opened.update((quote.token_address, days[quote.as_of]) for quote in first)
 
     async def _send_changes(self, changed: list[Quote], message: Any, errors: list[str]) -> bool:
         if not changed:

@@ -24,7 +24,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from positions import services, valkey
 from positions.api.errors import camel
 from positions.models import Agent, Position, PositionEvent, Wallet
-from positions.prices.cache import put_openings
+from positions.prices.openings import put_openings
 from testbed import forkserver
 from testbed.processes import PATIENCE_SECONDS, ROOT
 from tests.conftest import BONK, WIF, fresh_token, quote

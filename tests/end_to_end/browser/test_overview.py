@@ -13,7 +13,8 @@ from playwright.sync_api import expect
 
 from positions import services
 from positions.models import Agent, Position, Wallet
-from positions.prices.cache import put_openings, put_prices
+from positions.prices.cache import put_prices
+from positions.prices.openings import put_openings
 from positions.prices.quotes import Quote
 from tests.end_to_end.browser.conftest import Backstage, buy
 from tests.end_to_end.browser.windows import Window

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from positions import services
 from positions.models import Agent, Position, Wallet
-from positions.prices.cache import put_openings
+from positions.prices.openings import put_openings
 from positions.prices.quotes import Market, Quote
 from tests.end_to_end.browser.conftest import Backstage, buy, pool
 from tests.end_to_end.browser.raw_figures import RECORD, SHOWN, Ledger, differences

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from positions import valkey
 from positions.models import Agent, Position, Wallet
-from positions.prices.cache import put_openings
+from positions.prices.openings import put_openings
 from positions.prices.quotes import Quote
 from positions.services import close_position, open_position, take_profit
 from tests.conftest import BONK, JUP, WIF

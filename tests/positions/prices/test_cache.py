@@ -7,14 +7,8 @@ import msgspec
 
 from positions import valkey
 from positions.prices import cache
-from positions.prices.cache import (
-    ENTRIES_PER_COMMAND,
-    aget_prices,
-    get_feed_status,
-    get_openings,
-    put_openings,
-    put_prices,
-)
+from positions.prices.cache import ENTRIES_PER_COMMAND, aget_prices, get_feed_status, put_prices
+from positions.prices.openings import get_openings, put_openings
 from positions.prices.quotes import Quote
 from positions.services.sol_price import forget, sol_in_usd
 from tests.conftest import BONK
