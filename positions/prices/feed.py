@@ -12,18 +12,17 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 from django.db import Error as DatabaseError
 
 from positions.errors import is_bug
-from positions.prices.cache import FeedStatus, aget_prices, put_prices
+from positions.prices.cache import FeedStatus, aget_prices
 from positions.prices.held import held_tokens, last_quotes
 from positions.prices.keeper import Keeper
 from positions.prices.known_quotes import KnownQuotes
 from positions.prices.mint_decimals import DecimalsKeeper
-from positions.prices.openings import OpeningsKeeper
+from positions.prices.publishing import Prepare, Publish, Publishing
 from positions.prices.quotes import (
     WRAPPED_SOL,
     Prices,
@@ -33,7 +32,7 @@ from positions.prices.quotes import (
     SourceError,
     Token,
 )
-from positions.prices.rounds import Round
+from positions.prices.rounds import MAX_ERROR_CHARACTERS, Round, sentence
 from positions.prices.sharing import Sharing
 from positions.valkey import Unavailable
 
@@ -42,17 +41,11 @@ logger = logging.getLogger(__name__)
 DEADLINE_SECONDS = 15.0
 """For the source, beyond its own time-outs: the loop goes on in any case."""
 DATABASE_DEADLINE_SECONDS = 5.0
-PUBLISH_DEADLINE_SECONDS = 5.0
 LONGEST_BACKOFF_SECONDS = 30.0
-MAX_ERROR_CHARACTERS = 500
 RESUMED_FOR = timedelta(minutes=10)
 """How old quotes may be for a source to go on from them."""
 NEVER = datetime.fromtimestamp(0, UTC)
 
-Prepare = Callable[[list[Quote]], Awaitable[Any]]
-"""Makes the messages with these quotes, while the cache is being written."""
-Publish = Callable[[Any], Awaitable[None]]
-"""Sends them to the server processes."""
 OnPrices = Callable[[Collection[Quote]], None]
 """Gets the live prices that a round brought, and must neither wait nor fail: `positions.history` records them."""
 
@@ -79,8 +72,6 @@ class PriceFeed:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
-        self._publish = publish
-        self._prepare = prepare or _as_they_are
         self._shards: int | msgspec.UnsetType = shards if shards > 1 else msgspec.UNSET
         self._interval = interval_seconds
         self._on_round = on_round
@@ -91,12 +82,11 @@ class PriceFeed:
         self._clock = clock
         self._held: frozenset[Token] = frozenset()
         self._known = KnownQuotes()
+        self._publishing = Publishing(self._known, publish, prepare)
         self._keeper = Keeper(clock=clock)
         self._decimals = DecimalsKeeper()
         self._sharing = Sharing(source, interval_seconds, clock=clock)
         self._looked_up: set[str] = set()  # what was known of them before this feed began
-        self._openings = OpeningsKeeper()
-        self._cache_behind = False
         self._sol_usd: Decimal | None = None
         self._answered_at = NEVER
         self._failures = 0
@@ -140,7 +130,7 @@ class PriceFeed:
         source_errors = len(errors) - others
         await self._keep_decimals(prices.decimals, errors)
         self._known.keep_only(addresses | {WRAPPED_SOL})
-        self._openings.keep_only(addresses | {WRAPPED_SOL})
+        self._publishing.keep_only(addresses | {WRAPPED_SOL})
         self._looked_up &= addresses | {WRAPPED_SOL}
         self._sol_usd = prices.sol_usd or self._sol_usd
         now = datetime.now(UTC)
@@ -160,9 +150,7 @@ class PriceFeed:
             answered_at=self._answered_at,
             shards=self._shards,
         )
-        # The cache first: a client that connects in between reads the new price there, and gets it again.
-        _, message = await asyncio.gather(self._write(status, errors), self._prepare(news))
-        published = await self._send_changes(news, message, errors)
+        published = await self._publishing.publish(news, status, errors)
         await self._sharing.tell()
         self._on_prices([quote for quote in taken.values() if quote.status == "live"])
         latest = self._known.latest
@@ -191,7 +179,7 @@ class PriceFeed:
 
     def _database_failed(self, what: str, error: BaseException, errors: list[str]) -> None:
         """Add the error to the round's; log a bug with its traceback, once, not in every round."""
-        errors.append(_sentence(what, error))
+        errors.append(sentence(what, error))
         if is_bug(error) and what not in self._bugs:
             self._bugs.add(what)
             logger.error("%s, because of a bug", what, exc_info=error)
@@ -254,38 +242,6 @@ class PriceFeed:
         except (DatabaseError, TimeoutError) as error:
             self._database_failed("The decimals of tokens cannot be stored in the database", error, errors)
 
-    async def _write(self, status: FeedStatus, errors: list[str]) -> None:
-        # All of them, also where the source has failed: nothing tells the feed that a cache was emptied.
-        quotes = self._known.latest
-        try:
-            await put_prices(quotes.values(), status)
-            await self._openings.keep(quotes.values())
-        except Unavailable as error:
-            self._outage()
-            errors.append(_sentence("The price cache cannot be written", error))
-        else:
-            self._cache_behind = False
-
-    async def _send_changes(self, changed: list[Quote], message: Any, errors: list[str]) -> bool:
-        if not changed:
-            return True
-        try:
-            async with asyncio.timeout(PUBLISH_DEADLINE_SECONDS):
-                await self._publish(message)
-        except Unavailable as error:
-            self._outage()
-            errors.append(_sentence("The prices cannot be sent to the servers", error))
-            return False
-        # After an outage of the cache alone, all prices are sent again: clients that connected meanwhile read old ones.
-        if not self._cache_behind:
-            self._known.mark_sent(changed)
-        return True
-
-    def _outage(self) -> None:
-        """Make the next successful round write and send every price."""
-        self._cache_behind = True
-        self._known.send_all_again()
-
     def _backoff(self) -> float:
         """Seconds to wait beyond the interval, with full jitter: 0 after a good round."""
         if not self._failures:
@@ -293,13 +249,3 @@ class PriceFeed:
         # The exponent is bounded: 2.0 ** 1100 is an OverflowError, after a weekend without a network.
         longest = min(LONGEST_BACKOFF_SECONDS, self._interval * 2.0 ** min(self._failures, 10))
         return random.uniform(0, longest)  # noqa: S311
-
-
-async def _as_they_are(quotes: list[Quote]) -> list[Quote]:
-    return quotes
-
-
-def _sentence(what: str, error: BaseException) -> str:
-    """Return what went wrong in one line: database errors have several."""
-    why = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return f"{what}: {why[:MAX_ERROR_CHARACTERS].rstrip('.')}."

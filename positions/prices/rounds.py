@@ -1,4 +1,4 @@
-"""The result of one of the feed's rounds, as its report and the metrics read it."""
+"""The result of one of the feed's rounds, as its report and the metrics read it, and the sentences of its errors."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from positions.prices.quotes import PriceStatus
+
+MAX_ERROR_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,3 +35,9 @@ class Round:
     """The age of the oldest price of a held token; None where none has a price."""
     statuses: Mapping[PriceStatus, int] = field(default_factory=dict)
     """How many of the held tokens have a price of each status."""
+
+
+def sentence(what: str, error: BaseException) -> str:
+    """Return what went wrong in one line: database errors have several."""
+    why = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return f"{what}: {why[:MAX_ERROR_CHARACTERS].rstrip('.')}."
