@@ -14,53 +14,26 @@ import random
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import zip_longest
 from urllib.parse import quote
 
 from positions.conf import conf
 from positions.prices.dexscreener_pairs import parsed
+from positions.prices.dexscreener_surveys import Surveys
 from positions.prices.http import JsonApi, in_batches, mints
 from positions.prices.jumps import Jumps
 from positions.prices.jupiter import JupiterSource
 from positions.prices.markets import Choice, Pool, choose, sol_in_usd
 from positions.prices.quotes import WRAPPED_SOL, Market, Prices, Quote, SourceError, Token, in_usd
-from positions.prices.rate_limit import RateLimit, RateLimitError, Sleep
+from positions.prices.rate_limit import Sleep
 from positions.prices.sol_price import SolPrice
-from positions.prices.turns import NEW_SECONDS, Turns
+from positions.prices.turns import Turns
 
 ADDRESSES_PER_REQUEST = 30
 REQUESTS_PER_MINUTE = 300
 SURVEYS_PER_MINUTE = 120
 """Of these, how many may ask for all pools of one token."""
-SURVEY_SECONDS = 60.0
-"""How often all pools of a token are asked for, where the limit allows it; while its market is in doubt, each round."""
-SURVEY_GOOD_FOR_SECONDS = 180.0
-"""How long a pool that only a survey found counts."""
-
-
-@dataclass(slots=True)
-class _Known:
-    """What surveys have found of one token."""
-
-    pools: dict[str, tuple[Pool, float]] = field(default_factory=dict)
-    """By address, and when it was found."""
-    surveyed_at: float | None = None
-    turn_from: float | None = None
-    """What its next turn is counted from: the last survey, or the first answer with a market beyond doubt."""
-    seen_at: float | None = None
-    """When an answer for many tokens last had a pool of it."""
-    is_behind: bool = False
-    """Whether its price was that of a pool of which the last answer said nothing."""
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether a survey has found nothing since a pool was last seen."""
-        if self.pools or self.surveyed_at is None:
-            return False
-        return self.seen_at is None or self.surveyed_at > self.seen_at
 
 
 class DexScreenerSource:
@@ -85,15 +58,18 @@ class DexScreenerSource:
             sleep=sleep,
             clock=clock,
         )
-        surveys_per_minute = max(1, per_minute * SURVEYS_PER_MINUTE // REQUESTS_PER_MINUTE)
-        self._surveys = RateLimit(surveys_per_minute, clock=clock, sleep=sleep)
         self._clock = clock
         self.turns = Turns(clock=clock)
+        self._surveys = Surveys(
+            self.all_pools_of,
+            self.turns,
+            per_minute=max(1, per_minute * SURVEYS_PER_MINUTE // REQUESTS_PER_MINUTE),
+            sleep=sleep,
+            clock=clock,
+        )
         self._survey_patience_seconds = math.inf
         if patience_seconds is not None:
             self.turns.round_seconds = self._survey_patience_seconds = patience_seconds
-        self._surveyed = 0  # how many tokens, in the last round
-        self._known: dict[str, _Known] = {}
         self._jumps = Jumps(conf.PRICE_JUMP_ROUNDS)
         self._sol = SolPrice(_jupiter_opinion if conf.JUPITER_API_KEY else None)
 
@@ -108,11 +84,10 @@ class DexScreenerSource:
         answers, errors = await in_batches(asked, ADDRESSES_PER_REQUEST, self._pools)
         answered = [address for batch, _ in answers for address in batch]
         by_token = _by_token(pool for _, pools in answers for pool in pools)
-        for address in self._known.keys() - set(held):
-            del self._known[address]
+        self._surveys.keep_only(held)
         self._jumps.keep_only(held)
-        await self._survey(self._in_doubt(answered, by_token))
-        sol_usd = await self._sol.settle(sol_in_usd(self._all_pools(WRAPPED_SOL, by_token)))
+        await self._survey(answered, by_token)
+        sol_usd = await self._sol.settle(sol_in_usd(self._surveys.all_pools(WRAPPED_SOL, by_token)))
         wanted, now = {token.address for token in tokens}, datetime.now(UTC)
         quotes, gone = {}, []
         # A token whose request has failed gets no quote, even if a survey has found pools of it before: its price ages.
@@ -122,13 +97,13 @@ class DexScreenerSource:
             quote = self._quote(address, by_token, sol_usd, now)
             if quote is not None:
                 quotes[address] = quote
-            elif self._known[address].is_gone and not by_token.get(address):
+            elif self._surveys.is_gone(address) and not by_token.get(address):
                 gone.append(address)
         if not by_token.get(WRAPPED_SOL):  # answers without even that one are those of an API in trouble
             return Prices(quotes, sol_usd, errors)
         self._note(answered, by_token)
         # The others' last answer is as good as it was: without it, they would turn stale between two turns.
-        gone += [address for address in wanted - set(asked) if self._is_gone(address)]
+        gone += [address for address in wanted - set(asked) if self._surveys.is_gone(address)]
         return Prices(quotes, sol_usd, errors, gone=tuple(gone))
 
     def resume(self, quotes: Iterable[Quote]) -> None:
@@ -136,8 +111,7 @@ class DexScreenerSource:
         self._jumps.resume(quotes)
         for last in quotes:
             if last.market is not None and last.market.status == "gone":
-                # Found by a survey minutes ago: it needs no other to stay gone.
-                self._known.setdefault(last.token_address, _Known(surveyed_at=self._clock()))
+                self._surveys.resume_gone(last.token_address)
 
     @property
     def room(self) -> int:
@@ -148,7 +122,7 @@ class DexScreenerSource:
         room = self.room
         if len(held) > room + 1:
             # As many as leave time for surveys: a round that waits for them makes all prices older.
-            room = max(room - self._surveyed * ADDRESSES_PER_REQUEST, ADDRESSES_PER_REQUEST - 1)
+            room = max(room - self._surveys.asked * ADDRESSES_PER_REQUEST, ADDRESSES_PER_REQUEST - 1)
         chosen = self.turns.choose(held[1:], room)
         if len(chosen) < len(held) - 1:
             random.shuffle(
@@ -162,31 +136,25 @@ class DexScreenerSource:
         unknown: list[str] = []
         for address in answered:
             if address != WRAPPED_SOL:
-                (known if self._all_pools(address, by_token) else unknown).append(address)
+                (known if self._surveys.all_pools(address, by_token) else unknown).append(address)
         self.turns.answered(known=known, unknown=unknown)
-
-    def _is_gone(self, address: str) -> bool:
-        known = self._known.get(address)
-        return known is not None and known.is_gone
 
     def _quote(
         self, address: str, by_token: Mapping[str, list[Pool]], sol_usd: Decimal | None, now: datetime
     ) -> Quote | None:
         if address == WRAPPED_SOL:
             return Quote(address, Decimal(1), in_usd(Decimal(1), sol_usd), now)
-        choice = _choice(address, self._all_pools(address, by_token), sol_usd)
-        best, known = choice.best, self._known[address]
-        known.is_behind = best is not None and best.pool not in by_token.get(address, ())
+        choice = _choice(address, self._surveys.all_pools(address, by_token), sol_usd)
+        best = choice.best
+        seconds_old = self._surveys.note_priced(address, best.pool if best else None, by_token)
         if best is None:
             return None
-        if known.is_behind:
-            _, found_at = known.pools[best.pool.address]
-            now -= timedelta(seconds=self._clock() - found_at)
         is_thin = self._jumps.doubts(address, choice) or choice.is_thin
         market = Market(
             "thin" if is_thin else "live", best.pool.liquidity_usd, best.pool_tokens, best.pool_sol
         )
-        return Quote(address, best.price, in_usd(best.price, sol_usd), now, market)
+        as_of = now - timedelta(seconds=seconds_old)
+        return Quote(address, best.price, in_usd(best.price, sol_usd), as_of, market)
 
     async def explain(self, address: str) -> tuple[Choice, list[Pool], Decimal | None]:
         """Return which market makes this token's price, all its pools, and SOL in USD. Raises SourceError."""
@@ -205,71 +173,12 @@ class DexScreenerSource:
         path = ",".join(quote(address, safe="") for address in addresses)
         return addresses, parsed(await self._api.get(f"/tokens/v1/solana/{path}"))
 
-    def _in_doubt(self, addresses: Iterable[str], by_token: Mapping[str, list[Pool]]) -> list[str]:
-        """Return the tokens to survey: those whose market is in doubt and those whose turn it is, by turns.
-
-        Of both, those first whose claim is the strongest (`turns`); before them wrapped SOL, which all prices need.
-        """
-        now = self._clock()
-
-        def claim(address: str, seconds: float) -> float:
-            return math.inf if address == WRAPPED_SOL else self.turns.claim(address, seconds)
-
-        sol_usd = sol_in_usd(self._all_pools(WRAPPED_SOL, by_token))
-        doubtful, due = [], []
-        for address in addresses:
-            known = self._known.setdefault(address, _Known())
-            pools = by_token.get(address, [])
-            if pools:
-                known.seen_at = now
-            if not self._is_plain(address, pools, sol_usd) and not known.is_gone:
-                waited = NEW_SECONDS if known.surveyed_at is None else now - known.surveyed_at
-                doubtful.append((claim(address, waited), address))
-            elif known.turn_from is None:
-                known.turn_from = now
-            elif known.is_behind or now - known.turn_from > SURVEY_SECONDS:
-                due.append((claim(address, now - known.turn_from), address))
-        in_order = (sorted(each, reverse=True) for each in (doubtful, due))
-        return [address for pair in zip_longest(*in_order) for _, address in filter(None, pair)]
-
-    def _is_plain(self, address: str, pools: list[Pool], sol_usd: Decimal | None) -> bool:
-        """Return whether these pools alone leave no doubt about the token's market."""
-        if address == WRAPPED_SOL:
-            return sol_usd is not None
-        choice = _choice(address, pools, sol_usd)
-        return choice.best is not None and choice.best.is_known and not choice.is_thin
-
-    async def _survey(self, addresses: Sequence[str]) -> None:
-        """Ask for all pools of as many of these as the limit allows at once. What fails is asked for again."""
-        allowed: list[str] = []
-        for address in addresses[: self._api.requests_within(self._survey_patience_seconds)]:
-            try:
-                await self._surveys.acquire(0)
-            except RateLimitError:
-                break
-            allowed.append(address)
-        self._surveyed = len(allowed)
-        for address, outcome in zip(
-            allowed,
-            await asyncio.gather(*map(self.all_pools_of, allowed), return_exceptions=True),
-            strict=True,
-        ):
-            now = self._clock()
-            if isinstance(outcome, SourceError):
-                continue
-            if isinstance(outcome, BaseException):
-                raise outcome
-            known = self._known[address]
-            known.pools = {pool.address: (pool, now) for pool in outcome}
-            known.surveyed_at = known.turn_from = now
-
-    def _all_pools(self, address: str, by_token: Mapping[str, list[Pool]]) -> list[Pool]:
-        """Return the token's pools of this round, and those that only a recent survey has found."""
-        oldest = self._clock() - SURVEY_GOOD_FOR_SECONDS
-        known = self._known.get(address, _Known()).pools.items()
-        pools = {key: pool for key, (pool, at) in known if at > oldest}
-        pools |= {pool.address: pool for pool in by_token.get(address, [])}
-        return list(pools.values())
+    async def _survey(self, answered: Iterable[str], by_token: Mapping[str, list[Pool]]) -> None:
+        sol_usd = sol_in_usd(self._surveys.all_pools(WRAPPED_SOL, by_token))
+        chosen = self._surveys.choose(
+            answered, by_token, is_plain=lambda address, pools: _is_plain(address, pools, sol_usd)
+        )
+        await self._surveys.run(chosen, most=self._api.requests_within(self._survey_patience_seconds))
 
 
 async def _jupiter_opinion() -> Decimal | None:
@@ -282,6 +191,14 @@ async def _jupiter_opinion() -> Decimal | None:
 
 def _choice(address: str, pools: Iterable[Pool], sol_usd: Decimal | None) -> Choice:
     return choose(address, pools, sol_usd=sol_usd, floor_usd=Decimal(conf.POOL_FLOOR_USD))
+
+
+def _is_plain(address: str, pools: list[Pool], sol_usd: Decimal | None) -> bool:
+    """Return whether these pools alone leave no doubt about the token's market."""
+    if address == WRAPPED_SOL:
+        return sol_usd is not None
+    choice = _choice(address, pools, sol_usd)
+    return choice.best is not None and choice.best.is_known and not choice.is_thin
 
 
 def _by_token(pools: Iterable[Pool]) -> dict[str, list[Pool]]:

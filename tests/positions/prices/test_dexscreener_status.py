@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from positions.prices import dexscreener as module
+from positions.prices import dexscreener_surveys
 from positions.prices.cache import aget_prices, put_prices
 from positions.prices.dexscreener import DexScreenerSource
 from positions.prices.feed import PriceFeed
@@ -113,12 +113,12 @@ async def test_price_of_a_pool_that_only_a_survey_found_is_as_old_as_that(api, s
     some, all_ = dexscreener(shallow), dexscreener(shallow, DEEP)
     api.respond = lambda request: (all_ if is_survey(request) else some)(request)
     source = DexScreenerSource(per_minute=1000, sleep=sleep)
-    monkeypatch.setattr(module, "SURVEY_SECONDS", -1.0)
+    monkeypatch.setattr(dexscreener_surveys, "SURVEY_SECONDS", -1.0)
     try:
         await ask(source)
         surveyed = (await ask(source)).quotes[BONK]
-        monkeypatch.setattr(module, "SURVEY_SECONDS", 60.0)
-        source._surveys.pause(60)
+        monkeypatch.setattr(dexscreener_surveys, "SURVEY_SECONDS", 60.0)
+        source._surveys._limit.pause(60)
         before = datetime.now(UTC)
         kept = (await ask(source)).quotes[BONK]
     finally:
