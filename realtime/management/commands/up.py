@@ -10,8 +10,6 @@ import contextlib
 import itertools
 import os
 import signal
-import sys
-from pathlib import Path
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -32,6 +30,7 @@ from realtime.conf import conf
 from realtime.launcher import embedded_valkey
 from realtime.launcher.addresses import as_in_url, is_loopback
 from realtime.launcher.child import Child
+from realtime.launcher.options import add_options, check_options, embeds_valkey
 from realtime.launcher.processes import our_child, servers
 from realtime.launcher.single_instance import AlreadyRunningError, only_instance
 from realtime.launcher.staff_login import staff_login
@@ -51,7 +50,6 @@ EMBEDDED_VALKEY_SECONDS = 45.0
 """Longer than it takes to give up a child that cannot run, whose output says why: five starts and 7.5 s of delays."""
 REDIS_SECONDS = 5.0
 SERVER_SECONDS = 60.0
-MOST_PROCESSES = 64
 REPLAY_POSITIONS = 50
 """How many tokens of a replayed file the demo buys at most."""
 
@@ -60,32 +58,7 @@ class Command(output.Command):
     help = "Start everything on this machine (Valkey, database, prices, server) and run until Ctrl-C."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
-        parser.add_argument("--port", type=int, default=4000, help="port to listen on (4000)")
-        parser.add_argument("--server", choices=["daphne", "uvicorn"], default="daphne")
-        parser.add_argument(
-            "--processes",
-            type=int,
-            default=1,
-            metavar="N",
-            help="server processes on the port (1); with several, SIGHUP replaces them one after the other",
-        )
-        parser.add_argument(
-            "--source",
-            choices=[sources.AUTO, *sources.names()],
-            default=sources.AUTO,
-            help="where prices come from; auto (the default) is dexscreener if it answers, else simulated",
-        )
-        parser.add_argument("--replay", type=Path, metavar="FILE", help="the CSV file of --source replay")
-        parser.add_argument(
-            "--interval",
-            type=float,
-            metavar="SECONDS",
-            help="seconds from one round of prices to the next (1.5)",
-        )
-        parser.add_argument(
-            "--no-demo", action="store_true", help="create no demo user and no demo positions"
-        )
+        add_options(parser)
 
     admin: str | None = None
     """How to log in to the admin; None while nobody can."""
@@ -93,7 +66,7 @@ class Command(output.Command):
     def handle(self, **options: Any) -> None:
         self.options = options
         self.url = f"http://{as_in_url(options['host'])}:{options['port']}/"
-        self._check_options()
+        check_options(options)
         with contextlib.ExitStack() as held:
             try:
                 # It has the key that signs tokens, everyone's data and the socket that controls Valkey.
@@ -113,34 +86,6 @@ class Command(output.Command):
                 raise CommandError(f"The database cannot be used: {error}") from error
             except PositionsError as error:
                 raise CommandError(f"The demo data cannot be created: {error}") from error
-
-    def _check_options(self) -> None:
-        options = self.options
-        if sys.platform == "win32":
-            raise CommandError(
-                "`up` runs on Linux and macOS. On Windows set REDIS_URL to a Redis or Valkey server and start"
-                " `manage.py migrate`, `daphne nexgent.asgi:application` and `manage.py broadcast_prices`."
-            )
-        if not 1 <= options["port"] <= 65535:
-            raise CommandError(f"--port must be between 1 and 65535; it is {options['port']}.")
-        if not 1 <= options["processes"] <= MOST_PROCESSES:
-            raise CommandError(
-                f"--processes must be between 1 and {MOST_PROCESSES}; it is {options['processes']}."
-            )
-        if options["interval"] is not None and not 0 < options["interval"] < float("inf"):
-            raise CommandError(
-                f"--interval must be a number of seconds above 0; it is {options['interval']:g}."
-            )
-        if (options["source"] == "replay") != (options["replay"] is not None):
-            raise CommandError("--source replay and --replay FILE belong together.")
-        if _embeds_valkey():
-            try:
-                embedded_valkey.binary()
-            except embedded_valkey.UnsupportedError as error:
-                raise CommandError(
-                    f"There is no embedded Valkey here: {error}. Set REDIS_URL to a Redis or Valkey server,"
-                    " such as redis://localhost:6379/0."
-                ) from error
 
     async def _run(self, *, port_seconds: float) -> None:
         supervisor = Supervisor(self._say)
@@ -170,7 +115,7 @@ class Command(output.Command):
         await until_port_is_free(self.options["host"], self.options["port"], seconds=port_seconds)
         source, why = await self._choose_source()
         redis_seconds = REDIS_SECONDS
-        if _embeds_valkey():
+        if embeds_valkey():
             redis_seconds = EMBEDDED_VALKEY_SECONDS
             socket = embedded_valkey_socket(conf.DATA_DIR)
             embedded_valkey.make_private(socket.parent)
@@ -267,7 +212,3 @@ class Command(output.Command):
 
 def _processes(count: int) -> str:
     return "1 process" if count == 1 else f"{count} processes; SIGHUP to pid {os.getpid()} replaces them"
-
-
-def _embeds_valkey() -> bool:
-    return "REDIS_URL" not in getattr(settings, "NEXGENT", {})
