@@ -22,6 +22,8 @@ class Epochs:
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._known: str | None = None
+        self._asked = self._answered = 0
+        """The numbers of the newest look, and of the newest one that has its answer."""
         self._first: asyncio.Future[str] | None = None
         self._on_change = on_change
         self._looks = Batches[None, str](self._look_for_all, outages=DATABASE_UNAVAILABLE)
@@ -35,12 +37,21 @@ class Epochs:
         return self._known
 
     async def look(self) -> str:
-        """Return the epoch as it is now. Two queries. Raises what the database raises."""
-        before, self._known = self._known, await _read()
-        if before not in (None, self._known):
+        """Return the epoch as it is now. Two queries. Raises what the database raises.
+
+        Of looks at the same time the answers may come in another order: one that is late says nothing new.
+        """
+        self._asked += 1
+        number = self._asked
+        epoch = await _read()
+        if number < self._answered and self._known is not None:
+            return self._known
+        self._answered = number
+        before, self._known = self._known, epoch
+        if before not in (None, epoch):
             logger.warning("the database has been restored or replaced: every client gets a fresh snapshot")
             self._on_change()
-        return self._known
+        return epoch
 
     async def look_together(self) -> str:
         """Return the epoch as it is now: one look for all that ask meanwhile."""
