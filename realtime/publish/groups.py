@@ -34,7 +34,8 @@ async def join(layer: Any, groups: Collection[str], channel: str) -> None:
         layer.groups.setdefault(name, set()).add(channel)
     for shard, of_shard in _by_shard(layer, names):
         async with shard._lock:
-            new = [name for name in of_shard if name not in shard._subscribed_to]
+            # Unless it was left meanwhile: while another shard was waited for, the turn may have been another's here.
+            new = [name for name in of_shard if name not in shard._subscribed_to and name in layer.groups]
             if new:
                 shard._ensure_redis()
                 shard._ensure_receiver()
@@ -58,7 +59,8 @@ async def leave(layer: Any, groups: Collection[str], channel: str) -> None:
                 left.append(name)
     for shard, of_shard in _by_shard(layer, left):
         async with shard._lock:
-            old = [name for name in of_shard if name in shard._subscribed_to]
+            # Unless it was joined again meanwhile, which found it subscribed.
+            old = [name for name in of_shard if name in shard._subscribed_to and name not in layer.groups]
             if old:
                 shard._ensure_redis()
                 shard._ensure_receiver()

@@ -500,6 +500,23 @@ async def test_round_over_two_servers_is_one_message_and_one_server_that_is_away
         await eventually(comes_with_its_round, "rounds come whole again")
 
 
+async def test_group_that_is_joined_again_while_those_of_another_server_are_left_stays_joined(second_valkey):
+    layer = get_channel_layer()
+    channel = await layer.new_channel()
+    here, there = (
+        next(name for name in shard_groups(8) if is_on_second(name) == second) for second in (False, True)
+    )
+    await groups.join(layer, [here, there], channel)
+    async with layer._get_shard(layer._get_group_channel_name(here))._lock:  # its server is slow
+        leaving = asyncio.create_task(groups.leave(layer, [here, there], channel))
+        await asyncio.sleep(0)
+        await groups.join(layer, [there], channel)
+    await leaving
+    await layer.group_send(there, {"type": "heard"})
+    assert await asyncio.wait_for(layer.receive(channel), PATIENCE_SECONDS) == {"type": "heard"}
+    await layer.flush()
+
+
 async def test_number_that_no_feed_can_have_is_ignored(realtime_socket, alice, agent):
     async with realtime_socket(alice, agent):
         following = get_hub().price_groups
