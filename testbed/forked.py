@@ -22,6 +22,7 @@ def main(address: str, begin: list[str]) -> None:
     }
     text = os.memfd_create("request")
     os.write(text, json.dumps(request).encode())
+    signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)  # until there is somebody to pass them on to
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as control:
         control.connect(address)
@@ -30,6 +31,7 @@ def main(address: str, begin: list[str]) -> None:
     process = int(ours.recv(32))
     for number in FORWARDED:
         signal.signal(number, lambda received, frame: os.kill(process, received))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
     code = int(ours.recv(32))
     if code < 0:
         signal.signal(-code, signal.SIG_DFL)

@@ -86,7 +86,8 @@ class Process:
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
@@ -294,7 +295,8 @@ def main() -> None:
         for file in (request, *standard):
             os.close(file)
         running[pid] = answers
-        answers.send(b"%d" % pid)
+        with contextlib.suppress(OSError):  # who asked may have ended, and the others go on
+            answers.send(b"%d" % pid)
 
 
 def _report(running: dict[int, socket.socket]) -> None:

@@ -27,12 +27,22 @@ def free_port() -> int:
     """Return a port that nothing listens on, below those that Linux and macOS give to outgoing connections.
 
     One of those might be taken again before the server that is to have it has started, where several run side by side.
+    Nor does another process get it from here as long as this one lives, a restart of the server included: the same
+    number for UDP, which nothing else here uses, stays taken.
     """
     while True:
         port = 15_000 + secrets.randbelow(17_000)
-        with socket.socket() as probe:
-            try:
+        taken = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            taken.bind(("127.0.0.1", port))
+            with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        except OSError:
+            taken.close()
+            continue
+        _taken.append(taken.detach())
         return port
+
+
+_taken: list[int] = []
+"""Descriptors of the sockets that keep ports, to the end of this process."""
