@@ -29,11 +29,17 @@ from positions.prices.quotes import Quote
 from positions.services import open_position, sol_price
 from testbed.backends import Valkey
 from testbed.templates import Templates
+from tests import deadlines
 from tests.hashing import CheapPBKDF2
 from tests.live import Server, StartServer
 
 # No test asserts how long something took.
-hypothesis.settings.register_profile("tests", parent=hypothesis.settings.default, deadline=None)
+hypothesis.settings.register_profile(
+    "tests",
+    parent=hypothesis.settings.default,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("tests")
 
 pytest_plugins = ["realtime.testing.fixtures"]
@@ -130,6 +136,12 @@ def _delete_all(
 
 
 @pytest.fixture(scope="session", autouse=True)
+def long_deadlines() -> None:
+    """In this process, as in the servers that tests share."""
+    deadlines.lengthen()
+
+
+@pytest.fixture(scope="session", autouse=True)
 def cheap_passwords() -> None:
     """In this process, as in the servers: tests/settings.py."""
     settings.PASSWORD_HASHERS = ["tests.hashing.CheapPBKDF2"]
@@ -192,7 +204,8 @@ def shared_server(django_db_setup, tmp_path_factory) -> Iterator[StartServer]:
         def start(kind: str, **environment: str) -> Server:
             key = kind, frozenset(environment.items())
             if key not in running:
-                server = Server(kind, log=tmp_path_factory.mktemp(kind) / "log", **environment)
+                log = tmp_path_factory.mktemp(kind) / "log"
+                server = Server(kind, log=log, **{deadlines.SERVERS_WANT: "long", **environment})
                 running[key] = stack.enter_context(server)
             return running[key]
 

@@ -5,15 +5,19 @@ A page in a browser has 50 static files. For each, servestatic looks in every fo
 three times for a library that is not installed: nearly a millisecond of CPU.
 """
 
+import os
 import sys
 
 from nexgent.settings import *  # noqa: F403
+from tests.deadlines import SERVERS_WANT
 
 PASSWORD_HASHERS = ["tests.hashing.CheapPBKDF2"]
 MIDDLEWARE = [
     name.replace("realtime.web.refusals.StaticFiles", "tests.static_files.StaticFilesWhenAsked")
     for name in MIDDLEWARE  # noqa: F405
 ]
+if os.environ.get(SERVERS_WANT):
+    INSTALLED_APPS = [*INSTALLED_APPS, "tests.deadlines.Deadlines"]  # noqa: F405
 SERVESTATIC_AUTOREFRESH = False
 SERVESTATIC_MAX_AGE = 3600  # nobody edits them meanwhile: a browser need not ask again
 # Not to be looked for.
