@@ -7,7 +7,6 @@ from decimal import Decimal
 from itertools import chain
 from pathlib import Path
 
-import httpx
 import pytest
 from asgiref.sync import sync_to_async
 from packaging.requirements import Requirement
@@ -16,7 +15,7 @@ from positions import services
 from positions.versions import CHECKED
 from realtime.publish.broadcast import broadcast_prices
 from tests.conftest import BONK, quote
-from tests.live import ROOT, Server, manage, watching
+from tests.live import ROOT, Server, http, manage, watching
 from tests.realtime.conftest import closed_connections  # noqa: F401  a fixture of every test
 from tests.reliability.silent_proxy import SilentProxy
 from tests.waiting import eventually
@@ -110,7 +109,7 @@ async def test_process_with_another_channels_redis_says_that_its_silent_subscrip
                 proxy.fall_silent()
 
                 async def is_named() -> bool:
-                    ready = await sync_to_async(httpx.get)(f"{server.url}/health/ready")
+                    ready = await sync_to_async(http.get)(f"{server.url}/health/ready")
                     return bool(ready.json()["checks"].get("subscription") == "not working")
 
                 await eventually(is_named, "the subscription is named as not working")

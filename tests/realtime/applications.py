@@ -9,6 +9,8 @@ from django.core.asgi import get_asgi_application
 
 from nexgent.asgi import application
 from realtime.hub.hub import get_hub
+from realtime.servers import shutdown
+from realtime.socket import connection
 from realtime.socket.routing import websocket_application
 
 bare = ProtocolTypeRouter({"http": get_asgi_application(), "websocket": websocket_application()})
@@ -27,6 +29,12 @@ async def wrapped(scope: Any, receive: Any, send: Any) -> None:
 async def without_subprotocols(scope: Any, receive: Any, send: Any) -> None:
     """As the release before compact prices: of subprotocols it accepts none."""
     await application({**scope, "subprotocols": []} if "subprotocols" in scope else scope, receive, send)
+
+
+async def patient(scope: Any, receive: Any, send: Any) -> None:
+    """Waits longer for clients, and for Valkey, when it ends: a slow machine is late with every answer."""
+    connection.ANSWER_SECONDS = shutdown.LAST_SECONDS = shutdown.HUB_SECONDS = 8.0
+    await application(scope, receive, send)
 
 
 async def failing_at_close(scope: Any, receive: Any, send: Any) -> None:

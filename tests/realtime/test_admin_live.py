@@ -22,8 +22,10 @@ from positions.models import Agent, Position, PositionEvent
 from positions.prices.cache import put_prices
 from positions.prices.quotes import Market
 from positions.services import close_position, move_stop_loss, open_position
+from realtime.hub.presence import Connected
 from tests.conftest import WIF, quote
 from tests.live import NO_TLS, PATIENCE_SECONDS, Server, access_token, client, watching
+from tests.realtime.test_watchers import are_counted
 
 
 @pytest.fixture
@@ -147,6 +149,7 @@ async def test_disconnected_socket_is_closed_with_1013_and_may_come_back(
         client(server, query=query) as watcher,
     ):
         await watcher.until("initial_data")
+        await are_counted({agent.pk: Connected(owners=1, watchers=1)})
         async with operator(server, session_key) as http:
             page = await act(http, "agent", "disconnect_selected", agent.pk)
         assert "1 owning socket of 1 agent disconnected; clients reconnect by themselves." in page.text

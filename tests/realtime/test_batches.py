@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from realtime.hub import batches as module
 from realtime.hub.batches import AT_ONCE, Batches
 
 
@@ -63,15 +64,20 @@ async def test_questions_that_gather_meanwhile_are_asked_together_within_the_bou
     assert source.asked == [[1], [2, 3, 4], [5]]
 
 
-async def test_in_a_crowd_a_batch_gathers_as_many_as_it_may_have_but_not_for_long() -> None:
+async def test_in_a_crowd_a_batch_gathers_as_many_as_it_may_have_but_not_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     source, crowded = Source(), True
-    source.may_answer.set()
     some: Batches[int, int] = Batches(source.answer_all, most=3, in_crowd=lambda: crowded)
+    monkeypatch.setattr(module, "GATHER_SECONDS", 3600.0)
     tasks = await asked(some, 1, 2)
     assert source.asked == []
     tasks += await asked(some, 3, 4)
     assert source.asked == [[1, 2, 3]]
+    monkeypatch.setattr(module, "GATHER_SECONDS", 0.01)
+    source.may_answer.set()
     assert await asyncio.gather(*tasks) == [10, 20, 30, 40]  # the last one after a moment
+    monkeypatch.setattr(module, "GATHER_SECONDS", 3600.0)
     late = await asked(some, 5)
     crowded = False
     assert await asyncio.gather(*late, some.ask(6), some.ask(7)) == [50, 60, 70]

@@ -12,6 +12,8 @@ import pytest
 from realtime.conf import conf
 from realtime.servers import shutdown
 from realtime.servers.shutdown import GracefulShutdown
+from realtime.socket import connection
+from testbed.processes import PATIENCE_SECONDS
 
 RETRY_SECONDS: float = conf.RETRY_AFTER_SECONDS
 
@@ -46,8 +48,10 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 
 @pytest.fixture
-async def application():
-    """What its server does at the end is nothing here."""
+async def application(monkeypatch):
+    """What its server does at the end is nothing here; nobody is too late, however slow the machine is."""
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 3600.0)
+    monkeypatch.setattr(shutdown, "LAST_SECONDS", 3600.0)
     before = {number: signal.getsignal(number) for number in shutdown.SIGNALS}
     signal.signal(signal.SIGTERM, lambda *_: None)
     wrapped = GracefulShutdown(echo)
@@ -57,7 +61,7 @@ async def application():
 
 
 async def turns(condition: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not condition():  # noqa: ASYNC110  several things at once
             await asyncio.sleep(0)
 

@@ -4,19 +4,38 @@ from __future__ import annotations
 
 import signal
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from tests.live import Server, StartServer, access_token
 from tests.raw_http import Exchange, handshake, head
+from tests.waiting import until
 
 KIB = 1024
-ENVIRONMENT = {"NEXGENT_HEAD_SECONDS": "1"}
+BRISK, PATIENT = {"NEXGENT_HEAD_SECONDS": "1"}, {"NEXGENT_HEAD_SECONDS": "3600"}
 LATE = b"The head of a request must arrive within 1 seconds."
 
 
 @pytest.fixture(params=["daphne", "uvicorn"])
 def brisk(request: pytest.FixtureRequest, transactional_db, shared_server: StartServer) -> Server:
-    return shared_server(request.param, **ENVIRONMENT)
+    return shared_server(request.param, **BRISK)
+
+
+@pytest.fixture(params=["daphne", "uvicorn"])
+def patient(request: pytest.FixtureRequest, transactional_db, shared_server: StartServer) -> Server:
+    return shared_server(request.param, **PATIENT)
+
+
+def already_sent(server: Server, *data: bytes) -> Exchange:
+    """Connect, and send this before the server sees the connection: its time begins later."""
+    assert server.process is not None
+    process = psutil.Process(server.process.pid)
+    process.suspend()
+    try:
+        until(lambda: process.status() == psutil.STATUS_STOPPED, "the server stands still")
+        return Exchange(server, *data)
+    finally:
+        process.resume()
 
 
 def headers(count: int) -> list[str]:
@@ -37,17 +56,17 @@ TOO_LARGE = {
 
 
 @pytest.mark.parametrize("case", TOO_LARGE)
-def test_head_that_is_too_large_or_malformed_is_answered_and_closed(brisk: Server, case: str):
+def test_head_that_is_too_large_or_malformed_is_answered_and_closed(patient: Server, case: str):
     sent, status = TOO_LARGE[case]
-    with Exchange(brisk, sent) as exchange:
+    with Exchange(patient, sent) as exchange:
         answer = exchange.rest()
     assert int(answer.split(b" ", 2)[1]) in (status if isinstance(status, tuple) else (status,)), answer
 
 
-def test_handshake_just_below_the_limits_is_accepted(brisk: Server, alice, agent):
+def test_handshake_just_below_the_limits_is_accepted(patient: Server, alice, agent):
     query = f"token={access_token(alice)}&agentId={agent.pk}"
     for more in ([f"X-Long: {(8 * KIB - 12) * 'x'}"], headers(123)):
-        with Exchange(brisk, handshake(f"/ws?{query}", *more)) as exchange:
+        with Exchange(patient, handshake(f"/ws?{query}", *more)) as exchange:
             assert b"initial_data" in exchange.until(b"initial_data")
 
 
@@ -62,7 +81,7 @@ UNFINISHED = {
 @pytest.mark.parametrize("case", UNFINISHED)
 def test_connection_without_a_whole_head_is_closed(brisk: Server, case: str):
     sent, ending = UNFINISHED[case]
-    with Exchange(brisk, sent) as exchange:
+    with already_sent(brisk, sent) as exchange:
         answer = exchange.rest()
     assert answer.endswith(ending)
     assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n" if ending else b"")
@@ -84,20 +103,26 @@ def test_head_that_comes_byte_by_byte_has_no_more_time(brisk: Server):
 
 def test_connection_is_closed_when_no_next_request_comes(brisk: Server):
     request = head("/health/live")
-    with Exchange(brisk, request) as exchange:
-        answer = exchange.until(b"alive")
-        exchange.socket.sendall(request + request)  # two at once
-        answer += exchange.rest()
-    assert answer.count(b"200 OK") == 3
-    with Exchange(brisk, request) as exchange:
-        exchange.until(b"}")
-        exchange.socket.sendall(request[:20])
-        assert exchange.rest().endswith(LATE)
+    with already_sent(brisk, 3 * request) as exchange:
+        assert exchange.rest().count(b"200 OK") == 3
+    with already_sent(brisk, request + request[:20]) as exchange:
+        answer = exchange.rest()
+    assert answer.count(b"200 OK") == 1
+    assert answer.endswith(LATE)
+
+
+def test_next_request_of_a_connection_may_come_once_the_one_before_is_answered(patient: Server):
+    request = head("/health/live")
+    with Exchange(patient, request) as exchange:
+        for _ in range(2):
+            assert b"200 OK" in exchange.until(b"}")
+            exchange.socket.sendall(request)
+        assert b"200 OK" in exchange.until(b"}")
 
 
 @pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
 def test_server_ends_as_ever_after_handshakes_that_failed(kind, transactional_db, tmp_path):
-    with Server(kind, log=tmp_path / "log", **ENVIRONMENT) as server:
+    with Server(kind, log=tmp_path / "log", **BRISK) as server:
         for case, _ in TOO_LARGE.values():
             with Exchange(server, case) as exchange:
                 exchange.rest()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import httpx
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
 
@@ -15,7 +14,7 @@ from realtime.protocol.messages import PRICES_GROUP
 from realtime.protocol.price_envelopes import price_message
 from realtime.publish.broadcast import broadcast_prices
 from tests.conftest import BONK, quote
-from tests.live import Client, Server, access_token, client, watching
+from tests.live import Client, Server, access_token, client, http, watching
 
 
 async def test_prices_in_another_database_of_the_same_server_are_not_heard(
@@ -56,7 +55,7 @@ async def test_server_and_feed_refuse_a_prefix_that_another_installation_holds(
     with Server("daphne", log=tmp_path / "log") as staging:
         async with client(staging, token=access_token(alice), agent=agent) as socket:
             assert (await socket.closed())[:2] == (1013, "Try again later")
-        ready = await sync_to_async(httpx.get)(f"{staging.url}/health/ready")
+        ready = await sync_to_async(http.get)(f"{staging.url}/health/ready")
         assert (ready.status_code, ready.json()["checks"]["listener"]) == (503, "not working")
         assert "another installation uses the prefix 'nexgent' there" in staging.log.read_text()
     why = await FeedLease()._try()

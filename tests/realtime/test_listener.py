@@ -50,10 +50,10 @@ class Backlog:
         self.handled += 1
 
     async def handle(self, layer: InMemoryChannelLayer) -> None:
-        listening = asyncio.create_task(self._listener.run(self.health))
-        probing = asyncio.create_task(self.probe.run(Health(grace_seconds=60)))
+        tasks = [asyncio.create_task(self._listener.run(self.health))]
         try:
-            await self._listener.ready()
+            await self._listener.ready()  # before that, the probe would hear nothing
+            tasks.append(asyncio.create_task(self.probe.run(Health(grace_seconds=60))))
             (channel,) = layer.groups["work"]
             for _ in range(
                 MESSAGES
@@ -67,9 +67,9 @@ class Backlog:
 
             await eventually(all_are_handled, "every message is handled, and the probe is heard again")
         finally:
-            for task in (listening, probing):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(listening, probing, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_messages_that_wait_take_turns_with_everybody_else(layer):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import uuid
 
-import pytest
-
 from positions import valkey
 from realtime.hub import membership as module
 from realtime.hub.hub import get_hub
@@ -26,7 +24,7 @@ async def calls(command: str) -> int:
     return int(info.get(f"cmdstat_{command}", {}).get("calls", 0))
 
 
-async def test_many_claims_are_taken_in_few_calls_and_each_is_higher_than_the_one_before(hub):
+async def test_many_claims_are_taken_in_few_calls_and_each_is_higher_than_the_one_before(own_valkey, hub):
     agents, user = [str(uuid.uuid4()) for _ in range(COUNT)], str(uuid.uuid4())
     first = await membership().claim(Wish(agents[0], user))
     before = await calls("eval")
@@ -58,10 +56,3 @@ async def test_member_that_has_left_meanwhile_waits_for_nothing(hub, monkeypatch
     """It is in no group any more: its claim would never come back."""
     monkeypatch.setattr(module, "WAIT_SECONDS", (10 * PATIENCE_SECONDS,))
     await asyncio.wait_for(membership().join(Member(str(uuid.uuid4()), 1)), PATIENCE_SECONDS)
-
-
-@pytest.fixture(autouse=True)
-async def none_left(hub):
-    yield
-    async for key in valkey.async_client().scan_iter(f"{valkey.KEY_PREFIX}*"):
-        await valkey.async_client().delete(key)

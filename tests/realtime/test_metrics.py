@@ -60,7 +60,7 @@ def total(values: Values, name: str, **labels: str) -> float:
 
 def scrape(server: Server, token: str = TOKEN) -> Values:
     request = urllib.request.Request(f"{server.url}/metrics", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
-    with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310
         return read(answer.read().decode())
 
 
@@ -78,9 +78,13 @@ def name_of(server: Server) -> str:
 
 @pytest.fixture(scope="module")
 def servers(django_db_setup, tmp_path_factory):
-    """A daphne and a uvicorn that report often."""
+    """A daphne and a uvicorn that report often. Nothing but messages brings events: what those cost is counted."""
     folder = tmp_path_factory.mktemp("metrics")
-    settings = {"NEXGENT_METRICS_TOKEN": TOKEN, "NEXGENT_PRESENCE_SECONDS": "0.2"}
+    settings = {
+        "NEXGENT_METRICS_TOKEN": TOKEN,
+        "NEXGENT_PRESENCE_SECONDS": "0.2",
+        "NEXGENT_RECONCILE_SECONDS": "3600",
+    }
     with (
         Server("daphne", log=folder / "daphne", **settings) as one,
         Server("uvicorn", log=folder / "uvicorn", **settings) as other,

@@ -21,6 +21,12 @@ from realtime.servers import targets
 from realtime.servers.daphne import WebSocketProtocol, install
 from tests.live import PATIENCE_SECONDS, Server, StartServer, access_token
 from tests.raw_http import Exchange, handshake, head
+from tests.waiting import until
+
+
+def status_of(server: Server, target: str, *, host: str = "127.0.0.1") -> int:
+    with Exchange(server, head(target, host=host)) as exchange:
+        return exchange.status()
 
 
 def percent_encoded(text: str) -> str:
@@ -122,9 +128,9 @@ def test_everything_is_below_the_prefix_of_a_proxy(
     assert 'data-base="/a/b/"' in page
     script = re.search(r'src="/a/b(/static/realtime/[^"]*js)"', page)
     assert script is not None, page
-    for path, status in {script[1]: 200, "/health/ready": 200, "/api/agents/": 401, "/nowhere": 404}.items():
-        with Exchange(server, head(below + path)) as exchange:
-            assert exchange.status() == status, path
+    for path, status in {script[1]: 200, "/api/agents/": 401, "/nowhere": 404}.items():
+        assert status_of(server, below + path) == status, path
+    until(lambda: status_of(server, f"{below}/health/ready") == 200, "the server is ready")
     with Exchange(
         server, handshake(f"{below}/ws?token={access_token(alice)}&agentId={agent.pk}")
     ) as exchange:
@@ -133,9 +139,12 @@ def test_everything_is_below_the_prefix_of_a_proxy(
 
 @pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready", "/metrics"])
 def test_probe_by_the_address_of_a_machine_is_answered(server: Server, path):
+    until(
+        lambda: status_of(server, "/health/ready") == 200,
+        "the server is ready, as after a while without a turn",
+    )
     for host in ("10.1.2.3:4000", "[fd00::1]:4000", "a_b"):
-        with Exchange(server, head(path, host=host)) as exchange:
-            assert exchange.status() == (200 if path != "/metrics" else 404)
+        assert status_of(server, path, host=host) == (200 if path != "/metrics" else 404)
     with Exchange(server, head("/api/agents/", host="10.1.2.3:4000")) as exchange:
         assert exchange.status() == 400
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import sys
@@ -186,10 +187,11 @@ def next_server(next_release: NextRelease, tmp_path: Path) -> Iterator[Server]:
 
 async def until(socket: ClientConnection, kind: str) -> dict[str, Any]:
     """Return the data of the next message of this type, which may have fields that this release does not describe."""
-    while True:
-        message = json.loads(await socket.recv())
-        if message["type"] == kind:
-            return dict(message["data"])
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            message = json.loads(await socket.recv())
+            if message["type"] == kind:
+                return dict(message["data"])
 
 
 async def resumed(server: Server, user: User, agent: Agent, after: int, count: int) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ from jwt.utils import base64url_encode
 
 from nexgent.environment import Environment
 from nexgent.outside_issuer import outside_issuer
+from positions.accounts import key_set
 from positions.accounts.key_set import parse
 from positions.checks import outside_issuer as check
 from positions.models import TokenFamily
@@ -50,8 +51,9 @@ def issuer(key: SigningKey) -> Iterator[Issuer]:
 
 
 @pytest.fixture
-def configure(issuer: Issuer, settings: Any) -> Configure:
-    """Set the issuer's settings as the environment would."""
+def configure(issuer: Issuer, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Configure:
+    """Set the issuer's settings as the environment would. Its answers may take their time on a slow machine."""
+    monkeypatch.setattr(key_set, "FETCH_SECONDS", PATIENCE_SECONDS)
 
     def configure(**variables: str) -> None:
         env = Environment(
@@ -361,7 +363,11 @@ async def test_key_is_used_with_its_own_algorithm_only(alice, agent, position, k
     assert await outcome(key.sign(), agent) == "refused"
 
 
-async def test_issuer_that_hangs_delays_nobody_else(alice, bob, agent, position, key, issuer, configure):
+async def test_issuer_that_hangs_delays_nobody_else(
+    alice, bob, agent, position, key, issuer, configure, monkeypatch
+):
+    # In which somebody else connects on a slow machine, too.
+    monkeypatch.setattr(key_set, "FETCH_SECONDS", 6.0)
     issuer.answer = issuer.hang
     waiting = asyncio.ensure_future(Socket(f"token={key.sign()}&agentId={agent.pk}").begin())
 

@@ -60,9 +60,9 @@ async def test_claim_that_was_overruled_does_not_renew_the_one_that_won(agent_id
     ownership, other = Ownership(), Ownership()
     claim = await ownership.take(agent_id)
     newer = await other.take(agent_id)
-    await valkey.async_client().pexpire(owner_key(agent_id), MINUTE // 10)
+    await valkey.async_client().pexpire(owner_key(agent_id), MINUTE // 2)
     assert await ownership.overruled({agent_id: claim}) == {agent_id}
-    assert await milliseconds_left(agent_id) <= MINUTE // 10
+    assert await milliseconds_left(agent_id) <= MINUTE // 2
     assert await owner(agent_id) == newer
 
 

@@ -162,7 +162,7 @@ async def test_refresh_reads_all_tokens_however_many_answers_they_come_in(monkey
     assert len(house.updates()) == 2
 
 
-async def test_stream_that_starts_in_a_crowd_reads_only_prices_that_the_rounds_do_not_bring():
+async def test_stream_that_starts_in_a_crowd_reads_only_prices_that_the_rounds_do_not_bring(own_valkey):
     crowd = [False]
     house = House([BONK, WIF, "unpriced"], in_crowd=lambda: crowd[0])
     await put_prices([quote(BONK, "0.002"), quote(WIF, "0.5"), quote("new", "3")])
@@ -182,8 +182,14 @@ async def test_stream_that_starts_in_a_crowd_reads_only_prices_that_the_rounds_d
     assert house.updates()[2:] == [[(BONK, 0.003)]]
 
 
-async def test_refresh_waits_for_a_batch_in_transit():
+async def test_refresh_waits_for_a_batch_in_transit(own_valkey, monkeypatch: pytest.MonkeyPatch):
     """The feed writes the cache, then sends: a look between the two would send it all twice."""
+    sleep, has_come = asyncio.sleep, asyncio.Event()
+
+    async def wait(seconds: float) -> None:
+        await (has_come.wait() if seconds == price_fan_out.GRACE_SECONDS else sleep(seconds))
+
+    monkeypatch.setattr(asyncio, "sleep", wait)  # however late the batch is on a slow machine
     house = House([BONK, WIF])
     round_ = quote(BONK, "0.002")
     await put_prices([round_])
@@ -193,11 +199,14 @@ async def test_refresh_waits_for_a_batch_in_transit():
         await valkey.async_client().ping()
     await valkey.async_client().ping()  # the answer is here, too
     await house.batch(round_)
+    has_come.set()
     await refreshing
     assert house.updates() == [[(BONK, 0.002)]]
 
 
-async def test_refresh_waits_once_however_many_answers_the_prices_come_in(monkeypatch: pytest.MonkeyPatch):
+async def test_refresh_waits_once_however_many_answers_the_prices_come_in(
+    own_valkey, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(price_fan_out, "GRACE_SECONDS", 10_000.0)
     monkeypatch.setattr(price_fan_out, "TOKENS_PER_READ", 1)
     house = House([BONK, WIF, "unpriced"])

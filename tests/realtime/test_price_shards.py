@@ -249,10 +249,12 @@ async def buy(agent: Agent, *tokens: str) -> None:
 
 
 async def joined(*names: str) -> None:
-    """Wait until this process is a member of exactly these groups, besides that for all."""
+    """Wait until this process is a member of exactly these groups, besides that for all, and has read their prices."""
+    following = get_hub().price_groups
 
     async def is_so() -> bool:
-        return get_hub().price_groups._joined == set(names)
+        is_done = bool(following._changed._waiters)
+        return is_done and following._joined == set(names)
 
     await eventually(is_so, f"this process has joined {names}")
 
@@ -263,8 +265,9 @@ async def batch(socket: Any) -> dict[str, float]:
 
 
 @pytest.fixture
-def seldom(settings) -> None:
-    """No reconciliation helps: what arrives has come by its group, or was read after the join."""
+def seldom(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No reconciliation helps: what arrives has come by its group, or was read after the join. Rounds come whole."""
+    monkeypatch.setattr(price_rounds, "ROUND_SECONDS", 3600.0)
     settings.NEXGENT = {**settings.NEXGENT, "RECONCILE_SECONDS": 3600.0}
 
 
@@ -302,7 +305,7 @@ async def test_price_that_came_while_its_group_was_joined_is_read_from_the_cache
                 newest |= await batch(socket)
 
 
-async def test_tokens_are_needed_before_they_are_read_and_the_number_of_shards_is_known_after_it():
+async def test_tokens_are_needed_before_they_are_read_and_the_number_of_shards_is_known_after_it(own_valkey):
     """A group whose join is confirmed between a read and its answer: the token is among those that are read again."""
     told: list[tuple[list[str], int | None, bool]] = []
     before = valkey.client().info("commandstats").get("cmdstat_mget", {"calls": 0})["calls"]
@@ -361,7 +364,11 @@ async def test_group_is_left_once_nobody_has_needed_it_for_a_while(
         await joined(shard_groups(4)[1])
         monkeypatch.setattr(price_groups, "KEEP_SECONDS", 0.05)
         await joined()
-        assert await subscribers(shard_groups(4)[1]) == 0
+
+        async def is_left() -> bool:
+            return await subscribers(shard_groups(4)[1]) == 0
+
+        await eventually(is_left, "the server has executed that the group is left")
     await buy(agent, other)
     async with realtime_socket(alice, agent) as socket:
         await joined(shard_groups(4)[1], shard_groups(4)[2])
@@ -467,9 +474,11 @@ def is_on_second(group: str) -> bool:
 
 
 async def test_round_over_two_servers_is_one_message_and_one_server_that_is_away_stops_only_its_part(
-    second_valkey, settings, realtime_socket, alice, agent
+    second_valkey, settings, realtime_socket, alice, agent, monkeypatch
 ):
     settings.NEXGENT = {**settings.NEXGENT, "RECONCILE_SECONDS": 0.2}
+    usual_seconds = price_rounds.ROUND_SECONDS
+    monkeypatch.setattr(price_rounds, "ROUND_SECONDS", 3600.0)
     groups_of = {is_on_second(name): shard for shard, name in enumerate(shard_groups(8))}
     here, there = token_in(groups_of[False], 8), token_in(groups_of[True], 8)
     await buy(agent, here, there)
@@ -478,6 +487,7 @@ async def test_round_over_two_servers_is_one_message_and_one_server_that_is_away
         await joined(shard_groups(8)[groups_of[False]], shard_groups(8)[groups_of[True]])
         await feed([quote(here, "0.625"), quote(there, "0.625")], 8)
         assert await batch(socket) == {here: 0.625, there: 0.625}
+        monkeypatch.setattr(price_rounds, "ROUND_SECONDS", usual_seconds)
         second_valkey.stop()
         with pytest.raises(valkey.Unavailable):
             await feed([quote(here, "0.75"), quote(there, "0.75")], 8)
@@ -535,4 +545,8 @@ async def test_process_without_tokens_joins_nothing_and_is_well(realtime_socket,
 
         await eventually(has_heard, "the round is noticed")
         assert list(following.names()) == [PRICES_GROUP]
-        assert set(get_hub().tasks.checks().values()) == {"ok"}
+
+        async def is_well() -> bool:
+            return set(get_hub().tasks.checks().values()) == {"ok"}
+
+        await eventually(is_well, "every check is ok")

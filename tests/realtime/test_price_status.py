@@ -114,9 +114,9 @@ def test_reserves_that_are_no_longer_known_are_sent_as_null():
 
 
 def test_price_that_nobody_confirms_becomes_stale_once_and_live_again(settings):
-    prices = LatestPrices()
-    receive_batch(prices, seen_in(POOL), quote(WIF, "0.5"))
-    assert prices.aged([BONK, WIF, "unknown"], later(59)) == {}
+    prices, seen = LatestPrices(), seen_in(POOL)
+    receive_batch(prices, seen, quote(WIF, "0.5"))
+    assert prices.aged([BONK, WIF, "unknown"], seen.as_of + timedelta(seconds=59)) == {}
     old = as_read(prices.aged([BONK], later(61)))
     assert old == {BONK: {"tokenAddress": BONK, "price": 0.01, "priceUsd": 1.5, "priceStatus": "stale"}}
     assert prices.aged([BONK], later(62)) == {}
@@ -179,7 +179,7 @@ async def test_cache_tells_a_status_whose_batch_was_lost(monkeypatch: pytest.Mon
 async def test_confirmed_price_stays_live_though_no_batch_comes(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(price_fan_out, "GRACE_SECONDS", 0.0)
     house = House([BONK])
-    await house.batch(replace(seen_in(POOL), as_of=later(-50)))
+    await house.batch(replace(seen_in(POOL), as_of=later(-30)))
     await put_prices([seen_in(POOL)])  # the same price, of now
     await house.fan_out.refresh()
     await house.fan_out.age()
@@ -337,7 +337,7 @@ async def test_open_socket_is_told_that_its_price_is_stale_and_live_again(
         assert update["price"] == 0.000003
         assert update.keys() == PLAIN | {"priceStatus"}
         await sync_to_async(move_stop_loss)(position_id=position.pk, percentage=Decimal(-5))
-        moved = (await socket.expect("position_update"))["data"]["position"]
+        moved = (await socket.until("position_update"))["data"]["position"]
         assert (moved["priceStatus"], moved["liquidityUsd"]) == ("stale", 50_000)
         async with feeding(POOL):
             await told_to(socket, "live")

@@ -40,9 +40,12 @@ async def beta(alice):
 
 
 @pytest.mark.postgresql
+@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
 async def test_catching_up_that_ends_after_a_move_sends_nothing_of_the_old_agent(
-    server, alice, agent, position, beta
+    kind, transactional_db, shared_server, alice, agent, position, beta
 ):
+    # Whose reconciler would read the events before the lock, where it came by then.
+    server = shared_server(kind, NEXGENT_RECONCILE_SECONDS="3600")
     locked, release = threading.Event(), threading.Event()
 
     def hold_the_log() -> None:
@@ -57,7 +60,7 @@ async def test_catching_up_that_ends_after_a_move_sends_nothing_of_the_old_agent
         ahead = event_message(await PositionEvent.objects.aget(agent=agent, seq=3))
         holder = threading.Thread(target=hold_the_log)
         holder.start()
-        await asyncio.to_thread(locked.wait, PATIENCE_SECONDS)
+        assert await asyncio.to_thread(locked.wait, PATIENCE_SECONDS)
         await get_channel_layer().group_send(
             agent_group(agent.pk), ahead
         )  # a gap: its reading waits for the lock
@@ -76,12 +79,16 @@ async def test_agent_handed_over_during_the_connect_shows_its_old_owner_nothing(
     server, alice, bob, agent, position
 ):
     # Joining waits for Valkey, after the agent was found to be alice's and before a change would be noticed.
-    valkey.client().client_pause(1000, all=False)
-    async with client(server, token=access_token(alice), agent=agent) as socket:
-        await socket.expect("connected")
-        agent.owner = bob
-        await agent.asave()
-        code, reason, messages = await socket.closed()
+    valkey.client().client_pause(round(1000 * PATIENCE_SECONDS), all=False)
+    try:
+        async with client(server, token=access_token(alice), agent=agent) as socket:
+            await socket.expect("connected")
+            agent.owner = bob
+            await agent.asave()
+            valkey.client().client_unpause()
+            code, reason, messages = await socket.closed()
+    finally:
+        valkey.client().client_unpause()
     assert (code, reason) in {(1008, "Agent not found"), (1008, "Access revoked")}
     assert "initial_data" not in {message["type"] for message in messages}
 

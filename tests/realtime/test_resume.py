@@ -211,11 +211,12 @@ async def test_subscribe_with_a_last_seq_of_the_future_gets_a_snapshot(server, a
 
 
 async def test_refresh_prolongs_the_connection(server, alice, agent):
-    token = access_token(alice, exp=int(time.time()) + 3)
-    async with client(server, token=token, agent=agent) as socket:
+    # In time for a slow machine to come and to refresh before the first one expires.
+    first = int(time.time()) + 9
+    async with client(server, token=access_token(alice, exp=first), agent=agent) as socket:
         await socket.expect("connected")
         await socket.expect("initial_data")
-        later = int(time.time()) + 8
+        later = first + 2
         await socket.send(type="refresh", data={"token": access_token(alice, exp=later)})
         refreshed = (await socket.expect("refreshed"))["data"]
         assert refreshed["tokenExpiresAt"].endswith("Z")

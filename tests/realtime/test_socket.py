@@ -532,8 +532,8 @@ async def test_sockets_of_different_agents_live_side_by_side(server, alice, bob,
 def impatient_server(request, transactional_db, shared_server: StartServer) -> Server:
     return shared_server(
         request.param,
-        NEXGENT_PING_INTERVAL_SECONDS="0.25",
-        NEXGENT_DEAD_AFTER_SECONDS="2.5",  # long enough for a client that answers on a busy machine
+        NEXGENT_PING_INTERVAL_SECONDS="0.5",
+        NEXGENT_DEAD_AFTER_SECONDS="6",  # long enough for a client that answers on a busy machine
     )
 
 
@@ -555,7 +555,7 @@ async def test_client_that_answers_pings_stays(impatient_server, alice, agent):
 
 
 async def test_socket_ends_when_its_token_expires(server, alice, agent):
-    token = access_token(alice, exp=int(time.time()) + 2)
+    token = access_token(alice, exp=int(time.time()) + 6)  # in time for a slow machine to connect
     async with client(server, token=token, agent=agent) as socket:
         await socket.expect("connected")
         code, reason, messages = await socket.closed()
@@ -628,7 +628,10 @@ async def _health_until(server, expected):
 
     from tests.live import PATIENCE_SECONDS
 
-    async with httpx.AsyncClient(verify=NO_TLS) as http, asyncio.timeout(PATIENCE_SECONDS):
+    async with (
+        httpx.AsyncClient(verify=NO_TLS, timeout=PATIENCE_SECONDS) as http,
+        asyncio.timeout(PATIENCE_SECONDS),
+    ):
         while True:
             answer = await http.get(f"{server.url}/health")
             if answer.status_code == 200 and answer.json() == expected:

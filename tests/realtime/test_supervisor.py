@@ -7,7 +7,6 @@ import io
 import os
 import pty
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -19,8 +18,11 @@ from realtime.launcher.child import DESCRIPTOR, Child
 from realtime.launcher.listeners import listeners
 from realtime.launcher.single_instance import AlreadyRunningError, only_instance
 from realtime.launcher.supervisor import ChildError, Restarts, Supervisor
+from testbed.processes import PATIENCE_SECONDS, free_port
 
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 2 * PATIENCE_SECONDS
+LONG_SECONDS = 300.0
+"""Nothing here waits for so long."""
 SLEEPER = "import signal; print('ready', flush=True); signal.pause()"
 STUBBORN = (
     "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); signal.pause()"
@@ -36,7 +38,7 @@ signal.pause()
 """
 
 
-def python(name: str, code: str, *arguments: str, stop_seconds: float = 10.0) -> Child:
+def python(name: str, code: str, *arguments: str, stop_seconds: float = LONG_SECONDS) -> Child:
     return Child(name, [sys.executable, "-c", code, *arguments], stop_seconds=stop_seconds)
 
 
@@ -68,6 +70,11 @@ def exists(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def at_once() -> float:
+    """A clock by which every process ends right after its start, however slow the machine is."""
+    return 0.0
 
 
 class Terminal:
@@ -127,7 +134,7 @@ async def test_supervisor_request_stop_ends_children_in_reverse_order(terminal: 
 
 
 async def test_supervisor_passes_on_no_token_that_a_child_prints(terminal: Terminal) -> None:
-    supervisor = Supervisor(terminal.say, restarts=Restarts(max_quick_exits=1))
+    supervisor = Supervisor(terminal.say, restarts=Restarts(max_quick_exits=1), clock=at_once)
     crash = "raise ValueError('refused: /ws?%74oken=abc.def&x=1')"
 
     async def start() -> None:
@@ -243,11 +250,10 @@ async def test_supervisor_connections_are_the_others_while_a_process_waits_for_i
     terminal: Terminal,
 ) -> None:
     """The one that dies has a listener of its own, on a port that both have in common."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     supervisor = Supervisor(
-        terminal.say, restarts=Restarts(first_delay_seconds=300.0, longest_delay_seconds=300.0)
+        terminal.say,
+        restarts=Restarts(first_delay_seconds=LONG_SECONDS, longest_delay_seconds=LONG_SECONDS),
     )
     serve = (
         "import socket, sys; listener = socket.socket(fileno=int(sys.argv[1])); listener.setblocking(True)\n"
@@ -310,7 +316,7 @@ async def test_supervisor_child_that_keeps_exiting_waits_longer_and_longer_then_
     async def sleep(seconds: float) -> None:
         waited.append(seconds)
 
-    supervisor = Supervisor(terminal.say, sleep=sleep, clock=lambda: 0.0)
+    supervisor = Supervisor(terminal.say, sleep=sleep, clock=at_once)
 
     async def start() -> None:
         supervisor.keep(python("prices", "import sys; print('no such file'); sys.exit('giving up')"))
@@ -324,7 +330,7 @@ async def test_supervisor_child_that_keeps_exiting_waits_longer_and_longer_then_
 
 
 async def test_supervisor_failure_ends_the_other_children(terminal: Terminal) -> None:
-    supervisor = Supervisor(terminal.say, restarts=Restarts(max_quick_exits=1))
+    supervisor = Supervisor(terminal.say, restarts=Restarts(max_quick_exits=1), clock=at_once)
     store = python("store", SLEEPER)
     pids: list[int] = []
 
@@ -375,7 +381,7 @@ async def test_supervisor_delay_is_bounded_and_resets_after_a_stable_run(termina
 async def test_supervisor_command_that_is_missing_fails_with_its_name(
     terminal: Terminal, tmp_path: Path
 ) -> None:
-    supervisor = Supervisor(terminal.say, restarts=Restarts(max_quick_exits=1))
+    supervisor = Supervisor(terminal.say, restarts=Restarts(max_quick_exits=1), clock=at_once)
 
     async def start() -> None:
         supervisor.keep(Child("server", [str(tmp_path / "nothing-here")]))
@@ -405,7 +411,7 @@ async def test_supervisor_child_that_ignores_sigterm_is_killed_with_its_children
 
 async def test_supervisor_second_request_kills_at_once(terminal: Terminal) -> None:
     supervisor = Supervisor(terminal.say)
-    child = python("server", STUBBORN, stop_seconds=10 * DEADLINE_SECONDS)
+    child = python("server", STUBBORN)
 
     async def start() -> None:
         supervisor.keep(child)
@@ -437,9 +443,7 @@ async def test_supervisor_start_that_raises_ends_children_and_raises(terminal: T
 async def test_supervisor_stop_while_a_child_waits_for_its_restart_returns(terminal: Terminal) -> None:
     supervisor = Supervisor(
         terminal.say,
-        restarts=Restarts(
-            first_delay_seconds=10 * DEADLINE_SECONDS, longest_delay_seconds=10 * DEADLINE_SECONDS
-        ),
+        restarts=Restarts(first_delay_seconds=LONG_SECONDS, longest_delay_seconds=LONG_SECONDS),
     )
 
     async def start() -> None:

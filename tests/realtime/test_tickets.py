@@ -26,8 +26,9 @@ from tests.waiting import eventually
 
 
 @pytest.fixture
-def buy():
-    """Return a ticket for an access token."""
+def buy(settings):
+    """Return a ticket for an access token, which lasts for as long as a slow machine needs to use it."""
+    settings.NEXGENT = {**settings.NEXGENT, "SOCKET_TICKET_SECONDS": 3600.0}
 
     @sync_to_async
     def ask(token: str) -> str:

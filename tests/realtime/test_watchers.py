@@ -248,7 +248,14 @@ async def test_watchers_are_counted_by_agent_and_in_the_health_check(servers, al
         await eventually(all_are_counted, "4 sockets are counted")
 
 
+@pytest.fixture
+def seldom(settings) -> None:
+    """The reconciler runs when a test wants it, and not by itself."""
+    settings.NEXGENT = {**settings.NEXGENT, "RECONCILE_SECONDS": 3600.0}
+
+
 async def test_events_that_all_sockets_of_an_agent_miss_are_read_once_for_them(
+    seldom,
     realtime_socket,
     alice,
     agent,
@@ -268,6 +275,7 @@ async def test_events_that_all_sockets_of_an_agent_miss_are_read_once_for_them(
 
 
 async def test_watcher_whose_place_was_lost_to_another_is_closed_by_reconciliation(
+    seldom,
     realtime_socket,
     alice,
     agent,
