@@ -10,6 +10,7 @@ import psycopg
 from psycopg import sql
 
 from tests.live import PATIENCE_SECONDS, Server, database_url
+from tests.waiting import eventually
 
 USERS, AGENTS = "auth_user", "positions_agent"
 POSITIONS = "positions_position"
@@ -38,10 +39,17 @@ def waiting(table: str | None = None) -> int:
         return int(row[0])
 
 
-async def until_waiting(number: int, table: str | None = None) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while await asyncio.to_thread(waiting, table) != number:  # noqa: ASYNC110  it is another process's
-            await asyncio.sleep(0.02)
+async def until_waiting(number: int, table: str | None = None, *, or_more: bool = False) -> None:
+    found: list[int] = []
+
+    async def are_waiting() -> bool:
+        found[:] = [await asyncio.to_thread(waiting, table)]
+        return found[0] >= number if or_more else found[0] == number
+
+    try:
+        await eventually(are_waiting, f"{number} queries wait for a lock")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {found} do") from None
 
 
 def cancel_waiting() -> None:

@@ -9,8 +9,8 @@ import signal
 import subprocess
 import time
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 
 import psutil  # type: ignore[import-untyped]
 import pytest
@@ -107,7 +107,7 @@ class Proxy:
                 address = f"http://127.0.0.1:{self.port}/health/live"
                 urllib.request.urlopen(address, timeout=PATIENCE_SECONDS).close()
                 return self
-            except (URLError, TimeoutError):
+            except (OSError, HTTPException):
                 assert time.monotonic() < deadline, "nginx does not answer"
                 time.sleep(0.02)  # between two checks of a condition
 

@@ -233,7 +233,7 @@ async def test_burst_of_connects_queues_for_the_database(kind, transactional_db,
 
 async def _count_connections(name: str, counts: list[int], done: asyncio.Event) -> None:
     async with await psycopg.AsyncConnection.connect(database_url(), autocommit=True) as connection:
-        while not done.is_set():
+        while not done.is_set() or not counts:
             rows = await connection.execute(
                 "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", [name]
             )

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from realtime.conf import conf
+from realtime.hub.ownership import sockets_of_users
 from tests.live import NO_TLS, PATIENCE_SECONDS, Server, access_token, client, watching
 from tests.realtime.conftest import closed_connections  # noqa: F401  a fixture of every test
 from tests.reliability.fleet import addresses, change, connection_count, fleet, resident_bytes
@@ -52,7 +53,7 @@ async def test_user_at_the_limit_of_sockets_gets_no_further_one_and_others_do(
                 pass
 
         async def has_left() -> bool:
-            return await connection_count(server) == 0
+            return await connection_count(server) == 0 and not sockets_of_users([alice.pk])
 
         await eventually(has_left, "all have left")
         async with watching(server, alice, third), watching(server, alice, second):

@@ -30,7 +30,7 @@ from tests.conftest import quote
 from tests.live import PATIENCE_SECONDS, Server, client
 from tests.realtime.conftest import closed_connections  # noqa: F401  a fixture of every test
 from tests.reliability.cluster import Cluster
-from tests.reliability.locks import AGENTS, EVENTS, locked, until_waiting, waiting
+from tests.reliability.locks import AGENTS, EVENTS, locked, until_waiting
 from tests.servers import FOLDER
 from tests.waiting import eventually
 
@@ -123,7 +123,7 @@ async def test_step_that_overruns_is_logged_once_and_tried_again(
     )
     with locked(AGENTS):
         tasks.keep_running("events", reconciler.loops()["reconcile_events"], grace_seconds=0.0)
-        await until_waiting(2, AGENTS)  # it was tried again, while the first query hangs
+        await until_waiting(2, AGENTS, or_more=True)  # it was tried again, while the first query hangs
         assert tasks.checks() == {"events": "not working"}
         assert revoked == []
 
@@ -153,7 +153,7 @@ async def test_missed_events_whose_query_hangs_are_read_by_the_next_attempt(
     with locked(EVENTS):
         events.catch_up(outbox, upto=1)
         await tasks.spawned()  # while the query still waits
-        assert waiting(EVENTS) == 1
+        await until_waiting(1, EVENTS)
     monkeypatch.setattr(position_events, "READ_SECONDS", PATIENCE_SECONDS)
     events.catch_up(outbox, upto=1)
     await tasks.spawned()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import time
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
@@ -39,7 +40,7 @@ def status(address: str) -> int:
                 return int(answer.status)
         except HTTPError as error:
             return error.code
-        except URLError:
+        except (OSError, HTTPException):
             time.sleep(0.02)  # between two checks of a condition
     raise AssertionError("nginx does not answer")
 

@@ -28,6 +28,7 @@ from tests.waiting import eventually
 
 SOCKETS = 100
 """Closed over a second, while it goes on: each must end in order, and some dozens are on their way at any moment."""
+PATIENT = "tests.realtime.applications:patient"
 PER_SECOND = 10
 """Rounds of prices, and events: fifteen times as many rounds as the price feed sends."""
 
@@ -85,7 +86,7 @@ async def test_server_that_shuts_down_under_load_closes_all_its_sockets(
     async def all_count() -> bool:
         return await left_behind() == (SOCKETS, SOCKETS)
 
-    with Server(kind, log=tmp_path / "log") as server:
+    with Server(kind, log=tmp_path / "log", application=PATIENT) as server:
         watchers = [asyncio.ensure_future(watch(agent)) for agent in agents]
         async with asyncio.timeout(2 * PATIENCE_SECONDS):
             for _ in agents:
@@ -122,17 +123,25 @@ async def test_server_that_ends_does_not_wait_for_a_client_that_does_not_read(
     """Meanwhile it is not ready, and turns newcomers away with a time to come back."""
     tokens = addresses(50)
     agent, other, newcomer = await fleet(alice, size=3, tokens=tokens)
-    with Server(kind, log=tmp_path / "log") as server, ExitStack() as stack:
+    with Server(kind, log=tmp_path / "log", application=PATIENT) as server, ExitStack() as stack:
         slow = await RawClient.connect(server, access_token(alice), agent)
         stack.callback(slow.abandon)
         await slow.until("initial_data")
-        async with watching(server, alice, other) as fast, httpx.AsyncClient(verify=NO_TLS) as http:
+        async with (
+            watching(server, alice, other) as fast,
+            httpx.AsyncClient(verify=NO_TLS, timeout=PATIENCE_SECONDS) as http,
+        ):
             for number in range(20):
                 await broadcast_prices(prices(tokens, number))
                 await fast.until("price_update_batch")
-            ready = await http.get(f"{server.url}/health/ready")
-            checks = ready.json()["checks"]
-            assert (ready.status_code, set(checks.values())) == (200, {"ok"}), checks
+            checks: dict[str, str] = {}
+
+            async def is_ready() -> bool:
+                ready = await http.get(f"{server.url}/health/ready")
+                checks.update(ready.json()["checks"])
+                return (ready.status_code, set(checks.values())) == (200, {"ok"})
+
+            await eventually(is_ready, "every check is ok")
             ended = asyncio.ensure_future(stopped(server))
             assert (await fast.closed())[:2] == (1000, "Server shutdown")
             ready = await http.get(f"{server.url}/health/ready")
@@ -178,7 +187,7 @@ async def test_server_that_ends_closes_sockets_that_have_only_begun_in_order(
         return code, reason, [message["type"] for message in messages]
 
     # The one who reads has the only thread, for which the other one's handshake waits.
-    with Server(kind, log=tmp_path / "log", NEXGENT_DATABASE_THREADS="1") as server:
+    with Server(kind, log=tmp_path / "log", application=PATIENT, NEXGENT_DATABASE_THREADS="1") as server:
         with locked(POSITIONS):
             comers = [asyncio.ensure_future(come(agents[0]))]
             await until_waiting(1, POSITIONS)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 
@@ -21,11 +24,24 @@ from tests.reliability.silent_proxy import SilentProxy
 from tests.servers import FOLDER
 
 
-async def send_prices() -> None:
-    """Send a price that has moved, again and again, until cancelled."""
-    for number in itertools.count(1):
-        await broadcast_prices([quote(BONK, f"{number}")])
-        await asyncio.sleep(0.1)
+@asynccontextmanager
+async def prices_are_sent() -> AsyncIterator[None]:
+    """Send a price that has moved, again and again."""
+    is_over = asyncio.Event()
+
+    async def send() -> None:
+        for number in itertools.count(1):
+            await broadcast_prices([quote(BONK, f"{number}")])
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(is_over.wait(), 0.1)
+                return
+
+    sending = asyncio.create_task(send())
+    try:
+        yield
+    finally:
+        is_over.set()
+        await sending  # raises what has ended it
 
 
 async def test_silent_subscription_is_replaced_and_prices_and_events_arrive_again(
@@ -35,7 +51,8 @@ async def test_silent_subscription_is_replaced_and_prices_and_events_arrive_agai
     async with proxy.serving() as port:
         settings = {
             "REDIS_URL": f"redis://127.0.0.1:{port}",
-            "NEXGENT_PRESENCE_SECONDS": "0.3",
+            # Three times as long may this process, where the proxy is, stand still without being silent.
+            "NEXGENT_PRESENCE_SECONDS": "1.5",
             "NEXGENT_RECONCILE_SECONDS": "3600",  # so that only the subscription delivers
         }
         server = Server("uvicorn", log=tmp_path / "log", **settings)
@@ -43,9 +60,8 @@ async def test_silent_subscription_is_replaced_and_prices_and_events_arrive_agai
         try:
             async with watching(server, alice, agent) as socket:
                 proxy.fall_silent()
-                sending = asyncio.create_task(send_prices())
-                await socket.until("price_update_batch")
-                sending.cancel()
+                async with prices_are_sent():
+                    await socket.until("price_update_batch")
                 await sync_to_async(services.move_stop_loss)(position_id=position.pk, percentage=Decimal(-1))
                 assert (await socket.until("position_update"))["data"]["seq"] == 2
         finally:
@@ -75,9 +91,8 @@ async def test_server_whose_valkey_has_become_a_replica_follows_the_address_to_t
                 demoted = redis.Redis(unix_socket_path=str(old.socket))
                 await sync_to_async(demoted.replicaof)("127.0.0.1", free_port())
                 demoted.close()
-                sending = asyncio.create_task(send_prices())
-                await socket.until("price_update_batch")
-                sending.cancel()
+                async with prices_are_sent():
+                    await socket.until("price_update_batch")
                 async with watching(server, alice, beta) as other:
                     assert other.initial["positions"] == []
         finally:

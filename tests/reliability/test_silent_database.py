@@ -44,7 +44,7 @@ async def behind(proxy: SilentProxy, log: Path) -> AsyncIterator[Server]:
     async with proxy.serving() as port:
         database = through(port)
         server = Server(
-            "uvicorn", log=log, DATABASE_URL=database, NEXGENT_DATABASE_ANSWER_SECONDS="1",
+            "uvicorn", log=log, DATABASE_URL=database, NEXGENT_DATABASE_ANSWER_SECONDS="2",
             NEXGENT_DATABASE_POOL_MIN="4", NEXGENT_RECONCILE_SECONDS="0.3",
         )  # fmt: skip
         await sync_to_async(server.start)()
@@ -163,12 +163,16 @@ async def test_database_that_is_only_slow_cancels_the_query_and_keeps_the_connec
 ):
     server = shared_server("uvicorn", NEXGENT_DATABASE_ANSWER_SECONDS="0.5", NEXGENT_DATABASE_POOL_MAX="1")
     async with api(server, alice) as http:
-        assert (await http.get("/api/agents/")).status_code == 200
+
+        async def serves() -> bool:
+            return (await http.get("/api/agents/")).status_code == 200
+
+        await eventually(serves, "a request is answered")
         before = len(server.log.read_text())
         with locked(AGENTS):
             assert (await http.get("/api/agents/")).status_code == 503
             await until_waiting(0)
-        assert (await http.get("/api/agents/")).status_code == 200
+        await eventually(serves, "a request is answered again")
     log = server.log.read_text()[before:]
     assert "canceling statement due to user request" in log
     assert "lives and does not work" not in log

@@ -23,7 +23,7 @@ from tests.reliability.fleet import (
     resident_bytes,
 )
 from tests.reliability.raw_client import CLOSE, RawClient
-from tests.waiting import eventually
+from tests.waiting import eventually, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at server processes through /proc")
 
@@ -62,6 +62,10 @@ def patient_server(patient_process: Server, transactional_db) -> Server:
 
 @pytest.fixture
 def curt_server(curt_process: Server, transactional_db) -> Server:
+    until(
+        lambda: open_sockets(curt_process) == 0,
+        "the clients of the test before are gone: there is room for two",
+    )
     return curt_process
 
 

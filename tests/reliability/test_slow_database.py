@@ -42,7 +42,12 @@ async def test_socket_that_connects_meanwhile_is_accepted_and_told_to_try_again(
     await until_waiting(0)
 
 
-async def test_socket_that_disconnects_before_it_has_joined_replaces_no_other(server, alice, agent, position):
+@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
+async def test_socket_that_disconnects_before_it_has_joined_replaces_no_other(
+    kind: str, shared_server: StartServer, transactional_db, alice, agent, position
+):
+    # Whose reconciler, which would wait for the lock, too, does nothing meanwhile.
+    server = await sync_to_async(shared_server)(kind, NEXGENT_RECONCILE_SECONDS="3600")
     token = access_token(alice)
     async with watching(server, alice, agent) as live:
         with locked(USERS):
