@@ -14,13 +14,9 @@ from django.db.models import F
 
 from positions.models import Agent, Mode, Position, Wallet
 from positions.services import move_stop_loss
+from testbed.processes import PATIENCE_SECONDS
 from tests.conftest import BONK, JUP
-from tests.positions.threads import (
-    PATIENCE_SECONDS,
-    at_once,
-    on_own_connection,
-    wait_until_blocked,
-)
+from tests.positions.threads import at_once, on_own_connection, wait_until_blocked
 from tests.positions.world import UPDATED, World, check, log_of
 
 pytestmark = pytest.mark.django_db(transaction=True)

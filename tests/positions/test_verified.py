@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -44,10 +43,10 @@ def test_known_token_expires_when_others_do(monkeypatch, settings):
     settings.SIMPLE_JWT = {**settings.SIMPLE_JWT, "LEEWAY": 10}
     token = token_of(seconds=30)
     claims = verified.claims_of(token)
-    later = SimpleNamespace(time=lambda: time.time() + 39)
+    later = SimpleNamespace(time=lambda: claims["exp"] + 9)
     monkeypatch.setattr(verified, "time", later)
     assert verified.claims_of(token) is claims
-    later.time = lambda: time.time() + 41
+    later.time = lambda: claims["exp"] + 11
     assert verified.claims_of(token) is not claims  # looked at anew, by a clock that this test does not move
 
 

@@ -11,9 +11,9 @@ from typing import TypeVar
 import pytest
 from django.db import connection, connections
 
-R = TypeVar("R")
+from testbed.processes import PATIENCE_SECONDS
 
-PATIENCE_SECONDS = 30
+R = TypeVar("R")
 
 
 def on_own_connection(function: Callable[[], R]) -> R:

@@ -93,8 +93,8 @@ async def test_get_hanging_server_is_given_up(api, get, settings):
 
 
 async def test_get_server_that_drips_is_given_up(get, settings):
-    """Each byte comes in time, the whole never does."""
-    settings.NEXGENT = settings.NEXGENT | {"PRICE_TIMEOUT_SECONDS": 0.2}
+    """Each byte comes in time, also on a slow machine; the whole never does."""
+    settings.NEXGENT = settings.NEXGENT | {"PRICE_TIMEOUT_SECONDS": 1.0}
 
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -114,7 +114,7 @@ async def test_get_server_that_drips_is_given_up(get, settings):
     server = await asyncio.start_server(drip, "127.0.0.1", 0)
     async with server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        with pytest.raises(SourceError, match=r"^The API did not send a complete answer within 0\.6 s\.$"):
+        with pytest.raises(SourceError, match=r"^The API did not send a complete answer within 3 s\.$"):
             await get(url)
         await asyncio.wait_for(gone.wait(), PATIENCE_SECONDS)
 

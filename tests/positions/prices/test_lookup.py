@@ -83,6 +83,7 @@ async def test_fill_misses_cancelled_waiter_leaves_the_others_waiting(api, on_de
 
 
 async def test_fill_misses_unknown_token_is_not_asked_for_again_at_once(api, on_dexscreener, monkeypatch):
+    monkeypatch.setattr(lookup, "NEGATIVE_SECONDS", 3600.0)
     assert await fill_misses([JUP]) == {}
     assert await fill_misses([JUP]) == {}
     assert len(batches(api)) == 1
