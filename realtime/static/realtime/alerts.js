@@ -249,7 +249,7 @@ export class Alerts {
     if (alert.ways.includes("sound") && !isSaid) this.#sound.play(alert.kind);
     if (!isNew || !alert.ways.includes("title") || !document.hidden) return;
     this.#unseen += 1;
-    this.#view.markTitle(`(${this.#unseen}) `);
+    this.#mark();
   }
 
   /** The user looks at this window: then the others need no mark either. */
@@ -260,7 +260,12 @@ export class Alerts {
 
   #unmark() {
     this.#unseen = 0;
-    this.#view.markTitle("");
+    this.#mark();
+  }
+
+  /** Have the title say how many alerts the user has not seen. */
+  #mark() {
+    this.#view.markTitle(this.#unseen > 0 ? `(${this.#unseen}) ` : "");
   }
 
   /**
@@ -273,7 +278,7 @@ export class Alerts {
     this.#say({ id: `try ${at}`, kind: "try", ...about });
     if (!ways.includes("title")) return;
     this.#view.markTitle("(1) ");
-    setTimeout(() => this.#unmark(), TOGETHER_MS);
+    setTimeout(() => this.#mark(), TOGETHER_MS);
   }
 
   /** @param {string} agentId */

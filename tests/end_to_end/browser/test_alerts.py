@@ -20,12 +20,13 @@ from tests.live import Server
 
 # What the browser does beside the page: which tones are played, which notifications shown, what was asked.
 OBSERVE = """() => {
-    window.seen = { tones: 0, notifications: [], asked: 0, snapshots: 0 };
+    window.seen = { tones: 0, notifications: [], asked: 0, snapshots: 0, prices: "" };
     window.WebSocket = class extends WebSocket {
         constructor(...args) {
             super(...args);
             this.addEventListener("message", ({ data }) => {
                 window.seen.snapshots += Number(data.startsWith('{"type":"initial_data"'));
+                if (data.startsWith('{"type":"prices"')) window.seen.prices += data;
             });
         }
     };
@@ -47,6 +48,11 @@ OBSERVE = """() => {
     };
     // A window of a headless browser is never hidden.
     Object.defineProperty(document, "hidden", { configurable: true, get: () => window.isAway ?? false });
+    // What is told within seconds is one alert: however long it takes to come.
+    window.holdTime = () => {
+        const now = Date.now();
+        Date.now = () => now;
+    };
     window.leave = (away) => {
         window.isAway = away;
         document.dispatchEvent(new Event("visibilitychange"));
@@ -67,6 +73,12 @@ def seen(page: Page, name: str) -> Any:
 
 def alerts(window: Window) -> Locator:
     return window.by_id("alerts-list").locator("li")
+
+
+def quote(window: Window, feed: Backstage, position: Position, price: str) -> None:
+    """Send a price, and wait until the page has it: of two that wait for a slow client, it is sent the newer one."""
+    feed.quote(position, price, "3")
+    window.page.wait_for_function("(row) => window.seen.prices.includes(row)", arg=f",{price},3")
 
 
 def choose(window: Window, *names: str, agent: str | None = None) -> None:
@@ -122,13 +134,13 @@ def test_alerts_are_off_until_chosen_and_then_told_once_in_the_ways_chosen(
     expect(window.by_id("alerts-open")).to_have_attribute("data-on", "")
 
     # A stop loss that comes near: once, and again only after the price was farther away.
-    page.evaluate("() => window.leave(true)")
+    page.evaluate("() => { window.leave(true); window.holdTime(); }")
     for price in ["0.0164", "0.01635", "0.01645"]:  # 2.44, 2.14 and 2.74 % above 0.016
-        feed.quote(wif, price, "3")
+        quote(window, feed, wif, price)
     expect(alerts(window)).to_have_count(1)
     expect(alerts(window).first).to_contain_text("WIF is near its stop loss: it sells 2.44% lower.")
-    feed.quote(wif, "0.0166", "3")
-    feed.quote(wif, "0.0159", "3")
+    quote(window, feed, wif, "0.0166")
+    quote(window, feed, wif, "0.0159")
     expect(alerts(window)).to_have_count(1)  # within seconds: one alert, of both
     expect(alerts(window).first).to_contain_text("2 stop losses are near: WIF (2.44%), WIF (reached).")
     expect(page).to_have_title(re.compile(r"^\(1\) "))
@@ -190,6 +202,7 @@ def test_of_two_windows_one_speaks_for_every_agent_that_has_alerts_and_both_list
     second = Window(first.page.context.new_page(), first.url)
     second.page.goto(first.url)
     expect(second.by_id("agent-row")).to_have_count(2)
+    first.page.evaluate("() => window.holdTime()")
     close_position(position_id=wif.pk, proceeds_sol=Decimal(1))
     for window in (first, second):
         expect(alerts(window).first).to_contain_text("WIF closed: ")
@@ -218,8 +231,26 @@ def test_of_two_windows_one_speaks_for_every_agent_that_has_alerts_and_both_list
     assert second.errors == []
 
 
+def test_mark_of_an_alert_outlives_that_of_a_try(observed: Window, bonk: Position) -> None:
+    window, page = observed, observed.page
+    page.clock.install()
+    window.log_in()
+    window.expect_state("live")
+    window.by_id("alerts-open").click()
+    window.by_id("alert-closed-title").check()
+    window.by_id("alerts-try").click()
+    window.by_id("alerts-done").click()
+    page.evaluate("() => window.leave(true)")
+    close_position(position_id=bonk.pk, proceeds_sol=Decimal(1))
+    expect(alerts(window).first).to_contain_text("BONK closed")
+    page.clock.fast_forward(6_000)  # the mark of a try is there for five seconds
+    expect(page).to_have_title(re.compile(r"^\(1\) "))
+    page.evaluate("() => window.leave(false)")
+    expect(page).not_to_have_title(re.compile(r"^\("))
+
+
 def test_lost_connection_is_told_and_that_it_is_back(
-    observed: Window, open_window: Callable[..., Window], own_server: Server, bonk: Position
+    open_window: Callable[..., Window], own_server: Server, bonk: Position
 ) -> None:
     window = open_window(server=own_server).log_in()
     window.expect_state("live")
