@@ -106,7 +106,7 @@ async def test_positions_follow_events_and_prices_to_the_digit(
 async def test_client_resumes_over_a_restart_with_each_event_once_and_renews_its_token(
     project: Path, transactional_db: None, tmp_path: Path, alice, agent: Agent, wallet: Wallet
 ):
-    with Server("uvicorn", log=tmp_path / "log", NEXGENT_ACCESS_TOKEN_MINUTES="0.05") as server:
+    with Server("uvicorn", log=tmp_path / "log", NEXGENT_ACCESS_TOKEN_MINUTES="0.2") as server:
         async with Follower(project, server.url, login=LOGIN) as follower:
             follower.send(str(agent.pk))
             await follower.positions(lambda positions: positions == [])

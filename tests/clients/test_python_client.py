@@ -177,7 +177,7 @@ async def test_stream_resumes_over_a_restart_with_each_event_once(
 async def test_token_is_renewed_on_the_open_connection(
     transactional_db: None, tmp_path: Path, alice, agent: Agent
 ):
-    with Server("daphne", log=tmp_path / "log", NEXGENT_ACCESS_TOKEN_MINUTES="0.05") as server:
+    with Server("daphne", log=tmp_path / "log", NEXGENT_ACCESS_TOKEN_MINUTES="0.2") as server:
         async with (
             Nexgent(server.url, Login(**LOGIN)) as nexgent,
             aclosing(aiter(nexgent.follow(str(agent.pk)))) as messages,

@@ -88,8 +88,10 @@ async def test_python_bot_resumes_renews_its_token_and_reacts(
         await bot.until("resumed")
         await bot.until("event 2 position_created")
 
-        await broadcast_prices([quote(bonk.token_address, "0.0000017")])
-        await broadcast_prices([quote(bonk.token_address, "0.0000015")])
+        for price in ("0.0000017", "0.0000015"):
+            quoted = [quote(bonk.token_address, price)]
+            await put_prices(quoted)
+            await broadcast_prices(quoted)
         assert await bot.until("stop loss of") == "stop loss of BONK at 0.0000015"
         await bot.until("event 3 position_closed")
     await bonk.arefresh_from_db()

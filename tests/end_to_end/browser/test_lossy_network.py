@@ -57,13 +57,13 @@ def hang_up(code: int, reason: str, *, after: str) -> Deliver:
 
 @pytest.fixture
 def impatient_server(transactional_db: None, tmp_path: Path) -> Iterator[Server]:
-    """Pings twice a second, and closes a client that is silent for one and a half seconds."""
+    """Pings every second, and closes a client that is silent for six."""
     with Server(
         "daphne",
         log=tmp_path / "log",
         DJANGO_ALLOW_ASYNC_UNSAFE="",
-        NEXGENT_PING_INTERVAL_SECONDS="0.5",
-        NEXGENT_DEAD_AFTER_SECONDS="1.5",
+        NEXGENT_PING_INTERVAL_SECONDS="1",
+        NEXGENT_DEAD_AFTER_SECONDS="6",
     ) as server:
         yield server
 
@@ -145,7 +145,7 @@ def test_pings_are_answered_so_that_the_server_keeps_the_socket(
 ) -> None:
     window = open_window(server=impatient_server).log_in()
     window.expect_state("live")
-    for _ in range(5):  # two seconds and a half: a client that says nothing is closed after one and a half
+    for _ in range(7):  # as many seconds: a client that says nothing is closed after six
         with window.socket.expect_event("framesent", lambda text: json.loads(text)["type"] == "pong"):
             pass
     window.expect_state("live")

@@ -22,7 +22,8 @@ def test_two_windows_and_a_bot_that_owns_the_agent_live_side_by_side(
     open_window: Callable[..., Window], bonk: Position, daphne_server: Server
 ) -> None:
     token = access_token(bonk.agent.owner)
-    with connect(f"{daphne_server.ws_url}?token={token}&agentId={bonk.agent_id}") as bot:
+    url = f"{daphne_server.ws_url}?token={token}&agentId={bonk.agent_id}"
+    with connect(url, open_timeout=PATIENCE_SECONDS) as bot:
         windows = [open_window().log_in() for _ in range(2)]
         for window in windows:
             window.expect_row(bonk, amount="1,000,000")
@@ -121,11 +122,11 @@ def test_outage_of_the_price_server_is_shown(
 def test_token_is_refreshed_on_the_open_socket_before_it_expires(
     open_window: Callable[..., Window], bonk: Position, start_server: Callable[..., Server]
 ) -> None:
-    """Access tokens of this server are valid for three seconds, and the page outlives two of them."""
-    server = start_server(NEXGENT_ACCESS_TOKEN_MINUTES="0.05")
+    """Access tokens of this server are valid for twelve seconds, and the page outlives one of them."""
+    server = start_server(NEXGENT_ACCESS_TOKEN_MINUTES="0.2")
     window = open_window(server=server).log_in()
     window.expect_state("live")
-    for _ in range(3):
+    for _ in range(3):  # every six seconds
         with window.socket.expect_event(
             "framereceived", lambda text: json.loads(text)["type"] == "refreshed"
         ):
@@ -139,7 +140,7 @@ def test_token_that_has_expired_is_renewed_without_the_user(
     open_window: Callable[..., Window], bonk: Position, start_server: Callable[..., Server]
 ) -> None:
     """The refresh never reaches the server: the socket is closed, and the page reconnects."""
-    server = start_server(NEXGENT_ACCESS_TOKEN_MINUTES="0.03")
+    server = start_server(NEXGENT_ACCESS_TOKEN_MINUTES="0.1")
     window = open_window(server=server)
     sockets = 0
 
@@ -151,9 +152,9 @@ def test_token_that_has_expired_is_renewed_without_the_user(
 
     window.page.route_web_socket("**/ws?*", lose_refreshes)
     window.log_in()
-    window.expect_state("live")
     for tokens_left in ("999,999", "999,998"):
-        before = sockets
+        window.expect_state("live")
+        before = sockets  # the last of them is the one that is live
         expect(window.by_id("connection")).not_to_have_attribute("data-state", "live")
         services.take_profit(position_id=bonk.pk, tokens=Decimal(1), proceeds_sol=Decimal(1))
         window.expect_row(bonk, amount=tokens_left)

@@ -23,6 +23,12 @@ def watched(page: Page) -> tuple[list[dict[str, list[str]]], list[str]]:
 
 
 def test_every_socket_has_a_ticket_of_its_own(window: Window, bonk: Position) -> None:
+
+    def make_usable_for_long(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "expiresIn": 600})
+
+    window.page.route(BUY, make_usable_for_long)  # also if it takes long until it is used
     sockets, requests = watched(window.page)
     window.log_in()
     window.expect_state("live")
