@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from positions.models import Position
 from tests.end_to_end.browser.conftest import SCREENSHOTS
-from tests.end_to_end.browser.windows import Window
+from tests.end_to_end.browser.windows import Window, stop_clock
 from tests.live import Server
 
 WORKER_IS_READY = "navigator.serviceWorker.ready.then((registration) => registration.active !== null)"
@@ -45,8 +45,7 @@ def test_button_retries_at_once(open_window: Callable[..., Window], own_server: 
     window.page.goto(window.url)
     assert window.page.evaluate(WORKER_IS_READY)
     own_server.stop(signal.SIGKILL)
-    window.page.clock.install()
-    window.page.clock.pause_at(window.page.evaluate("Date.now() / 1000") + 1)  # so that only the button tries
+    stop_clock(window.page)  # so that only the button tries
     window.page.reload()
     with window.page.expect_navigation():  # ended before the server is back
         window.page.get_by_role("link", name="Retry now").click()

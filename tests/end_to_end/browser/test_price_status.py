@@ -12,7 +12,7 @@ from positions.models import Position, Wallet
 from positions.prices.cache import put_prices
 from positions.prices.quotes import Market, Quote
 from tests.end_to_end.browser.conftest import Backstage, OpenWindow, buy, pool
-from tests.end_to_end.browser.windows import Window
+from tests.end_to_end.browser.windows import Window, stop_clock
 
 COLOR = "(cell) => getComputedStyle(cell).color"
 
@@ -45,7 +45,7 @@ def test_each_status_is_a_word_in_the_row_and_a_sentence_in_the_details(
     expect(window.by_id("price-note")).to_be_hidden()
     # 2 SOL at 200 USD, for 1 SOL at 150 USD.
     expect(window.by_id("details-facts")).to_contain_text("Profit at cost in USD+$250.00")
-    window.by_id("details-close").click()
+    window.close_details()
     for position, sentence, fact in [
         (stale, "This price has not been confirmed since ", "0.020000 SOL (stale 5 h)Exit value—"),
         (
@@ -58,7 +58,7 @@ def test_each_status_is_a_word_in_the_row_and_a_sentence_in_the_details(
         window.row(position).get_by_test_id("symbol").click()
         expect(window.by_id("price-note")).to_contain_text(sentence)
         expect(window.by_id("details-facts")).to_contain_text(fact)
-        window.by_id("details-close").click()
+        window.close_details()
 
 
 def test_status_that_changes_while_the_price_stands_is_shown(
@@ -100,11 +100,12 @@ def test_prices_of_a_page_that_hears_nothing_become_stale(
             socket.close(code=1011)
 
     window.page.route_web_socket("**/ws?*", connect)
-    window.page.clock.install()
+    stop_clock(window.page)
     window.log_in()
+    window.expect_state("live")
+    window.page.clock.run_for(1_000)  # in which it draws
     window.expect_row(bonk, value="2.5000")
     status = window.row(bonk).get_by_test_id("price-status")
-    window.page.clock.pause_at(window.page.evaluate("Date.now() / 1000") + 1)
     reachable = False
     sockets[0].close(code=1011)
     expect(window.by_id("notice-title")).to_have_text("Connection lost.")

@@ -14,12 +14,22 @@ from positions import services
 from positions.models import Agent, Position, Wallet
 from tests import javascript
 from tests.end_to_end.browser.conftest import Backstage, buy
-from tests.end_to_end.browser.windows import Window
+from tests.end_to_end.browser.windows import Window, stop_clock
 from tests.live import access_token
 
 pytestmark = pytest.mark.browser
 
 RECEIVED = "(count) => desk.counts.messages >= count"
+# React runs the effects that count after it has written what is seen, as a message that it sends itself.
+EFFECTS_DONE = """async () => {
+    for (let turn = 0; turn < 3; turn += 1) {
+        await new Promise((done) => {
+            const { port1, port2 } = new MessageChannel();
+            port1.onmessage = done;
+            port2.postMessage(null);
+        });
+    }
+}"""
 
 
 @pytest.fixture
@@ -63,6 +73,7 @@ def test_hook_follows_one_agent_after_the_other_on_one_socket(
     services.close_position(position_id=bonk.pk, proceeds_sol=Decimal(1))
     expect(lines).to_have_text(["JUP: 1 SOL, none"])
     show(page, wif.wallet.agent)
+    page.evaluate(EFFECTS_DONE)
     assert page.locator("li").all_text_contents() != ["JUP: 1 SOL, none"]  # at once
     expect(lines).to_have_text(["WIF: 10 SOL, none"])
     expect(status).to_have_text("connected")
@@ -86,18 +97,21 @@ def test_hook_renders_once_in_a_frame_and_only_what_has_changed(
     page: Page, bonk: Position, feed: Backstage
 ) -> None:
     buy(bonk.wallet, "WIF", tokens="5", spent_sol="10")
-    page.clock.install()
-    page.clock.pause_at(page.evaluate("Date.now()") + 1000)
+    stop_clock(page)
     show(page, bonk.agent)
     lines = page.locator("li")
     expect(lines).to_have_text(["BONK: 2 SOL, none", "WIF: 10 SOL, none"])
+    expect(page.get_by_role("status")).to_have_text("connected")
+    page.evaluate(EFFECTS_DONE)
     before = counts(page)
     for price in ("0.000003", "0.000004", "0.000005"):
         feed.quote(bonk, price, "0.0006")
     page.wait_for_function(RECEIVED, arg=before["messages"] + 3, polling=20)
+    page.evaluate(EFFECTS_DONE)
     assert counts(page)["commits"] == before["commits"]
     page.clock.run_for(20)  # a frame
     expect(lines).to_have_text(["BONK: 5 SOL, live", "WIF: 10 SOL, none"])
+    page.evaluate(EFFECTS_DONE)
     after = counts(page)
     assert after["commits"] == before["commits"] + 1
     assert after["rows"] == {"BONK": before["rows"]["BONK"] + 1, "WIF": before["rows"]["WIF"]}

@@ -16,6 +16,7 @@ from playwright.sync_api import Page, WebSocketRoute
 
 from positions.models import Agent, Position
 from tests.end_to_end.browser.conftest import OpenWindow
+from tests.end_to_end.browser.windows import stop_clock
 from tests.live import PATIENCE_SECONDS, access_token
 
 pytestmark = pytest.mark.browser
@@ -85,8 +86,7 @@ def gate(page: Page) -> Gate:
 
 def start(page: Page, agent: Agent, *, quiet_ms: int = 10 * ANSWER_LIMIT_MS) -> None:
     """Show the agent, with a clock that stands still; what the test is not about is not asked for a sign of life."""
-    page.clock.install()
-    page.clock.pause_at(page.evaluate("Date.now()") + 1000)
+    stop_clock(page)
     page.evaluate(START, [access_token(agent.owner), str(agent.pk), {"quietMs": quiet_ms}])
     page.wait_for_function(IN_STATE, arg="live", polling=20)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from playwright.sync_api import ConsoleMessage, Error, Locator, Page, Route, WebSocket, expect
@@ -14,6 +15,13 @@ expect.set_options(timeout=1000 * PATIENCE_SECONDS)
 
 # What chromium itself writes to the console when a request fails, whatever the page makes of it.
 NETWORK_TROUBLE = re.compile(r"Failed to load resource|WebSocket connection to .* failed")
+
+NOTE_TOASTS = """() => {
+    window.toasts = [];
+    new MutationObserver((records) => records.forEach(({ addedNodes }) => addedNodes.forEach((added) => {
+        if (added.dataset?.testid === "toast") window.toasts.push(added.textContent);
+    }))).observe(document.getElementById("toasts"), { childList: true });
+}"""
 
 
 class Window:
@@ -64,6 +72,22 @@ class Window:
     def expect_state(self, name: str) -> None:
         expect(self.by_id("connection")).to_have_attribute("data-state", name)
 
+    def close_details(self) -> None:
+        """Close what is open of a position, and wait until the page is at its agent's address again.
+
+        Whoever opens another position sooner is taken back by the step in the browser's history that is still to come.
+        """
+        self.by_id("details-close").click()
+        expect(self.page).not_to_have_url(re.compile("/positions/"))
+
+    def note_toasts(self) -> None:
+        """Note what is said in a corner of the page for four seconds, for `expect_toast`."""
+        self.page.evaluate(NOTE_TOASTS)
+
+    def expect_toast(self, text: str) -> None:
+        """Wait until this is said, or was since `note_toasts`."""
+        self.page.wait_for_function("(text) => window.toasts.some((said) => said.includes(text))", arg=text)
+
     def rows(self) -> Locator:
         return self.by_id("position")
 
@@ -81,6 +105,13 @@ class Window:
 def expect_cells(row: Locator, **cells: str) -> None:
     for name, text in cells.items():
         expect(row.get_by_test_id(name.replace("_", "-"))).to_have_text(text)
+
+
+def stop_clock(page: Page) -> None:
+    """Let time stand still for the page: it goes on by `page.clock` only."""
+    page.clock.install()
+    # What is to come by then, however long this takes: a clock cannot be stopped in the past.
+    page.clock.pause_at(datetime.now(UTC) + timedelta(minutes=1))
 
 
 class HeldRequests:
