@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 
 from testbed.processes import PATIENCE_SECONDS
 
@@ -25,3 +26,13 @@ def until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"it never happened that {what}"
         time.sleep(0.005)  # between two checks of a condition
+
+
+def wait_for_midnight_if_it_is_near() -> None:
+    """Return at a moment with much of its day (UTC) before it: for what a test writes today, and reads today."""
+
+    def is_not_near() -> bool:
+        now = datetime.now(UTC)
+        return (now + timedelta(seconds=PATIENCE_SECONDS / 2)).date() == now.date()
+
+    until(is_not_near, "midnight passed")

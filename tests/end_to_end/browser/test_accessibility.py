@@ -16,7 +16,7 @@ from positions.models import Agent, Position
 from positions.services import close_position
 from tests.end_to_end.browser.conftest import Backstage
 from tests.end_to_end.browser.test_appearance import DESK, DRAW_ALL, PHONE
-from tests.end_to_end.browser.windows import Window
+from tests.end_to_end.browser.windows import HeldRequests, Window
 from tests.live import PATIENCE_SECONDS
 
 AXE = "axe-core@4.14.1"
@@ -102,7 +102,7 @@ def test_nothing_serious_is_found(
     expect(window.by_id("stop-error")).to_be_visible()
     look()
     window.by_id("stop-cancel").click()
-    window.by_id("details-close").click()
+    window.close_details()
     window.by_id("alerts-open").evaluate("(button) => button.click()")
     window.by_id("alert-closed-sound").check()
     window.by_id("alerts-try").click()
@@ -111,6 +111,8 @@ def test_nothing_serious_is_found(
     look()
     window.by_id("alerts-done").click()
     look()
+    # It loads the page that was asked for as soon as the server answers, within seconds.
+    HeldRequests(page, "**/health/live")
     page.goto(f"{window.url}/offline")
     page.evaluate(axe)
     look()

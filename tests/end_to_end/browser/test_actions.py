@@ -148,12 +148,13 @@ def test_close_whose_answer_is_lost_is_repeated_under_the_same_key(shown: Window
 
 
 def test_log_out_before_the_answer_leaves_nothing_of_it_on_the_page(shown: Window, bonk: Position) -> None:
-    hold(shown, "close")
+    held = hold(shown, "close")
     open_details(shown, bonk)
     shown.by_id("close-position").click()
     shown.by_id("sell-confirm").click()
     expect(shown.row(bonk).get_by_test_id("pending")).to_be_visible()
-    shown.by_id("details-close").click()
+    held.first()  # which the log-out ends
+    shown.close_details()
     with shown.page.expect_event("requestfailed", lambda request: request.url.endswith("/close/")):
         shown.by_id("log-out").click()
     expect(shown.by_id("login")).to_be_visible()

@@ -132,6 +132,7 @@ def test_what_is_not_the_user_s_is_not_found(
     assert window.sockets == 0
     window.by_id("log-out").click()
     expect(window.page).to_have_url(at(window, "/"))
+    expect(window.by_id("login")).to_be_visible()  # the session is there until then
     window.page.goto(at(window, f"/agents/{bonk.agent_id}/positions/{wif.pk}"))  # another agent's
     window.fill_in("alice", "alice-has-a-password")
     expect(window.by_id("details-symbol")).to_have_text("Not found")

@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 
 from positions import services
 from positions.models import Agent, Position
-from tests.end_to_end.browser.conftest import SCREENSHOTS, Backstage
+from tests.end_to_end.browser.conftest import SCREENSHOTS, Backstage, pool
 from tests.end_to_end.browser.windows import Window
 
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -129,7 +129,7 @@ def test_page_is_readable_and_fits(
     expect(window.by_id("stop-error")).to_be_visible()
     look("stop-loss-wrong", whole=False)
     window.by_id("stop-cancel").click()
-    window.by_id("details-close").click()
+    window.close_details()
     window.row(portfolio[1]).get_by_test_id("symbol").click()
     expect(window.by_id("price-note")).to_be_visible()
     look("details-thin", whole=False)
@@ -137,7 +137,9 @@ def test_page_is_readable_and_fits(
     expect(window.by_id("sell-confirm")).to_be_disabled()
     look("close-thin", whole=False)
     window.by_id("sell-cancel").click()
-    window.by_id("details-close").click()
+    window.close_details()
+    # Its price is live for a minute.
+    feed.quote(portfolio[0], "0.0000025", "0.00046875", pool("live", "400000000", "1000"))
     window.row(portfolio[0]).get_by_test_id("symbol").click()
     window.page.route("**/api/positions/*/close/", lambda route: route.abort())
     window.by_id("close-position").click()
@@ -146,7 +148,7 @@ def test_page_is_readable_and_fits(
     look("close-failed", whole=False)
     window.forgive_network_trouble()
     window.by_id("toasts").get_by_role("button").click()
-    window.by_id("details-close").click()
+    window.close_details()
     for position in portfolio:
         services.close_position(position_id=position.pk, proceeds_sol=Decimal(1))
     expect(window.by_id("empty")).to_be_visible()

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 import pytest
+from django.db.models import F
 from playwright.sync_api import Locator, Page, Request, Route, expect
 
 from positions import services
@@ -141,7 +142,7 @@ def test_chart_of_a_position_has_its_candles_trades_levels_and_last_price(
         for close in reversed(closes)
         if close is not None
     ]
-    window.by_id("details-close").click()
+    window.close_details()
     window.page.get_by_text("USD", exact=True).first.click()
     window.row(position).get_by_test_id("symbol").click()
     expect(table.locator("tbody tr").last).to_contain_text("$0.0₅2525")
@@ -194,6 +195,7 @@ def test_closed_position_has_its_chart_reason_and_duration(window: Window, walle
     Position.objects.filter(pk=position.pk).update(closed_at=start + 30 * MINUTE)
     other = buy(wallet, "QUICK", tokens="100", spent_sol="1")
     services.close_position(position_id=other.pk, proceeds_sol=Decimal("0.9"), reason="stop loss")
+    Position.objects.filter(pk=other.pk).update(closed_at=F("created_at"))
     window.log_in()
     row = window.page.locator(f"[data-closed-id='{position.pk}']")
     expect(row).to_contain_text("+0.2500 SOL+25.00%take profit30 m")
@@ -201,7 +203,7 @@ def test_closed_position_has_its_chart_reason_and_duration(window: Window, walle
     expect(window.by_id("details-facts")).to_contain_text("Held for30 m")
     expect(window.by_id("price-chart-caption")).to_contain_text("0.0090000 to 0.34100 SOL while it was held")
     assert shapes(window.by_id("price-chart-plot"), ".up") == 31
-    window.by_id("details-close").click()
+    window.close_details()
     window.page.locator(f"[data-closed-id='{other.pk}']").get_by_role("link").click()
     expect(window.by_id("price-chart-note")).to_have_text("No price was recorded while it was held.")
     expect(window.by_id("details-facts")).to_contain_text("Held for0 s")
@@ -291,7 +293,8 @@ def test_value_chart_of_one_kind_of_money_is_never_that_of_another(window: Windo
     expect(note).to_have_text("Loading…")
     expect(table).to_be_hidden()
     expect(window.by_id("range-gain")).to_have_text("—")
-    held.first().continue_()
+    held.first()
+    held.release()
     expect(table.locator("tbody tr").last).to_contain_text("4.5000")
 
 
@@ -309,6 +312,7 @@ def test_performance_opens_by_itself_where_the_positions_are_still_seen_and_as_i
     expect(performance).not_to_have_attribute("open", "")  # nobody has chosen it
     expect(window.row(bonk)).to_be_in_viewport()
     performance.locator("summary").click()
+    window.page.wait_for_function("() => localStorage.getItem('nexgent.performance') === 'open'")
     window.page.reload()
     expect(performance).to_have_attribute("open", "")
 
@@ -332,14 +336,14 @@ def test_history_that_cannot_be_read_is_said_and_tried_again(
     window.row(bonk).get_by_test_id("symbol").click()
     note = "The price history is unavailable: The database is unavailable."
     expect(window.by_id("price-chart-note")).to_have_text(note)
-    window.forgive_network_trouble()
     window.page.unroute_all()
     window.by_id("price-chart-retry").click()
     expect(window.by_id("price-chart-plot")).to_be_visible()
     expect(window.by_id("price-chart-note")).to_be_hidden()
-    window.by_id("details-close").click()
+    window.close_details()
     window.by_id("value-chart-retry").click()
     expect(window.by_id("value-chart-plot")).to_be_visible()
+    window.forgive_network_trouble()
 
 
 def test_rows_hold_still_while_the_charts_above_them_come(
@@ -352,8 +356,12 @@ def test_rows_hold_still_while_the_charts_above_them_come(
     held = HeldRequests(window.page, "**/results/", "**/value-history/**")
     log_in(window)
     window.expect_state("live")
-    place = window.row(bonk).bounding_box()
+    # All that stands above the row and is not held has come.
+    expect(window.by_id("prices-stale")).to_have_text("No prices yet")
+    window.expect_row(bonk, wallet="simulated A1ph…1111")
+    expect(window.by_id("value-chart-note")).to_have_text("Loading…")
     held.first()
+    place = window.row(bonk).bounding_box()
     held.release()
     expect(window.by_id("value-chart-plot")).to_be_visible()
     expect(window.by_id("days-chart-plot")).to_be_visible()
@@ -362,10 +370,11 @@ def test_rows_hold_still_while_the_charts_above_them_come(
 
 def test_results_are_those_of_rest(window: Window, wallet: Wallet) -> None:
     sold = []
+    moment = datetime.now(UTC)  # one, so that those of a day are of one day
     for symbol, proceeds, back in [("WIN", "1.75", 3), ("LOSS", "0.9", 3), ("MORE", "1.50000000123", 0)]:
         position = buy(wallet, symbol, tokens="10", spent_sol="1")
         services.close_position(position_id=position.pk, proceeds_sol=Decimal(proceeds))
-        Position.objects.filter(pk=position.pk).update(closed_at=datetime.now(UTC) - timedelta(days=back))
+        Position.objects.filter(pk=position.pk).update(closed_at=moment - timedelta(days=back))
         sold.append(position)
     log_in(window)
     window.expect_totals(realised="+1.1500")
@@ -415,7 +424,7 @@ def test_charts_are_readable_and_fit_in_both_themes_and_on_every_device(
             assert page.evaluate(LOW_CONTRAST) == []
             assert page.evaluate(RUN.replace("document", "'#details'")) == []
             window.by_id("price-chart-as-table").click()
-            window.by_id("details-close").click()
+            window.close_details()
 
 
 # What is written in charts: within them, and nothing over another.
@@ -466,7 +475,7 @@ def test_everything_written_in_a_chart_can_be_read(
             expect(window.by_id("price-chart-plot").locator("text").first).to_be_visible()
             assert page.evaluate(UNREADABLE) == []
             assert page.evaluate(CUT_OFF) == []
-            window.by_id("details-close").click()
+            window.close_details()
     assert page.evaluate("() => document.documentElement.scrollWidth <= document.documentElement.clientWidth")
 
 

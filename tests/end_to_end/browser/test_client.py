@@ -21,6 +21,8 @@ START = """async ([token, agentId]) => {
     nexgent.connect(agentId);
 }"""
 RECEIVED = "(count) => window.received.length >= count && window.received"
+EVENTS = """(count) =>
+    window.received.filter(([kind]) => kind === "event").length >= count && window.received"""
 
 
 def test_client_passes_on_everything_that_happens(window: Window, bonk: Position, feed: Backstage) -> None:
@@ -35,12 +37,13 @@ def test_client_passes_on_everything_that_happens(window: Window, bonk: Position
     page.wait_for_function(RECEIVED, arg=4)
     services.take_profit(position_id=bonk.pk, tokens=Decimal(1), proceeds_sol=Decimal(1))
     services.close_position(position_id=bonk.pk, proceeds_sol=Decimal(1))
-    received = page.wait_for_function(RECEIVED, arg=6).json_value()
+    received = page.wait_for_function(EVENTS, arg=2).json_value()
     assert received[3][0] == "prices"
     assert received[3][1]["updates"][0]["price"] == "0.000003000000000001"
-    assert [(kind, data["eventType"], data["seq"]) for kind, data in received[4:]] == [
-        ("event", "position_updated", 2),
-        ("event", "position_closed", 3),
+    events = [data for kind, data in received[4:] if kind != "prices"]  # a price that was slow may come twice
+    assert [(data["eventType"], data["seq"]) for data in events] == [
+        ("position_updated", 2),
+        ("position_closed", 3),
     ]
     page.evaluate("() => window.nexgent.close()")
     assert page.evaluate("() => window.nexgent.state.name") == "idle"

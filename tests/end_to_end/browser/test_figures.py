@@ -263,7 +263,7 @@ def test_what_was_given_for_nothing_is_in_usd_where_that_is_chosen(
     expect(facts).to_contain_text("Average price$0.00Current price$0.4000")
     expect(facts).to_contain_text("Invested$0.00Realised$0.00")
     expect(profit).to_have_text("+$400.00")
-    window.by_id("details-close").click()
+    window.close_details()
     window.row(gifts[1]).get_by_test_id("symbol").click()
     expect(facts).to_contain_text("Average price$0.00Current price—")
     expect(profit).to_have_text("$0.00")

@@ -4,7 +4,7 @@ from django.contrib.auth.models import User
 from playwright.sync_api import expect
 
 from positions.models import Agent, Position
-from tests.end_to_end.browser.windows import Window
+from tests.end_to_end.browser.windows import HeldRequests, Window
 
 
 def test_log_in_with_a_wrong_password_says_so_and_stays(window: Window, alice: User) -> None:
@@ -116,9 +116,11 @@ def test_agent_handed_over_shows_the_error_and_the_agents_left(
     window.log_in()
     window.choose("beta (simulation)")
     expect(window.by_id("empty")).to_be_visible()
+    held = HeldRequests(window.page, "**/api/overview/")  # which would tell the page
     bonk.agent.owner = User.objects.create_user("carol")
     bonk.agent.save()
     window.choose("alpha (simulation)")
     expect(window.by_id("error")).to_contain_text("The server says: Agent not found.")
+    held.release()
     expect(window.by_id("agent").locator("option")).to_have_text(["All agents", "beta (simulation)"])
     expect(window.rows()).to_have_count(0)

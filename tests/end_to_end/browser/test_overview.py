@@ -16,8 +16,9 @@ from positions.models import Agent, Position, Wallet
 from positions.prices.cache import put_prices
 from positions.prices.openings import put_openings
 from positions.prices.quotes import Quote
-from tests.end_to_end.browser.conftest import Backstage, buy
+from tests.end_to_end.browser.conftest import Backstage, buy, new_token
 from tests.end_to_end.browser.windows import Window
+from tests.waiting import wait_for_midnight_if_it_is_near
 
 
 @pytest.fixture
@@ -41,6 +42,7 @@ def expect_symbols(window: Window, expected: list[str]) -> None:
 def test_totals_show_unrealised_realised_and_today_s_change(
     window: Window, bonk: Position, wallet: Wallet, feed: Backstage
 ) -> None:
+    wait_for_midnight_if_it_is_near()
     closed = buy(wallet, "OLD", tokens="10", spent_sol="1")
     services.close_position(position_id=closed.pk, proceeds_sol=Decimal("1.25"))
     services.take_profit(position_id=bonk.pk, tokens=Decimal(500_000), proceeds_sol=Decimal("1.5"))
@@ -73,6 +75,9 @@ def test_totals_stay_right_whatever_is_closed_and_are_unknown_while_they_cannot_
             window.shown = [cell.textContent];
             new MutationObserver(() => shown.push(cell.textContent))
                 .observe(cell, { characterData: true, childList: true, subtree: true });
+            // What was known stands for three seconds while it is read again: here, for as long as that takes.
+            const now = performance.now();
+            performance.now = () => now;
         }"""
     )
     services.take_profit(position_id=wif.pk, tokens=Decimal(5), proceeds_sol=Decimal("0.75"))
@@ -80,6 +85,7 @@ def test_totals_stay_right_whatever_is_closed_and_are_unknown_while_they_cannot_
     services.close_position(position_id=wif.pk, proceeds_sol=Decimal("0.75"))
     window.expect_totals(realised="+0.5000", profit="+0.5000", realised_note="incl. 1 closed")
     assert window.page.evaluate("shown") == ["0.0000", "+0.2500", "+0.5000"]
+    window.page.evaluate("() => { delete performance.now; }")
     window.page.route("**/results/", lambda route: route.abort())
     services.close_position(position_id=bonk.pk, proceeds_sol=Decimal(1))
     window.expect_totals(count="0 positions", realised="—", profit="—", today="—")
@@ -154,7 +160,7 @@ def test_details_show_history_transactions_and_close_with_escape(
 ) -> None:
     position = services.open_position(
         wallet=wallet,
-        token_address="B" * 43,
+        token_address=new_token(),
         token_symbol="BIG",
         tokens=Decimal(1000),
         spent_sol=Decimal(1),
@@ -179,8 +185,9 @@ def test_details_show_history_transactions_and_close_with_escape(
     )
     expect(window.by_id("details-facts")).to_contain_text("Held2,000 of 2,000 bought")
     expect(window.by_id("details-facts")).to_contain_text("Profit at cost in USD—")
+    window.note_toasts()
     window.by_id("details-transactions").get_by_role("button").first.click()
-    expect(window.by_id("toast")).to_contain_text("Copied.")
+    window.expect_toast("Copied.")
     assert window.page.evaluate("navigator.clipboard.readText()") == "5" * 80
     feed.quote(position, "0.0015", None)
     expect(window.by_id("details-profit")).to_have_text("+1.0000 SOL")
@@ -192,8 +199,9 @@ def test_details_show_history_transactions_and_close_with_escape(
 def test_address_is_copied_in_full(window: Window, bonk: Position) -> None:
     window.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     window.log_in()
+    window.note_toasts()
     window.row(bonk).get_by_test_id("address").click()
-    expect(window.by_id("toast")).to_contain_text("Copied.")
+    window.expect_toast("Copied.")
     assert window.page.evaluate("navigator.clipboard.readText()") == bonk.token_address
     expect(window.by_id("details")).to_be_hidden()
 

@@ -91,7 +91,7 @@ def test_figures_recomputed_from_raw_messages_are_those_shown(
     services.move_stop_loss(position_id=jup.pk, percentage=None)
     expect(window.by_id("connection")).to_have_attribute("data-state", "live")
     check("a lost connection")
-    window.by_id("details-close").click()
+    window.close_details()
     services.close_position(position_id=wif.pk, proceeds_sol=D(0))
     buy(wallet, "NEW", tokens="77.7", spent_sol="0.123456789")
     expect(window.rows()).to_have_count(3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 
 import pytest
 from playwright.sync_api import Locator, expect
@@ -26,7 +27,7 @@ class Finger:
 
     def drag(self, card: Locator, right: float, down: float = 0, *, lift: bool = True) -> None:
         """Put the finger on the middle of the card, and move it so far in ten steps."""
-        card.scroll_into_view_if_needed()
+        card.tap(trial=True)  # scrolls to it, and waits until it stands still
         box = card.bounding_box()
         assert box is not None
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -57,7 +58,6 @@ def test_card_shows_its_actions_when_it_is_swiped(
     finger, page = Finger(window), window.page
     card, other = window.row(bonk), window.row(others[0])
     deeds = window.by_id("swipe-deeds")
-    is_open = "(row) => row.dataset.swipe"
 
     # Up and down scrolls, also where the finger strays; a little to the side is nothing.
     finger.drag(card, -60, -160)
@@ -68,8 +68,9 @@ def test_card_shows_its_actions_when_it_is_swiped(
 
     # To the left: the buttons, all of them to be seen; the card follows the finger, and back.
     finger.drag(card, -100, lift=False)
-    assert card.evaluate(is_open) == "drag"
-    assert card.get_by_test_id("symbol").evaluate("(cell) => cell.getBoundingClientRect().left") < -50
+    expect(card).to_have_attribute("data-swipe", "drag")
+    symbol = card.get_by_test_id("symbol").element_handle()
+    page.wait_for_function("(cell) => cell.getBoundingClientRect().left < -50", arg=symbol)
     finger.lift()
     expect(card).to_have_attribute("data-swipe", "open")
     for name in ("Stop loss", "Sell", "Close"):
@@ -108,7 +109,7 @@ def test_card_shows_its_actions_when_it_is_swiped(
 
     # The order holds still while a card is open; one that is closed meanwhile can only be put back.
     finger.drag(card, -100)
-    services.close_position(position_id=bonk.pk)
+    services.close_position(position_id=bonk.pk, proceeds_sol=Decimal("2.5"))
     expect(card.get_by_test_id("pending")).to_have_text("Closed")
     deeds.get_by_role("button", name="Close").click()
     page.mouse.move(1, 1)  # away from the rows, which hold still below it
