@@ -242,6 +242,7 @@ def socket(site: Site, client: httpx.AsyncClient, agent: str) -> connect:
     return connect(
         f"ws{site.url[4:]}/desk/ws?agentId={agent}",
         additional_headers={"Authorization": client.headers["Authorization"]},
+        open_timeout=PATIENCE_SECONDS,
     )
 
 
@@ -292,7 +293,7 @@ async def test_project_serves_agents_sockets_pages_and_its_own_things(site: Site
         agent = (await rest.post("agents/", json={"name": "sniper"})).json()["id"]
         made = await rest.post("wallets/", json={"agentId": agent, "address": "A1pha1" + "1" * 37})
         assert made.status_code == 201, made.text
-        chat = connect(f"ws{site.url[4:]}/chat")
+        chat = connect(f"ws{site.url[4:]}/chat", open_timeout=PATIENCE_SECONDS)
         async with socket(site, rest, agent) as ours, chat as theirs:
             [_, initial] = await messages(ours, "connected", "initial_data")
             assert initial["data"]["positions"] == []

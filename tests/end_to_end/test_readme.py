@@ -28,7 +28,7 @@ async def test_lines_for_the_shell_reach_an_open_socket(
     async with watching(daphne_server, alice, agent) as socket:
         async with Program(*command, DATABASE_URL=database_url()) as shell:
             assert await asyncio.wait_for(shell.process.wait(), 2 * PATIENCE_SECONDS) == 0
-        (held,) = [(await socket.expect("position_update"))["data"]["position"]]
+        (held,) = [(await socket.until("position_update"))["data"]["position"]]
     assert Decimal(held["remainingAmount"]) == position.remaining_amount + 1000
     assert held["totalInvestedSol"] == 2.5
 
