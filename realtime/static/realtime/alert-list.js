@@ -8,6 +8,7 @@ import { textOf } from "./alert-text.js";
 import { byId, find, make, say } from "./dom.js";
 import * as format from "./format.js";
 import { pathOf } from "./navigation.js";
+import * as times from "./times.js";
 import { keepAbove } from "./toasts.js";
 
 const SHOWN = 6;
@@ -37,7 +38,7 @@ export class AlertList {
     const [only] = alert.items.length === 1 ? alert.items : [];
     if (!known) {
       const link = make("a", "open");
-      item.append(make("time", "muted", format.clock(new Date(alert.at).toISOString())), make("strong"), link);
+      item.append(make("time", "muted", times.clock(new Date(alert.at).toISOString())), make("strong"), link);
       item.dataset.kind = alert.kind;
       this.#items.set(alert.id, item);
       this.#list.prepend(item);

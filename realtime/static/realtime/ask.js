@@ -11,6 +11,7 @@ import { moneyOf } from "./currency.js";
 import { around, byId, write } from "./dom.js";
 import * as format from "./format.js";
 import { modeText } from "./modes.js";
+import * as times from "./times.js";
 
 /**
  * What a dialog shows of a position, as it is now.
@@ -98,7 +99,7 @@ export class Ask {
     cells.set("mint", format.shortAddress(tokenAddress), tokenAddress);
     cells.put("mint", "aria-label", `Copy ${format.shortAddress(tokenAddress)}, the address of the token`);
     cells.set("mode", modeText(agent.modeOf(walletAddress)));
-    const age = note.at === null ? "" : `, ${format.seconds(this.#now() - Date.parse(note.at))} old`;
+    const age = note.at === null ? "" : `, ${times.seconds(this.#now() - Date.parse(note.at))} old`;
     const price = note.status === "none" ? "unknown" : `${moneyOf(position).price(currentPrice)}, ${note.status}${age}`;
     cells.set("price", price, `${currentPrice} SOL. ${note.meaning}`);
     cells.put("price", "data-status", note.status);

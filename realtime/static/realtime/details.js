@@ -18,6 +18,7 @@ import * as format from "./format.js";
 import { item } from "./history.js";
 import { PriceChart } from "./price-chart.js";
 import { isAborted, RequestFailed } from "./session.js";
+import * as times from "./times.js";
 import { showTransactions } from "./transactions.js";
 
 // What others show of a token, by its mint.
@@ -141,7 +142,7 @@ export class Details {
     this.#showToken(position, "closed");
     this.#showProfit(position);
     this.#dialog.dataset.priceStatus = "live"; // its result is final
-    const at = position.closedAt === null ? "" : ` since ${format.moment(position.closedAt)}`;
+    const at = position.closedAt === null ? "" : ` since ${times.moment(position.closedAt)}`;
     this.#cells.set("price-note", `This position is closed${at}.`);
     this.#cells.hide("price-note", false);
     this.#chart.show(position);

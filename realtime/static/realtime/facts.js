@@ -9,6 +9,7 @@ import { sol, usd } from "./cells.js";
 import { moneyOf } from "./currency.js";
 import { byId, make, say } from "./dom.js";
 import * as format from "./format.js";
+import * as times from "./times.js";
 
 /** @typedef {[name: string, text: string, title?: string]} Fact */
 
@@ -64,8 +65,8 @@ export function showClosedFacts(position) {
     ["Peak price", money.price(position.peakPrice), sol(position.peakPrice)],
     ["Lowest price", money.price(position.lowestPrice), sol(position.lowestPrice)],
     ...history(position),
-    ["Closed", closedAt === null ? format.UNKNOWN : format.moment(closedAt), closedAt ?? ""],
-    ["Held for", format.seconds(held)],
+    ["Closed", closedAt === null ? format.UNKNOWN : times.moment(closedAt), closedAt ?? ""],
+    ["Held for", times.seconds(held)],
     ["Reason", closeReason ?? format.UNKNOWN],
     ["Wallet", format.shortAddress(position.walletAddress), position.walletAddress],
   ]);
@@ -83,15 +84,15 @@ function history(position) {
    * @param {Wire.Timestamp | null} last
    * @param {number | null} [planned]
    */
-  const times = (count, last, planned = null) =>
+  const often = (count, last, planned = null) =>
     count
-      ? `${format.levels(count, planned)}, last ${last ? format.moment(last) : format.UNKNOWN}`
+      ? `${format.levels(count, planned)}, last ${last ? times.moment(last) : format.UNKNOWN}`
       : format.levels(count, planned);
   return [
-    ["Bought more", times(position.dcaCount, position.lastDcaTime)],
-    ["Profit taken", times(position.takeProfitLevelsHit, position.lastTakeProfitTime, position.totalTakeProfitLevels)],
+    ["Bought more", often(position.dcaCount, position.lastDcaTime)],
+    ["Profit taken", often(position.takeProfitLevelsHit, position.lastTakeProfitTime, position.totalTakeProfitLevels)],
     ["Moon bag", position.moonBagActivated ? format.amount(position.moonBagAmount) : format.UNKNOWN],
-    ["Opened", format.moment(position.createdAt)],
+    ["Opened", times.moment(position.createdAt)],
   ];
 }
 

@@ -14,6 +14,7 @@ import * as format from "./format.js";
 import { pathOf } from "./navigation.js";
 import { isAborted } from "./session.js";
 import { Timers } from "./timers.js";
+import * as times from "./times.js";
 
 const CLOSED_MORE = 25;
 const GATHER_MS = 150;
@@ -41,7 +42,7 @@ export function item({ kind, symbol, text, timestamp, note, profit = null }, { w
     what.append(gain);
   }
   if (note) what.append(make("q", "note", note));
-  const time = make("time", "muted", format.moment(timestamp));
+  const time = make("time", "muted", times.moment(timestamp));
   time.dateTime = timestamp;
   li.append(what, time);
   return li;
@@ -211,7 +212,7 @@ function closedRow(position) {
   cell(format.percent(position.profitLossPercent, format.signed), `${position.profitLossPercent}%`);
   cell(position.closeReason ?? format.UNKNOWN);
   const held = position.closedAt === null ? NaN : Date.parse(position.closedAt) - Date.parse(position.createdAt);
-  cell(format.seconds(held), `opened ${format.moment(position.createdAt)}`);
-  cell(position.closedAt ? format.moment(position.closedAt) : format.UNKNOWN, position.closedAt ?? "");
+  cell(times.seconds(held), `opened ${times.moment(position.createdAt)}`);
+  cell(position.closedAt ? times.moment(position.closedAt) : format.UNKNOWN, position.closedAt ?? "");
   return row;
 }

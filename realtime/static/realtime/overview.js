@@ -14,6 +14,7 @@ import { inUsd, sumOf } from "./money.js";
 import { pathOf } from "./navigation.js";
 import { isAborted } from "./session.js";
 import { Timers } from "./timers.js";
+import * as times from "./times.js";
 
 const EVERY_MS = 5_000;
 const BESIDE_MS = 60_000; // while one agent is shown: only to learn of new ones
@@ -102,7 +103,7 @@ export class Overview {
   #draw() {
     const { agents = [], solPriceUsd = null, timestamp = null } = this.#answer ?? {};
     for (const mode of MODES) this.#drawMode(mode, agents, solPriceUsd);
-    write("overview-updated", timestamp ? `Updated ${format.clock(timestamp)}` : "");
+    write("overview-updated", timestamp ? `Updated ${times.clock(timestamp)}` : "");
   }
 
   /**

@@ -14,6 +14,7 @@ import { gathered, lengthFor } from "./chart-points.js";
 import { Decimal } from "./decimal.js";
 import * as format from "./format.js";
 import { markOf, tradesBy } from "./price-trades.js";
+import * as times from "./times.js";
 
 /**
  * @typedef {object} Source
@@ -74,7 +75,7 @@ export function priceContent(source) {
     },
     textOf: (index) => {
       const { open, high, low, close } = points[index];
-      const time = format.moment(new Date(kind === "line" ? dots[index].at : points[index].at).toISOString());
+      const time = times.moment(new Date(kind === "line" ? dots[index].at : points[index].at).toISOString());
       const figures = kind === "line"
         ? write(close)
         : `open ${write(open)}, high ${write(high)}, low ${write(low)}, close ${write(close)}`;
@@ -145,7 +146,7 @@ function levelsOf({ position, events, isOpen, isLive, money, usd }, last, lastTe
  */
 function rowOf({ at, open, high, low, close }, trades, { write, unit }) {
   const figures = [open, high, low, close].map((digits) => ({ text: write(digits), title: `${digits} ${unit}` }));
-  const time = { text: format.moment(new Date(at).toISOString()) };
+  const time = { text: times.moment(new Date(at).toISOString()) };
   return { key: String(at), cells: [time, ...figures, { text: trades.get(at)?.join("; ") ?? "" }] };
 }
 
@@ -166,7 +167,7 @@ function captionOf(points, dots, { length, write, unit, from, isOpen }) {
   const low = extreme((a, b) => a < b, "low");
   const high = extreme((a, b) => a > b, "high");
   const range = `${write(low)} to ${write(high)}${unit}`;
-  const since = isOpen ? ` since ${format.moment(new Date(from).toISOString())}` : " while it was held";
+  const since = isOpen ? ` since ${times.moment(new Date(from).toISOString())}` : " while it was held";
   const gaps = dots.some(({ gap }) => gap) ? "; where nothing is drawn, no live price was recorded" : "";
   return `${range}${since}, by ${spanText(length)}${gaps}`;
 }

@@ -2,7 +2,7 @@
  * How reliable a position's price is (docs/protocol.md), in words. No DOM, no I/O.
  */
 
-import * as format from "./format.js";
+import * as times from "./times.js";
 
 /**
  * What is said of a price: its status, in a word or two for a table ("" where it is live), in a sentence; `at`: when it
@@ -55,7 +55,7 @@ export function noteOf(status, since, now) {
 function brief(status, age) {
   if (status === "live") return "";
   if (status === "none") return "no price";
-  return status === "stale" && age >= 60_000 ? `stale ${format.age(age)}` : status;
+  return status === "stale" && age >= 60_000 ? `stale ${times.age(age)}` : status;
 }
 
 /**
@@ -64,7 +64,7 @@ function brief(status, age) {
  */
 function meaning(status, since) {
   if (status === "live") return "The price is live.";
-  const at = since === null ? "" : format.moment(since);
+  const at = since === null ? "" : times.moment(since);
   switch (status) {
     case "stale":
       return at ? `This price has not been confirmed since ${at}.` : "This price has not been confirmed for a while.";

@@ -8,6 +8,7 @@
 
 import { Decimal } from "./decimal.js";
 import * as format from "./format.js";
+import * as times from "./times.js";
 
 const DIGITS = 18; // of a price
 /** @type {Record<string, [verb: string, kind: Mark["kind"]]>} */
@@ -36,7 +37,7 @@ export function tradesBy({ trades, money }, points, length) {
     const at = Math.floor(Date.parse(trade.executedAt) / length) * length;
     // In a gap: with the point before it, and its own time.
     const start = starts.has(at) ? at : (points.findLast((point) => point.at < at)?.at ?? points[0].at);
-    const time = start === at ? "" : `${format.moment(trade.executedAt)}: `;
+    const time = start === at ? "" : `${times.moment(trade.executedAt)}: `;
     const [verb, kind] = SIDES[trade.side] ?? [trade.side, "other"];
     const price = unitPrice(trade);
     const terms = kind === "other" || price === null ? "" : ` at ${money.price(price)}`;

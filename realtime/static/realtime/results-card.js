@@ -12,6 +12,7 @@ import { byId } from "./dom.js";
 import * as format from "./format.js";
 import { inUsd } from "./money.js";
 import { pathOf } from "./navigation.js";
+import * as times from "./times.js";
 
 const DAY_MS = 86_400_000;
 const FEWEST_DAYS = 14;
@@ -66,7 +67,7 @@ export class ResultsCard {
     cells.set("average-return", format.percent(average, format.signed), average === null ? "" : `${average}%`);
     cells.mark("average-return", averageReturnPercent);
     const held = averageHoldingSeconds;
-    cells.set("average-held", held === null ? "" : `held for ${format.seconds(1000 * held)} on average`);
+    cells.set("average-held", held === null ? "" : `held for ${times.seconds(1000 * held)} on average`);
     this.#showRanked("best", results.best);
     this.#showRanked("worst", results.worst);
     this.#figure.say(closedPositions ? "" : NONE);

@@ -13,6 +13,7 @@ import { endFlash, flashChanges } from "./flashes.js";
 import * as format from "./format.js";
 import { pathOf } from "./navigation.js";
 import { line } from "./series.js";
+import * as times from "./times.js";
 
 // What no price changes: nearly always it is as it was.
 const HELD = /** @type {const} */ ([
@@ -88,7 +89,7 @@ export class Row {
     cells.mark("return", profit);
     cells.set("change", `price ${shortPercent(change)}`, `Price compared to the average price: ${change}%`);
     this.#showStopDistance(position, pending);
-    cells.set("age", format.age(now - Date.parse(position.createdAt)), this.#opened);
+    cells.set("age", times.age(now - Date.parse(position.createdAt)), this.#opened);
     this.#showTrend(series);
     if (before && flash) flashChanges(this.#cells, before, position, note.status === "live");
     this.#shown = position;
@@ -148,7 +149,7 @@ export class Row {
     this.#cells.put("symbol", "href", pathOf(agentId, id));
     this.#cells.set("symbol", tokenSymbol, `${format.symbol(tokenSymbol)}: details`);
     this.#cells.address("address", tokenAddress, tokenSymbol);
-    this.#opened = `Opened ${format.moment(createdAt)}`;
+    this.#opened = `Opened ${times.moment(createdAt)}`;
   }
 
   /**

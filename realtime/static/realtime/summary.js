@@ -14,6 +14,7 @@ import { modeText } from "./modes.js";
 import { inUsd } from "./money.js";
 import { summarised } from "./price-status.js";
 import { area, line, Series } from "./series.js";
+import * as times from "./times.js";
 
 /**
  * @typedef {object} Totals what is shown
@@ -154,8 +155,8 @@ export class Summary {
    */
   #showToday({ today, since }, solUsd) {
     this.#cells.gain("today", today, inUsd(today, solUsd));
-    const title = since ? `Since the first price of the day (UTC), ${format.moment(since)}. ${IN_USD}` : "";
-    const note = since ? `since ${format.minute(since)}` : "since midnight UTC";
+    const title = since ? `Since the first price of the day (UTC), ${times.moment(since)}. ${IN_USD}` : "";
+    const note = since ? `since ${times.minute(since)}` : "since midnight UTC";
     this.#cells.set("today-note", today === null ? "unknown" : note, title);
   }
 

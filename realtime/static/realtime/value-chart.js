@@ -13,11 +13,11 @@ import { Cells } from "./cells.js";
 import { ChartFigure } from "./chart-figure.js";
 import { isUsd } from "./currency.js";
 import { byId } from "./dom.js";
-import * as format from "./format.js";
 import { inUsd } from "./money.js";
 import { recall, remember } from "./preferences.js";
 import { isAborted } from "./session.js";
 import { Timers } from "./timers.js";
+import * as times from "./times.js";
 import { continued, gainBetween, momentOf, valueContent } from "./value-data.js";
 
 const EVERY_MS = 1_000;
@@ -205,7 +205,7 @@ export class ValueChart {
     const [first, last] = [moments[0], moments[moments.length - 1]];
     const gain = moments.length > 1 ? gainBetween(first, last) : null;
     this.#cells.gain("range-gain", gain, inUsd(gain, solUsd));
-    const since = first ? `since ${format.moment(new Date(first.at).toISOString())}` : "";
+    const since = first ? `since ${times.moment(new Date(first.at).toISOString())}` : "";
     const title = "Change of the value, less what was put in and plus what was taken out meanwhile";
     this.#cells.set("range-note", since, title);
   }

@@ -11,6 +11,7 @@ import { lengthFor } from "./chart-points.js";
 import { Decimal } from "./decimal.js";
 import * as format from "./format.js";
 import { inUsd } from "./money.js";
+import * as times from "./times.js";
 
 /**
  * One moment, as the server has recorded it, or as it is now.
@@ -128,7 +129,7 @@ export function valueContent({ kind, moments, interval, from, to, solUsd }) {
     },
     textOf: (index) => {
       const { moment } = shown[index];
-      const time = format.moment(new Date(moment.at).toISOString());
+      const time = times.moment(new Date(moment.at).toISOString());
       const [worth, cost, earned] = [write(value(moment)), write(paid(moment)), write(gain(moment), format.signed)];
       return `${time}: value ${worth}, paid ${cost}, gain ${earned}${usd ? "" : " SOL"}; ${heldText(moment)}`;
     },
@@ -138,7 +139,7 @@ export function valueContent({ kind, moments, interval, from, to, solUsd }) {
         .map(({ moment }) => ({
           key: String(moment.at),
           cells: [
-            { text: format.moment(new Date(moment.at).toISOString()) },
+            { text: times.moment(new Date(moment.at).toISOString()) },
             { text: write(value(moment)), title: `${value(moment)} ${unit}` },
             { text: write(paid(moment)), title: paid(moment) === null ? "" : `${paid(moment)} ${unit}` },
             { text: write(gain(moment), format.signed), title: `${gain(moment)} ${unit}` },

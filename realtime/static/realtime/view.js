@@ -5,6 +5,7 @@
 import { byId, say, write } from "./dom.js";
 import * as format from "./format.js";
 import { Timers } from "./timers.js";
+import * as times from "./times.js";
 
 /**
  * What the header says of the connection.
@@ -249,7 +250,7 @@ export class View {
     const second = timestamp?.slice(0, 19) ?? "";
     if (second === this.#updatedAt) return;
     this.#updatedAt = second;
-    write("updated-at", timestamp ? `Updated ${format.clock(timestamp)}` : "");
+    write("updated-at", timestamp ? `Updated ${times.clock(timestamp)}` : "");
   }
 }
 
@@ -263,5 +264,5 @@ function promptFor(agents) {
 function priceProblem(status) {
   if (status === "unreadable") return "Prices are unavailable";
   if (!status?.stale) return "";
-  return status.updatedAt ? `No new prices since ${format.clock(status.updatedAt)}` : "No prices yet";
+  return status.updatedAt ? `No new prices since ${times.clock(status.updatedAt)}` : "No prices yet";
 }
