@@ -5,7 +5,7 @@
  * @import { Session } from "./session.js"
  */
 
-import { within } from "./base.js";
+import { listed, series } from "./pagination.js";
 import { RequestFailed } from "./session.js";
 
 const LARGEST_PAGE = 500;
@@ -24,40 +24,10 @@ export async function overview(session, signal) {
   } catch (error) {
     if (!(error instanceof RequestFailed) || error.status !== 404) throw error;
   }
-  const agents = /** @type {Wire.AgentOnRest[]} */ (await allPages(session, "/api/agents/", signal));
+  const { results: rows } = await listed(session, "/api/agents/", signal);
+  const agents = /** @type {Wire.AgentOnRest[]} */ (rows);
   const named = agents.map(({ id, name, tradingMode }) => ({ id, name, tradingMode, connected: null, modes: [] }));
   return { timestamp: new Date().toISOString(), solPriceUsd: null, agents: named };
-}
-
-/**
- * The rows of a list, all pages of it.
- *
- * @param {Session} session
- * @param {string} first path
- * @param {AbortSignal} signal
- */
-async function allPages(session, first, signal) {
-  /** @type {unknown[]} */
-  const found = [];
-  /** @type {string | null} */
-  let path = first;
-  while (path) {
-    const page = /** @type {Wire.Page<unknown>} */ (await session.request(path, { signal }));
-    found.push(...page.results);
-    path = pathOf(page.next);
-  }
-  return found;
-}
-
-/**
- * The path of a page's link to the next one.
- *
- * @param {string | null} next
- */
-export function pathOf(next) {
-  /** @type {URL | null} */
-  const url = next === null ? null : new URL(next, location.href);
-  return url && within(url.pathname) + url.search;
 }
 
 /**
@@ -69,7 +39,8 @@ export function pathOf(next) {
  */
 export async function walletModes(session, agentId, signal) {
   const path = `/api/wallets/?agent=${agentId}&limit=${LARGEST_PAGE}`;
-  const wallets = /** @type {Wire.WalletOnRest[]} */ (await allPages(session, path, signal));
+  const { results: rows } = await listed(session, path, signal);
+  const wallets = /** @type {Wire.WalletOnRest[]} */ (rows);
   return new Map(wallets.map(({ address, kind }) => [address, kind]));
 }
 
@@ -114,18 +85,10 @@ export async function position(session, id, signal) {
  * @param {AbortSignal} signal
  */
 export async function closedPositions(session, agentId, wanted, signal) {
-  /** @type {Wire.PositionOnRest[]} */
-  const found = [];
   const size = Math.min(wanted, LARGEST_PAGE);
-  /** @type {string | null} */
-  let path = `/api/positions/?agent=${agentId}&status=closed&ordering=-closedAt&limit=${size}`;
-  let count = 0;
-  while (path && found.length < wanted) {
-    const page = /** @type {Wire.Page<Wire.PositionOnRest>} */ (await session.request(path, { signal }));
-    count = page.count;
-    found.push(...page.results);
-    path = pathOf(page.next);
-  }
+  const path = `/api/positions/?agent=${agentId}&status=closed&ordering=-closedAt&limit=${size}`;
+  const { count, results: rows } = await listed(session, path, signal, wanted);
+  const found = /** @type {Wire.PositionOnRest[]} */ (rows);
   return { count, results: found.slice(0, wanted) };
 }
 
@@ -186,18 +149,14 @@ export async function allEvents(session, agentId, signal) {
  * @param {AbortSignal} signal
  */
 export async function candles(session, token, { interval, from, to }, signal) {
-  /** @type {Wire.CandleOnRest[]} */
-  const found = [];
-  let [since, more] = [new Date(from).toISOString(), true];
-  while (more) {
-    const span = `interval=${interval}&from=${since}&to=${new Date(to).toISOString()}&limit=${MOST_POINTS}`;
-    const answer = await session.request(`/api/prices/${token}/candles/?${span}`, { signal });
-    const page = /** @type {Wire.CandlesOnRest} */ (answer);
-    found.push(...page.candles);
-    more = page.more && page.candles.length > 0;
-    if (more) since = new Date(Date.parse(page.candles[page.candles.length - 1].start) + 1).toISOString();
-  }
-  return found;
+  const rest = `to=${new Date(to).toISOString()}&limit=${MOST_POINTS}`;
+  /** @param {Wire.Timestamp} since */
+  const ask = async (since) => {
+    const path = `/api/prices/${token}/candles/?interval=${interval}&from=${since}&${rest}`;
+    const page = /** @type {Wire.CandlesOnRest} */ (await session.request(path, { signal }));
+    return { rows: page.candles, more: page.more };
+  };
+  return series(from, ask, ({ start }) => start);
 }
 
 /**
@@ -209,18 +168,14 @@ export async function candles(session, token, { interval, from, to }, signal) {
  * @param {AbortSignal} signal
  */
 export async function valueHistory(session, agentId, { interval, from, mode }, signal) {
-  /** @type {Wire.ValueOnRest[]} */
-  const found = [];
-  let [since, more] = [new Date(from).toISOString(), true];
-  while (more) {
-    const span = `interval=${interval}&from=${since}&limit=${MOST_POINTS}${mode ? `&mode=${mode}` : ""}`;
-    const answer = await session.request(`/api/agents/${agentId}/value-history/?${span}`, { signal });
-    const page = /** @type {Wire.ValueHistoryOnRest} */ (answer);
-    found.push(...page.points);
-    more = page.more && page.points.length > 0;
-    if (more) since = new Date(Date.parse(page.points[page.points.length - 1].timestamp) + 1).toISOString();
-  }
-  return found;
+  const rest = `limit=${MOST_POINTS}${mode ? `&mode=${mode}` : ""}`;
+  /** @param {Wire.Timestamp} since */
+  const ask = async (since) => {
+    const path = `/api/agents/${agentId}/value-history/?interval=${interval}&from=${since}&${rest}`;
+    const page = /** @type {Wire.ValueHistoryOnRest} */ (await session.request(path, { signal }));
+    return { rows: page.points, more: page.more };
+  };
+  return series(from, ask, ({ timestamp }) => timestamp);
 }
 
 /**
@@ -232,7 +187,7 @@ export async function valueHistory(session, agentId, { interval, from, mode }, s
  */
 export async function tradesOf(session, id, signal) {
   const path = `/api/positions/${id}/trades/?ordering=executedAt&limit=${LARGEST_PAGE}`;
-  return /** @type {Wire.TradeOnRest[]} */ (await allPages(session, path, signal));
+  return /** @type {Wire.TradeOnRest[]} */ ((await listed(session, path, signal)).results);
 }
 
 /**
@@ -244,7 +199,7 @@ export async function tradesOf(session, id, signal) {
  */
 export async function trades(session, agentId, signal) {
   const path = `/api/trades/?agent=${agentId}&ordering=executedAt&limit=${LARGEST_PAGE}`;
-  return /** @type {Wire.TradeOnRest[]} */ (await allPages(session, path, signal));
+  return /** @type {Wire.TradeOnRest[]} */ ((await listed(session, path, signal)).results);
 }
 
 /**
