@@ -1,25 +1,27 @@
 /**
  * Tells the user what happens to agents, in the ways that are chosen for each: alert-settings.js. Of the windows of a
- * user one speaks; it also follows the agents that it does not show. Each window lists what it says.
+ * user one speaks (alert-windows.js); it also follows the agents that it does not show (alert-agents.js). Each window
+ * lists what it says.
  *
  * @import { AlertSettings, Way } from "./alert-settings.js"
  * @import { Alert } from "./alert-text.js"
  * @import { News } from "./alert-watch.js"
+ * @import { Nexgent } from "./nexgent.js"
  * @import { Session } from "./session.js"
  * @import { Tickets } from "./tickets.js"
  * @import { View } from "./view.js"
  */
 
+import { WatchedAgents } from "./alert-agents.js";
 import { AlertList } from "./alert-list.js";
 import { AlertPanel } from "./alert-panel.js";
 import { readSettings, storeSettings } from "./alert-settings.js";
 import { AlertSound } from "./alert-sound.js";
 import { resultOf, textOf } from "./alert-text.js";
-import { Watch } from "./alert-watch.js";
+import { Windows } from "./alert-windows.js";
 import * as api from "./api.js";
 import { byId } from "./dom.js";
 import { pathOf } from "./navigation.js";
-import { Nexgent } from "./nexgent.js";
 import { notify } from "./notifications.js";
 
 const TOGETHER_MS = 5_000; // what is of one kind within this time is one alert
@@ -32,26 +34,18 @@ export class Alerts {
   #list = new AlertList();
   #sound = new AlertSound();
   #panel;
+  #windows;
+  #watched;
   #session;
-  #tickets;
   #view;
   #onOpen;
   /** @type {Named[]} */
   #agents = [];
   /** @type {string | null} */
   #shown = null;
-  /** @type {Map<string, Watch>} by agent */
-  #watches = new Map();
-  /** @type {Map<string, Nexgent>} of agents that are not shown here */
-  #others = new Map();
   /** @type {Map<string, Alert>} the last one of each tag */
   #last = new Map();
   #unseen = 0;
-  #speaks = false;
-  /** @type {AbortController | null} from `start` to `stop` */
-  #running = null;
-  /** @type {BroadcastChannel | null} to the user's other windows */
-  #channel = null;
 
   /**
    * @param {object} options
@@ -63,7 +57,6 @@ export class Alerts {
    */
   constructor({ session, tickets, view, nexgent, onOpen }) {
     this.#session = session;
-    this.#tickets = tickets;
     this.#view = view;
     this.#onOpen = onOpen;
     this.#panel = new AlertPanel({
@@ -72,7 +65,17 @@ export class Alerts {
       onChange: (agentId, settings) => this.#choose(agentId, settings),
       onTry: (agentId, ways) => this.#try(agentId, ways),
     });
-    this.#follow(nexgent, () => this.#shown);
+    this.#windows = new Windows({
+      onSpeak: () => this.#sync(),
+      onMessage: (data) => (data === "seen" ? this.#unmark() : this.#take(data)),
+    });
+    this.#watched = new WatchedAgents({
+      session,
+      tickets,
+      nexgent,
+      settingsOf: (agentId) => this.#settingsOf(agentId),
+      onNews: (agentId, news) => this.#tell(agentId, news),
+    });
     document.addEventListener("visibilitychange", () => document.hidden || this.#see());
     addEventListener("storage", ({ key }) => key?.startsWith("nexgent.alerts.") && this.#settingsChanged());
   }
@@ -80,39 +83,12 @@ export class Alerts {
   /** A user has logged in. */
   start() {
     this.stop();
-    const running = new AbortController();
-    this.#running = running;
-    const name = `nexgent.alerts.${this.#session.username}`;
-    this.#channel = new BroadcastChannel(name);
-    this.#channel.onmessage = ({ data }) => (data === "seen" ? this.#unmark() : this.#take(data));
-    const { signal } = running;
-    const speak = () => this.#speak(signal);
-    // None over plain HTTP from elsewhere: there each window speaks.
-    if (!navigator.locks) speak();
-    else navigator.locks.request(name, { signal }, speak).catch(() => {});
-  }
-
-  /**
-   * Be the window that speaks, until the signal.
-   *
-   * @param {AbortSignal} signal
-   */
-  async #speak(signal) {
-    if (signal.aborted) return;
-    this.#speaks = true;
-    this.#sync();
-    await new Promise((over) => {
-      signal.addEventListener("abort", over);
-    });
+    this.#windows.start(`nexgent.alerts.${this.#session.username}`);
   }
 
   /** The user has logged out. */
   stop() {
-    this.#running?.abort();
-    this.#running = null;
-    this.#channel?.close();
-    this.#channel = null;
-    this.#speaks = false;
+    this.#windows.stop();
     this.#agents = [];
     this.#shown = null;
     this.#last.clear();
@@ -135,55 +111,11 @@ export class Alerts {
     this.#sync();
   }
 
-  /**
-   * Open and close connections and watches, as the choice, the agents and what is shown ask for.
-   */
+  /** Follow what the choice, the agents and what is shown ask for. */
   #sync() {
     const on = new Set(this.#agents.map(({ id }) => id).filter((id) => this.#settingsOf(id).isOn));
     byId("alerts-open").toggleAttribute("data-on", on.size > 0);
-    // What is known of an agent that this window neither shows nor follows grows old.
-    const watched = new Set([...(this.#speaks ? on : []), ...(this.#shown === null ? [] : [this.#shown])]);
-    for (const id of this.#watches.keys()) if (!watched.has(id)) this.#watches.delete(id);
-    for (const id of watched) {
-      if (!this.#watches.has(id)) this.#watches.set(id, new Watch(this.#settingsOf(id)));
-    }
-    const followed = new Set(this.#speaks ? [...on].filter((id) => id !== this.#shown) : []);
-    for (const [id, nexgent] of this.#others) {
-      if (followed.has(id)) continue;
-      this.#others.delete(id);
-      nexgent.close();
-    }
-    for (const id of followed) if (!this.#others.has(id)) this.#connect(id);
-  }
-
-  /** @param {string} id */
-  #connect(id) {
-    const nexgent = new Nexgent({
-      token: (options) => this.#session.token(options),
-      ticket: () => this.#tickets.take(),
-    });
-    this.#others.set(id, nexgent);
-    this.#follow(nexgent, () => (this.#others.get(id) === nexgent ? id : null));
-    nexgent.connect(id);
-  }
-
-  /**
-   * @param {Nexgent} nexgent
-   * @param {() => string | null} agentOf which agent it is of
-   */
-  #follow(nexgent, agentOf) {
-    /** @param {(watch: Watch) => News[]} find */
-    const look = (find) => {
-      const id = agentOf();
-      const watch = id === null ? undefined : this.#watches.get(id);
-      if (id !== null && watch) for (const news of find(watch)) this.#tell(id, news);
-    };
-    nexgent.addEventListener("snapshot", ({ detail }) => look((watch) => watch.snapshot(detail)));
-    nexgent.addEventListener("event", ({ detail }) => look((watch) => watch.event(detail)));
-    nexgent.addEventListener("prices", ({ detail }) => look((watch) => watch.prices(detail)));
-    nexgent.addEventListener("state", ({ detail: { name } }) => {
-      look((watch) => watch.connection(name, performance.now()));
-    });
+    this.#watched.watch(this.#windows.speaks ? on : new Set(), this.#shown);
   }
 
   /**
@@ -192,7 +124,7 @@ export class Alerts {
    */
   #tell(agentId, { kind, items }) {
     const ways = [...this.#settingsOf(agentId).waysOf(kind)];
-    if (!this.#speaks || ways.length === 0) return;
+    if (!this.#windows.speaks || ways.length === 0) return;
     const tag = kind === "connection" ? kind : `${agentId} ${kind}`;
     const [last, at] = [this.#last.get(tag), Date.now()];
     /** @type {Alert} */
@@ -214,7 +146,7 @@ export class Alerts {
    * @param {import("./alert-watch.js").Item[]} items
    */
   async #learnResults(alert, tag, items) {
-    const signal = this.#running?.signal;
+    const { signal } = this.#windows;
     if (!signal || alert.items.length > RESULTS_OF_ONE_ALERT) return;
     for (const item of items) {
       if (item.positionId === null) continue;
@@ -230,7 +162,7 @@ export class Alerts {
 
   /** @param {Alert} alert */
   #say(alert, { isSaid = false } = {}) {
-    this.#channel?.postMessage({ alert, isSaid });
+    this.#windows.post({ alert, isSaid });
     this.#take({ alert, isSaid });
     if (!alert.ways.includes("notification")) return;
     const [only] = alert.items.length === 1 ? alert.items : [];
@@ -255,7 +187,7 @@ export class Alerts {
   /** The user looks at this window: then the others need no mark either. */
   #see() {
     this.#unmark();
-    this.#channel?.postMessage("seen");
+    this.#windows.post("seen");
   }
 
   #unmark() {
@@ -297,13 +229,13 @@ export class Alerts {
    */
   #choose(agentId, settings) {
     storeSettings(this.#session.username ?? "", agentId, settings);
-    this.#watches.get(agentId)?.choose(settings);
+    this.#watched.choose(agentId, settings);
     this.#sync();
   }
 
   /** In another window. */
   #settingsChanged() {
-    for (const [id, watch] of this.#watches) watch.choose(this.#settingsOf(id));
+    this.#watched.refresh();
     this.#panel.refresh();
     this.#sync();
   }
