@@ -34,47 +34,29 @@
  */
 
 import { socketUrl } from "./base.js";
-import { Connection } from "./connection.js";
 import { demand, IncompatibleServer, LoginRequired } from "./errors.js";
-import { Retry } from "./retry.js";
+import { ReconnectingSocket } from "./reconnecting-socket.js";
 import { Stream } from "./stream.js";
-import { Timers } from "./timers.js";
-import { TokenRefresh } from "./token-refresh.js";
 
 export { IncompatibleServer, LoginRequired };
 
 const QUIET_MS = 7_500; // prices come more often
-const ANSWER_LIMIT_MS = 15_000; // from opening, or subscribing, to the stream
-
-// The server may be of an earlier release: then a browser fails each handshake that asks for a subprotocol.
-const PLAIN_AFTER = 2;
 
 export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget) {
-  #agentId = ""; // "" while idle
   #stream = new Stream();
-  /** @type {Connection | null} */
-  #connection = null;
-  #retries = new Retry(
-    (seconds, reason) => this.#enter({ name: "waiting", seconds, reason, limit: this.#limit }),
-    () => this.#open(),
-  );
-  #refresh = new TokenRefresh({
-    fetchToken: () => this.token({ fresh: true }),
-    onToken: (token) => this.#connection?.send("refresh", { token }),
-    isFatal: (error) => error instanceof LoginRequired,
-    onFatal: (error) => this.#tokenFailed(error),
+  #socket = new ReconnectingSocket(this, {
+    addressOf: (token, ticket) => this.#addressOf(token, ticket),
+    onMessage: (message) => this.#receive(message),
+    onForget: () => {
+      this.#stream = new Stream();
+    },
+    onState: (state) => {
+      this.state = state;
+      this.#emit("state", state);
+    },
   });
-  #ticketUsed = false; // by the last try
-  #ticketRefused = false; // so that the next try has the token in its address
-  #renewed = false; // a new token was fetched since the last `connected`
+
   #clock = { server: Date.now(), here: performance.now() }; // one moment on both clocks
-  #networkLost = false;
-  #unanswered = 0; // tries in a row that asked for compact prices and failed without a message
-  #limit = ""; // why the server refused the last try, in its words, where it was at a limit
-  /** @type {AbortController | null} ends the listeners on the window; from `connect` to `close` */
-  #listening = null;
-  #timers = new Timers(); // answer
-  #run = 0; // counts up with every decision; what was awaited in an older run is ignored
 
   /** @type {Client.State} */
   state = { name: "idle" };
@@ -116,20 +98,11 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
   connect(agentId) {
     demand(typeof agentId === "string" && agentId !== "", `agentId must be the id of an agent; it is ${agentId}`);
     demand(
-      this.#socketClass !== undefined,
+      this.#socket.socketClass !== undefined,
       'this JavaScript has no WebSocket: give one in the options, that of the package "ws", say',
     );
-    if (agentId !== this.#agentId) this.#stream = new Stream();
-    this.#agentId = agentId;
-    this.#retries.forgive();
-    this.#renewed = false;
-    this.#listen();
-    if (this.#connection?.isOpen && this.#connection.agentId !== null) {
-      this.#enter({ name: "connecting", again: false });
-      this.#subscribe();
-    } else {
-      this.#open();
-    }
+    if (agentId !== this.#socket.agentId) this.#stream = new Stream();
+    if (this.#socket.connect(agentId)) this.#subscribe();
   }
 
   /** Milliseconds of the epoch, by the server's clock as far as it is known. */
@@ -139,69 +112,28 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
 
   /** Try now, where the next try is due later. */
   retryNow() {
-    if (["waiting", "offline", "refused"].includes(this.state.name)) this.#open();
+    this.#socket.retryNow();
   }
 
   /** Close, stay closed, and forget the agent. */
   close() {
-    this.#stop({ name: "idle" });
-    this.#agentId = "";
-    this.#listening?.abort();
-    this.#listening = null;
+    this.#socket.close();
   }
 
-  /** Listen to the window until `close`: the window keeps its listeners alive. */
-  #listen() {
-    if (this.#listening) return;
-    this.#listening = new AbortController();
-    const { signal } = this.#listening;
-    // `navigator.onLine` is no help: it is always false on a machine whose only network is its own loopback.
-    this.#networkLost = false;
-    globalThis.addEventListener?.("offline", () => this.#networkChanged(true), { signal });
-    globalThis.addEventListener?.("online", () => this.#networkChanged(false), { signal });
-    const page = globalThis.document; // none in a worker and in node
-    page?.addEventListener("visibilitychange", () => page.hidden || this.#probe(), { signal });
-  }
-
-  get #socketClass() {
-    return this.WebSocket ?? globalThis.WebSocket;
-  }
-
-  async #open() {
-    const run = this.#reset();
-    this.#enter({ name: "connecting", again: this.#retries.isAfterFailure });
-    let token, ticket;
-    try {
-      token = await this.token({ fresh: false });
-      if (run !== this.#run) return;
-      demand(typeof token === "string" && token !== "", `token() must return a token; it returned ${token}`);
-      ticket = this.#ticketRefused ? null : await this.ticket(token);
-    } catch (error) {
-      if (run === this.#run) this.#tokenFailed(error);
-      return;
-    }
-    if (run !== this.#run) return;
-    this.#ticketUsed = ticket !== null;
+  /**
+   * @param {string} token
+   * @param {string | null} ticket
+   */
+  #addressOf(token, ticket) {
     this.#stream.restart();
-    this.#connection = new Connection(
-      this.url(token, this.#agentId, this.#stream.seq, ticket, this.#stream.epoch),
-      (message) => this.#receive(message),
-      (end) => this.#ended(end),
-      { isCompact: this.#unanswered < PLAIN_AFTER, quietMs: this.quietMs, WebSocket: this.#socketClass },
-    );
-    this.#expectAnswer();
+    return this.url(token, this.#socket.agentId, this.#stream.seq, ticket, this.#stream.epoch);
   }
 
-  /** Subscribe to the agent, from the last event known. */
+  /** Subscribe to the agent over the open connection, from the last event known. */
   #subscribe() {
     const { seq, epoch } = this.#stream;
     this.#stream.resubscribe();
-    this.#connection?.send("subscribe", { agentId: this.#agentId, ...(seq !== null && { lastSeq: seq, epoch }) });
-    this.#expectAnswer();
-  }
-
-  #expectAnswer() {
-    this.#timers.set("answer", ANSWER_LIMIT_MS, () => this.#retry("No answer"));
+    this.#socket.ask("subscribe", { agentId: this.#socket.agentId, ...(seq !== null && { lastSeq: seq, epoch }) });
   }
 
   /** @param {Wire.Message} message */
@@ -211,22 +143,22 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
     switch (message.type) {
       case "connected":
         stream.connected(message.data);
-        this.#renewed = this.#ticketRefused = false;
+        this.#socket.authorised();
         this.#clock = { server: Date.parse(message.data.timestamp), here: performance.now() };
-        this.#refresh.schedule(Date.parse(message.data.tokenExpiresAt) - this.serverNow);
+        this.#socket.tokenExpiresIn(Date.parse(message.data.tokenExpiresAt) - this.serverNow);
         break;
       case "refreshed":
-        this.#refresh.schedule(Date.parse(message.data.tokenExpiresAt) - this.serverNow);
+        this.#socket.tokenExpiresIn(Date.parse(message.data.tokenExpiresAt) - this.serverNow);
         break;
       case "subscribed":
-        if (message.data.agentId !== this.#agentId || !stream.subscribed(message.data)) break;
-        if (this.#connection) this.#connection.agentId = this.#agentId;
-        if (stream.flows) this.#flow();
+        if (message.data.agentId !== this.#socket.agentId || !stream.subscribed(message.data)) break;
+        this.#socket.switched();
+        if (stream.flows) this.#socket.answered();
         break;
       case "initial_data":
         if (!stream.snapshot(message.data)) break;
         this.#emit("snapshot", message.data);
-        this.#flow();
+        this.#socket.answered();
         break;
       case "position_update":
         this.#takeEvent(message.data);
@@ -250,133 +182,20 @@ export class Nexgent extends /** @type {new () => Client.Target} */ (EventTarget
       this.#subscribe();
     } else if (place === "lost") {
       this.#stream = new Stream();
-      this.#retry("Events were lost");
+      this.#socket.retry("Events were lost");
     }
   }
 
   /** @param {Wire.ErrorData} data */
   #takeError(data) {
-    if (data.code === "agent_not_found" && this.#switching) {
-      this.#stop({ name: "unavailable", reason: "Agent not found" });
+    if (data.code === "agent_not_found" && this.#socket.isSwitching) {
+      this.#socket.stop({ name: "unavailable", reason: "Agent not found" });
     } else if (data.code === "token_refused") {
-      this.#renew("renew");
+      this.#socket.renew("renew");
     } else {
-      if (data.code === "try_again_later") this.#limit = data.message;
+      if (data.code === "try_again_later") this.#socket.limit = data.message;
       this.#emit("problem", data);
     }
-  }
-
-  #flow() {
-    this.#timers.cancel("answer");
-    if (this.state.name !== "connecting") return;
-    this.#connection?.markLive();
-    this.#limit = "";
-    this.#enter({ name: "live" });
-  }
-
-  /** Whether another agent was asked for than the connection serves. */
-  get #switching() {
-    const served = this.#connection?.agentId ?? null;
-    return served !== null && served !== this.#agentId;
-  }
-
-  /** @param {import("./connection.js").End} end */
-  #ended({ answer, reason, retryAfter }) {
-    this.#unanswered = this.#connection?.hasFailedCompact ? this.#unanswered + 1 : 0;
-    if (answer === "retry") {
-      this.#retry(reason, retryAfter);
-    } else if (answer === "login" && this.#ticketUsed) {
-      // Expired on its way, perhaps, or the process is one of the release before, which knows no tickets.
-      this.#ticketRefused = true;
-      this.#open();
-    } else if (answer === "renew" || answer === "login") {
-      this.#renew(answer);
-    } else if (this.#switching && answer !== "refused") {
-      this.#open(); // that was the agent before
-    } else {
-      this.#stop({ name: answer, reason });
-    }
-  }
-
-  /**
-   * Fetch a new token, then reconnect.
-   *
-   * @param {"renew" | "login"} answer
-   */
-  async #renew(answer) {
-    if (answer === "login" && this.#renewed) {
-      this.#stop({ name: "logged-out" });
-      return;
-    }
-    this.#renewed = true;
-    const stable = this.#connection?.isStable ?? false;
-    if (stable) this.#retries.forgive();
-    const run = this.#reset();
-    this.#enter({ name: "connecting", again: this.#retries.isAfterFailure });
-    try {
-      await this.token({ fresh: true });
-    } catch (error) {
-      if (run === this.#run) this.#tokenFailed(error);
-      return;
-    }
-    if (run !== this.#run) return;
-    if (stable || answer === "login") this.#open();
-    else this.#retry("Token expired"); // backing off: at once, clocks that differ that much would make it loop
-  }
-
-  /** @param {unknown} error */
-  #tokenFailed(error) {
-    if (error instanceof LoginRequired) this.#stop({ name: "logged-out" });
-    else if (error instanceof IncompatibleServer) this.#stop({ name: "incompatible", reason: error.message });
-    else this.#retry(error instanceof Error ? error.message : String(error));
-  }
-
-  /** @param {string} reason */
-  #retry(reason, retryAfter = 0) {
-    const stable = this.#connection?.isStable;
-    this.#reset();
-    if (this.#networkLost) {
-      this.#enter({ name: "offline" });
-      return;
-    }
-    if (stable) this.#retries.forgive();
-    this.#retries.wait(reason, retryAfter);
-  }
-
-  #probe() {
-    if (this.state.name === "live") this.#connection?.probe();
-  }
-
-  /** @param {boolean} lost */
-  #networkChanged(lost) {
-    this.#networkLost = lost;
-    if (this.state.name === "live") this.#probe();
-    else if (lost && this.state.name === "waiting") this.#retry("Offline");
-    else if (!lost && ["waiting", "offline"].includes(this.state.name)) this.#open();
-  }
-
-  /** @param {Client.State} state */
-  #stop(state) {
-    this.#reset();
-    if (state.name !== "taken-over") this.#stream = new Stream();
-    this.#enter(state);
-  }
-
-  /** Drop the connection, and everything that is awaited. Returns the new run. */
-  #reset() {
-    this.#connection?.drop();
-    this.#connection = null;
-    this.#timers.cancelAll();
-    this.#refresh.cancel();
-    this.#retries.cancel();
-    this.#run += 1;
-    return this.#run;
-  }
-
-  /** @param {Client.State} state */
-  #enter(state) {
-    this.state = state;
-    this.#emit("state", state);
   }
 
   /**
