@@ -13,6 +13,7 @@ import { around, byId, find } from "./dom.js";
 import { Flashes } from "./flashes.js";
 import { Hold } from "./hold.js";
 import { Row } from "./row.js";
+import { listenToKeys } from "./row-keys.js";
 
 const NEW_ROWS_A_FRAME = 40; // as many as a tall window shows
 const ROWS_A_FRAME = 24;
@@ -70,7 +71,7 @@ export class PositionTable {
       else if (around(event, "a")) return; // the link itself: navigation.js, or a new tab
       else if (id !== undefined && !getSelection()?.toString()) onOpen(id);
     });
-    this.#body.addEventListener("keydown", (event) => this.#move(event));
+    listenToKeys(this.#body);
     addEventListener("beforeprint", () => this.render({ all: true }));
   }
 
@@ -259,22 +260,5 @@ export class PositionTable {
    */
   #sortable(store) {
     return [...(this.#columns.sorted ? store.positions() : store.unvalued())];
-  }
-
-  /**
-   * Up and down, from one row's button to the next.
-   *
-   * @param {KeyboardEvent} event
-   */
-  #move(event) {
-    const row = around(event, "tr");
-    if (!row) return;
-    const shown = [...this.#body.querySelectorAll("tr")].filter(({ hidden }) => !hidden);
-    const here = shown.findIndex((element) => element === row);
-    const at = new Map([["ArrowDown", here + 1], ["ArrowUp", here - 1], ["Home", 0], ["End", shown.length - 1]]);
-    const next = at.get(event.key);
-    if (next === undefined) return;
-    event.preventDefault();
-    if (shown[next]) find(shown[next], ".open").focus();
   }
 }
