@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
+from asgiref.sync import markcoroutinefunction
 from channels.middleware import BaseMiddleware
 from channels.security.websocket import OriginValidator, WebsocketDenier
 from django.conf import settings
@@ -63,9 +64,10 @@ class TokenAuthMiddleware(BaseMiddleware):  # type: ignore[misc]
     5 s), and a browser cannot read a refused handshake anyway.
     """
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+    @markcoroutinefunction
+    def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         # Not as the parent does it, which keeps one more copy of the scope as long as the socket is open.
-        return await self.inner({**scope, LOOK_UP: _credential}, receive, send)
+        return self.inner({**scope, LOOK_UP: _credential}, receive, send)
 
 
 LOOK_UP = "nexgent.credential"
@@ -104,18 +106,19 @@ class SentOriginValidator(OriginValidator):  # type: ignore[misc]
     def __init__(self, application: Any) -> None:
         super().__init__(application, settings.ALLOWED_HOSTS + conf.ALLOWED_ORIGINS)
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+    @markcoroutinefunction
+    def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         origins = [value for name, value in scope["headers"] if name == b"origin"]
         if not origins:
-            return await self.application(scope, receive, send)
+            return self.application(scope, receive, send)
         try:
             origin = urlsplit(origins[-1].decode("latin-1"))
         except ValueError:  # the parent would raise
             origin = None
         if origin is None or not self.valid_origin(origin):
             counts.refusals["origin"] += 1
-            return await WebsocketDenier()(scope, receive, send)
-        return await self.application(scope, receive, send)
+            return WebsocketDenier()(scope, receive, send)
+        return self.application(scope, receive, send)
 
 
 def query(scope: Mapping[str, Any]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from asgiref.sync import markcoroutinefunction
 from channels.security.websocket import WebsocketDenier
 from django.conf import settings
 
@@ -17,10 +18,11 @@ class SecureTransport:
     def __init__(self, application: Any) -> None:
         self._application = application
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+    @markcoroutinefunction
+    def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         if settings.SECURE_SSL_REDIRECT and not _is_secure(scope):
-            return await WebsocketDenier()(scope, receive, send)
-        return await self._application(scope, receive, send)
+            return WebsocketDenier()(scope, receive, send)
+        return self._application(scope, receive, send)
 
 
 def _is_secure(scope: dict[str, Any]) -> bool:
