@@ -23,6 +23,7 @@ from positions import valkey
 from realtime.conf import conf
 from realtime.hub.arrivals import Arrivals
 from realtime.hub.epochs import Epochs
+from realtime.hub.garbage import Garbage
 from realtime.hub.guard import guarded
 from realtime.hub.latest_prices import LatestPrices
 from realtime.hub.listener import READY_SECONDS, Handler, Listener
@@ -73,7 +74,8 @@ class Hub:
             self.id, held=self.index.tokens, read=lambda tokens: self.fan_out.read(tokens)
         )
         self.fan_out = PriceFanOut(self.prices, self.index, need=self.price_groups.need, in_crowd=in_crowd)
-        self._rounds = PriceRounds(self.fan_out.batch, self.price_groups, spawn=self.spawn)
+        send_round = Garbage(in_crowd).after(self.fan_out.batch)
+        self._rounds = PriceRounds(send_round, self.price_groups, spawn=self.spawn)
         self.events = PositionEvents(self.sockets, self.index, self.prices, self.fan_out, spawn=self.spawn)
         self.shares = Shares()
         """What each user takes of this process; every connection is counted there."""

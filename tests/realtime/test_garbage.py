@@ -1,0 +1,79 @@
+"""The garbage collector looks at few objects in a turn of the event loop, and at all of them when few wait for it."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from realtime.hub.garbage import Garbage
+from tests.live import PATIENCE_SECONDS, ROOT
+
+STORM = """
+import gc
+import nexgent
+looked_at = []
+def look(phase, info):
+    if phase == "start":
+        looked_at.append(sum(len(gc.get_objects(each)) for each in range(info["generation"] + 1)))
+gc.collect()
+gc.callbacks.append(look)
+objects = [[] for _ in range(1_200_000)]
+print(len(looked_at) > 100, max(looked_at) <= 20_000)
+"""
+
+
+class Cycle:
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@contextmanager
+def long_ago() -> Iterator[weakref.ref[Cycle]]:
+    """Let a full collection be due, and no other one come meanwhile; yield a reference to what it will find."""
+    before = gc.get_threshold()
+    gc.set_threshold(100_000_000)
+    gc.collect()
+    cycle = Cycle()
+    gc.collect(1)  # it is old now: no other collection looks at it again
+    found = weakref.ref(cycle)
+    del cycle
+    try:
+        yield found
+    finally:
+        gc.set_threshold(*before)
+
+
+def test_while_a_million_objects_are_made_few_are_looked_at_at_a_time():
+    # In a process of its own, which has no other objects.
+    done = subprocess.run(
+        [sys.executable, "-c", STORM],
+        env=os.environ,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=3 * PATIENCE_SECONDS,
+    )
+    assert (done.stdout, done.stderr) == ("True True\n", "")
+
+
+async def test_all_objects_are_looked_at_after_a_round_once_due_and_not_in_a_crowd():
+    is_crowded, sent = True, []
+
+    async def send(*messages: str) -> None:
+        sent.append(messages)
+
+    with long_ago() as cycle:
+        rare = Garbage(lambda: False, due=gc.get_count()[2] + 1).after(send)
+        due = Garbage(lambda: is_crowded, due=gc.get_count()[2]).after(send)
+        await rare("first")
+        await due("second", "third")
+        assert cycle() is not None
+        is_crowded = False
+        await due("fourth")
+        assert cycle() is None
+    assert sent == [("first",), ("second", "third"), ("fourth",)]
