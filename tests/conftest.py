@@ -6,7 +6,7 @@ import secrets
 import shutil
 import sqlite3
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from decimal import Decimal
 from functools import cache
@@ -17,9 +17,8 @@ import hypothesis
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.core.management.commands import flush
-from django.db import connection
-from django.db.backends.base.operations import BaseDatabaseOperations
+from django.db import connection, transaction
+from django.test import TransactionTestCase
 from django.utils import timezone
 
 from positions import valkey
@@ -97,42 +96,48 @@ def quote(token: str, price: str, price_usd: str | None = None) -> Quote:
     return Quote(token, Decimal(price), None if price_usd is None else Decimal(price_usd), timezone.now())
 
 
+MADE_BY_MIGRATE = {"django_content_type", "auth_permission"}
+
+
 @pytest.fixture(scope="session")
-def django_db_setup(
-    running_postgresql: None, templates: Templates, django_test_environment: None
-) -> Iterator[None]:
-    """Take a copy of a migrated database. Empty its tables between two tests by DELETE, but not those no test writes.
+def empty_tables() -> Callable[[], None]:
+    """Return what empties the tables between two tests, by DELETE, but not those that no test writes.
 
     Django's TRUNCATE locks them all against readers, and the server processes read: a query of the reconciler that
-    has one table and wants the next is a deadlock, and PostgreSQL may end the flush for it. And Django makes the rights
-    of every model anew after each flush, which takes longer than most tests.
+    has one table and wants the next is a deadlock, and PostgreSQL may end the flush for it. Django asks first which
+    tables there are, and makes the rights of every model anew, which takes longer than most tests.
     """
+    tables = set(connection.introspection.django_table_names(include_views=False)) - MADE_BY_MIGRATE
+    # In any order: foreign keys are looked at when the transaction ends.
+    deletions = [f"DELETE FROM {connection.ops.quote_name(table)}" for table in sorted(tables)]  # noqa: S608
+    statements = deletions if connection.vendor == "sqlite" else ["; ".join(deletions)]
+
+    def empty() -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    return empty
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    running_postgresql: None,
+    templates: Templates,
+    empty_tables: Callable[[], None],
+    django_test_environment: None,
+) -> Iterator[None]:
+    """Take a copy of a migrated database."""
     if connection.vendor == "sqlite":
         shutil.copy(templates.file(), connection.settings_dict["NAME"])
         # While one is open, no other is the last, which clears the log away when it is closed: 2 ms of CPU a test.
         stays_open = sqlite3.connect(connection.settings_dict["NAME"])
         stays_open.execute("SELECT * FROM django_migrations").fetchall()
     with pytest.MonkeyPatch.context() as patch:
-        # Of the class: each thread has a connection of its own.
-        patch.setattr(type(connection.ops), "sql_flush", _delete_all)
-        patch.setattr(flush, "emit_post_migrate_signal", lambda *arguments, **options: None)
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda test: empty_tables())
         yield
     if connection.vendor == "sqlite":
         stays_open.close()
-
-
-MADE_BY_MIGRATE = {"django_content_type", "auth_permission"}
-
-
-def _delete_all(
-    operations: BaseDatabaseOperations, style: object, tables: Iterable[str], **options: object
-) -> list[str]:
-    # In any order: foreign keys are looked at when the transaction ends.
-    return [
-        f"DELETE FROM {operations.quote_name(table)}"  # noqa: S608
-        for table in tables
-        if table not in MADE_BY_MIGRATE
-    ]
 
 
 @pytest.fixture(scope="session", autouse=True)

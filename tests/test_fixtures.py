@@ -8,7 +8,6 @@ import sys
 import threading
 
 import pytest
-from django.core.management import call_command
 from django.db import connection, connections
 
 from positions.models import Agent
@@ -17,7 +16,7 @@ from tests.lost_connections import give_back, in_use
 
 
 @pytest.mark.postgresql
-def test_flush_while_another_process_reads_waits_for_nobody(transactional_db, agent):
+def test_tables_are_emptied_while_another_process_reads_without_a_wait(transactional_db, agent, empty_tables):
     reader = connections.create_connection("default")
     try:
         reader.set_autocommit(False)
@@ -27,7 +26,7 @@ def test_flush_while_another_process_reads_waits_for_nobody(transactional_db, ag
             )  # its lock stays until the transaction ends
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = '5s'")
-        call_command("flush", verbosity=0, interactive=False)
+        empty_tables()
         assert not Agent.objects.exists()
     finally:
         reader.close()
