@@ -10,7 +10,8 @@ from django.contrib import admin
 from msgspec import Raw
 
 from positions.books.accounting import digits
-from positions.books.snapshots import LivePosition, live, snapshot
+from positions.books.live import live
+from positions.books.snapshots import LivePosition, snapshot
 from positions.models import Position
 from positions.prices.last_quotes import newest_prices
 from positions.prices.quotes import Prices

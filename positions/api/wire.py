@@ -11,12 +11,12 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from positions.books.live import live
 from positions.books.snapshots import (
     LivePosition,
     Number,
     StoredPosition,
     Timestamp,
-    live,
     number,
     snapshot,
     stored,

@@ -8,9 +8,9 @@ Results are rounded half to even to the steps of `amounts`, once; what is multip
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 from operator import attrgetter
+from typing import NamedTuple
 
 from positions.books.amounts import (
     AMOUNT,
@@ -47,8 +47,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
+class Holding(NamedTuple):
     """One position's cost side: tokens and their price in SOL, sums in SOL."""
 
     purchase_price: Decimal = ZERO
@@ -66,11 +65,10 @@ class Holding:
         return cls(*_FIGURES(row))
 
 
-_FIGURES = attrgetter(*Holding.__dataclass_fields__)
+_FIGURES = attrgetter(*Holding._fields)
 
 
-@dataclass(frozen=True, slots=True)
-class Valuation:
+class Valuation(NamedTuple):
     """One position at one price. USD figures are None where the price of SOL in USD is not known."""
 
     position_value_sol: Decimal
@@ -101,8 +99,7 @@ def buy(holding: Holding, *, tokens: Decimal, spent_sol: Decimal, may_be_free: b
     check_total(bought, "tokens", "bought in all", AMOUNT_LIMIT)
     check_total(invested, "spent_sol", "SOL in all", SOL_LIMIT)
     check_total(cost, "spent_sol", "SOL for one token", PRICE_LIMIT)
-    return replace(
-        holding,
+    return holding._replace(
         purchase_price=cost,
         purchase_amount=bought,
         remaining_amount=held,
@@ -126,7 +123,7 @@ def sell(holding: Holding, *, tokens: Decimal, proceeds_sol: Decimal) -> Holding
         realized = (holding.realized_profit_sol + gained).quantize(SOL)
         held = holding.remaining_amount - tokens
     check_total(realized, "proceeds_sol", "SOL realised in all", SOL_LIMIT)
-    return replace(holding, remaining_amount=held, realized_profit_sol=realized)
+    return holding._replace(remaining_amount=held, realized_profit_sol=realized)
 
 
 def exchange(holding: Holding, *, tokens: Decimal) -> Holding:
@@ -143,8 +140,7 @@ def exchange(holding: Holding, *, tokens: Decimal) -> Holding:
         cost = holding.purchase_price * held / tokens
     check_total(bought, "tokens", "bought in all", AMOUNT_LIMIT)
     check_total(cost, "tokens", "SOL for one token", PRICE_LIMIT)
-    return replace(
-        holding,
+    return holding._replace(
         purchase_price=cost.quantize(PRICE, context=EXACT),
         purchase_amount=bought,
         remaining_amount=tokens,
@@ -153,19 +149,18 @@ def exchange(holding: Holding, *, tokens: Decimal) -> Holding:
 
 def value(holding: Holding, *, price: Decimal, sol_usd: Decimal | None) -> Valuation:
     """Return what the holding is worth at `price` (SOL for one token) and at `sol_usd` (USD for one SOL)."""
+    cost, _, held, invested, realized = holding
     with localcontext(EXACT):
-        worth = price * holding.remaining_amount
-        unrealized = (price - holding.purchase_price) * holding.remaining_amount
-        profit = holding.realized_profit_sol + unrealized
-        invested, cost = holding.total_invested_sol, holding.purchase_price
-        return Valuation(
-            position_value_sol=worth.quantize(SOL),
-            position_value_usd=None if sol_usd is None else (worth * sol_usd).quantize(USD),
-            profit_loss_sol=profit.quantize(SOL),
-            profit_loss_usd=None if sol_usd is None else (profit * sol_usd).quantize(USD),
-            profit_loss_percent=(profit / invested * 100 if invested else ZERO).quantize(PERCENT),
-            price_change_percent=((price - cost) / cost * 100 if cost else ZERO).quantize(PERCENT),
-            purchase_price_usd=None if sol_usd is None else (cost * sol_usd).quantize(PRICE),
+        worth, gain = price * held, price - cost
+        profit = realized + gain * held
+        return Valuation(  # by position: by name takes twice as long
+            worth.quantize(SOL),
+            None if sol_usd is None else (worth * sol_usd).quantize(USD),
+            profit.quantize(SOL),
+            None if sol_usd is None else (profit * sol_usd).quantize(USD),
+            (profit / invested * 100 if invested else ZERO).quantize(PERCENT),
+            (gain / cost * 100 if cost else ZERO).quantize(PERCENT),
+            None if sol_usd is None else (cost * sol_usd).quantize(PRICE),
         )
 
 

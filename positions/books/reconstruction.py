@@ -7,7 +7,7 @@ of the result is always the row, to the last digit.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 from typing import Any, NamedTuple
@@ -100,7 +100,7 @@ def _explained(was: State, state: State, moment: datetime) -> list[Reconstructed
             bought = accounting.buy(before, tokens=tokens, spent_sol=spent_sol)
             if bought.purchase_price.quantize(OLD_PRICE) != after.purchase_price.quantize(OLD_PRICE):
                 return None
-            before = replace(bought, purchase_price=after.purchase_price)
+            before = bought._replace(purchase_price=after.purchase_price)
             trades.append(_trade(Side.PURCHASE, tokens, spent_sol, moment, state.bought, was.bought))
             moment = max(state.moment, moment + TICK)
         tokens = before.remaining_amount - after.remaining_amount

@@ -1,17 +1,16 @@
 """A position as data: stored with its event, and sent over the wire with what it is worth now.
 
 There is one path from a row to what a client sees, for the socket's snapshot, its events and the REST API alike:
-row → `snapshot` (digits as strings, kept with each event) → `live` (adds the computed fields at a price).
+row → `snapshot` (digits as strings, kept with each event) → live.py (adds the computed fields at a price).
 
 A snapshot carries the version of its shape. Events outlive releases, so a stored one is upgraded when it is read
-(docs/adr/0007). To add a field: name it in StoredPosition, and append a step to UPGRADES that gives it a value in the
-events stored before it. Shapes only add: servers of the release before read new rows during a rolling restart, and
-ignore what they do not know.
+(docs/adr/0007). To add a field: name it in StoredPosition, write it in live.py, and append a step to UPGRADES that
+gives it a value in the events stored before it. Shapes only add: servers of the release before read new rows during a
+rolling restart, and ignore what they do not know.
 """
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -21,16 +20,14 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from positions.books.accounting import Holding, digits, exit_value, profit_usd_at_cost, value
-from positions.books.quotes import UNKNOWN_MARKET, PriceStatus, Quote
+from positions.books.accounting import Holding, digits
+from positions.books.quotes import PriceStatus
 
 # A JSON number, its digits as the database holds them. Raw, since JSON libraries write a Decimal as a string, as a
 # float, or (msgspec) with an exponent.
 Number = Annotated[Raw, Meta(extra_json_schema={"type": "number"})]
 # ISO 8601, UTC, milliseconds, "Z".
 Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
-
-ZERO = Raw(b"0")
 
 
 class StoredPosition(Struct, rename="camel", kw_only=True):
@@ -123,82 +120,27 @@ def is_readable(data: Any) -> bool:
 
 def stored(data: Mapping[str, Any]) -> StoredPosition:
     """Return a snapshot in its wire form, without the computed fields."""
-    return StoredPosition(**_wire_fields(data))
+    return StoredPosition(**wire_fields(data))
 
 
 def holding(data: Mapping[str, Any]) -> Holding:
     """Return a snapshot's cost side."""
     return Holding(
-        purchase_price=Decimal(data["purchase_price"]),
-        purchase_amount=Decimal(data["purchase_amount"]),
-        remaining_amount=Decimal(data["remaining_amount"]),
-        total_invested_sol=Decimal(data["total_invested_sol"]),
-        realized_profit_sol=Decimal(data["realized_profit_sol"]),
+        Decimal(data["purchase_price"]),
+        Decimal(data["purchase_amount"]),
+        Decimal(data["remaining_amount"]),
+        Decimal(data["total_invested_sol"]),
+        Decimal(data["realized_profit_sol"]),
     )
 
 
-def live(data: Mapping[str, Any], quote: Quote | None, *, sol_usd: Decimal | None) -> LivePosition:
-    """Return a snapshot with its computed fields, at the quote's price.
-
-    Without a quote the purchase price is used, and `sol_usd` (USD for one SOL, None where unknown) values it.
-    """
-    held = holding(data)
-    status: PriceStatus = quote.status if quote else "none"
-    market = (quote and quote.market) or UNKNOWN_MARKET
-    if quote:
-        price, price_usd = quote.price, number(quote.price_usd)
-        if price:  # 0 says nothing of what SOL costs
-            sol_usd = quote.sol_usd
-    else:
-        price, price_usd = held.purchase_price, ZERO
-    worth = value(held, price=price, sol_usd=sol_usd)
-    sold = exit_value(
-        held.remaining_amount, status=status, pool_tokens=market.pool_tokens, pool_sol=market.pool_sol
-    )
-    at_cost = profit_usd_at_cost(
-        remaining_amount=held.remaining_amount,
-        price=price,
-        sol_usd=sol_usd,
-        cost_usd=_decimal(data["cost_usd"]),
-        realized_profit_usd=_decimal(data["realized_profit_usd"]),
-    )
-    return LivePosition(
-        **_wire_fields(data) | _extremes(data, quote),
-        current_price=number(price),
-        current_price_usd=price_usd,
-        price_source="live" if quote else "purchase",
-        price_timestamp=_of_quote(quote.priced_at) if quote else None,
-        purchase_price_usd=number(worth.purchase_price_usd),
-        position_value_sol=number(worth.position_value_sol),
-        position_value_usd=number(worth.position_value_usd),
-        profit_loss_sol=number(worth.profit_loss_sol),
-        profit_loss_usd=number(worth.profit_loss_usd),
-        profit_loss_usd_at_cost=number(at_cost),
-        profit_loss_percent=number(worth.profit_loss_percent),
-        price_change_percent=number(worth.price_change_percent),
-        price_status=status,
-        liquidity_usd=number(market.liquidity_usd),
-        exit_value_sol=number(sold),
-    )
-
-
-def _extremes(data: Mapping[str, Any], quote: Quote | None) -> dict[str, Any]:
-    """Return the highest and lowest price, the current one included if it is live and no older than the position.
-
-    The database follows within a minute, without an event (PositionQuerySet.follow_market).
-    """
-    if quote is None or quote.status != "live" or _of_quote(quote.as_of) < data["created_at"]:
-        return {}
-    price, found = quote.price, {}
-    if data["peak_price"] is None or Decimal(data["peak_price"]) < price:
-        found["peak_price"] = number(price)
-    if data["lowest_price"] is None or Decimal(data["lowest_price"]) > price:
-        found["lowest_price"] = number(price)
-    return found
-
-
-def _decimal(digits: str | None) -> Decimal | None:
-    return None if digits is None else Decimal(digits)
+def wire_fields(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a StoredPosition."""
+    fields = {name: data[name] for name in _READERS}
+    for name in _NUMBERS:
+        if fields[name] is not None:
+            fields[name] = Raw(fields[name].encode())
+    return fields
 
 
 def number(value: Decimal | None) -> Any:
@@ -210,10 +152,6 @@ def timestamp(moment: datetime) -> str:
     """Return the moment as the wire writes it: `2026-01-31T12:00:00.000Z`."""
     utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
     return f"{utc.isoformat(timespec='milliseconds')[:-6]}Z"  # without "+00:00"
-
-
-_of_quote = functools.lru_cache(maxsize=1024)(timestamp)
-"""Many positions are valued at the quotes of a few moments."""
 
 
 def _optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -241,14 +179,6 @@ def _reader(field: msgspec.structs.FieldInfo) -> Callable[[object], Any]:
         return lambda position: getattr(position, field.name)
     optional = _optional(convert)
     return lambda position: optional(getattr(position, field.name))
-
-
-def _wire_fields(data: Mapping[str, Any]) -> dict[str, Any]:
-    fields = {name: data[name] for name in _READERS}
-    for name in _NUMBERS:
-        if fields[name] is not None:
-            fields[name] = Raw(fields[name].encode())
-    return fields
 
 
 _DIGITS = re.compile(r"-?[0-9]{1,60}(\.[0-9]{1,60})?")

@@ -89,7 +89,7 @@ class Books:
         return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-FIGURES = tuple(Holding.__dataclass_fields__)
+FIGURES = tuple(Holding._fields)
 
 
 def balance(figures: Mapping[str, Any]) -> Books:
@@ -122,7 +122,7 @@ def apply(books: Books, trade: Booked) -> Books:
             after = accounting.sell(before, tokens=trade.tokens, proceeds_sol=trade.sol)
         case Side.TRANSFER_OUT:
             sold = accounting.sell(before, tokens=trade.tokens, proceeds_sol=ZERO)
-            after = replace(sold, realized_profit_sol=before.realized_profit_sol)
+            after = sold._replace(realized_profit_sol=before.realized_profit_sol)
     cost_left = _share(books.cost_usd, after.remaining_amount, before.remaining_amount)
     realized = books.realized_profit_usd
     if trade.side == Side.SALE:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any
 
 from positions import errors
-from positions.books.snapshots import live
+from positions.books.live import live
 from realtime.hub.guard import all_guarded
 from realtime.hub.latest_prices import LatestPrices
 from realtime.hub.outbox import Event, Outbox

@@ -235,11 +235,6 @@ def encode(message: Struct) -> str:
     return _encoder.encode(message).decode()
 
 
-def encode_bytes(struct: Struct) -> bytes:
-    """Return a message, or a part of one, as it is sent."""
-    return _encoder.encode(struct)
-
-
 def initial_data(positions: Iterable[bytes], at: str, seq: int) -> bytes:
     """Return an `initial_data` of encoded positions, with the timestamp `at`, in the form that is sent.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from positions.books.snapshots import live
+from positions.books.live import encoded
 from realtime.hub.holdings import Holdings
 from realtime.hub.hub import Hub
 from realtime.hub.outbox import Event, Outbox
@@ -48,16 +48,16 @@ async def build_snapshot(hub: Hub, outbox: Outbox, held: Holdings) -> bytes:
     return whole
 
 
-def _positions(hub: Hub, outbox: Outbox, held: Holdings, encoded: list[bytes]) -> Iterator[None]:
+def _positions(hub: Hub, outbox: Outbox, held: Holdings, content: list[bytes]) -> Iterator[None]:
     prices, sol_usd = hub.prices, hub.prices.sol_usd
     for data in held.positions():
         if outbox.closed:
             return
         token = data["token_address"]
-        position = messages.encode_bytes(live(data, prices.quote(token), sol_usd=sol_usd))
+        position = encoded(data, prices.quote(token), sol_usd=sol_usd)
         if outbox.price_keys is not None:
             position = keyed_position(position, outbox.price_keys.of(token))
-        encoded.append(position)
+        content.append(position)
         outbox.hold(token, data["id"])
         yield
 

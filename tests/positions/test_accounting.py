@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict
 from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 from functools import partial
@@ -130,7 +129,7 @@ class HoldingMachine(RuleBasedStateMachine):
 
     @rule(tokens=amounts, proceeds_sol=sums_of_sol)
     def sell_more_than_held(self, tokens: Decimal, proceeds_sol: Decimal) -> None:
-        before, figures = self.holding, asdict(self.holding)
+        before, figures = self.holding, self.holding._asdict()
         with localcontext(prec=50):
             tokens = before.remaining_amount + tokens
         if tokens >= AMOUNT_LIMIT:
@@ -138,7 +137,7 @@ class HoldingMachine(RuleBasedStateMachine):
         message = f"tokens: {digits(tokens)} to sell, {digits(before.remaining_amount)} held"
         with pytest.raises(NotEnoughTokens, match=f"^{re.escape(message)}$"):
             sell(before, tokens=tokens, proceeds_sol=proceeds_sol)
-        assert asdict(before) == figures
+        assert before._asdict() == figures
 
     @rule(price=prices)
     def move_price(self, price: Decimal) -> None:
@@ -157,7 +156,7 @@ class HoldingMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_figure_fits_its_column(self) -> None:
-        for name, number in asdict(self.holding).items():
+        for name, number in self.holding._asdict().items():
             kind = name.rpartition("_")[2]
             decimals, limit = {
                 "sol": (9, SOL_LIMIT),
@@ -774,7 +773,7 @@ def test_value_of_a_vector_is_what_the_file_says(vector):
     sol_usd = Quote("any", number["price"], number["priceUsd"], as_of=None).sol_usd  # type: ignore[arg-type]
     worth = value(holding, price=number["price"], sol_usd=sol_usd)
     camel = {
-        re.sub("_(.)", lambda part: part[1].upper(), name): number for name, number in asdict(worth).items()
+        re.sub("_(.)", lambda part: part[1].upper(), name): number for name, number in worth._asdict().items()
     }
     assert camel == {name: digits and Decimal(digits) for name, digits in vector["expected"].items()}
 

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -26,7 +26,8 @@ from hypothesis import strategies as st
 
 from positions import services
 from positions.books.accounting import Holding, digits, value
-from positions.books.snapshots import live, snapshot
+from positions.books.live import live
+from positions.books.snapshots import snapshot
 from positions.books.trades import Side, fold
 from positions.errors import PositionsError
 from positions.models import Position, Trade, Wallet
@@ -293,7 +294,9 @@ def _valued(case: dict[str, Any]) -> dict[str, str | None]:
         realized_profit_sol=case["realizedProfitSol"],
     )
     worth = value(held, price=quote.price, sol_usd=quote.sol_usd)
-    return {camel(name): None if number is None else digits(number) for name, number in asdict(worth).items()}
+    return {
+        camel(name): None if number is None else digits(number) for name, number in worth._asdict().items()
+    }
 
 
 def camel(name: str) -> str:

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from positions.books.accounting import digits
-from positions.books.snapshots import live, number, snapshot, stored, timestamp
+from positions.books.live import live
+from positions.books.snapshots import number, snapshot, stored, timestamp
 from positions.models import Position
 from positions.prices.quotes import Market
 from positions.services import close_position, open_position, take_profit

@@ -9,10 +9,12 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import asdict
 
-from positions.books.snapshots import live, snapshot
+from positions.books.live import live
+from positions.books.snapshots import snapshot
 from realtime.hub.hub import Hub, close_hub, get_hub
 from realtime.hub.token_index import SOCKETS_PER_TURN
 from realtime.hub.turns import MOST, TURN_SECONDS, Turns, chunks
@@ -167,7 +169,7 @@ def test_snapshot_from_encoded_positions_is_that_of_the_type(position, count):
     data = live(snapshot(position), quote(position.token_address, "0.5", "100"), sol_usd=None)
     sent = SentPosition(**asdict(data))
     whole = messages.encode(InitialData(InitialDataData([sent] * count, "2026-01-31T12:00:00.000Z", 7)))
-    parts = [messages.encode_bytes(data)] * count
+    parts = [msgspec.json.encode(data)] * count
     assert messages.initial_data(parts, "2026-01-31T12:00:00.000Z", 7) == whole.encode()
 
 

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from positions import valkey
-from positions.books.snapshots import live, snapshot, timestamp
+from positions.books.live import live
+from positions.books.snapshots import snapshot, timestamp
 from positions.models import Agent, Position, Wallet
 from positions.prices.cache import get_prices
 from positions.prices.quotes import Quote

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from positions import services
-from positions.books.snapshots import live, snapshot
+from positions.books.live import live
+from positions.books.snapshots import snapshot
 from positions.history.extremes import Extreme, Extremes
 from positions.models import Agent, Position, PositionEvent
 from positions.prices.quotes import Market, Quote
