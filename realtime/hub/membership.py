@@ -89,6 +89,8 @@ class Membership:
         received = self._waiting[member] = asyncio.get_running_loop().create_future()
         try:
             await self._joins.ask(member)
+            if received.done():  # nearly always
+                return
             for attempt, seconds in enumerate(WAIT_SECONDS):
                 if attempt:
                     await self.announce(*member)

@@ -1,0 +1,94 @@
+"""What the channel layer delivers: what has arrived together is read together, and nothing is lost or changed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from channels.layers import get_channel_layer
+from redis.asyncio.client import PubSub
+
+from realtime.conf import conf
+from realtime.publish import groups
+from realtime.publish.receiving import install, split
+from testbed.processes import PATIENCE_SECONDS
+
+COUNT = 100
+
+
+def bulk(data: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(data), data)
+
+
+def message(channel: bytes, data: bytes) -> bytes:
+    return b"*3\r\n" + bulk(b"message") + bulk(channel) + bulk(data)
+
+
+JOINED = b"*3\r\n" + bulk(b"subscribe") + bulk(b"agent.1") + b":7\r\n"
+LEFT = b"*3\r\n" + bulk(b"unsubscribe") + bulk(b"agent.1") + b":6\r\n"
+MESSAGES = [(b"a", b"1"), (b"a", b"\r\n*3\r\n$7\r\nmessage\r\n"), (b"", b""), (b"b\r\n", bytes(range(256)))]
+STREAM = JOINED + b"".join(message(*each) + JOINED for each in MESSAGES)
+
+
+def test_messages_are_told_from_the_news_of_joined_channels():
+    assert split(STREAM) == (MESSAGES, len(STREAM))
+
+
+@pytest.mark.parametrize("begin", [b"", message(b"a", b"1"), JOINED])
+@pytest.mark.parametrize(
+    "rest",
+    [
+        LEFT,
+        b"*2\r\n" + bulk(b"pong") + bulk(b""),
+        b"-ERR went wrong\r\n",
+        b"+OK\r\n",
+        b"*4\r\n" + bulk(b"pmessage"),
+        b"*3\r\n" + bulk(b"message") + b"$-1\r\n",
+        b"$3\r\nabc\r\n",
+        b"",
+    ],
+)
+def test_everything_else_is_left_as_it_is(begin: bytes, rest: bytes):
+    found, end = split(begin + rest + message(b"a", b"2"))
+    assert end == len(begin) or not rest
+    assert found[:1] == [(b"a", b"1")] * (begin not in {b"", JOINED}) or not rest
+
+
+@pytest.mark.parametrize("cut", range(len(STREAM)))
+def test_message_that_has_not_arrived_as_a_whole_is_left_until_it_has(cut: int):
+    found, end = split(STREAM[:cut])
+    assert end <= cut
+    more, last = split(STREAM[end:])
+    assert [*found, *more] == MESSAGES
+    assert end + last == len(STREAM)
+
+
+async def test_many_messages_of_many_groups_arrive_once_and_in_order(hub, monkeypatch):
+    handled: list[Any] = []
+    handle_message = PubSub.handle_message
+
+    async def counted(self: PubSub, *arguments: Any) -> Any:
+        handled.append(arguments)
+        return await handle_message(self, *arguments)
+
+    monkeypatch.setattr(PubSub, "handle_message", counted)
+    layer: Any = get_channel_layer(conf.CHANNEL_LAYER)
+    install(layer)
+    channel = await layer.new_channel()
+    names = [f"receiving.{number}" for number in range(COUNT)]
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await groups.join(layer, names, channel)
+        await groups.send(layer, [(names[0], {"type": "joined"})])
+        assert (await layer.receive(channel))["type"] == "joined"
+        handled.clear()
+        sent = [
+            {"type": "sent", "number": number, "text": "x" * (100_000 if number == COUNT // 2 else 10)}
+            for number in range(COUNT)
+        ]
+        await groups.send(layer, [*zip(names, sent, strict=True)])
+        await groups.leave(layer, names[1:], channel)
+        await groups.send(layer, [(names[0], {"type": "last"})])
+        received = [dict(await layer.receive(channel)) for _ in range(COUNT + 1)]
+    assert received == [*sent, {"type": "last"}]
+    assert len(handled) < 2 * COUNT  # each that was left, and few of the messages
