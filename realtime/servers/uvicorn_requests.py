@@ -20,6 +20,7 @@ from realtime.conf import conf
 from realtime.servers import descriptors
 from realtime.servers.door import may_enter
 from realtime.servers.heads import MALFORMED, TARGET_TOO_LONG, TOO_LARGE, heads, too_late
+from realtime.servers.uvicorn_handshake import handshake_in, takes_handshake, upgrade
 
 _originals: dict[str, Any] = {}
 
@@ -46,7 +47,7 @@ class RequestMethods:
     def data_received(self: Any, data: bytes) -> None:
         """Parse what has arrived; a handshake, once it may enter (door.py)."""
         if not _is_waiting(self) or may_enter(data, partial(_enter, self, data)):
-            _originals["data_received"](self, data)
+            _parse(self, data)
             return
         heads.stop(self)
         self.transport.pause_reading()
@@ -76,7 +77,15 @@ def _enter(protocol: Any, data: bytes) -> None:
         return  # it has ended meanwhile
     transport.resume_reading()
     _wait(protocol)  # where the rest of the head is still to come
-    _originals["data_received"](protocol, data)
+    _parse(protocol, data)
+
+
+def _parse(protocol: Any, data: bytes) -> None:
+    handshake = handshake_in(data) if takes_handshake(protocol) else None
+    if handshake is None:
+        _originals["data_received"](protocol, data)
+    else:
+        upgrade(protocol, handshake)
 
 
 def _forget_stall(protocol: Any) -> None:
