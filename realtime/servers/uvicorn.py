@@ -31,6 +31,7 @@ from realtime.protocol.frames import text_frame, text_header
 from realtime.protocol.messages import CloseReason, ErrorCode
 from realtime.servers.frame_writer import FrameWriter, frame_writer
 from realtime.servers.frames import LARGE_BYTES, READ_BYTES, fragment_cost, is_close
+from realtime.servers.uvicorn_log import Path, socket_log
 from realtime.socket.connection import EXTENSION
 
 MESSAGES = {Opcode.TEXT, Opcode.BINARY, Opcode.CLOSE}
@@ -45,7 +46,7 @@ class BoundedProtocol(ServerProtocol):
     def __init__(self, **options: Any) -> None:
         # Higher than the consumer's limit: here uvicorn resets the connection, which may overtake the close; the
         # consumer's close is not followed by a reset.
-        super().__init__(**{**options, "max_size": 4 * conf.MAX_MESSAGE_BYTES})
+        super().__init__(**{**options, "max_size": 4 * conf.MAX_MESSAGE_BYTES, "logger": socket_log})
         self.inbound: TokenBucket | None = None
         self._has_flooded = False
 
@@ -81,6 +82,7 @@ class ProtocolMethods:
     async def run_asgi(self: Any) -> None:
         """Run the application, which finds the protocol in its scope."""
         self.scope["extensions"][EXTENSION] = self
+        self.logger = socket_log
         await _run_asgi(self)
 
     def owns(self: Any, send: Any) -> bool:
@@ -158,13 +160,9 @@ class BadTextInOneLine(logging.Filter):
         return True
 
 
-def _path_without_token(scope: Any) -> str:
-    """Return the path and query for uvicorn's log line of each socket.
-
-    Whoever writes the line removes tokens from the whole of it, several times: that costs as much as all else of it
-    where there is one.
-    """
-    return redact(_path_with_query(scope))
+def _path_once_logged(scope: Any) -> Path:
+    """Return the path and query for uvicorn's log lines of sockets, without tokens."""
+    return Path(scope, lambda scope: redact(_path_with_query(scope)))
 
 
 _run_asgi: Any = None  # uvicorn's own
@@ -191,7 +189,7 @@ def install() -> None:
     if _run_asgi is None:
         _run_asgi, _handle_pong = protocol.run_asgi, protocol.handle_pong
         _path_with_query = module.get_path_with_query_string
-    module.get_path_with_query_string = _path_without_token
+    module.get_path_with_query_string = _path_once_logged
     for name in (
         "run_asgi",
         "owns",

@@ -148,7 +148,11 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self._is_served = True
         logger.info(
             "socket opened",
-            extra={"agent_id": self.outbox.agent_id, "user_id": str(self.outbox.user_id)},
+            extra={
+                "agent_id": self.outbox.agent_id,
+                "user_id": str(self.outbox.user_id),
+                "peer": self._peer(),
+            },
         )
         data = ConnectedData(
             agent_id=self.outbox.agent_id,
@@ -160,6 +164,10 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             mode="watch" if self.outbox.watches else "own",
         )
         self._write(Connected(data))
+
+    def _peer(self) -> str:
+        address: str = (self.scope.get("client") or ("",))[0]
+        return address
 
     def _checked(self, check: Callable[[str | None], T], text: str | None) -> T | None:
         """Return what `check` makes of a part of the query; None, after an `error` to the client, if that is wrong."""
@@ -246,6 +254,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             "socket closed",
             extra={
                 "agent_id": self.outbox.agent_id,
+                "peer": self._peer(),
                 "code": ended_with,
                 "reason": reason,
                 "seconds": round(time.monotonic() - self._began, 1),

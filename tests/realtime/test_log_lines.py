@@ -159,6 +159,9 @@ async def test_socket_is_a_line_when_it_begins_and_one_when_it_ends(
     assert [line["message"] for line in lines].count("socket opened") == 3
     ends = sorted((line["code"], line["reason"]) for line in lines if "code" in line)
     assert ends[-1] == (1008, "Authentication failed")
+    assert {line["peer"] for line in lines} == {"127.0.0.1"}
+    assert "[accepted]" not in text
+    assert "connection open" not in text
     assert token.split(".")[1] not in text
 
 
