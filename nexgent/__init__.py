@@ -7,6 +7,7 @@ import gc
 #
 # What is looked at in one go is looked at in one turn of the event loop: 2,500 new objects, and in the second step at
 # most 15,000, take 1 and 5 ms. Once a second step had a million, 0.5 s of CPU, in which no price was sent, while 5,000
-# sockets connected (2026-11-26). Each object is looked at twice either way. All of them are looked at after 20 million
-# new ones; servers do so sooner, when it delays nobody much (realtime/hub/garbage.py).
-gc.set_threshold(2_500, 4, 1_300)
+# sockets connected (2026-11-26). Each object is looked at twice either way. All of them are looked at after 25 million
+# new ones; servers do so sooner, when it delays nobody much, and have shorter steps while sockets start
+# (realtime/hub/garbage.py).
+gc.set_threshold(2_500, 4, 2_000)

@@ -15,6 +15,8 @@ from itertools import islice
 from time import perf_counter, thread_time
 from typing import TypeVar
 
+from realtime.hub import garbage
+
 T = TypeVar("T")
 
 SLICE_SECONDS = 0.003
@@ -100,6 +102,7 @@ class Turns:
         if not self._is_counting:
             self._is_counting = True
             self._began = self._clock()
+            garbage.crowd_begins()
             asyncio.get_running_loop().call_soon(self._turn)
         if self._done >= self._most:
             return False
@@ -117,6 +120,7 @@ class Turns:
         was_idle, self._done = not self._done, 0
         if was_idle and not self.is_crowded:
             self._is_counting = False
+            garbage.crowd_ends()
             return
         try:
             self._release()

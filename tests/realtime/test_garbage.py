@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from realtime.hub.garbage import Garbage
+from realtime.hub.turns import MOST, Turns
 from tests.live import PATIENCE_SECONDS, ROOT
 
 STORM = """
@@ -59,6 +61,37 @@ def test_while_a_million_objects_are_made_few_are_looked_at_at_a_time():
         timeout=3 * PATIENCE_SECONDS,
     )
     assert (done.stdout, done.stderr) == ("True True\n", "")
+
+
+@contextmanager
+def collections() -> Iterator[list[int]]:
+    """Yield among how many objects each collection from here on looks for garbage."""
+    looked_at: list[int] = []
+
+    def look(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            looked_at.append(sum(len(gc.get_objects(each)) for each in range(info["generation"] + 1)))
+
+    gc.collect()
+    gc.callbacks.append(look)
+    try:
+        yield looked_at
+    finally:
+        gc.callbacks.remove(look)
+
+
+async def test_while_sockets_start_fewer_are_looked_at_and_afterwards_as_many_as_before():
+    turns, usual = Turns(), gc.get_threshold()
+    with collections() as looked_at:
+        waiting = [asyncio.ensure_future(turns.piece()) for _ in range(2 * MOST)]
+        await asyncio.sleep(0)  # they ask
+        assert turns.is_crowded
+        objects = [[] for _ in range(100_000)]
+        assert len(looked_at) > len(objects) / 2_000
+        assert max(looked_at) < 6_000
+        await asyncio.gather(*waiting)
+    while gc.get_threshold() != usual:  # noqa: ASYNC110  every turn of the loop brings it nearer
+        await asyncio.sleep(0)
 
 
 async def test_all_objects_are_looked_at_after_a_round_once_due_and_not_in_a_crowd():
