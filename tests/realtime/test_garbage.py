@@ -86,7 +86,7 @@ async def test_while_sockets_start_fewer_are_looked_at_and_afterwards_as_many_as
         waiting = [asyncio.ensure_future(turns.piece()) for _ in range(2 * MOST)]
         await asyncio.sleep(0)  # they ask
         assert turns.is_crowded
-        objects = [[] for _ in range(100_000)]
+        objects: list[list[int]] = [[] for _ in range(100_000)]
         assert len(looked_at) > len(objects) / 2_000
         assert max(looked_at) < 6_000
         await asyncio.gather(*waiting)
