@@ -85,9 +85,14 @@ def running_postgresql(templates: Templates) -> Iterator[None]:
     if not POSTGRESQL:
         yield
         return
-    # Durability costs the tests time and proves nothing: this cluster is thrown away.
+    # Durability costs the tests time and proves nothing: this cluster is thrown away. And all servers that tests share
+    # live to the end, each with the connections that it once needed: 61 after tests/realtime alone, on a busy machine.
     server = PostgreSQL(
-        FOLDER / "pg", template=templates.cluster(), synchronous_commit="off", full_page_writes="off"
+        FOLDER / "pg",
+        template=templates.cluster(),
+        synchronous_commit="off",
+        full_page_writes="off",
+        max_connections="400",
     )
     assert server.url_of("postgres", "", DATABASE) == os.environ["DATABASE_URL"]
     yield
