@@ -48,7 +48,7 @@ async def _receive(shard: Any) -> None:
                     ignore_subscribe_messages=True, timeout=POLL_SECONDS
                 )
                 shard._receive_message(message)
-                for channel, data in await _arrived(shard._pubsub.connection):
+                for channel, data in await arrived(shard._pubsub.connection):
                     shard._receive_message({"channel": channel, "data": data})
             else:
                 await asyncio.sleep(POLL_SECONDS)
@@ -59,11 +59,13 @@ async def _receive(shard: Any) -> None:
             await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _arrived(connection: Any) -> list[tuple[bytes, bytes]]:
+async def arrived(connection: Any) -> list[tuple[bytes, bytes]]:
     """Take the messages that have arrived as a whole; what follows them is left to redis-py's parser."""
     reader: Any = None if connection is None else connection._reader
     buffer = getattr(reader, "_buffer", None)
-    if not buffer or type(connection._parser).__name__ != RESP2:
+    if not buffer or type(parser := connection._parser).__name__ != RESP2:
+        return []
+    if parser._chunks or parser._buffer:  # of a message whose rest comes first
         return []
     found, end = split(bytes(buffer[:MOST_BYTES]))
     if end:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from channels.layers import get_channel_layer
+from redis.asyncio import Connection
 from redis.asyncio.client import PubSub
 
 from realtime.conf import conf
 from realtime.publish import groups
-from realtime.publish.receiving import install, split
+from realtime.publish.receiving import arrived, install, split
 from testbed.processes import PATIENCE_SECONDS
 
 COUNT = 100
@@ -92,3 +93,18 @@ async def test_many_messages_of_many_groups_arrive_once_and_in_order(hub, monkey
         received = [dict(await layer.receive(channel)) for _ in range(COUNT + 1)]
     assert received == [*sent, {"type": "last"}]
     assert len(handled) < 2 * COUNT  # each that was left, and few of the messages
+
+
+async def test_message_that_redis_py_has_a_part_of_comes_first():
+    inner = message(b"a", b"1")
+    whole = message(b"b", inner)
+    connection: Any = Connection(protocol=2)
+    connection._reader = reader = asyncio.StreamReader()
+    connection._parser.on_connect(connection)
+    reader.feed_data(whole[: -len(inner) - 2])  # all but what it says
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(connection._parser.read_response(disable_decoding=True), 0.01)
+    reader.feed_data(whole[-len(inner) - 2 :] + inner)
+    assert await arrived(connection) == []
+    assert await connection._parser.read_response(disable_decoding=True) == [b"message", b"b", inner]
+    assert await arrived(connection) == [(b"a", b"1")]
