@@ -211,6 +211,8 @@ class IdsField(_ReadAnew):
     """A list of strings. Anything else, which was written past Django, is read as an empty one."""
 
     def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
+        if value == "[]":  # nearly all: not for Django's JSON decoder, a µs each, twice a position
+            return []
         data = super().from_db_value(value, expression, connection)
         return data if isinstance(data, list) or isinstance(expression, KeyTransform) else []
 

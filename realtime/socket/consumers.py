@@ -245,6 +245,11 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     # Close
 
+    async def websocket_disconnect(self, message: dict[str, Any]) -> None:
+        """End, without the turn on the shared thread that Channels takes for database connections: see `dispatch`."""
+        await self.disconnect(message["code"])
+        raise StopConsumer
+
     async def disconnect(self, code: int) -> None:
         ended_by_us = (
             CloseReason.SHUTDOWN.value if self.scope["connection"].is_leaving() else self.outbox.closed
