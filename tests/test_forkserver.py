@@ -70,6 +70,24 @@ def test_process_sees_what_one_of_its_own_interpreter_sees(kind, tmp_path):
     assert (forked.returncode, forked.stdout, forked.stderr) == (7, ordinary.stdout, "to standard error\n")
 
 
+def test_process_ends_as_one_of_its_own_interpreter_does(tmp_path):
+    """What it has loaded is taken apart: files are closed, destructors called, after what was to be done at exit."""
+    code = "import atexit, loaded\nkept = open('written', 'w')\nkept.write('all of it')\natexit.register(print, 'exit')"
+    (tmp_path / "loaded.py").write_text(
+        "import logging\nclass End:\n    def __del__(self): print('end', logging)\nend = End()\n"
+    )
+    command = [sys.executable, "-c", code]
+    ordinary, forked = tmp_path / "ordinary", tmp_path / "forked"
+    for folder in (ordinary, forked):
+        folder.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    expected = subprocess.run(command, env=environment, cwd=ordinary, capture_output=True, text=True)
+    done = forkserver.run(command, env=environment, cwd=forked, timeout=PATIENCE_SECONDS)
+    assert expected.stdout.startswith("exit\nend ")
+    assert (done.returncode, done.stdout, done.stderr) == (0, expected.stdout, expected.stderr)
+    assert [(folder / "written").read_text() for folder in (ordinary, forked)] == ["all of it"] * 2
+
+
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
     """Python, as somebody else would run it."""
