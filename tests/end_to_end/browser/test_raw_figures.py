@@ -90,6 +90,9 @@ def test_figures_recomputed_from_raw_messages_are_those_shown(
     feed.quote(bonk, "0.0000027", "0.000505", pool("live", "400000000", "990"))
     services.move_stop_loss(position_id=jup.pk, percentage=None)
     expect(window.by_id("connection")).to_have_attribute("data-state", "live")
+    # The last of what has happened: the server counts it in the overview below.
+    window.expect_row(bonk, price="0.0₅27000")
+    window.expect_row(jup, stop="—")
     check("a lost connection")
     window.close_details()
     services.close_position(position_id=wif.pk, proceeds_sol=D(0))
