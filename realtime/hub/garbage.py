@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 IN_CROWD = (1_500, 1, 1_000_000)
-"""Thresholds while sockets start: at most 4,500 objects in the second step, where there are 15,000 otherwise, and none
+"""Thresholds while sockets start: at most 4,500 objects in the second step, where there are 9,000 otherwise, and none
 of the third. Always so, more of the cycles that every HTTP request leaves would get that old."""
 DUE = 1_000
-"""All objects are looked at after so many second steps: half as many as Python waits for."""
+"""All objects are looked at after so many second steps: a third of those that Python waits for."""
 
 _usual: tuple[int, int, int] | None = None
 

@@ -25,7 +25,7 @@ def look(phase, info):
 gc.collect()
 gc.callbacks.append(look)
 objects = [[] for _ in range(1_200_000)]
-print(len(looked_at) > 100, max(looked_at) <= 20_000)
+print(len(looked_at) > 100, max(looked_at) <= 12_000)
 """
 
 
