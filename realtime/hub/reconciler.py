@@ -136,9 +136,9 @@ class Reconciler:
                         self._revoke(outbox)
 
     async def owners(self) -> None:
-        """One call for a thousand agents: close each socket whose agent has a newer one in another process.
+        """One call for 250 agents: close each socket whose agent has a newer one in another process.
 
-        One more for a thousand watchers: keep their places, and close those that have lost them.
+        One more for 250 watchers: keep their places, and close those that have lost them.
         """
         owners = self._sockets.owners
         claims = {agent_id: outbox.claim for agent_id, outbox in owners.items() if outbox.seq is not None}

@@ -21,7 +21,7 @@ from realtime.hub.script_keys import ScriptKeys
 
 COUNTER_KEY = f"{valkey.KEY_PREFIX}watch-numbers"
 AGENT_KEY_PREFIX = f"{valkey.KEY_PREFIX}watchers:"
-PLACES_PER_CALL = 1000
+PLACES_PER_CALL = 250
 
 # The places of an agent are a sorted set of numbers, by when each expires (ms). Watchers are also members of the sorted
 # set of their user's sockets, beside the agents that are owned (ownership.py).
@@ -127,7 +127,7 @@ def _place(answer: bytes) -> int | WatchersFull | TooManySockets:
 
 
 async def renew_places(places: Collection[Watch]) -> list[Watch]:
-    """Keep these places for longer; return those that were lost, and find none left. A call for a thousand.
+    """Keep these places for longer; return those that were lost, and find none left. A call for 250.
 
     Raises valkey.Unavailable.
     """

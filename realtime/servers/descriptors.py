@@ -17,7 +17,6 @@ from http import HTTPStatus
 from typing import Any
 
 from realtime.conf import conf
-from realtime.hub.turns import turns
 from realtime.monitoring.metrics import counts
 from realtime.servers.frames import READ_BYTES
 from realtime.servers.heads import answer, heads
@@ -28,8 +27,9 @@ RESERVED = 64
 """Files that stay free for the database, Redis or Valkey, and what is read from the disk; at most a quarter of all."""
 TURNS = 5
 """Of the event loop, and more than there are from accepting a connection until another has made room for it."""
-ACCEPTED_IN_A_CROWD = 4
-"""Connections that are accepted in one turn while sockets wait to start (hub/turns.py); others wait in the kernel."""
+ACCEPTED_AT_ONCE = 4
+"""Connections that are accepted in one turn; others wait in the kernel. Twelve took 1.5 ms of CPU in each of the five
+turns that a round of prices needs, before the first of their handshakes arrived (2026-11-26)."""
 SECONDS_BETWEEN_LINES = 60.0
 NO_ROOM = answer(HTTPStatus.SERVICE_UNAVAILABLE, "The server is at capacity.")
 ACCEPT_FAILED = "socket.accept() out of system resource"  # asyncio's words
@@ -69,7 +69,7 @@ def accept_at_once(listener: int) -> int:
     """Return how many connections to accept in this turn of the event loop; make room for them. 0: there soon is."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     reserved = _reserved(limit)
-    most = max(1, min(reserved // TURNS, ACCEPTED_IN_A_CROWD if turns().is_crowded else reserved))
+    most = max(1, min(reserved // TURNS, ACCEPTED_AT_ONCE))
     try:
         free = os.dup(listener)
     except OSError:
