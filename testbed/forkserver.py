@@ -14,6 +14,7 @@ import contextlib
 import ctypes
 import gc
 import importlib
+import inspect
 import io
 import json
 import os
@@ -270,6 +271,9 @@ def main() -> None:
     atexit.register(_keep_preloaded)  # before all others, so it is called after them
     for name in (*PRELOADED, *sys.argv[3:]):
         importlib.import_module(name)
+    if sys.argv[3:]:
+        # Coverage looks at the stack where it starts, and that at the file of each module: 0.1 s. It remembers them.
+        inspect.stack()
     if "twisted.internet.reactor" in sys.modules:
         raise RuntimeError("Twisted's reactor is loaded: its descriptors would be those of every process")
     _preloaded.update(
