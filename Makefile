@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast coverage soak bench check check-page check-pythons audit lock clean
+.PHONY: help setup run test test-fast coverage soak bench check check-types check-page check-code check-settings check-locks check-pythons audit lock clean
 
 # The supported versions, newest first, and how one is found: in the path, where a shim of pyenv may answer "command not
 # found" (so each is tried), or among pyenv's own. `make PYTHON=/path/to/python3.12 setup` names another.
@@ -64,15 +64,27 @@ soak: $(INSTALLED) ## Inject every fault while clients watch, for a quarter of a
 bench: $(INSTALLED) ## Measure the cost, compared with bare servers and the tutorial way (docs/performance.md; ARGS="fan-out --quick")
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-check: $(INSTALLED) check-page ## Lint, types, missing migrations, deployment settings, the lock
+# Side by side, each of them with its output in one piece. mypy takes longest, so it starts first.
+JOBS ?= $(shell $(BIN)/python -c 'import os; print(os.cpu_count() or 1)')
+check: $(INSTALLED) ## Lint, types, missing migrations, deployment settings, the lock
+	@$(MAKE) --no-print-directory --jobs $(JOBS) $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) \
+		check-types check-page check-code check-settings check-locks
+
+check-types: $(INSTALLED)
+	$(BIN)/mypy
+
+check-code: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check-settings: $(INSTALLED)
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	NEXGENT_DEBUG=0 NEXGENT_ALLOWED_HOSTS=example.org \
 		NEXGENT_SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(64))') \
 		$(BIN)/python manage.py check --deploy --fail-level WARNING
+
+check-locks: $(INSTALLED)
 	@$(BIN)/python deploy/audit_lock.py
 	@$(BIN)/python deploy/audit_lock.py --lock deploy/requirements.lock
 	@if grep -nE '://|(^|[[:space:]])--(extra-)?index-url|(^|[[:space:]])--(find-links|trusted-host)| @ ' requirements.lock deploy/requirements.lock; then \
