@@ -7,7 +7,6 @@ socket then waits for its own claim to come back through its group: from then on
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -89,14 +88,12 @@ class Membership:
         received = self._waiting[member] = asyncio.get_running_loop().create_future()
         try:
             await self._joins.ask(member)
-            if received.done():  # nearly always
-                return
             for attempt, seconds in enumerate(WAIT_SECONDS):
                 if attempt:
                     await self.announce(*member)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(seconds):
-                        await asyncio.shield(received)
+                if not received.done():
+                    await asyncio.wait((received,), timeout=seconds)
+                if received.done():
                     return
         finally:
             del self._waiting[member]
