@@ -75,7 +75,7 @@ def main() -> None:
         page = browser.new_page(
             viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=SCALE, color_scheme="light"
         )
-        window = Window(page, f"http://127.0.0.1:{PORT}/").log_in("demo", password="demo")
+        window = Window(page, f"http://127.0.0.1:{PORT}/").log_in_by_form("demo", password="demo")
         expect(window.by_id("agent-row").first).to_be_visible()
         page.wait_for_timeout(6_000)  # today begins with its first prices
         page.screenshot(path=OVERVIEW)

@@ -110,8 +110,7 @@ def test_chart_of_a_position_has_its_candles_trades_levels_and_last_price(
     record(position, start, *closes)
     services.buy_more(position_id=position.pk, tokens=Decimal(100_000_000), spent_sol=Decimal("1.7"))
     services.take_profit(position_id=position.pk, tokens=Decimal(50_000_000), proceeds_sol=Decimal(1))
-    window.page.goto(f"{window.url}/agents/{wallet.agent_id}/positions/{position.pk}")
-    window.fill_in("alice", "alice-has-a-password")
+    window.log_in(at=f"/agents/{wallet.agent_id}/positions/{position.pk}")
     plot, readout = window.by_id("price-chart-plot"), window.by_id("price-chart-readout")
     expect(window.by_id("price-chart-caption")).to_contain_text("where nothing is drawn, no live price was")
     assert shapes(plot, ".up") == 37
@@ -153,8 +152,7 @@ def test_old_position_shows_its_last_hour_where_little_is_recorded(window: Windo
     opened_ago(bonk, timedelta(days=9))
     record(bonk, now() - 90 * MINUTE, *[Decimal("0.000002") * (100 + n) / 100 for n in range(90)])
     services.take_profit(position_id=bonk.pk, tokens=Decimal(500_000), proceeds_sol=Decimal(1))
-    window.page.goto(f"{window.url}/agents/{bonk.agent_id}/positions/{bonk.pk}")
-    window.fill_in("alice", "alice-has-a-password")
+    window.log_in(at=f"/agents/{bonk.agent_id}/positions/{bonk.pk}")
     span, plot = window.by_id("price-span"), window.by_id("price-chart-plot")
     expect(span.get_by_label("1H")).to_be_checked()
     expect(window.by_id("price-chart-caption")).to_contain_text("by the minute")
@@ -179,8 +177,7 @@ def test_details_have_the_newest_500_events(window: Window, bonk: Position) -> N
         )
         for number in range(1, 501)
     )
-    window.page.goto(f"{window.url}/agents/{bonk.agent_id}/positions/{bonk.pk}")
-    window.fill_in("alice", "alice-has-a-password")
+    window.log_in(at=f"/agents/{bonk.agent_id}/positions/{bonk.pk}")
     expect(window.by_id("details-history-note")).to_contain_text("The newest 500 events")
     expect(window.by_id("details-history").locator("li").first).to_contain_text(
         "stop loss from \u221220% to \u221221%"

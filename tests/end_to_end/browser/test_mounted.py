@@ -35,7 +35,7 @@ def test_page_below_a_path_stays_below_it(
     page, asked = window.page, []
     page.context.on("request", lambda request: asked.append(urlsplit(request.url).path))
     window.url = f"{host.url}/site/desk/"
-    window.log_in()
+    window.log_in_by_form()
     window.choose("alpha (simulation)")
     window.expect_state("live")
     feed.quote(bonk, "0.000003", "0.0006")

@@ -40,7 +40,7 @@ def test_own_page_asks_for_a_login_and_then_follows_the_agent(
     expect(status).to_have_text("Log in first.")
     assert window.sockets == 0
     window.forgive_network_trouble()  # the browser reports the request that was refused
-    window.log_in()
+    window.log_in_by_form()
     expect(window.by_id("log-in")).to_be_hidden()
     window.page.goto(f"{site.url}/one-agent")
     expect(status).to_have_text("live")

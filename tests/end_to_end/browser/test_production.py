@@ -16,7 +16,7 @@ def test_page_works_from_collected_files(
     window = open_window(server=production)
     loaded: list[str] = []
     window.page.on("requestfinished", lambda request: loaded.append(request.url.rpartition("/")[2]))
-    window.log_in()
+    window.log_in_by_form()
     window.expect_row(bonk, amount="1,000,000")
     (entry,) = [name for name in loaded if name.startswith("dashboard.") and name.endswith(".js")]
     assert len(entry.split(".")) == 3  # dashboard, its hash, js

@@ -30,7 +30,7 @@ def test_every_socket_has_a_ticket_of_its_own(window: Window, bonk: Position) ->
 
     window.page.route(BUY, make_usable_for_long)  # also if it takes long until it is used
     sockets, requests = watched(window.page)
-    window.log_in()
+    window.log_in_by_form()
     window.expect_state("live")
     # Asked for before the agents, so that the socket did not wait for it.
     assert requests.count("/api/socket-ticket/") == 1
@@ -48,7 +48,7 @@ def test_token_opens_the_socket_where_the_server_has_no_tickets(
     """404: a server of the release before. 503: one without Redis or Valkey."""
     window.page.route(BUY, lambda route: route.fulfill(status=status, json={"detail": "none"}))
     sockets, _ = watched(window.page)
-    window.log_in()
+    window.log_in_by_form()
     window.expect_state("live")
     assert [sorted(socket) for socket in sockets] == [["agentId", "mode", "token"]]
     window.forgive_network_trouble()
@@ -63,7 +63,7 @@ def test_token_opens_the_socket_after_its_ticket_was_refused(window: Window, bon
 
     window.page.route(BUY, spoil)
     sockets, _ = watched(window.page)
-    window.log_in()
+    window.log_in_by_form()
     window.expect_state("live")
     assert [sorted(socket) for socket in sockets] == [
         ["agentId", "mode", "ticket"],

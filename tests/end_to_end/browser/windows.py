@@ -53,7 +53,19 @@ class Window:
         """Drop the errors that a refused or broken request leaves in the console: the test is about them."""
         self.errors = [error for error in self.errors if not NETWORK_TROUBLE.search(error)]
 
-    def log_in(self, username: str = "alice", *, password: str | None = None) -> Window:
+    def log_in(self, username: str = "alice", at: str = "") -> Window:
+        """Give this profile a session of the user, and load the page. By the form it is a tenth of CPU more."""
+        token = 32 * "c"
+        answer = self.page.context.request.post(
+            f"{self.url}/api/session/",
+            data={"username": username, "password": f"{username}-has-a-password"},
+            headers={"X-CSRFToken": token, "Cookie": f"csrftoken={token}"},
+        )
+        assert answer.ok, answer.text()
+        self.page.goto(f"{self.url}{at}")
+        return self
+
+    def log_in_by_form(self, username: str = "alice", *, password: str | None = None) -> Window:
         self.page.goto(self.url)
         self.fill_in(username, password or f"{username}-has-a-password")
         return self
