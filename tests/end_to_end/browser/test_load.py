@@ -67,31 +67,23 @@ def test_changes_before_a_frame_are_drawn_once(script_page) -> None:
     assert drawings == 1
 
 
-def test_row_that_comes_into_view_shows_the_newest_price(
+def test_row_that_comes_into_view_shows_the_newest_price_and_print_those_of_all_rows(
     window: Window, wallet: Wallet, feed: Backstage
 ) -> None:
     positions = many_positions(wallet)
     window.log_in()
     window.expect_state("live")
     expect(window.rows()).to_have_count(MANY)
-    (quotes,) = islice(rounds(positions), 1)
+    market = rounds(positions)
+    quotes = next(market)
     feed.run(broadcast_prices(quotes))
     last = window.row(positions[-1])
     last.scroll_into_view_if_needed()
     expect(last).to_be_in_viewport()
     expect(last.get_by_test_id("price")).to_have_attribute("title", f"{quotes[-1].price} SOL")
-
-
-def test_print_shows_every_row_at_the_newest_price(window: Window, wallet: Wallet, feed: Backstage) -> None:
-    positions = many_positions(wallet)
-    window.log_in()
-    window.expect_state("live")
-    expect(window.rows()).to_have_count(MANY)
-    (quotes,) = islice(rounds(positions), 1)
+    quotes = next(market)
     feed.run(broadcast_prices(quotes))
-    expect(window.row(positions[0]).get_by_test_id("price")).to_have_attribute(
-        "title", f"{quotes[0].price} SOL"
-    )
+    expect(last.get_by_test_id("price")).to_have_attribute("title", f"{quotes[-1].price} SOL")
     titles = window.page.evaluate(
         """() => {
             dispatchEvent(new Event("beforeprint"));
