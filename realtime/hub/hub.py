@@ -43,7 +43,7 @@ from realtime.hub.shares import Shares
 from realtime.hub.sockets import Sockets
 from realtime.hub.token_index import TokenIndex
 from realtime.hub.turns import turns
-from realtime.hub.watchers import Watch
+from realtime.hub.watchers import Watch, new_place
 from realtime.monitoring.metrics import counts
 from realtime.monitoring.metrics_report import Reporter
 from realtime.monitoring.tasks import Tasks
@@ -165,7 +165,7 @@ class Hub:
         """
         agent_id, left, outbox.left = outbox.agent_id, outbox.left, None
         if outbox.watches:
-            outbox.claim = await self._membership.place(Watch(agent_id, outbox.user_id, left=left))
+            outbox.claim = await self._membership.place(Watch(agent_id, outbox.user_id, new_place(), left))
         else:
             outbox.claim = await self._membership.claim(Wish(agent_id, outbox.user_id, left))
         if outbox.closed:  # meanwhile; its claim must not end the agent's socket elsewhere

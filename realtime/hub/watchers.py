@@ -8,6 +8,7 @@ longer than a reconciliation, whatever was lost.
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Collection, Sequence
 from itertools import islice
@@ -19,43 +20,46 @@ from realtime.conf import conf
 from realtime.hub.ownership import TooManySockets, claims_expire_milliseconds, user_key
 from realtime.hub.script_keys import ScriptKeys
 
-COUNTER_KEY = f"{valkey.KEY_PREFIX}watch-numbers"
+FIRST_PLACE = 2**52
 AGENT_KEY_PREFIX = f"{valkey.KEY_PREFIX}watchers:"
 PLACES_PER_CALL = 250
 
 # The places of an agent are a sorted set of numbers, by when each expires (ms). Watchers are also members of the sorted
 # set of their user's sockets, beside the agents that are owned (ownership.py).
 #
-# ARGV: the clock (µs), after how many milliseconds places expire, how many an agent has, how many sockets a user; then
-# for each who asks the numbers of the keys of agent and user, and the member of the user's set that is free now, or "".
-# Returns for each the number of its place, higher than all before it, or who has no more: "agent", "user".
+# Who asks names the number of its place, so that it takes no second one where it asks again: a server that was slow may
+# have given it the first, whose answer nobody waited for.
+#
+# ARGV: the time (ms), after how many milliseconds places expire, how many an agent has, how many sockets a user; then
+# for each who asks the numbers of the keys of agent and user, the member of the user's set that is free now, or "", and
+# the number of its place. Returns for each who has no more, "agent" or "user", or "" where the place is taken.
 _TAKE = """
-local now = math.floor(tonumber(ARGV[1]) / 1000)
+local now = tonumber(ARGV[1])
 local expires_at = now + tonumber(ARGV[2])
-local counter, answers = tonumber(redis.call('GET', KEYS[1]) or '0'), {}
-for first = 5, #ARGV, 3 do
-  local agent, user, left = KEYS[tonumber(ARGV[first])], KEYS[tonumber(ARGV[first + 1])], ARGV[first + 2]
-  local answer
+local answers = {}
+for first = 5, #ARGV, 4 do
+  local agent, user = KEYS[tonumber(ARGV[first])], KEYS[tonumber(ARGV[first + 1])]
+  local left, place = ARGV[first + 2], ARGV[first + 3]
+  local answer = ''
   redis.call('ZREMRANGEBYSCORE', agent, '-inf', now)
   redis.call('ZREMRANGEBYSCORE', user, '-inf', now)
   if left ~= '' then
     redis.call('ZREM', user, left)
   end
-  if redis.call('ZCARD', agent) >= tonumber(ARGV[3]) then
+  if redis.call('ZSCORE', agent, place) then
+    -- It has it already.
+  elseif redis.call('ZCARD', agent) >= tonumber(ARGV[3]) then
     answer = 'agent'
   elseif redis.call('ZCARD', user) >= tonumber(ARGV[4]) then
     answer = 'user'
   else
-    counter = math.max(counter + 1, tonumber(ARGV[1]))
-    answer = string.format('%.0f', counter)
-    redis.call('ZADD', agent, expires_at, answer)
-    redis.call('ZADD', user, expires_at, 'watch:' .. answer)
+    redis.call('ZADD', agent, expires_at, place)
+    redis.call('ZADD', user, expires_at, 'watch:' .. place)
     redis.call('PEXPIRE', agent, ARGV[2])
     redis.call('PEXPIRE', user, ARGV[2])
   end
   answers[#answers + 1] = answer
 end
-redis.call('SET', KEYS[1], string.format('%.0f', counter))
 return answers
 """
 # ARGV: the time (ms), after how many milliseconds places expire, how many an agent has; then for each place its number,
@@ -88,14 +92,22 @@ class Watch(NamedTuple):
 
     agent_id: str
     user_id: object
-    place: int = 0
-    """Its number; 0 before it is taken."""
+    place: int
+    """Its number, which nobody else has."""
     left: str | None = None
     """The member of the user's sockets whose place is free once this one is taken."""
 
 
+def new_place() -> int:
+    """Return the number of a place that nobody has. Above those of the release before, which are the clock (µs)."""
+    return FIRST_PLACE + secrets.randbelow(FIRST_PLACE)
+
+
 async def take_place(watch: Watch) -> int:
-    """Return the number of a new place. Raises WatchersFull, TooManySockets, and valkey.Unavailable. One call."""
+    """Return the number of the place, once it is taken. Raises WatchersFull, TooManySockets, and valkey.Unavailable.
+
+    One call.
+    """
     (taken,) = await take_places([watch])
     if isinstance(taken, Exception):
         raise taken
@@ -103,27 +115,28 @@ async def take_place(watch: Watch) -> int:
 
 
 async def take_places(wanted: Sequence[Watch]) -> list[int | WatchersFull | TooManySockets]:
-    """Return for each, in order, the number of its new place, or why there is none. One call for all of them.
+    """Return for each, in order, the number of its place, or why there is none. One call for all of them.
 
-    Raises valkey.Unavailable.
+    A place that is taken already stays so. Raises valkey.Unavailable.
     """
-    keys = ScriptKeys(COUNTER_KEY)
+    keys = ScriptKeys()
     arguments: list[str | int] = [
-        time.time_ns() // 1000,
+        time.time_ns() // 1_000_000,
         claims_expire_milliseconds(),
         conf.AGENT_WATCHERS,
         conf.USER_SOCKETS,
     ]
     for watch in wanted:
-        arguments += [keys[agent_key(watch.agent_id)], keys[user_key(watch.user_id)], watch.left or ""]
+        arguments += [keys[agent_key(watch.agent_id)], keys[user_key(watch.user_id)]]
+        arguments += [watch.left or "", watch.place]
     answers = await valkey.async_client().eval(_TAKE, len(keys), *keys, *arguments)
-    return [_place(answer) for answer in answers]
+    return [_taken(watch, answer) for watch, answer in zip(wanted, answers, strict=True)]
 
 
-def _place(answer: bytes) -> int | WatchersFull | TooManySockets:
+def _taken(watch: Watch, answer: bytes) -> int | WatchersFull | TooManySockets:
     if answer == b"agent":
         return WatchersFull()
-    return TooManySockets() if answer == b"user" else int(answer)
+    return TooManySockets() if answer == b"user" else watch.place
 
 
 async def renew_places(places: Collection[Watch]) -> list[Watch]:

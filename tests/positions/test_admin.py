@@ -25,7 +25,7 @@ from positions.models import Agent, Mint, Position, PositionEvent, Trade, Wallet
 from positions.prices.quotes import Market, Quote
 from positions.services import close_position, open_position, plan_take_profits, take_profit
 from realtime.hub.presence import Presence
-from realtime.hub.watchers import Watch, take_places
+from realtime.hub.watchers import Watch, new_place, take_places
 from tests.conftest import BONK, JUP, WIF
 from tests.positions.market import fresh_quote, put, quote
 from tests.positions.world import CLOSED, UPDATED, World, check
@@ -77,7 +77,7 @@ def connect(agent: Agent, *, watchers: int = 0) -> None:
         presence = Presence("test")
         presence.add(str(agent.pk))
         await presence._write(everything=True, expire_seconds=60)
-        await take_places([Watch(str(agent.pk), agent.owner_id)] * watchers)
+        await take_places([Watch(str(agent.pk), agent.owner_id, new_place()) for _ in range(watchers)])
         await valkey.close_async_client()
 
     asyncio.run(report())
