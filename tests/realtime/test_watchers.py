@@ -205,9 +205,9 @@ async def test_one_owner_and_all_watchers_survive_any_race(servers, alice, agent
         try:
             await eventually(one_is_left, "one owner is left")
         except AssertionError as error:
-            raise AssertionError(
-                [(said[socket], socket.connection.remote_address) for socket in left]
-            ) from error
+            still_open = [(said[socket], socket.connection.remote_address) for socket in left]
+            logs = "".join(f"\n{server.url}:\n{server.log.read_text()[-4000:]}" for server in servers)
+            raise AssertionError(f"{still_open}{logs}") from error
         for task in reading:
             task.cancel()
         await asyncio.gather(*reading, return_exceptions=True)
