@@ -36,7 +36,9 @@ def hold(window: Window, path: str) -> HeldRequests:
     return HeldRequests(window.page, f"**/api/positions/*/{path}/")
 
 
-def test_close_says_what_it_does_and_does_nothing_unconfirmed(shown: Window, bonk: Position) -> None:
+def test_close_says_what_it_does_does_nothing_unconfirmed_and_asks_for_the_proceeds_if_the_price_is_not_live(
+    shown: Window, bonk: Position, feed: Backstage
+) -> None:
     open_details(shown, bonk)
     shown.by_id("close-position").click()
     expect(shown.by_id("sell-title")).to_have_text("Close BONK?")
@@ -51,6 +53,24 @@ def test_close_says_what_it_does_and_does_nothing_unconfirmed(shown: Window, bon
     expect(shown.by_id("sell-dialog")).to_be_hidden()
     bonk.refresh_from_db()
     assert bonk.status == Position.Status.OPEN
+
+    # At a price that is not live.
+    shown.by_id("close-position").click()
+    expect(shown.by_id("sell-confirm")).to_be_enabled()
+    feed.quote(bonk, "0.0000025", "0.0005", Market("thin"))  # while the dialog is open
+    expect(shown.by_id("sell-confirm")).to_be_disabled()
+    expect(shown.by_id("sell-text")).to_contain_text("do not rely on it")
+    expect(shown.by_id("sell-hint")).to_contain_text("enter what the sale brought")
+    shown.by_id("sell-proceeds").fill("1,5")
+    expect(shown.by_id("sell-error")).to_have_text("Enter a sum of SOL, such as 1250 or 0.75.")
+    shown.by_id("sell-proceeds").fill("1.5")
+    expect(shown.by_id("sell-text")).to_have_text(
+        "This sells all 1,000,000 BONK for 1.5000 SOL. The result of the position is then −0.5000 SOL (−25.00%)."
+    )
+    shown.page.keyboard.press("Enter")
+    expect(shown.rows()).to_have_count(0)
+    bonk.refresh_from_db()
+    assert bonk.realized_profit_sol == Decimal("-0.5")
 
 
 def test_close_is_shown_as_pending_at_once_and_then_as_it_is(shown: Window, bonk: Position) -> None:
@@ -84,28 +104,25 @@ def test_close_that_the_server_refuses_is_reverted_with_its_reason(
     )
     expect(shown.row(bonk).get_by_test_id("pending")).to_be_hidden()
     shown.forgive_network_trouble()
+    shown.by_id("toasts").get_by_role("button").click()
+    expect(shown.by_id("toast-error")).to_have_count(0)
+    shown.page.unroute_all()
+    feed.quote(bonk, "0.0000025", "0.0005", Market("live"))
+    expect(shown.row(bonk).get_by_test_id("price-status")).to_be_hidden()
 
-
-def test_close_at_a_price_that_is_not_live_asks_for_the_proceeds(
-    shown: Window, bonk: Position, feed: Backstage
-) -> None:
-    open_details(shown, bonk)
+    # Another holding than was confirmed is not sold either.
+    held = hold(shown, "close")
     shown.by_id("close-position").click()
-    expect(shown.by_id("sell-confirm")).to_be_enabled()
-    feed.quote(bonk, "0.0000025", "0.0005", Market("thin"))  # while the dialog is open
-    expect(shown.by_id("sell-confirm")).to_be_disabled()
-    expect(shown.by_id("sell-text")).to_contain_text("do not rely on it")
-    expect(shown.by_id("sell-hint")).to_contain_text("enter what the sale brought")
-    shown.by_id("sell-proceeds").fill("1,5")
-    expect(shown.by_id("sell-error")).to_have_text("Enter a sum of SOL, such as 1250 or 0.75.")
-    shown.by_id("sell-proceeds").fill("1.5")
-    expect(shown.by_id("sell-text")).to_have_text(
-        "This sells all 1,000,000 BONK for 1.5000 SOL. The result of the position is then −0.5000 SOL (−25.00%)."
+    shown.by_id("sell-confirm").click()
+    expect(shown.row(bonk).get_by_test_id("pending")).to_be_visible()
+    services.buy_more(position_id=bonk.pk, tokens=Decimal(9_000_000), spent_sol=Decimal(18))
+    held.first().continue_()
+    expect(shown.by_id("toast-error")).to_contain_text(
+        "BONK was not closed: heldAmount: heldAmount: 10000000 are held now, not 1000000: nothing is sold"
     )
-    shown.page.keyboard.press("Enter")
-    expect(shown.rows()).to_have_count(0)
     bonk.refresh_from_db()
-    assert bonk.realized_profit_sol == Decimal("-0.5")
+    assert bonk.status == Position.Status.OPEN
+    shown.forgive_network_trouble()
 
 
 def test_close_without_an_answer_says_that_the_outcome_is_unknown(shown: Window, bonk: Position) -> None:
@@ -162,7 +179,9 @@ def test_log_out_before_the_answer_leaves_nothing_of_it_on_the_page(shown: Windo
     expect(shown.by_id("toast-error")).to_have_count(0)
 
 
-def test_stop_loss_says_what_it_does_before_it_is_moved(shown: Window, bonk: Position) -> None:
+def test_stop_loss_says_what_it_does_is_shown_as_pending_and_then_as_it_is(
+    shown: Window, bonk: Position
+) -> None:
     open_details(shown, bonk)
     shown.by_id("move-stop").click()
     expect(shown.by_id("stop-percentage")).to_have_value("-20")
@@ -184,11 +203,10 @@ def test_stop_loss_says_what_it_does_before_it_is_moved(shown: Window, bonk: Pos
         shown.by_id("stop-percentage").fill(text)
         expect(shown.by_id("stop-error")).to_have_text(problem)
         expect(shown.by_id("stop-confirm")).to_be_disabled()
+    shown.by_id("stop-cancel").click()
 
-
-def test_stop_loss_is_shown_as_pending_and_then_as_it_is(shown: Window, bonk: Position) -> None:
+    # Confirmed.
     held = hold(shown, "stop-loss")
-    open_details(shown, bonk)
     shown.by_id("move-stop").click()
     shown.by_id("stop-percentage").fill("-7.125")
     shown.page.keyboard.press("Enter")
@@ -260,22 +278,6 @@ def test_dialogs_follow_the_position_and_ask_again_where_the_amount_has_changed(
         "This position was closed meanwhile: there is nothing left to do here."
     )
     expect(shown.by_id("sell-confirm")).to_be_disabled()
-
-
-def test_sale_of_another_holding_than_was_confirmed_is_refused(shown: Window, bonk: Position) -> None:
-    held = hold(shown, "close")
-    open_details(shown, bonk)
-    shown.by_id("close-position").click()
-    shown.by_id("sell-confirm").click()
-    expect(shown.row(bonk).get_by_test_id("pending")).to_be_visible()
-    services.buy_more(position_id=bonk.pk, tokens=Decimal(9_000_000), spent_sol=Decimal(18))
-    held.first().continue_()
-    expect(shown.by_id("toast-error")).to_contain_text(
-        "BONK was not closed: heldAmount: heldAmount: 10000000 are held now, not 1000000: nothing is sold"
-    )
-    bonk.refresh_from_db()
-    assert bonk.status == Position.Status.OPEN
-    shown.forgive_network_trouble()
 
 
 def test_part_is_sold_in_percent_or_as_an_amount(shown: Window, bonk: Position) -> None:
