@@ -155,6 +155,11 @@ class NextRelease:
             '"tp_batch_start_level": None},\n',
             '"tp_batch_start_level": None},\n    lambda data: {**data, "note": None},\n',
         )
+        self._replace(
+            "positions/books/live.py",
+            """        f',"updatedAt":"{data["updated_at"]}"'\n""",
+            """        f',"updatedAt":"{data["updated_at"]}","note":{_text_or_null(data["note"])}'\n""",
+        )
         field = 'note = models.TextField(null=True, db_default="new")'
         self._replace("positions/models/positions.py", "    objects =", f"    {field}\n    objects =")
 
@@ -203,7 +208,7 @@ async def resumed(server: Server, user: User, agent: Agent, after: int, count: i
 
 
 async def test_field_more_makes_no_stored_event_unreadable(next_server, alice):
-    """A field needs its name and one step: events of the first release then have it, too."""
+    """A field needs its name, one step and its place in what is sent: events of the first release then have it, too."""
     agent = await in_thread(store)(alice)
     events = await resumed(next_server, alice, agent, 0, len(OLD_EVENTS))
     assert [event["position"]["note"] for event in events if "position" in event] == [None] * 5
