@@ -107,14 +107,13 @@ def empty_tables() -> Callable[[], None]:
     has one table and wants the next is a deadlock, and PostgreSQL may end the flush for it. Django asks first which
     tables there are, and makes the rights of every model anew, which takes longer than most tests.
     """
-    tables = set(connection.introspection.django_table_names(include_views=False)) - MADE_BY_MIGRATE
-    # In any order: foreign keys are looked at when the transaction ends.
-    deletions = [f"DELETE FROM {connection.ops.quote_name(table)}" for table in sorted(tables)]  # noqa: S608
-    statements = deletions if connection.vendor == "sqlite" else ["; ".join(deletions)]
 
     def empty() -> None:
+        # Of the models that there are now: a test may declare one. In any order: foreign keys are looked at at the end.
+        tables = set(connection.introspection.django_table_names(include_views=False)) - MADE_BY_MIGRATE
+        deletions = [f"DELETE FROM {connection.ops.quote_name(table)}" for table in sorted(tables)]  # noqa: S608
         with transaction.atomic(), connection.cursor() as cursor:
-            for statement in statements:
+            for statement in deletions if connection.vendor == "sqlite" else ["; ".join(deletions)]:
                 cursor.execute(statement)
 
     return empty
