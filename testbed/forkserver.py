@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import ctypes
 import gc
 import importlib
 import inspect
@@ -268,7 +267,6 @@ def main() -> None:
     clients = [owner]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the tests, and then this
     select.select([owner, listener], [], [])
-    atexit.register(_keep_preloaded)  # before all others, so it is called after them
     for name in (*PRELOADED, *sys.argv[3:]):
         importlib.import_module(name)
     if sys.argv[3:]:
@@ -276,11 +274,6 @@ def main() -> None:
         inspect.stack()
     if "twisted.internet.reactor" in sys.modules:
         raise RuntimeError("Twisted's reactor is loaded: its descriptors would be those of every process")
-    _preloaded.update(
-        (name, sys.modules[name]) for name in sys.modules.keys() - {"__main__", "builtins", "sys"}
-    )
-    for module in _preloaded.values():
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(module))
     gc.collect()
     gc.freeze()
     woken, wake = socket.socketpair()
@@ -321,19 +314,6 @@ def main() -> None:
         running[pid] = answers
         with contextlib.suppress(OSError):  # who asked may have ended, and the others go on
             answers.send(b"%d" % pid)
-
-
-_preloaded: dict[str, types.ModuleType] = {}
-
-
-def _keep_preloaded() -> None:
-    """Let the interpreter, when it ends, take apart only what the process has loaded itself.
-
-    The rest, of which it has only copies of another's memory, would take 45 ms of CPU of each process.
-    """
-    for name, module in _preloaded.items():
-        if sys.modules.get(name) is module:
-            del sys.modules[name]
 
 
 def _report(running: dict[int, socket.socket]) -> None:
