@@ -199,21 +199,51 @@ def own_valkey(settings, tmp_path: Path) -> Iterator[None]:
         valkey.client.cache_clear()
 
 
+class _Running:
+    """Servers by their kind and settings."""
+
+    def __init__(self) -> None:
+        self._servers: dict[tuple[str, frozenset[tuple[str, str]]], Server] = {}
+        self._stack = ExitStack()
+
+    def start(self, kind: str, folders: pytest.TempPathFactory, environment: dict[str, str]) -> Server:
+        key = kind, frozenset(environment.items())
+        if key not in self._servers:
+            settings = {deadlines.SERVERS_WANT: "long", **environment}
+            server = Server(kind, log=folders.mktemp(kind) / "log", **settings)
+            self._servers[key] = self._stack.enter_context(server)
+        return self._servers[key]
+
+    def end(self) -> None:
+        self._servers.clear()
+        self._stack.close()
+
+
+_of_this_file = _Running()
+"""Those with settings of their own, which no other file wants."""
+
+
 @pytest.fixture(scope="session")
 def shared_server(django_db_setup, tmp_path_factory) -> Iterator[StartServer]:
-    """Return a server of this kind with these settings, the same for all tests: none may end it."""
-    running: dict[tuple[str, frozenset[tuple[str, str]]], Server] = {}
-    with ExitStack() as stack:
+    """Return a server of this kind with these settings, the same for all tests of a file: none may end it.
 
-        def start(kind: str, **environment: str) -> Server:
-            key = kind, frozenset(environment.items())
-            if key not in running:
-                log = tmp_path_factory.mktemp(kind) / "log"
-                server = Server(kind, log=log, **{deadlines.SERVERS_WANT: "long", **environment})
-                running[key] = stack.enter_context(server)
-            return running[key]
+    Without settings it is the same for all files.
+    """
+    of_all_files = _Running()
 
-        yield start
+    def start(kind: str, **environment: str) -> Server:
+        running = _of_this_file if environment else of_all_files
+        return running.start(kind, tmp_path_factory, environment)
+
+    yield start
+    of_all_files.end()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def servers_of_a_file_end_with_it() -> Iterator[None]:
+    """Thirty that wait, and look at the database now and then, would take half a processor."""
+    yield
+    _of_this_file.end()
 
 
 @pytest.fixture(scope="session")

@@ -89,6 +89,8 @@ class Server:
             "DATABASE_URL": database_url(),
             "DJANGO_SETTINGS_MODULE": "tests.settings" if root == ROOT else "nexgent.settings",
             "PYTHONUNBUFFERED": "1",
+            # Most clients here answer no pings, and a slow machine takes minutes for a test of them.
+            "NEXGENT_DEAD_AFTER_SECONDS": "3600",
             **environment,
         }
         self.process: forkserver.Process | subprocess.Popen[bytes] | None = None

@@ -33,7 +33,8 @@ async def without_subprotocols(scope: Any, receive: Any, send: Any) -> None:
 
 async def patient(scope: Any, receive: Any, send: Any) -> None:
     """Waits longer for clients, and for Valkey, when it ends: a slow machine is late with every answer."""
-    connection.ANSWER_SECONDS = shutdown.LAST_SECONDS = shutdown.HUB_SECONDS = 8.0
+    connection.ANSWER_SECONDS = 8.0
+    shutdown.LAST_SECONDS = shutdown.HUB_SECONDS = 30.0
     await application(scope, receive, send)
 
 

@@ -36,9 +36,8 @@ def other_agent(alice) -> Agent:
 
 @pytest.fixture
 def servers(transactional_db, shared_server: StartServer) -> list[Server]:
-    """Two processes, which give an agent two watchers, and none is dead while its pings are not read."""
-    settings = {"NEXGENT_AGENT_WATCHERS": "2", "NEXGENT_DEAD_AFTER_SECONDS": "3600"}
-    return [shared_server(kind, **settings) for kind in ("daphne", "uvicorn")]
+    """Two processes, which give an agent two watchers."""
+    return [shared_server(kind, NEXGENT_AGENT_WATCHERS="2") for kind in ("daphne", "uvicorn")]
 
 
 @asynccontextmanager
