@@ -25,12 +25,12 @@ from websockets.sync.client import ClientConnection, connect
 
 from positions.conf import embedded_valkey_socket
 from testbed import forkserver
-from testbed.processes import free_port
+from testbed.processes import PATIENCE_SECONDS, free_port
 from testbed.templates import Templates
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 3 * PATIENCE_SECONDS
 """For anything that this machine does; nothing here depends on how much less it takes."""
 FAST = ["--source", "simulated", "--interval", "0.5"]
 
