@@ -49,6 +49,7 @@ from realtime.protocol.requests import (
 )
 from realtime.socket.admission import admit
 from realtime.socket.authentication import authenticate, query
+from realtime.socket.client_address import peer_of
 from realtime.socket.connection import Connection
 from realtime.socket.new_outbox import new_outbox
 from realtime.socket.stream_start import StreamStart
@@ -151,7 +152,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             extra={
                 "agent_id": self.outbox.agent_id,
                 "user_id": str(self.outbox.user_id),
-                "peer": self._peer(),
+                "peer": peer_of(self.scope),
             },
         )
         data = ConnectedData(
@@ -164,10 +165,6 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             mode="watch" if self.outbox.watches else "own",
         )
         self._write(Connected(data))
-
-    def _peer(self) -> str:
-        address: str = (self.scope.get("client") or ("",))[0]
-        return address
 
     def _checked(self, check: Callable[[str | None], T], text: str | None) -> T | None:
         """Return what `check` makes of a part of the query; None, after an `error` to the client, if that is wrong."""
@@ -259,7 +256,7 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             "socket closed",
             extra={
                 "agent_id": self.outbox.agent_id,
-                "peer": self._peer(),
+                "peer": peer_of(self.scope),
                 "code": ended_with,
                 "reason": reason,
                 "seconds": round(time.monotonic() - self._began, 1),
