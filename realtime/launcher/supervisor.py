@@ -32,7 +32,7 @@ class Restarts:
     stable_seconds: float = 60.0
     """A child that ran this long is stable: its next exit counts as the first."""
     quick_seconds: float = 10.0
-    """A child that exits sooner than this after its start probably cannot run at all."""
+    """A child that exits sooner than this after its start, or while all are being started, probably cannot run."""
     max_quick_exits: int = 5
     """After this many of those in a row the supervisor gives up."""
 
@@ -58,7 +58,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._at_once = asyncio.Event()
         self._replace = asyncio.Event()
-        self._stopping = False
+        self._has_started = self._stopping = False
 
     async def run(self, start: Callable[[], Awaitable[None]]) -> None:
         """Await `start`, which calls `keep`; then wait for `request_stop`. On return all children have exited.
@@ -70,7 +70,7 @@ class Supervisor:
         # Children get the read end as their standard input, and only this process has the write end: see
         # realtime.launcher.watchdog.
         self._watchdog_pipe, write_end = os.pipe()
-        starting = asyncio.ensure_future(start())
+        starting = asyncio.create_task(self._start(start))
         stopping = asyncio.create_task(self._stop.wait())
         replacing = asyncio.create_task(self._replace_on_request())
         waiting: set[asyncio.Future[Any]] = {starting, stopping, replacing, self._failure}
@@ -104,6 +104,10 @@ class Supervisor:
     def request_replacement(self) -> None:
         """Replace each child that has a `ready_line`, one after the other. For signal handlers."""
         self._replace.set()
+
+    async def _start(self, start: Callable[[], Awaitable[None]]) -> None:
+        await start()
+        self._has_started = True
 
     async def _replace_on_request(self) -> None:
         while True:
@@ -149,7 +153,8 @@ class Supervisor:
                 return
             ran_seconds = self._clock() - started
             exits = 1 if ran_seconds >= rules.stable_seconds else exits + 1
-            quick_exits = quick_exits + 1 if ran_seconds < rules.quick_seconds else 0
+            is_quick = ran_seconds < rules.quick_seconds or not self._has_started
+            quick_exits = quick_exits + 1 if is_quick else 0
             if quick_exits >= rules.max_quick_exits:
                 lines = "".join(f"\n  {line}" for line in child.last_lines) or " It printed nothing."
                 raise ChildError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import itertools
 import os
 import pty
 import signal
@@ -346,6 +347,22 @@ async def test_supervisor_failure_ends_the_other_children(terminal: Terminal) ->
     ):
         await supervisor.run(start)
     assert not exists(pids[0])
+
+
+async def test_supervisor_gives_up_a_child_that_exits_while_others_wait_for_it(terminal: Terminal) -> None:
+    """However long each of its starts takes: on a slow machine, more than what counts as soon."""
+    hours = itertools.count()
+
+    async def no_delay(seconds: float) -> None:
+        pass
+
+    async def start() -> None:
+        supervisor.keep(python("valkey", "import sys; sys.exit('no folder')"))
+        await asyncio.Event().wait()  # for what it would serve
+
+    supervisor = Supervisor(terminal.say, clock=lambda: 3600.0 * next(hours), sleep=no_delay)
+    with pytest.raises(ChildError, match=r"^valkey exited with code 1 .* 5 times in a row"):
+        await asyncio.wait_for(supervisor.run(start), DEADLINE_SECONDS)
 
 
 async def test_supervisor_delay_is_bounded_and_resets_after_a_stable_run(terminal: Terminal) -> None:

@@ -46,8 +46,9 @@ from realtime.launcher.wait_for import (
 
 PORT_SECONDS = 20.0
 """How long children of a killed `up` may still use the port: realtime.launcher.watchdog.GRACE_SECONDS and a margin."""
-EMBEDDED_VALKEY_SECONDS = 45.0
-"""Longer than it takes to give up a child that cannot run, whose output says why: five starts and 7.5 s of delays."""
+EMBEDDED_VALKEY_SECONDS = 180.0
+"""Longer than it takes to give up a child that cannot run, whose output says why: five starts, on a machine where each
+takes half a minute, and 7.5 s of delays."""
 REDIS_SECONDS = 5.0
 SERVER_SECONDS = 60.0
 REPLAY_POSITIONS = 50
