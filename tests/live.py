@@ -10,9 +10,8 @@ import ssl
 import subprocess
 import sys
 import time
-import urllib.request
-from contextlib import asynccontextmanager
-from http.client import HTTPException
+from contextlib import asynccontextmanager, closing
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Protocol, Self
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -109,10 +108,13 @@ class Server:
             if self.process.poll() is not None:
                 break
             try:
-                urllib.request.urlopen(f"{self.url}/health/live", timeout=PATIENCE_SECONDS).close()  # noqa: S310
-                return self
-            except (OSError, HTTPException):  # URLError is one; the others come while it reads the answer
-                time.sleep(0.02)  # between two checks of a condition, not instead of one
+                with closing(HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)) as connection:
+                    connection.request("GET", "/health/live")
+                    if connection.getresponse().status == 200:
+                        return self
+            except (OSError, HTTPException):  # nobody listens yet, or an answer that is cut off
+                pass
+            time.sleep(0.02)  # between two checks of a condition, not instead of one
         raise AssertionError(f"{self.kind} did not start:\n{self.log.read_text()}")
 
     def stop(self, number: int = signal.SIGTERM) -> int:

@@ -9,13 +9,16 @@ import json
 import os
 import socket
 import struct
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlencode
 
 from tests.live import PATIENCE_SECONDS, Server
+from tests.waiting import eventually
 
 # The smallest that Linux allows is 2304; it doubles what is asked for.
 RECEIVE_BUFFER_BYTES = 4096
+TCP = Path("/proc/net/tcp")
 TEXT, CLOSE, PING = 0x1, 0x8, 0x9
 
 
@@ -72,6 +75,20 @@ class RawClient:
         if not data:
             raise Gone
         self._bytes += data
+
+    async def taken(self) -> None:
+        """Wait until the server's process has read all that was sent: nothing of it lies in the kernel any more."""
+        ends = self._socket.getsockname(), self._socket.getpeername()
+        client, server = (f":{port:04X}" for _, port in ends)
+
+        async def is_taken() -> bool:
+            """/proc/net/tcp has a row for each end: its own address, the other's, and the bytes to send and to read."""
+            rows = [line.split() for line in (await asyncio.to_thread(TCP.read_text)).splitlines()[1:]]
+            queues = {(row[1][-5:], row[2][-5:]): row[4].split(":") for row in rows}
+            unsent, unread = queues[client, server][0], queues[server, client][1]
+            return int(unsent, 16) == int(unread, 16) == 0
+
+        await eventually(is_taken, "the server read everything")
 
     async def something(self) -> None:
         """Read until the next frame has begun to arrive. Raises Gone."""

@@ -130,6 +130,7 @@ async def test_pongs_for_a_client_that_reads_nothing_do_not_queue(
     socket = await RawClient.connect(server, access_token(alice), agent)
     await socket.until("initial_data")
     await socket.send_bytes(many(PING, 125 * b"x", count=60_000))
+    await socket.taken()
     await socket.send(TEXT, b'{"type": "ping"}')
     pongs = 0
     while b'"pong"' not in (frame := await socket.frame()).payload:  # a ping of the server's may come first

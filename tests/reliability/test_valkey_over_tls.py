@@ -16,6 +16,7 @@ from tests.live import ROOT, Server, access_token, http, watching
 from tests.realtime.conftest import closed_connections  # noqa: F401  a fixture of every test
 from tests.reliability.silent_proxy import SilentProxy
 from tests.servers import FOLDER
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -60,8 +61,12 @@ async def test_events_arrive_over_tls_for_a_user_of_few_rights(
         server = Server("uvicorn", log=tmp_path / "log", REDIS_URL=url, NEXGENT_RECONCILE_SECONDS="3600")
         try:
             await sync_to_async(server.start)()
-            ready = await sync_to_async(http.get)(f"{server.url}/health/ready")
-            assert ready.json()["checks"]["valkey"] == "ok"
+
+            async def valkey_answers() -> bool:  # within a second, or the check says that it does not
+                ready = await sync_to_async(http.get)(f"{server.url}/health/ready")
+                return bool(ready.json()["checks"]["valkey"] == "ok")
+
+            await eventually(valkey_answers, "the server says that it reaches Valkey")
             async with watching(server, alice, agent) as socket:
                 moved = await sync_to_async(http.post)(
                     f"{server.url}/api/positions/{position.pk}/stop-loss/",
