@@ -88,8 +88,13 @@ def test_nothing_serious_is_found(
     page.goto(f"{window.url}/agents/{portfolio[0].agent_id}")
     page.evaluate(axe)
     window.expect_state("live")
+    window.row(portfolio[-1]).hover()  # while somebody points at the table, a row that is gone stays
     close_position(position_id=portfolio[-1].pk, proceeds_sol=portfolio[-1].total_invested_sol)
     expect(window.by_id("closed-position")).to_have_count(1)
+    expect(page.locator("#rows [data-gone]")).to_have_count(1)
+    look()
+    page.mouse.move(0, 0)
+    expect(page.locator("#rows [data-gone]")).to_have_count(0)
     look()
     window.row(portfolio[0]).get_by_test_id("symbol").click()
     expect(window.by_id("details-history").locator("li")).to_have_count(1)
