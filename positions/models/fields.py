@@ -14,7 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.fields.json import KeyTransform
 
 from positions.books.numbers import digits, read_number, shown
-from positions.books.snapshots import is_readable, upgraded
+from positions.books.snapshots import parsed
 from positions.books.symbols import harmless, short_address
 from positions.errors import InvalidAmount
 
@@ -201,10 +201,9 @@ class SnapshotField(_ReadAnew):
     """A position as JSON, in the shape of this release whichever release wrote it."""
 
     def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
-        data = super().from_db_value(value, expression, connection)
-        if data is None or isinstance(expression, KeyTransform):
-            return data
-        return upgraded(data) if is_readable(data) else None  # written past Django: the others stay readable
+        if value is None or isinstance(expression, KeyTransform):
+            return super().from_db_value(value, expression, connection)
+        return parsed(value)  # None where it was written past Django: the others stay readable
 
 
 class IdsField(_ReadAnew):

@@ -13,9 +13,8 @@ from realtime.hub import missed
 from realtime.hub.batches import Batches
 from realtime.hub.database import in_database_thread
 from realtime.hub.holdings import Asked, Holdings, TooMany, few_holdings, holdings
-from realtime.hub.missed import Gap
+from realtime.hub.missed import Gap, Stored
 from realtime.hub.queries import watchable
-from realtime.protocol.envelopes import EventMessage
 
 Turn = Callable[[], AbstractAsyncContextManager[None]]
 
@@ -42,7 +41,7 @@ class Arrivals:
             in_database_thread(admit), outages=outages, in_crowd=in_crowd
         )
         self._holdings = Batches[Asked, Holdings | None](few_holdings, outages=outages, in_crowd=in_crowd)
-        self._events = Batches[Gap, list[EventMessage]](missed.events, outages=outages, in_crowd=in_crowd)
+        self._events = Batches[Gap, list[Stored]](missed.events, outages=outages, in_crowd=in_crowd)
 
     async def admit(self, newcomer: Newcomer) -> Admitted:
         """Return whom the token speaks for, and whether that user may watch the agent. Raises identity.Refused."""
@@ -56,8 +55,8 @@ class Arrivals:
             async with large():
                 return await holdings(*asked)
 
-    async def events(self, gap: Gap, large: Turn) -> list[EventMessage]:
-        """Return the events of a gap that are stored and can be read, in order; many by themselves, as above."""
+    async def events(self, gap: Gap, large: Turn) -> list[Stored]:
+        """Return the events of a gap that are stored, in order; many by themselves, as above."""
         if gap.upto - gap.after <= missed.FEW:
             return await self._events.ask(gap)
         async with large():

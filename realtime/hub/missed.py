@@ -1,16 +1,19 @@
-"""The events that clients have missed which come back with `lastSeq`: one statement for all that come together."""
+"""The events that clients have missed which come back with `lastSeq`: one statement for all that come together.
+
+The thread that asks for them leaves their positions as texts. While it decoded those of a batch, 10 ms, it had Python's
+lock, for which each write to each open socket waited: now each stream decodes its own, in its turn.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import groupby
-from operator import itemgetter
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
 from django.db.models import BigIntegerField
 
+from positions.books.snapshots import parsed
 from positions.models import Agent, PositionEvent
 from realtime.hub.database import in_database_thread
 from realtime.hub.rows import Columns, table_of
@@ -19,13 +22,11 @@ from realtime.protocol.envelopes import EventMessage
 FEW = 100
 """Events. Whoever has missed more is served alone: the others of the batch do not wait for thousands of rows."""
 
-_EVENTS = Columns(
-    PositionEvent, ("seq", "event_type", "position_id", "position", "created_at"), alias="event"
-)
+_EVENTS = Columns(PositionEvent, ("seq", "event_type", "position_id", "created_at"), alias="event")
 _KINDS, _CLOSED = frozenset(PositionEvent.Type.values), PositionEvent.Type.CLOSED
 _SQL = """
 WITH asked (number, agent_id, after, upto) AS ({asked})
-SELECT asked.number, {columns}
+SELECT asked.number, event.position, {columns}
 FROM asked
 JOIN "positions_positionevent" event
   ON event.agent_id = asked.agent_id AND event.seq > asked.after AND event.seq <= asked.upto
@@ -41,24 +42,42 @@ class Gap(NamedTuple):
     upto: int
 
 
-def read_events(gaps: Sequence[Gap]) -> list[list[EventMessage]]:
-    """Return the events of each that are stored and can be read, in order. One statement."""
+class Stored(NamedTuple):
+    """An event as it is stored."""
+
+    position: str | None
+    """JSON, of whichever release (positions.books.snapshots)."""
+    seq: int
+    kind: Any
+    """One of PositionEvent.Type, unless it was written past Django."""
+    position_id: str
+    created_at: str
+
+
+def read_events(gaps: Sequence[Gap]) -> list[list[Stored]]:
+    """Return the events of each that are stored, in order. One statement."""
     number = BigIntegerField()
     rows = [(UUID(agent_id), after, upto) for agent_id, after, upto in gaps]
     values, parameters = table_of((Agent._meta.pk, number, number), rows)
-    found: list[list[EventMessage]] = [[] for _ in gaps]
+    found: list[list[Stored]] = [[] for _ in gaps]
     with connection.cursor() as cursor:
         sql = _SQL.format(asked=values, columns=_EVENTS.sql)
         cursor.execute(" ".join(sql.split()), parameters)  # in one line, as the holdings
         all_rows = cursor.fetchall()
-    for place, group in groupby(all_rows, key=itemgetter(0)):
-        agent_id = gaps[place].agent_id
-        for seq, kind, position_id, position, created_at in _EVENTS.converted(row[1:] for row in group):
-            if kind in _KINDS and (
-                position is not None or kind == _CLOSED
-            ):  # else it was written past Django
-                found[place].append(EventMessage(agent_id, seq, kind, position_id, position, created_at))
+    for (place, position, *_), rest in zip(
+        all_rows, _EVENTS.converted(row[2:] for row in all_rows), strict=True
+    ):
+        found[place].append(Stored(position, *rest))
     return found
+
+
+def decoded(agent_id: str, events: Sequence[Stored], into: list[EventMessage]) -> Iterator[None]:
+    """Append those of an agent's events that can be read, one in each step; the others were written past Django."""
+    for position, seq, kind, position_id, created_at in events:
+        snapshot = None if position is None else parsed(position)
+        if kind in _KINDS and (snapshot is not None or kind == _CLOSED):
+            into.append(EventMessage(agent_id, seq, kind, position_id, snapshot, created_at))
+        yield
 
 
 events = in_database_thread(read_events)

@@ -18,7 +18,7 @@ from realtime.hub.guard import Refused
 from realtime.hub.holdings import FEW, Asked, Holdings
 from realtime.hub.hub import Hub
 from realtime.hub.membership import NotJoined
-from realtime.hub.missed import Gap
+from realtime.hub.missed import Gap, decoded
 from realtime.hub.outbox import Outbox
 from realtime.hub.ownership import TooManySockets
 from realtime.hub.queries import may_watch
@@ -176,7 +176,10 @@ class StreamStart:
             return None
         if seq == last_seq:
             return []
-        events = await self._hub.arrivals.events(Gap(self._outbox.agent_id, last_seq, seq), share.turn)
+        agent_id, events = self._outbox.agent_id, list[EventMessage]()
+        stored = await self._hub.arrivals.events(Gap(agent_id, last_seq, seq), share.turn)
+        await self._hub.turns.piece()
+        await self._hub.turns.run(decoded(agent_id, stored, events))
         return events if len(events) == seq - last_seq else None
 
     async def _learn_prices(self, held: Holdings, missed: list[EventMessage] | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections import deque
 from decimal import Decimal
 from typing import Any, NoReturn
 
@@ -18,8 +19,8 @@ from positions.books.snapshots import snapshot
 from positions.models import Agent, Position, PositionEvent, Trade, Wallet
 from positions.services import close_position, open_position
 from realtime.hub.holdings import read_holdings
-from realtime.hub.missed import Gap, read_events
-from realtime.protocol.envelopes import to_event
+from realtime.hub.missed import Gap, decoded, read_events
+from realtime.protocol.envelopes import EventMessage, to_event
 from tests.conftest import BONK
 from tests.live import access_token
 
@@ -130,7 +131,9 @@ def read_everything(*positions: Position) -> str:
         held = read_holdings(str(position.agent_id), position.agent.owner_id)
         assert held is not None
         assert [*held.positions()] == [snapshot(Position.objects.get(pk=position.pk))]
-        [events] = read_events([Gap(str(position.agent_id), 0, 9)])
+        agent_id, events = str(position.agent_id), list[EventMessage]()
+        [rows] = read_events([Gap(agent_id, 0, 9)])
+        deque(decoded(agent_id, rows, events), maxlen=0)
         stored = PositionEvent.objects.filter(agent=position.agent_id).order_by("seq")
         assert events == [to_event(event) for event in stored if event.is_readable]
     staff = Client()

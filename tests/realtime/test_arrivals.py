@@ -28,9 +28,9 @@ from realtime.hub import holdings as reading
 from realtime.hub.arrivals import Newcomer, admit
 from realtime.hub.holdings import Asked, TooMany, read_few, read_holdings
 from realtime.hub.hub import get_hub
-from realtime.hub.missed import Gap, read_events
+from realtime.hub.missed import Gap, decoded, read_events
 from realtime.hub.turns import MOST
-from realtime.protocol.envelopes import to_event
+from realtime.protocol.envelopes import EventMessage, to_event
 from realtime.socket.routing import websocket_application
 from realtime.testing.sockets import Communicator
 from tests.conftest import BONK, WIF
@@ -165,11 +165,16 @@ def test_events_of_many_are_each_ones_own_and_unreadable_ones_are_missing(
         ])  # fmt: skip
     gaps = [Gap(str(mine.pk), 1, 4), Gap(str(his.pk), 2, 5), Gap(str(his.pk), 0, 1), Gap(str(uuid4()), 0, 9)]
     with django_assert_num_queries(1):
-        found = read_events(gaps)
+        stored = read_events(gaps)
+    found: list[list[EventMessage]] = [[] for _ in gaps]
+    for gap, rows, events in zip(gaps, stored, found, strict=True):
+        assert list(decoded(gap.agent_id, rows, events)) == [None] * len(rows)
     assert [[event.seq for event in events] for events in found] == [[2, 4], [3, 4, 5], [1], []]
     for gap, events in zip(gaps, found, strict=True):
-        stored = PositionEvent.objects.filter(agent_id=gap.agent_id, seq__in=[event.seq for event in events])
-        assert events == [to_event(event) for event in stored.order_by("seq")]
+        readable = PositionEvent.objects.filter(
+            agent_id=gap.agent_id, seq__in=[event.seq for event in events]
+        )
+        assert events == [to_event(event) for event in readable.order_by("seq")]
 
 
 async def heard(communicator: Communicator, count: int) -> list[Any]:
