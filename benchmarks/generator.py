@@ -119,9 +119,9 @@ class Load:
         return None
 
     async def trigger(self, **command: Any) -> Any:
-        """Tell a server that generates its own prices to send rounds."""
+        """Tell a server that generates its own prices to send rounds; return when it was told."""
         self.sockets[0].say(json.dumps({"type": "run", **command}))
-        return None
+        return time.monotonic()
 
     async def finish(self, *, timeout_seconds: float) -> Any:
         """Wait until everything expected has arrived, or for the timeout; return the counts and the problems."""
