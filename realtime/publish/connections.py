@@ -12,6 +12,7 @@ from channels.layers import get_channel_layer
 from positions import valkey
 from positions.versions import is_checked, unchecked
 from realtime.conf import conf
+from realtime.publish import groups
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,4 @@ async def reconnect(layer: Any) -> None:
             await shard.flush()
             if names:
                 async with shard._lock:
-                    shard._ensure_redis()
-                    shard._ensure_receiver()
-                    await shard._pubsub.subscribe(*names)
-                    shard._subscribed_to |= names
+                    await groups.subscribe(shard, names)

@@ -6,8 +6,11 @@ Of channels_redis' Pub/Sub layer (docs/private-apis.md); with another layer or v
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+import redis
 
 from positions.versions import is_checked
 
@@ -37,10 +40,7 @@ async def join(layer: Any, groups: Collection[str], channel: str) -> None:
             # Unless it was left meanwhile: while another shard was waited for, the turn may have been another's here.
             new = [name for name in of_shard if name not in shard._subscribed_to and name in layer.groups]
             if new:
-                shard._ensure_redis()
-                shard._ensure_receiver()
-                await shard._pubsub.subscribe(*new)
-                shard._subscribed_to.update(new)
+                await subscribe(shard, new)
 
 
 async def leave(layer: Any, groups: Collection[str], channel: str) -> None:
@@ -64,8 +64,31 @@ async def leave(layer: Any, groups: Collection[str], channel: str) -> None:
             if old:
                 shard._ensure_redis()
                 shard._ensure_receiver()
-                await shard._pubsub.unsubscribe(*old)
+                with _closed_is_lost():
+                    await shard._pubsub.unsubscribe(*old)
                 shard._subscribed_to.difference_update(old)
+
+
+async def subscribe(shard: Any, names: Collection[str]) -> None:
+    """Subscribe a server of the layer, whose lock is held, to these channels. Raises redis.RedisError."""
+    shard._ensure_redis()
+    shard._ensure_receiver()
+    with _closed_is_lost():
+        await shard._pubsub.subscribe(*names)
+    shard._subscribed_to.update(names)
+
+
+@contextmanager
+def _closed_is_lost() -> Iterator[None]:
+    """Raise redis.ConnectionError for a connection that the receiver, which reads from it, closes during a command.
+
+    redis-py 8.1 raises what it meets then: "'NoneType' object has no attribute 'writelines'", or that another
+    coroutine reads already. That is an outage like others: a client is told to try again, not of a bug.
+    """
+    try:
+        yield
+    except (AttributeError, RuntimeError) as error:
+        raise redis.ConnectionError(f"the connection was closed during a command: {error}") from error
 
 
 async def send(layer: Any, messages: Sequence[tuple[str, Mapping[str, Any]]]) -> None:

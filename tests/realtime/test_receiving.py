@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -10,12 +11,15 @@ from channels.layers import get_channel_layer
 from redis.asyncio import Connection
 from redis.asyncio.client import PubSub
 
+from positions.valkey import Unavailable
 from realtime.conf import conf
 from realtime.publish import groups
 from realtime.publish.receiving import arrived, install, split
 from testbed.processes import PATIENCE_SECONDS
 
 COUNT = 100
+STEPS = 20
+"""Of the event loop, to join a group and more."""
 
 
 def bulk(data: bytes) -> bytes:
@@ -93,6 +97,23 @@ async def test_many_messages_of_many_groups_arrive_once_and_in_order(hub, monkey
         received = [dict(await layer.receive(channel)) for _ in range(COUNT + 1)]
     assert received == [*sent, {"type": "last"}]
     assert len(handled) < 2 * COUNT  # each that was left, and few of the messages
+
+
+@pytest.mark.parametrize("change", [groups.join, groups.leave])
+async def test_connection_that_is_closed_while_a_group_is_joined_or_left_is_an_outage(own_valkey, change):
+    """At whichever step: the receiver closes it when its reading fails. Other errors would end sockets with 1011."""
+    layer: Any = get_channel_layer(conf.CHANNEL_LAYER)
+    channel = await layer.new_channel()
+    names = [f"closed.{number}" for number in range(STEPS)]
+    await groups.join(layer, ["closed", *names] if change is groups.leave else ["closed"], channel)
+    (shard,) = layer._shards
+    for steps, name in enumerate(names):
+        task = asyncio.ensure_future(change(layer, [name], channel))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await shard._pubsub.connection.disconnect(nowait=True)
+        with contextlib.suppress(*Unavailable):
+            await task
 
 
 async def test_message_that_redis_py_has_a_part_of_comes_first():
