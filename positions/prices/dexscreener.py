@@ -110,6 +110,8 @@ class DexScreenerSource:
         quotes = list(quotes)
         self._jumps.resume(quotes)
         for last in quotes:
+            if last.token_address == WRAPPED_SOL:
+                self._sol.resume(last.price_usd)
             if last.market is not None and last.market.status == "gone":
                 self._surveys.resume_gone(last.token_address)
 
@@ -150,9 +152,7 @@ class DexScreenerSource:
         if best is None:
             return None
         is_thin = self._jumps.doubts(address, choice) or choice.is_thin
-        market = Market(
-            "thin" if is_thin else "live", best.pool.liquidity_usd, best.pool_tokens, best.pool_sol
-        )
+        market = Market("thin" if is_thin else "live", best.pool.liquidity_usd, *best.reserves)
         as_of = now - timedelta(seconds=seconds_old)
         return Quote(address, best.price, in_usd(best.price, sol_usd), as_of, market)
 

@@ -29,7 +29,10 @@ DOLLARS = frozenset(
     }
 )
 AGREEMENT = Decimal("1.5")
-"""How far a pool against an unknown token may be from the deepest known one, as a factor."""
+"""How far prices that agree may be apart, as a factor: of a pool against an unknown token and the deepest known one,
+or of a pool and what the source makes of it in USD."""
+BALANCED = Decimal("1.1")
+"""By what factor a pool of a constant product may have fewer tokens than its price and SOL say: both are rounded."""
 ZERO, ONE, TWO = Decimal(0), Decimal(1), Decimal(2)
 
 
@@ -68,6 +71,19 @@ class Candidate:
     """Its reserves: tokens, and the other side in SOL; None if they are not reported."""
 
     @property
+    def reserves(self) -> tuple[Decimal | None, Decimal | None]:
+        """What the exit value is worked out from: tokens and SOL.
+
+        Concentrated liquidity may be hardly a token beside its SOL, which says nothing of the price. As many tokens
+        count then as that price makes of the SOL: otherwise, one of them would bring nearly all of it.
+        """
+        if self.pool_tokens is None or self.pool_sol is None:
+            return self.pool_tokens, self.pool_sol
+        with localcontext(prec=50):
+            least = self.pool_sol / self.price
+            return (self.pool_tokens if self.pool_tokens * BALANCED >= least else least), self.pool_sol
+
+    @property
     def is_known(self) -> bool:
         """Whether the other side is SOL or a dollar coin."""
         return self.other == WRAPPED_SOL or self.other in DOLLARS
@@ -91,12 +107,14 @@ def sol_in_usd(pools: Iterable[Pool]) -> Decimal | None:
     deepest, found = ZERO, None
     for pool in pools:
         if pool.base == WRAPPED_SOL and pool.quote in DOLLARS:
-            usd = pool.base_usd or pool.price
+            usd, dollars = _near_or(pool.price, pool.base_usd), pool.quote_reserve
         elif pool.quote == WRAPPED_SOL and pool.base in DOLLARS:
-            usd = _divide(pool.base_usd or ONE, pool.price)
+            usd, dollars = _divide(_near_or(ONE, pool.base_usd), pool.price), pool.base_reserve
         else:
             continue
         depth = pool.liquidity_usd or ZERO
+        if dollars is not None:
+            depth = min(depth, TWO * dollars)  # a heap of SOL at a made-up price is no depth, either
         if usable(usd) is not None and (found is None or depth > deepest):
             deepest, found = depth, usable(usd)
     return found
@@ -175,10 +193,17 @@ def _other_in_sol(pool: Pool, other: str, sol_usd: Decimal | None) -> Decimal | 
 
 
 def _agrees(candidate: Candidate, known: Candidate | None) -> bool:
-    if known is None:
-        return True
+    return known is None or _near(candidate.price, known.price)
+
+
+def _near(one: Decimal, other: Decimal) -> bool:
     with localcontext(prec=50):
-        return known.price / AGREEMENT <= candidate.price <= known.price * AGREEMENT
+        return other / AGREEMENT <= one <= other * AGREEMENT
+
+
+def _near_or(traded: Decimal, usd: Decimal | None) -> Decimal:
+    """Return what the source says in USD, if the pool's own price, at a dollar for a coin, bears it out."""
+    return usd if usd is not None and _near(usd, traded) else traded
 
 
 def _divide(one: Decimal, by: Decimal) -> Decimal:

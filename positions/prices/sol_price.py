@@ -23,6 +23,11 @@ class SolPrice:
         self._doubted: Decimal | None = None
         self._rounds = 0
 
+    def resume(self, last: Decimal | None) -> None:
+        """Take over the value of minutes ago, from before this process began: a restart confirms no other."""
+        if self._last is None:
+            self._last = last
+
     async def settle(self, seen: Decimal | None) -> Decimal | None:
         """Return the value that counts in this round, from what the source says now."""
         if seen is None:

@@ -12,9 +12,9 @@ from positions.prices import dexscreener_surveys
 from positions.prices.cache import aget_prices, put_prices
 from positions.prices.dexscreener import DexScreenerSource
 from positions.prices.feed import PriceFeed
-from positions.prices.quotes import Market, Prices, Quote, Token
+from positions.prices.quotes import WRAPPED_SOL, Market, Prices, Quote, Token
 from tests.conftest import BONK, WIF
-from tests.positions.prices.price_api import Answer, PriceApi, Request, dexscreener, pair
+from tests.positions.prices.price_api import USDC, Answer, PriceApi, Request, dexscreener, pair
 from tests.positions.prices.test_dexscreener import mint
 from tests.positions.prices.test_feed import Wire
 
@@ -160,3 +160,12 @@ async def test_jump_is_doubted_by_a_feed_that_starts_during_it(api, source, posi
     await PriceFeed(source, Wire().publish, 1.5).round()
     quote = (await aget_prices([BONK])).quotes[BONK]
     assert (quote.price, quote.status) == (Decimal("0.1"), "thin")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.both_databases
+async def test_sol_in_usd_is_doubted_by_a_feed_that_starts_during_a_jump(api, source, position):
+    await put_prices([Quote(WRAPPED_SOL, Decimal(1), Decimal(150), datetime.now(UTC))])
+    api.respond = lambda _: Answer([pair(WRAPPED_SOL, "900", "900", liquidity_usd=1e7, quote=USDC)])
+    await PriceFeed(source, Wire().publish, 1.5).round()
+    assert (await aget_prices([WRAPPED_SOL])).quotes[WRAPPED_SOL].price_usd == 150

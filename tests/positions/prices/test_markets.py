@@ -7,6 +7,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -109,6 +110,40 @@ def test_sol_in_usd_is_that_of_the_deepest_dollar_pool_alone():
     assert sol_in_usd([bait]) is None
     assert sol_in_usd([bait, thin]) == 140
     assert sol_in_usd([bait, thin, deep]) == 125
+
+
+@pytest.mark.parametrize(
+    "bait",
+    [
+        pool(WRAPPED_SOL, "99999999", quote=USDC, liquidity="99999999", reserves=("1", "0.01")),
+        pool(USDC, "0.00000001", quote=WRAPPED_SOL, liquidity="900000000", reserves=("10", "9000000")),
+    ],
+)
+def test_sol_in_usd_is_not_that_of_a_pool_with_hardly_a_dollar_in_it(bait):
+    """SOL at a price of its own next to no dollars: its liquidity is what that price makes of it."""
+    good = pool(WRAPPED_SOL, "150", quote=USDC, liquidity="30000", reserves=("100", "15000"))
+    assert sol_in_usd([bait, good]) == 150
+
+
+@pytest.mark.parametrize("usd", ["15000", "0.02"])
+def test_sol_in_usd_is_what_its_pool_trades_at_where_the_source_names_another_price(usd):
+    assert sol_in_usd([pool(WRAPPED_SOL, "150", quote=USDC, base_usd=usd)]) == 150
+    assert sol_in_usd([pool(USDC, "0.008", quote=WRAPPED_SOL, base_usd=usd)]) == 125
+
+
+@pytest.mark.parametrize(
+    ("reserves", "right"),
+    [
+        (("15900", "166"), ("15900", "166")),  # a constant product, to within a few trades
+        (("1", "333"), ("33300", "333")),  # concentrated: nearly all SOL
+        (("0", "333"), ("33300", "333")),
+        (("38326", "0.00002"), ("38326", "0.00002")),  # drained
+    ],
+)
+def test_exit_is_never_worked_out_from_fewer_tokens_than_the_price_says(reserves, right):
+    best = chosen(pool(liquidity="50000", reserves=reserves)).best
+    assert best is not None
+    assert best.reserves == tuple(map(Decimal, right))
 
 
 GOOD = pair(BONK, "0.0001309", "0.01581", liquidity_usd=883589.79)

@@ -30,6 +30,14 @@ async def test_values_outside_of_the_band_that_differ_confirm_nothing():
     )
 
 
+async def test_restart_confirms_no_value_outside_of_the_band():
+    price = SolPrice()
+    price.resume(Decimal(150))
+    assert await settled(price, *[1500] * CONFIRMING_ROUNDS) == [*[150] * (CONFIRMING_ROUNDS - 1), 1500]
+    price.resume(Decimal(150))
+    assert await settled(price, 1510) == [1510]
+
+
 @pytest.mark.parametrize(("opinion", "right"), [("151", 151), ("1490", 1500), (None, 150)])
 async def test_another_source_decides_on_a_value_outside_of_the_band(opinion, right):
     async def other() -> Decimal | None:
