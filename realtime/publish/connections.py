@@ -46,9 +46,10 @@ async def reconnect(layer: Any) -> None:
         logger.error("the channel layer does not work; restart this process: %s", unchecked("channels-redis"))
         return
     for shard in getattr(layer, "_shards", ()):
-        names = set(shard._subscribed_to)
         async with asyncio.timeout(RECONNECT_SECONDS):
             await shard.flush()
-            if names:
-                async with shard._lock:
+            async with shard._lock:
+                # Not what it was subscribed to: that is forgotten with its connections, and this may be another try.
+                names = [name for name in (*layer.channels, *layer.groups) if layer._get_shard(name) is shard]
+                if names:
                     await groups.subscribe(shard, names)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 from channels.layers import get_channel_layer
+from channels_redis.pubsub import RedisPubSubChannelLayer
 from redis.asyncio import Connection
 from redis.asyncio.client import PubSub
 
 from positions.valkey import Unavailable
 from realtime.conf import conf
 from realtime.publish import groups
+from realtime.publish.connections import reconnect
 from realtime.publish.receiving import arrived, install, split
+from testbed.backends import Valkey
 from testbed.processes import PATIENCE_SECONDS
 
 COUNT = 100
@@ -114,6 +118,28 @@ async def test_connection_that_is_closed_while_a_group_is_joined_or_left_is_an_o
         await shard._pubsub.connection.disconnect(nowait=True)
         with contextlib.suppress(*Unavailable):
             await task
+
+
+async def test_layer_whose_first_try_to_reconnect_fails_is_subscribed_to_everything_after_the_next(
+    tmp_path: Path,
+):
+    """The connections forget what they were subscribed to; else a process would hear nothing until its restart."""
+    with Valkey(tmp_path / "valkey") as server:
+        layer = RedisPubSubChannelLayer(hosts=[server.url])
+        channel = await layer.new_channel()
+        await groups.join(layer, ["kept", "left"], channel)
+        await groups.leave(layer, ["left"], channel)
+        server.stop()
+        with pytest.raises(Unavailable):
+            await reconnect(layer)
+        server.start()
+        await reconnect(layer)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await layer.group_send("left", {"type": "not.heard"})
+            await layer.group_send("kept", {"type": "heard"})
+            await layer.send(channel, {"type": "heard.alone"})
+            assert [(await layer.receive(channel))["type"] for _ in range(2)] == ["heard", "heard.alone"]
+        await layer.flush()
 
 
 async def test_message_that_redis_py_has_a_part_of_comes_first():
