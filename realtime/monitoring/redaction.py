@@ -22,10 +22,13 @@ NAMES = (
     "refresh",
     "session(?:id)?",  # also nexgent_session
     "passw(?:or)?d",
+    "passphrase",
     "secret",
     "(?:secret|private|api)[_-]?key(?:_fallbacks)?",
 )
 """What a name ends with whose value is hidden. `token` is also a parameter for the addresses of Solana's."""
+_NUMBER = r"\d{0,2}"
+"""May stand behind a name: a form that asks twice has `password1` and `password2` (Django's, for a new user)."""
 HEADERS = ("authorization", "cookie")
 """Likewise; the value reaches to the end of the line."""
 TICKET_PREFIX = "ticket_"
@@ -40,6 +43,7 @@ _SUSPICIOUS = (
         "refresh",
         "session",
         "passw",
+        "passphrase",
         "secret",
         "key",
         "authoriz",
@@ -71,7 +75,7 @@ _LINE = r"([^\n]+)"
 
 def _named(names: tuple[str, ...], run: str) -> re.Pattern[str]:
     """Match a name and its value; the last group is what to hide."""
-    return re.compile(rf"(?:{'|'.join(names)}){_SEPARATOR}(?:{_LIST}|{_QUOTED}|{run})")
+    return re.compile(rf"(?:{'|'.join(names)}){_NUMBER}{_SEPARATOR}(?:{_LIST}|{_QUOTED}|{run})")
 
 
 # Each with what must be in a text for it to match, which is found faster.

@@ -27,6 +27,7 @@ from realtime.servers import daphne
 NAMES = [
     *("token", "ticket", "access", "refresh", "access_token", "refreshToken", "nexgent_session", "sessionid"),
     *("csrftoken", "csrfmiddlewaretoken", "password", "NEXGENT_SECRET_KEY", "X-Api-Key"),
+    *("password1", "new_password2", "passphrase", "token10"),
 ]
 READABLE = 8
 """How many characters of a secret in a row give it away."""
