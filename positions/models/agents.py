@@ -13,6 +13,7 @@ from django.core.validators import RegexValidator
 from django.db import models, transaction
 from django.db.models import F
 
+from positions.errors import UnseenWrite
 from positions.models.fields import SequenceField
 from positions.models.guard import WatchedModel, unguarded
 from positions.models.primary import PrimaryQuerySet
@@ -28,6 +29,9 @@ base58 = RegexValidator(
 LONGEST_ADDRESS = 64
 LONGEST_KEY = 80
 TAKEN = "This owner has a wallet with this address already."
+ANOTHER = (
+    "the address of a wallet is never changed: clients know it by that. Another address is another wallet"
+)
 
 
 class Mode(models.TextChoices):
@@ -110,6 +114,8 @@ class WalletQuerySet(PrimaryQuerySet["Wallet"]):
     """Wallets. Their positions follow them to another agent, with an event for each."""
 
     def update(self, **kwargs: Any) -> int:
+        if {"address", "key", "pk"} & kwargs.keys():
+            raise UnseenWrite(ANOTHER)
         if self.query.is_sliced or not {"agent", "agent_id"} & kwargs.keys():
             return super().update(**kwargs)
         self._for_write = True
@@ -125,6 +131,8 @@ class WalletQuerySet(PrimaryQuerySet["Wallet"]):
     def bulk_create(self, objs: Iterable[Wallet], *args: Any, **kwargs: Any) -> list[Wallet]:
         self._for_write = True
         wallets = list(objs)
+        for wallet in wallets:
+            wallet.check_address()
         new = [wallet for wallet in wallets if not wallet.key]
         addresses = [wallet.address for wallet in new]
         taken = set(self.model.objects.using(self.db).filter(pk__in=addresses).values_list("pk", flat=True))
@@ -134,7 +142,11 @@ class WalletQuerySet(PrimaryQuerySet["Wallet"]):
         with transaction.atomic(using=self.db, savepoint=False):
             with unguarded():
                 created = super().bulk_create(wallets, *args, **kwargs)
-            _follow([wallet.key for wallet in wallets], using=self.db)
+            # After a conflict of owner and address, the row has another key than the instance.
+            rows = self.model.objects.using(self.db).filter(agent__in={wallet.agent_id for wallet in wallets})
+            written = rows.filter(address__in=[wallet.address for wallet in wallets]).order_by()
+            keys = {*(wallet.key for wallet in wallets), *written.values_list("key", flat=True)}
+            _follow(keys, using=self.db)
         return created
 
     bulk_create.alters_data = True  # type: ignore[attr-defined]
@@ -196,7 +208,13 @@ class Wallet(WatchedModel):
             if own.exclude(pk=self.pk).exists():
                 raise ValidationError({"address": TAKEN})
 
+    def check_address(self) -> None:
+        """Raise UnseenWrite if the address is no longer that of the key."""
+        if self.key and self.address and self.address != address_of(self.key):
+            raise UnseenWrite(ANOTHER)
+
     def _write_row(self, write: Callable[[], bool], *, raw: bool, using: str) -> bool:
+        self.check_address()
         with transaction.atomic(using=using, savepoint=False):
             with unguarded():
                 existed = write()

@@ -91,7 +91,8 @@ class WatchedModel(models.Model):
 
 
 WRITES = ("INSERT", "UPDATE", "DELETE")
-_AGENT_OF_WALLET = re.compile(r'(?<!\.)"agent_id" = ')
+_OF_WALLET = re.compile(r'(?<!\.)"(?:agent_id|address|public_address)" = ')
+"""What positions say of their wallet: whose it is, its key, and its address."""
 
 
 class Guard:
@@ -149,7 +150,7 @@ class Guard:
         elif table == self._agent:
             is_refused = bool(self._number.search(sql))
         elif table == self._wallet:
-            is_refused = bool(_AGENT_OF_WALLET.search(sql))
+            is_refused = bool(_OF_WALLET.search(sql))
         else:
             is_refused = table == self._position or verb == "UPDATE" or " DO UPDATE " in sql
         if is_refused and self._is_of_this_release(table, connection):
