@@ -3,6 +3,8 @@ from django.apps import AppConfig
 
 class PositionsConfig(AppConfig):
     name = "positions"
+    # Whatever the project has for its own models: `makemigrations` would write a migration into this package.
+    default_auto_field = "django.db.models.BigAutoField"
     verbose_name = "Positions"
 
     def ready(self) -> None:

@@ -13,6 +13,7 @@ from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A
 from django.core.exceptions import FieldDoesNotExist
 from django.db import DEFAULT_DB_ALIAS, router
 from rest_framework.settings import api_settings
+from rest_framework_simplejwt import settings as simplejwt
 
 from positions.conf import PositionsSettings, conf
 from positions.models import Agent, Position, PositionEvent, Trade, Wallet
@@ -123,10 +124,34 @@ def primary_database(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 def log_ins(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """W004: passwords can be guessed without end."""
     backend = "positions.accounts.logins.LockingBackend"
-    if backend in settings.AUTHENTICATION_BACKENDS:
-        return []
+    backends = list(settings.AUTHENTICATION_BACKENDS)
+    if backend in backends:
+        if "django.contrib.auth.backends.ModelBackend" not in backends[: backends.index(backend)]:
+            return []
+        said = "Failed logins do not lock: Django's own backend checks the password first."
+        return [Warning(said, hint=f"Put {backend!r} first, or alone.", id="positions.W004")]
     said = "Failed logins are not counted: nothing stops who guesses passwords over the API."
     return [Warning(said, hint=f"AUTHENTICATION_BACKENDS = [{backend!r}]", id="positions.W004")]
+
+
+@register
+def user_model(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """E008: users have no column of what tokens name, or of what statements here ask for: a login or `migrate` would
+    fail."""
+    users = get_user_model()._meta
+    columns = {field.name for field in users.concrete_fields}
+    found: list[CheckMessage] = []
+    if simplejwt.api_settings.USER_ID_FIELD not in columns:
+        hint = f'SIMPLE_JWT = {{"USER_ID_FIELD": "{users.pk.name}"}}'
+        said = (
+            f"Users have no field {simplejwt.api_settings.USER_ID_FIELD!r}, which tokens would name them by."
+        )
+        found.append(Error(said, hint=hint, id="positions.E008"))
+    if "is_active" not in columns:
+        hint = f"is_active = models.BooleanField(default=True) in {users.label}."
+        said = "Users have no field 'is_active': nobody's tokens and sockets could be ended."
+        found.append(Error(said, hint=hint, id="positions.E008"))
+    return found
 
 
 @register

@@ -3,6 +3,7 @@ from django.apps import AppConfig
 
 class RealtimeConfig(AppConfig):
     name = "realtime"
+    default_auto_field = "django.db.models.BigAutoField"  # whatever the project has for its own models
     verbose_name = "Realtime"
 
     def ready(self) -> None:

@@ -15,6 +15,8 @@ import threading
 import time
 from typing import Any, cast
 
+from django.contrib.auth import get_user_model
+
 from positions import valkey
 
 logger = logging.getLogger(__name__)
@@ -173,15 +175,19 @@ def _shorten(kept: dict[str, Any]) -> None:
 buckets = Buckets()
 
 
-def requests_within_a_minute() -> dict[int, int]:
-    """Return how many requests each user has made within about the last minute. Raises valkey.Unavailable."""
+def requests_within_a_minute() -> dict[Any, int]:
+    """Return, by the users' keys, how many requests each has made within about the last minute.
+
+    Raises valkey.Unavailable.
+    """
     now = time.time()
     minute, part = int(now // 60), now % 60 / 60
     with valkey.client().pipeline(transaction=False) as pipeline:
         for each in (minute - 1, minute):
             pipeline.hgetall(f"{_COUNTS}{each}")
         before, current = pipeline.execute()
-    found = {int(user): round(int(number) * (1 - part)) for user, number in before.items()}
+    found: dict[bytes, int] = {user: round(int(number) * (1 - part)) for user, number in before.items()}
     for user, number in current.items():
-        found[int(user)] = found.get(int(user), 0) + int(number)
-    return found
+        found[user] = found.get(user, 0) + int(number)
+    key = get_user_model()._meta.pk
+    return {key.to_python(user.decode()): number for user, number in found.items()}

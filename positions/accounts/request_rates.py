@@ -38,7 +38,7 @@ class RequestThrottle(BaseThrottle):
     """
 
     def allow_request(self, request: Any, view: Any) -> bool:
-        user_id = request.user.pk
+        user_id = getattr(request.user, "pk", None)  # UNAUTHENTICATED_USER of a project may be None
         if user_id is None:
             take_of_address(request)
             return True

@@ -37,7 +37,7 @@ ROWS_PER_PAGE = 100
 NEAR = 0.8
 """From this part of a limit on, a figure is marked."""
 
-Figures = Mapping[int, float]
+Figures = Mapping[Any, float]
 """By user; 0 for those who are not in it."""
 
 
@@ -93,7 +93,8 @@ def _of_valkey(read: Callable[[], Figures]) -> Figures | None:
 
 def _shares() -> Figures:
     asked = get_asked()
-    return {user: round(100 * asked.share(user), 1) for user in asked.owners} if asked else {}
+    key = get_user_model()._meta.pk
+    return {key.to_python(user): round(100 * asked.share(user), 1) for user in asked.owners} if asked else {}
 
 
 @admin.register(Quota)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -22,13 +23,15 @@ class Asked(msgspec.Struct, kw_only=True):
     """By token."""
     waits: dict[str, float]
     """The tokens that answers lack: in how many seconds each is asked for again, longer every time."""
-    owners: dict[int, float]
-    """By user: how many of all asks were for its tokens. One for a token of several users is split between them."""
+    owners: Mapping[int | str, float]
+    """By user (a number, or another key as a text): how many of all asks were for its tokens. One for a token of
+    several users is split between them."""
 
-    def share(self, owner: int) -> float:
+    def share(self, owner: object) -> float:
         """Return the user's part of all, from 0 to 1."""
         total = sum(self.asks.values())
-        return self.owners.get(owner, 0.0) / total if total else 0.0
+        key = owner if isinstance(owner, int) else str(owner)  # a UUID, say
+        return self.owners.get(key, 0.0) / total if total else 0.0
 
 
 _encode = msgspec.msgpack.Encoder().encode

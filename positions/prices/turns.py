@@ -126,10 +126,10 @@ class Turns:
             return {}
         return {token: turn.wait_seconds for token, turn in self._turns.items() if turn.wait_seconds}
 
-    def take_asks(self) -> tuple[dict[str, int], dict[int, float]]:
+    def take_asks(self) -> tuple[dict[str, int], dict[int | str, float]]:
         """Return how often each token has been asked for since the last call, and each owner's part of it."""
         asks, self._asks = self._asks, Counter()
-        parts: dict[int, float] = {}
+        parts: dict[int | str, float] = {}
         for token, number in asks.items():
             of_token = self._owners.get(token, ())
             for owner in of_token:

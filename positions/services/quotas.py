@@ -114,6 +114,8 @@ def lock_user(user_id: Any) -> None:
 
 def _used(owner: Any, quota: str) -> int:
     # Written out: what the ORM takes to build these costs more than the database.
-    with connections[router.db_for_write(Agent)].cursor() as cursor:
-        cursor.execute(COUNTS[quota], [owner.pk])
+    connection = connections[router.db_for_write(Agent)]
+    key = owner._meta.pk.get_db_prep_value(owner.pk, connection)  # a project's users may have UUIDs
+    with connection.cursor() as cursor:
+        cursor.execute(COUNTS[quota], [key])
         return int(cursor.fetchone()[0])

@@ -55,7 +55,10 @@ def is_watchable(user_id: Any, agent_id: UUID, family_id: UUID | None = None) ->
     By hand, for each socket that connects: 0.1 ms of CPU instead of the ORM's 0.4 (2026-11-26).
     """
     users = get_user_model()._meta
-    parameters = [Agent._meta.pk.get_db_prep_value(agent_id, connection), user_id]
+    parameters = [
+        key.get_db_prep_value(value, connection)
+        for key, value in ((Agent._meta.pk, agent_id), (users.pk, user_id))
+    ]
     sql = _MAY_WATCH.format(users=connection.ops.quote_name(users.db_table), key=users.pk.column)
     if family_id is not None:
         condition = is_alive(family_id)

@@ -42,7 +42,7 @@ def table(admin: Client, query: str = "") -> list[list[str]]:
 
 
 async def _work(alice: User, bob: User) -> None:
-    owners = {alice.pk: 30.0, bob.pk: 10.0}
+    owners: dict[int | str, float] = {alice.pk: 30.0, bob.pk: 10.0}
     asks = {BONK: 10, WIF: 30}
     await put_asked(Asked(until=datetime.now(UTC), seconds=15.0, asks=asks, waits={}, owners=owners))
     await Ownership().take("an agent", alice.pk)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from channels.layers import channel_layers
+from django.contrib.auth import get_user_model
 from django.core.checks import run_checks
 from django.urls import clear_url_caches
 
@@ -65,3 +66,23 @@ def test_project_without_the_urls_the_middleware_the_backend_or_time_zones_is_to
     settings.MIDDLEWARE, settings.AUTHENTICATION_BACKENDS, settings.USE_TZ = [], [BACKEND], False
     identities = {identity for identity, _ in found()}
     assert {"realtime.E002", "realtime.E003", "realtime.E004", "positions.W004"} <= identities
+
+
+def test_user_model_without_what_tokens_and_statements_need_is_an_error(settings, monkeypatch):
+    """A login or a migration would fail instead."""
+    settings.SIMPLE_JWT = {"USER_ID_FIELD": "number"}
+    users = get_user_model()._meta
+    without = [field for field in users.concrete_fields if field.name != "is_active"]
+    monkeypatch.setitem(users.__dict__, "concrete_fields", without)
+    assert [message for identity, message in found() if identity == "positions.E008"] == [
+        "Users have no field 'number', which tokens would name them by.",
+        "Users have no field 'is_active': nobody's tokens and sockets could be ended.",
+    ]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_backend_behind_djangos_own_would_not_lock(settings, is_first: bool):
+    ours = "positions.accounts.logins.LockingBackend"
+    settings.AUTHENTICATION_BACKENDS = [ours, BACKEND] if is_first else [BACKEND, ours]
+    said = "Failed logins do not lock: Django's own backend checks the password first."
+    assert found() == ([] if is_first else [("positions.W004", said)])
