@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import dj_database_url
-from redis import ConnectionPool
+import redis.asyncio
+from redis.connection import ConnectionPool, parse_url
 
 from nexgent.environment import Environment
 from nexgent.private_files import PrivateConnection
@@ -16,6 +18,15 @@ from nexgent.private_files import PrivateConnection
 SQLITE, POSTGRESQL = "django.db.backends.sqlite3", "django.db.backends.postgresql"
 
 RECONNECT_SECONDS = 4.0
+
+URL_OPTIONS = {
+    "client_name", "db", "health_check_interval", "max_connections", "password", "protocol", "retry_on_timeout",
+    "socket_connect_timeout", "socket_keepalive", "socket_timeout", "timeout", "username",
+}  # fmt: skip
+"""What REDIS_URL may say behind its ?, with those that begin with `ssl_`. Of the others that redis-py knows, some are
+Python objects and no texts, and some change what it answers: `decode_responses`, whose "false" is true."""
+ABOVE_ZERO = ("max_connections", "socket_connect_timeout", "socket_timeout", "timeout")
+FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
 
 def database(env: Environment, *, data_dir: Path) -> dict[str, Any]:
@@ -123,7 +134,7 @@ def redis_urls(env: Environment) -> list[str]:
     elif not all(map(_has_valid_path, urls)):
         problem = "behind the port of one is no number of a database, or unix:// without a path"
     elif not all(map(_can_be_connected_to, urls)):
-        problem = "redis-py does not know what one says behind its ?"
+        problem = "what one says behind its ? is unknown, invalid or not possible here"
     if problem:
         env.errors.append(
             "REDIS_URL must be redis://host:6379/0, rediss://… or unix:///path, several separated by commas;"
@@ -134,11 +145,19 @@ def redis_urls(env: Environment) -> list[str]:
 
 def _can_be_connected_to(url: str) -> bool:
     """Return whether redis-py can make a connection of it, without connecting: else the first client finds out."""
+    queried = parse_qs(urlsplit(url).query, keep_blank_values=True).keys()
     try:
-        ConnectionPool.from_url(url).make_connection()
-    except (TypeError, ValueError):
+        options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+        for pool in (ConnectionPool, redis.asyncio.ConnectionPool):
+            pool.from_url(url).make_connection()
+        return (
+            all(name in URL_OPTIONS or name.startswith("ssl_") for name in queried)
+            and all(0 < options.get(name, 1) < math.inf for name in ABOVE_ZERO)
+            and options.get("db", 0) >= 0
+            and all(Path(options.get(name, __file__)).is_file() for name in FILES)
+        )
+    except (TypeError, ValueError, AttributeError, OSError, redis.RedisError):
         return False
-    return True
 
 
 def _has_valid_path(url: str) -> bool:

@@ -249,12 +249,31 @@ def test_invalid_value_is_quoted_without_the_password_in_its_url():
     ]
 
 
-def test_redis_url_with_a_parameter_that_no_connection_knows_is_an_error():
-    env = Environment({"REDIS_URL": "redis://a:6379/0?colour=red"})
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://a:6379/0?colour=red",
+        "redis://a:6379/0?protocol=7",
+        "redis://a:6379/0?decode_responses=false",
+        "redis://a:6379/0?encoding=latin-1",
+        "redis://a:6379/0?retry=3",
+        "redis://a:6379/0?host=elsewhere",
+        "redis://a:6379?db=-1",
+        "redis://a:6379/0?max_connections=0",
+        "redis://a:6379/0?socket_timeout=-1",
+        "redis://a:6379/0?socket_timeout=nan",
+        "redis://a:6379/0?ssl_cert_reqs=none",
+        "rediss://a:6379/0?ssl_cert_reqs=perhaps",
+        "rediss://a:6379/0?ssl_ca_certs=/nowhere/ca.pem",
+    ],
+)
+def test_redis_url_with_a_parameter_that_cannot_work_is_an_error(url: str):
+    env = Environment({"REDIS_URL": url})
     redis_urls(env)
     assert env.errors == [
         REDIS_MUST_BE.replace(
-            "the scheme of one is 'http'", "redis-py does not know what one says behind its ?"
+            "the scheme of one is 'http'",
+            "what one says behind its ? is unknown, invalid or not possible here",
         )
     ]
 
