@@ -8,7 +8,7 @@
  */
 
 import * as api from "./api.js";
-import { Decimal } from "./decimal.js";
+import { sameStop } from "./dialogs.js";
 import * as format from "./format.js";
 import { LoginRequired } from "./nexgent.js";
 import { SellDialog } from "./sell-dialog.js";
@@ -68,7 +68,7 @@ export class Actions {
     const position = agent.store.get(id);
     // A sale changes the holding; what else may have changed it is as good a reason to show it as it is.
     const { stopLoss } = pending;
-    const isDone = stopLoss === undefined || same(stopLoss, position?.currentStopLossPercentage ?? null);
+    const isDone = stopLoss === undefined || sameStop(stopLoss, position?.currentStopLossPercentage ?? null);
     if (!position || isDone) this.#settle(agent, id);
   }
 
@@ -143,15 +143,6 @@ export class Actions {
 
 /** Names one action of the user. (Not randomUUID, which a page has over HTTPS and from this machine only.) */
 const newKey = () => Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join("-");
-
-/**
- * @param {Wire.Digits | null} requested
- * @param {Wire.Digits | null} actual
- */
-function same(requested, actual) {
-  if (requested === null || actual === null) return requested === actual;
-  return Decimal.of(requested).compare(Decimal.of(actual)) === 0;
-}
 
 /**
  * @param {string} failure

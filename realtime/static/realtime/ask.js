@@ -8,7 +8,7 @@
 
 import { Cells } from "./cells.js";
 import { moneyOf } from "./currency.js";
-import { around, byId, write } from "./dom.js";
+import { around, byId, keepFocus, write } from "./dom.js";
 import * as format from "./format.js";
 import { modeText } from "./modes.js";
 import * as times from "./times.js";
@@ -67,6 +67,7 @@ export class Ask {
       this.#dialog.addEventListener("close", answered, { once: true });
     });
     this.#show = this.#asked = null;
+    keepFocus();
     return this.#dialog.returnValue;
   }
 

@@ -11,7 +11,7 @@
 import * as api from "./api.js";
 import { Cells } from "./cells.js";
 import { moneyOf } from "./currency.js";
-import { around, byId, write } from "./dom.js";
+import { around, byId, keepFocus, write } from "./dom.js";
 import { showClosedFacts, showFacts } from "./facts.js";
 import { describeAll } from "./feed.js";
 import * as format from "./format.js";
@@ -71,6 +71,7 @@ export class Details {
       const byUser = this.#id !== null;
       this.#forget();
       if (byUser) this.#onLeave();
+      keepFocus();
     });
     byId("move-stop").addEventListener("click", () => this.#id !== null && onMoveStop(this.#id));
     byId("sell-part").addEventListener("click", () => this.#id !== null && onSell(this.#id, "50"));

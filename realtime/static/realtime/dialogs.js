@@ -78,6 +78,37 @@ export function changedText({ remainingAmount, tokenSymbol }, seen) {
 }
 
 /**
+ * What has happened to the stop loss while the dialog was open.
+ *
+ * @param {Wire.Digits | null} now
+ * @param {Wire.Digits | null} seen where it was before
+ */
+export function movedText(now, seen) {
+  const [is, was] = [now, seen].map((digits) => (digits === null ? "none" : format.chosenPercent(digits)));
+  return `The stop loss has changed: it is ${is} now, not ${was}. Look again before you move it.`;
+}
+
+/**
+ * @param {Wire.Digits | null} one
+ * @param {Wire.Digits | null} other
+ */
+export function sameStop(one, other) {
+  if (one === null || other === null) return one === other;
+  return Decimal.of(one).compare(Decimal.of(other)) === 0;
+}
+
+/**
+ * Where the stop loss of a position is.
+ *
+ * @param {Wire.LivePosition} position
+ */
+export function stopText(position) {
+  const { purchasePrice, currentStopLossPercentage: digits } = position;
+  if (digits === null) return "none";
+  return `${format.chosenPercent(digits)}, at ${moneyOf(position).price(stopLossPrice(purchasePrice, digits))}`;
+}
+
+/**
  * This many percent of what is held.
  *
  * @param {Wire.Digits} held

@@ -80,6 +80,23 @@ export function say(element, text) {
   element.replaceChildren(...parts.map((part, index) => (index % 2 ? named(part) : part)));
 }
 
+/**
+ * Where what had the focus is gone, give it to what is left: the details that are open, or the heading of the
+ * positions. Whoever has no mouse would begin at the top of the page again.
+ */
+export function keepFocus() {
+  const { activeElement: focused, body } = document;
+  // A browser takes the focus from what is hidden or disabled with the next frame only.
+  if (focused !== null && focused !== body && focused.checkVisibility() && !focused.matches(":disabled")) return;
+  const heading = byId("positions-title");
+  const left = byId("details", HTMLDialogElement).open
+    ? find(byId("details"), "[data-close]")
+    : heading.checkVisibility()
+      ? heading
+      : byId("desk-title");
+  left.focus({ preventScroll: true });
+}
+
 const ISOLATES = /[\u2068\u2069]/g;
 const PARTS = /(\u2068[^\u2069]*\u2069|[$−+]*0\.0[₀-₉]+\d+)/;
 

@@ -9,7 +9,16 @@
 
 import { stopLossPrice } from "./accounting.js";
 import { Ask, complain } from "./ask.js";
-import { consequence, GONE, percentageAt, readNote, readPercentage } from "./dialogs.js";
+import {
+  consequence,
+  GONE,
+  movedText,
+  percentageAt,
+  readNote,
+  readPercentage,
+  sameStop,
+  stopText,
+} from "./dialogs.js";
 import { byId, write } from "./dom.js";
 import * as format from "./format.js";
 
@@ -26,17 +35,31 @@ export class StopDialog {
   #note = byId("stop-note", HTMLInputElement);
   #confirm = byId("stop-confirm", HTMLButtonElement);
   #remove = byId("stop-remove", HTMLButtonElement);
+  #accept = byId("stop-accept", HTMLButtonElement);
   /** Which of the two fields the user has typed into last: the other one follows. */
   #byPrice = false;
+  /** Whether the user has: what is typed stays. */
+  #typed = false;
   /** @type {Wire.Digits | undefined} */
   #digits;
+  /** @type {Wire.Digits | null} the stop loss that the user has seen */
+  #seen = null;
 
   /** @param {ConstructorParameters<typeof Ask>[1]} options */
   constructor(options) {
-    this.#percentage.addEventListener("input", () => (this.#byPrice = false));
-    this.#price.addEventListener("input", () => (this.#byPrice = true));
+    for (const input of [this.#percentage, this.#price]) {
+      input.addEventListener("input", () => {
+        this.#byPrice = input === this.#price;
+        this.#typed = true;
+      });
+    }
     this.#ask = new Ask("stop", options); // renders after these
     this.#remove.addEventListener("click", () => this.#ask.close("remove"));
+    this.#accept.addEventListener("click", () => {
+      this.#seen = this.#accept.value === "" ? null : this.#accept.value;
+      this.render();
+      this.#confirm.focus();
+    });
   }
 
   /**
@@ -47,8 +70,9 @@ export class StopDialog {
    * @returns {Promise<Move | null>}
    */
   async answer(agent, position) {
-    this.#byPrice = false;
-    this.#percentage.value = position.currentStopLossPercentage ?? "";
+    this.#byPrice = this.#typed = false;
+    this.#seen = position.currentStopLossPercentage;
+    this.#percentage.value = this.#seen ?? "";
     this.#note.value = "";
     write("stop-title", `Stop loss of ${format.symbol(position.tokenSymbol)}`);
     const answer = await this.#ask.answer(agent, position, (asked, note) => this.#show(asked, note));
@@ -70,14 +94,24 @@ export class StopDialog {
    * @param {Note} note
    */
   #show({ position, isOpen }, note) {
+    const { currentStopLossPercentage: stop } = position;
+    if (!this.#typed && !sameStop(stop, this.#seen)) {
+      this.#seen = stop;
+      this.#percentage.value = stop ?? "";
+    }
+    const hasChanged = isOpen && !sameStop(stop, this.#seen);
     const { digits, problem } = this.#read(position);
     this.#digits = digits;
     if (this.#byPrice) this.#percentage.value = digits ?? "";
     else this.#price.value = digits === undefined ? "" : (stopLossPrice(position.purchasePrice, digits) ?? "");
     const { problem: tooLong } = readNote(this.#note.value);
-    this.#confirm.disabled = !isOpen || digits === undefined || tooLong !== undefined;
-    this.#remove.disabled = !isOpen || tooLong !== undefined;
-    this.#remove.hidden = position.currentStopLossPercentage === null;
+    this.#confirm.disabled = !isOpen || hasChanged || digits === undefined || tooLong !== undefined;
+    this.#remove.disabled = !isOpen || hasChanged || tooLong !== undefined;
+    this.#remove.hidden = stop === null;
+    write("stop-now", stopText(position));
+    byId("stop-changed").hidden = !hasChanged;
+    write("stop-changed-text", hasChanged ? movedText(stop, this.#seen) : "");
+    this.#accept.value = stop ?? "";
     write("stop-text", isOpen ? (digits === undefined ? "" : consequence(position, note, digits)) : GONE);
     complain("stop-error", isOpen ? problem : "");
     complain("stop-note-error", tooLong);

@@ -252,6 +252,43 @@ def test_stop_loss_is_set_by_price_and_removed(shown: Window, bonk: Position) ->
     assert bonk.current_stop_loss_percentage is None
 
 
+def test_stop_loss_dialog_follows_a_stop_loss_that_something_else_moves(
+    shown: Window, bonk: Position
+) -> None:
+    open_details(shown, bonk)
+    shown.by_id("move-stop").click()
+    expect(shown.by_id("stop-now")).to_have_text("−20%, at 0.0₅16000 SOL")
+    services.move_stop_loss(position_id=bonk.pk, percentage=Decimal(-10))
+    expect(shown.by_id("stop-now")).to_have_text("−10%, at 0.0₅18000 SOL")
+    expect(shown.by_id("stop-percentage")).to_have_value("-10")  # nothing was typed
+    expect(shown.by_id("stop-changed")).to_be_hidden()
+    shown.by_id("stop-percentage").fill("-15")
+    services.move_stop_loss(position_id=bonk.pk, percentage=Decimal(5))
+    expect(shown.by_id("stop-changed-text")).to_have_text(
+        "The stop loss has changed: it is +5% now, not −10%. Look again before you move it."
+    )
+    expect(shown.by_id("stop-percentage")).to_have_value("-15")
+    expect(shown.by_id("stop-confirm")).to_be_disabled()
+    expect(shown.by_id("stop-remove")).to_be_disabled()
+    shown.by_id("stop-accept").click()
+    expect(shown.by_id("stop-changed")).to_be_hidden()
+    expect(shown.by_id("stop-confirm")).to_be_focused()
+    shown.by_id("stop-confirm").click()
+    shown.expect_row(bonk, stop="−15%")
+
+
+def test_focus_stays_in_reach_when_the_position_that_is_shown_goes(shown: Window, bonk: Position) -> None:
+    open_details(shown, bonk)
+    shown.by_id("close-position").click()
+    services.close_position(position_id=bonk.pk, proceeds_sol=Decimal(3))
+    expect(shown.by_id("sell-confirm")).to_be_disabled()
+    shown.page.keyboard.press("Escape")
+    expect(shown.by_id("details-close")).to_be_focused()
+    shown.page.keyboard.press("Escape")
+    expect(shown.by_id("details")).to_be_hidden()
+    expect(shown.page.locator("#desk-title")).to_be_focused()  # there is no row any more
+
+
 def test_dialogs_follow_the_position_and_ask_again_where_the_amount_has_changed(
     shown: Window, bonk: Position, feed: Backstage
 ) -> None:
