@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
+import socket
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict
@@ -326,9 +328,60 @@ async def test_mistake_in_a_program_raises_at_once_with_a_sentence():
         TypeError, match=r"^credentials must be a Login, a Token or its text, .*; it is None$"
     ):
         Nexgent("http://localhost", None)  # type: ignore[arg-type]
+    for url in ("http://", "http://localhost/desk?agent=1"):
+        with pytest.raises(
+            ValueError, match=r"^url must be a server's address, and a path at most; it is 'http://"
+        ):
+            Nexgent(url, "a-token")
+    with pytest.raises(ValueError, match=r"^a token must be a text; it is empty$"):
+        Nexgent("http://localhost", "")  # of an environment variable that is not set, say
+    with pytest.raises(ValueError, match=r"^password must be a text; it is NoneType$"):
+        Login("alice", None)  # type: ignore[arg-type]
     async with Nexgent("http://localhost", "a-token") as nexgent:
-        with pytest.raises(ValueError, match=r"^agent_id must be the id of an agent; it is ''$"):
-            nexgent.follow("")
+        for agent in ("", {"id": "a"}):
+            with pytest.raises(ValueError, match=r"^agent_id must be the id of an agent; it is "):
+                nexgent.follow(agent)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=r"^position_id must be the id of a position; it is None$"):
+            await nexgent.close_position(None)  # type: ignore[arg-type]
+        for key in ("", "ü", "k" * 256):
+            with pytest.raises(ValueError, match=r"^key must be 1 to 255 printable ASCII characters; it is "):
+                await nexgent.buy("an-id", key=key, tokens=1, spentSol=1)
+
+
+async def test_stream_that_is_closed_ends_also_while_it_waits_for_the_server():
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    waits = asyncio.Event()
+
+    class Waits(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "is lost" in record.getMessage():
+                waits.set()
+
+    logger, handler = logging.getLogger("nexgent_client"), Waits(logging.INFO)
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        async with Nexgent(f"http://127.0.0.1:{port}", "a-token") as nexgent:
+            stream = nexgent.follow("x")
+            following = asyncio.create_task(anext(aiter(stream), None))
+            await soon(waits.wait())
+            await stream.close()
+            assert await soon(following) is None
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+async def test_agent_can_be_followed_again_once_its_stream_is_closed(nexgent: Nexgent, agent: Agent):
+    """Though the first iterator is still there: in a variable, say."""
+    first, second = nexgent.follow(str(agent.pk)), nexgent.follow(str(agent.pk))
+    async with aclosing(aiter(first)) as before:
+        await until(before, Snapshot)
+        await first.close()
+        async with aclosing(aiter(second)) as messages:
+            await until(messages, Snapshot)
 
 
 @pytest.mark.parametrize("number", [0, 1])

@@ -20,6 +20,7 @@ logger = logging.getLogger("nexgent_client")
 
 AGAIN = {429, 502, 503, 504}
 """Answers of a server that has booked nothing yet, and may the next time."""
+LONGEST_KEY = 255
 Json = dict[str, Any]
 
 
@@ -63,7 +64,9 @@ class Rest:
         key: of this write; by default a new one. Give one that is stored where the program itself may be restarted in
         between. Decimals are sent digit for digit.
         """
-        headers = {"Idempotency-Key": key or str(uuid.uuid4())}
+        if key is not None and not (0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
+            raise ValueError(f"key must be 1 to {LONGEST_KEY} printable ASCII characters; it is {key!r}")
+        headers = {"Idempotency-Key": str(uuid.uuid4()) if key is None else key}
         backoff = Backoff()
         while True:
             at_least = 0.0

@@ -61,27 +61,37 @@ class Stream:
         self._epoch: str | None = None
         """Of the database that `holdings` is from."""
         self._socket: ClientConnection | None = None
+        self._closed = asyncio.Event()
+        self._owns = False
 
     async def __aiter__(self) -> AsyncGenerator[Message, None]:
-        key = (self._url, self.agent_id)
+        self._closed.clear()
         if not self._watch:
+            key = (self._url, self.agent_id)
             if key in self._owned:
                 raise RuntimeError(
                     f"this program follows agent {self.agent_id} already: watch it (watch=True)"
                 )
             self._owned.add(key)
+            self._owns = True
         try:
             async with contextlib.aclosing(self._without_end()) as messages:
                 async for message in messages:
                     yield message
         finally:
-            if not self._watch:
-                self._owned.discard(key)
+            self._let_go()
 
     async def close(self) -> None:
-        """End the connection, and the iteration with it."""
+        """End the connection, and the iteration with it, also while it waits for the server."""
+        self._closed.set()
+        self._let_go()
         if self._socket is not None:
             await self._socket.close()
+
+    def _let_go(self) -> None:
+        if self._owns:
+            self._owns = False
+            self._owned.discard((self._url, self.agent_id))
 
     async def _without_end(self) -> AsyncGenerator[Message, None]:
         backoff, was_refused, is_checked = Backoff(), False, False
@@ -99,12 +109,12 @@ class Stream:
                         if isinstance(message, Closing):
                             closing = message
                         yield message
-                if closing is None and self._socket is not None and self._socket.close_code == 1000:
-                    return  # `close` was called
             except LOST as error:
                 logger.info("the connection to agent %s is lost: %s", self.agent_id, error)
             finally:
                 self.connected, self._socket = False, None
+            if self._closed.is_set():
+                return
             if closing is None:
                 wait = backoff.next_seconds()
             elif closing.reason == REFUSED and not was_refused:
@@ -115,7 +125,9 @@ class Stream:
                 wait = closing.retry_after / 1000
                 if closing.code != 1000:  # the server, or this client, has a problem
                     wait = backoff.next_seconds(wait)
-            await asyncio.sleep(wait)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closed.wait(), wait)
+                return
 
     async def _one_connection(self) -> AsyncGenerator[Message, None]:
         token = await self._rest.token()
@@ -126,6 +138,8 @@ class Stream:
             max_size=None,
         ) as socket:
             self._socket = socket
+            if self._closed.is_set():
+                return
             reader, epoch, refreshing = Reader(), None, None
             try:
                 async for text in socket:

@@ -23,11 +23,19 @@ class Credentials(Protocol):
         """Remember that the server does not take this token any more."""
 
 
+def _given(name: str, text: str) -> str:
+    """Return the text. An environment variable that is not set would be None, or empty."""
+    if not isinstance(text, str) or not text:
+        kind = "empty" if text == "" else type(text).__name__
+        raise ValueError(f"{name} must be a text; it is {kind}")  # it may be secret: never the value
+    return text
+
+
 class Token:
     """A token of `manage.py issue_token`, or of an outside issuer."""
 
     def __init__(self, text: str) -> None:
-        self._text = text
+        self._text = _given("a token", text)
 
     async def access(self, http: httpx.AsyncClient, *, seconds: float) -> str:
         if not self._text:
@@ -57,7 +65,9 @@ class Login:
     password is used again (docs/bots.md, "A token")."""
 
     def __init__(self, username: str, password: str, *, name: str = "") -> None:
-        self._body = {"username": username, "password": password} | ({"name": name} if name else {})
+        self._body = {"username": _given("username", username), "password": _given("password", password)}
+        if name:
+            self._body["name"] = name
         self._access = self._refresh = ""
         self._one_at_a_time: asyncio.Lock | None = None
 
