@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from traceback import format_exception
 from types import TracebackType
 
 from django.conf import settings
@@ -25,9 +26,14 @@ def read_settings() -> None:
 
 
 def _log_crash(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    """Log what ends the process as any other error, where the log has another format than Python's."""
-    if json_formatter() is None or not logging.getLogger().handlers or issubclass(kind, KeyboardInterrupt):
+    """Log what ends the process as any other error, where the log has another format than Python's.
+
+    Else show what Python does, harmless on a terminal: `loaddata` quotes the dump that it cannot load.
+    """
+    if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, traceback)
+    elif json_formatter() is None or not logging.getLogger().handlers:
+        sys.stderr.write(printable("".join(format_exception(kind, error, traceback))))
     else:
         logging.getLogger("nexgent").critical(
             "the process ends: %s", error, exc_info=(kind, error, traceback)

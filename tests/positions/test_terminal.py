@@ -17,6 +17,7 @@ from positions.books.terminal import printable
 from positions.management.output import Command
 from positions.models import Position
 from realtime.monitoring.log_lines import JsonFormatter, TextFormatter
+from tests.live import manage
 
 # Clears the screen, sets the title, starts a sequence with one character, turns text around, overwrites the line.
 EVIL = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202eevil\rOK\x00\u2066"
@@ -50,6 +51,15 @@ def test_error_that_names_what_was_given_is_shown(tmp_path: Path, db, capsys):
             ["manage.py", "import_trades", f"{tmp_path}/{EVIL[:-2]}"]
         )
     assert "\\x1b[2J" in capsys.readouterr().err
+
+
+def test_dump_that_cannot_be_loaded_is_shown(tmp_path: Path):
+    (tmp_path / "dump.json").write_text(json.dumps([{"model": f"positions.{EVIL}", "pk": 1, "fields": {}}]))
+    done = manage("loaddata", str(tmp_path / "dump.json"), DATABASE_URL=f"sqlite:///{tmp_path}/empty")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback (most recent call last):\n")
+    assert done.stderr.endswith(f"Invalid model identifier: positions.{SHOWN}\n")
+    assert printable(done.stderr) == done.stderr
 
 
 def test_name_of_a_restored_user_is_shown(db):
