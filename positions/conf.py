@@ -25,8 +25,12 @@ class Server(Setting[str]):
     """The URL of a Redis or Valkey."""
 
     def check(self, value: object) -> None:
-        if not isinstance(value, str) or not value.startswith(("redis://", "rediss://", "unix://")):
-            raise Invalid("redis://host:6379/0, rediss://… or unix:///path")
+        try:
+            if not isinstance(value, str):
+                raise ValueError("no text")
+            parse_url(value)  # type: ignore[no-untyped-call]
+        except ValueError as error:
+            raise Invalid("redis://host:6379/0, rediss://… or unix:///path") from error
 
 
 class Servers(Setting[list[str]]):
@@ -108,7 +112,9 @@ def prefix_for(url: str) -> str:
     Pub/Sub knows no database numbers: without the number in the prefix, /0 and /1 would hear each other.
     """
     number = 0
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(
+        ValueError, AttributeError
+    ):  # no URL, or no text: the checks say so (positions.E006)
         number = parse_url(url).get("db", 0)  # type: ignore[no-untyped-call]
     return f"nexgent-{number}" if number else "nexgent"
 

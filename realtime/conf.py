@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.core.exceptions import ImproperlyConfigured
+
 from positions.conf import PositionsSettings, embedded_valkey_url, prefix_for
 from positions.declared import Duration, Items, Number, Secret, Text
 
@@ -89,7 +91,11 @@ def channel_layer(nexgent: Mapping[str, Any]) -> dict[str, Any]:
     """Return the entry of CHANNEL_LAYERS for a project whose settings are `nexgent`.
 
     The layer survives a restart of the server behind it; what it loses is read from the database (docs/adr/0002).
+    Raises ImproperlyConfigured where they do not say which server that is.
     """
+    if not nexgent.get("REDIS_URL") and "DATA_DIR" not in nexgent:
+        wanted = '"REDIS_URL", such as "redis://127.0.0.1:6379/0", or "DATA_DIR", the folder of the embedded Valkey'
+        raise ImproperlyConfigured(f"NEXGENT must have {wanted}.")
     url = nexgent.get("REDIS_URL") or embedded_valkey_url(nexgent["DATA_DIR"])
     # Protocol 2: with 3, redis-py 8 formats every message for a log that is off, a quarter of the cost of receiving a
     # round of 200 prices. The time-outs: a server that swallows packets must not hold a publisher for ever.

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
 
 from positions.conf import conf as positions_conf
+from realtime.conf import channel_layer
 from realtime.conf import conf as realtime_conf
 
 
@@ -55,6 +57,8 @@ def test_every_setting_takes_its_own_default(settings):
         ("ALLOWED_ORIGINS", ["https://A.org/x"], "origins such as https://app.example.org"),
         ("ALLOWED_ORIGINS", [None], "origins such as https://app.example.org"),
         ("REDIS_URL", "localhost", "redis://host:6379/0, rediss://… or unix:///path"),
+        ("REDIS_URL", None, "redis://host:6379/0, rediss://… or unix:///path"),
+        ("REDIS_URL", "redis://localhost:99999/0", "redis://host:6379/0, rediss://… or unix:///path"),
         ("REDIS_URLS", [], "a list of URLs"),
         ("REDIS_PREFIX", "my desk:", "1 to 40 letters, digits, -, _ or ."),
         ("DATA_DIR", "var", "a pathlib.Path"),
@@ -89,3 +93,15 @@ def test_settings_that_contradict_each_other_are_an_error(settings):
 def test_dict_that_is_none_is_an_error(settings):
     settings.NEXGENT = ["MAX_SOCKETS"]
     assert [identity for identity, *_ in problems()] == ["positions.E006"]
+
+
+def test_url_that_is_none_leaves_it_to_the_check(settings):
+    """Every key begins with the prefix: it is read before any check, when a module is imported."""
+    settings.NEXGENT = {"REDIS_URL": None}  # os.environ.get("REDIS_URL"), say
+    assert positions_conf.REDIS_PREFIX == "nexgent"
+
+
+@pytest.mark.parametrize("nexgent", [{}, {"REDIS_URL": None}])
+def test_channel_layer_of_no_server_says_what_is_missing(nexgent: dict[str, Any]):
+    with pytest.raises(ImproperlyConfigured, match=r'^NEXGENT must have "REDIS_URL", such as "redis://'):
+        channel_layer(nexgent)
