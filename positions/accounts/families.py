@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser, update_last_login
-from django.db import transaction
+from django.db import router, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
@@ -131,7 +131,8 @@ def end(families: QuerySet[TokenFamily], because: TokenFamily.Ending) -> int:
 
     On commit, `token_families_ended` is sent, and the sockets are closed (realtime.publish.signals).
     """
-    alive = families.filter(ended_at=None).order_by()
+    # A replica may not know yet of a log-in.
+    alive = families.using(router.db_for_write(TokenFamily)).filter(ended_at=None).order_by()
     user_ids = set(alive.values_list("user_id", flat=True))
     count = alive.update(ended_at=timezone.now(), ended_because=because)
     if count:

@@ -103,8 +103,10 @@ def _outsider(claims: Mapping[str, Any]) -> Identity:
     if options is None or claims["iss"] != options["ISSUER"]:
         raise Refused("Tokens of this issuer are not accepted any more.")
     named = {options["USER_FIELD"]: claims[USER]}
+    model = get_user_model()
+    known = model._default_manager.using(router.db_for_write(model)).select_related("quota")
     try:
-        users = list(get_user_model()._default_manager.select_related("quota").filter(**named)[:2])
+        users = list(known.filter(**named)[:2])
     except (ValueError, TypeError, ValidationError, DataError):  # not this field's kind of value
         users = []
     if len(users) != 1:  # of several, which one is meant would be a guess

@@ -13,11 +13,14 @@ from django.db import DatabaseError, connection, connections, models, transactio
 from django.db.models import F
 from django.utils import timezone
 
+from positions.accounts import families, identity
+from positions.accounts.outside import USER
 from positions.errors import AlreadyOpen
-from positions.models import Agent, Position, Wallet
+from positions.models import Agent, Position, TokenFamily, Wallet
 from positions.services import buy_more, close_position, migrate_token, move_stop_loss, take_profit
 from positions.services.checking import check_books
 from positions.services.correcting import correct
+from positions.signals import token_families_ended
 from realtime.hub.holdings import read_holdings
 from realtime.hub.queries import agent_states, missed_events
 from tests.conftest import BONK, JUP
@@ -151,3 +154,32 @@ async def test_sockets_read_from_the_primary(world: World, replica: ReadFromRepl
     assert held.seq == 3
     assert {each["current_stop_loss_percentage"] for each in held.positions()} == {None, "-7"}
     await sync_to_async(connections.close_all)()
+
+
+def test_outside_issuer_s_token_of_a_user_who_was_deactivated_is_refused(
+    world: World, replica: ReadFromReplica, settings
+):
+    issuer = {"ISSUER": "https://issuer.example", "USER_FIELD": "username"}
+    settings.NEXGENT = settings.NEXGENT | {"OUTSIDE_ISSUER": issuer}
+    world.alice.is_active = False
+    world.alice.save()
+    with pytest.raises(identity.Refused, match="inactive"):
+        identity.identify({"iss": issuer["ISSUER"], USER: "alice"})
+
+
+def test_log_out_names_its_user_though_the_login_is_newer_than_the_replica(
+    world: World, replica: ReadFromReplica
+):
+    """So that the sockets are closed at once, not by the reconciler."""
+    _, refresh = families.log_in(world.alice, kind=TokenFamily.Kind.BOT)
+    named: list[set[int]] = []
+
+    def hear(user_ids: set[int], **kwargs: object) -> None:
+        named.append(user_ids)
+
+    token_families_ended.connect(hear)
+    try:
+        families.end(families.family_of(str(refresh)), families.Ending.LOGGED_OUT)
+    finally:
+        token_families_ended.disconnect(hear)
+    assert named == [{world.alice.pk}]
