@@ -87,7 +87,8 @@ export class Actions {
     /** @param {string} key */
     const request = (key) => api.sell(this.#session, id, { ...sale, planned }, key);
     const [text, failure] = sale.all ? ["Closing…", "closed"] : ["Selling…", "sold"];
-    await this.#do(agent, id, { text }, request, `${symbol} was not ${failure}`);
+    const done = await this.#do(agent, id, { text }, request, `${symbol} was not ${failure}`);
+    if (!done) this.#sellDialog.keep();
   }
 
   /**
@@ -104,10 +105,14 @@ export class Actions {
     /** @param {string} key */
     const request = (key) => api.moveStopLoss(this.#session, id, move, key);
     const symbol = format.symbol(position.tokenSymbol);
-    await this.#do(agent, id, { text, stopLoss: digits }, request, `The stop loss of ${symbol} was not ${failure}`);
+    const complaint = `The stop loss of ${symbol} was not ${failure}`;
+    const done = await this.#do(agent, id, { text, stopLoss: digits }, request, complaint);
+    if (!done) this.#stopDialog.keep();
   }
 
   /**
+   * Returns whether the server has done it.
+   *
    * @param {ChosenAgent} agent
    * @param {string} id
    * @param {PendingAction} pending
@@ -115,7 +120,7 @@ export class Actions {
    * @param {string} failure
    */
   async #do(agent, id, pending, request, failure) {
-    if (agent.pending.has(id)) return;
+    if (agent.pending.has(id)) return false;
     agent.pending.set(id, pending);
     this.#onPending(id);
     const settle = () => agent.pending.get(id) === pending && this.#settle(agent, id);
@@ -123,10 +128,12 @@ export class Actions {
       await request(newKey());
       // The event is on its way, or was here before the answer.
       if (!agent.signal.aborted) agent.timers.set(id, CONFIRMED_WITHIN_MS, settle);
+      return true;
     } catch (error) {
       settle();
       if (error instanceof LoginRequired) this.#onLoginRequired();
       else if (!isAborted(error)) this.#onError(explain(failure, error));
+      return false;
     }
   }
 

@@ -109,6 +109,29 @@ export class Ask {
   }
 }
 
+/** Whether the fields of a dialog still have what was typed: that is not lost if the server refuses it. */
+export class Kept {
+  #last = "";
+  #kept = "";
+
+  /**
+   * Asked about this now: returns whether the fields stay as they are.
+   *
+   * @param {string} subject
+   */
+  take(subject) {
+    const isKept = this.#kept === subject;
+    this.#last = subject;
+    this.#kept = "";
+    return isKept;
+  }
+
+  /** What was confirmed last has failed. */
+  keep() {
+    this.#kept = this.#last;
+  }
+}
+
 /**
  * Say what is wrong with an input, next to it.
  *

@@ -108,7 +108,7 @@ export class Row {
     this.#showToken(position);
     const wallet = format.shortAddress(position.walletAddress);
     const money = mode === "simulation" ? "simulated" : mode;
-    cells.set("wallet", `${money ?? "wallet"} ${wallet}`, position.walletAddress);
+    cells.set("wallet", `${wallet} ${money ?? ""}`.trim(), position.walletAddress);
     cells.set("amount", format.amount(position.remainingAmount), position.remainingAmount);
     cells.set("average", format.price(position.purchasePrice), sol(position.purchasePrice));
     const percentage = stopOf(position, pending);

@@ -6,7 +6,7 @@
  * @import { Note } from "./price-status.js"
  */
 
-import { Ask, complain } from "./ask.js";
+import { Ask, complain, Kept } from "./ask.js";
 import { Decimal } from "./decimal.js";
 import { changedText, GONE, partOf, proceedsHint, readAmount, readNote, readProceeds, sellingText } from "./dialogs.js";
 import { byId, write } from "./dom.js";
@@ -31,6 +31,7 @@ export class SellDialog {
   #seen = "0";
   /** @type {{tokens: Wire.Digits, all: boolean} | null} null while there is nothing that could be sold */
   #part = null;
+  #typed = new Kept();
 
   /** @param {ConstructorParameters<typeof Ask>[1]} options */
   constructor(options) {
@@ -53,12 +54,19 @@ export class SellDialog {
    */
   async answer(agent, position, share) {
     this.#seen = position.remainingAmount;
-    this.#choose(share);
-    this.#proceeds.value = this.#why.value = "";
+    if (!this.#typed.take(`${position.id} ${share}`)) {
+      this.#choose(share);
+      this.#proceeds.value = this.#why.value = "";
+    }
     const answer = await this.#ask.answer(agent, position, (asked, note) => this.#show(asked, note));
     if (answer !== "confirm" || this.#part === null) return null;
     const { digits } = readProceeds(this.#proceeds.value);
     return { ...this.#part, held: this.#seen, proceedsSol: digits, why: readNote(this.#why.value).text };
+  }
+
+  /** The sale was refused: what was typed is there when the same is asked again. */
+  keep() {
+    this.#typed.keep();
   }
 
   cancel() {

@@ -8,7 +8,7 @@
  */
 
 import { stopLossPrice } from "./accounting.js";
-import { Ask, complain } from "./ask.js";
+import { Ask, complain, Kept } from "./ask.js";
 import {
   consequence,
   GONE,
@@ -44,6 +44,7 @@ export class StopDialog {
   #digits;
   /** @type {Wire.Digits | null} the stop loss that the user has seen */
   #seen = null;
+  #kept = new Kept();
 
   /** @param {ConstructorParameters<typeof Ask>[1]} options */
   constructor(options) {
@@ -70,15 +71,22 @@ export class StopDialog {
    * @returns {Promise<Move | null>}
    */
   async answer(agent, position) {
-    this.#byPrice = this.#typed = false;
     this.#seen = position.currentStopLossPercentage;
-    this.#percentage.value = this.#seen ?? "";
-    this.#note.value = "";
+    if (!this.#kept.take(position.id)) {
+      this.#byPrice = this.#typed = false;
+      this.#percentage.value = this.#seen ?? "";
+      this.#note.value = "";
+    }
     write("stop-title", `Stop loss of ${format.symbol(position.tokenSymbol)}`);
     const answer = await this.#ask.answer(agent, position, (asked, note) => this.#show(asked, note));
     const { text: note } = readNote(this.#note.value);
     if (answer === "remove") return { percentage: null, note };
     return answer === "confirm" && this.#digits !== undefined ? { percentage: this.#digits, note } : null;
+  }
+
+  /** The move was refused: what was typed is there when the same is asked again. */
+  keep() {
+    this.#kept.keep();
   }
 
   cancel() {

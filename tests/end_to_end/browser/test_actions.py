@@ -95,6 +95,7 @@ def test_close_that_the_server_refuses_is_reverted_with_its_reason(
     held = hold(shown, "close")
     open_details(shown, bonk)
     shown.by_id("close-position").click()
+    shown.by_id("sell-reason").fill("no volume")
     shown.by_id("sell-confirm").click()
     expect(shown.row(bonk).get_by_test_id("pending")).to_be_visible()
     feed.quote(bonk, "0.0000025", "0.0005", Market("thin"))
@@ -113,6 +114,10 @@ def test_close_that_the_server_refuses_is_reverted_with_its_reason(
     # Another holding than was confirmed is not sold either.
     held = hold(shown, "close")
     shown.by_id("close-position").click()
+    expect(shown.by_id("sell-reason")).to_have_value("no volume")  # what was typed is not lost
+    shown.by_id("sell-cancel").click()
+    shown.by_id("close-position").click()
+    expect(shown.by_id("sell-reason")).to_have_value("")
     shown.by_id("sell-confirm").click()
     expect(shown.row(bonk).get_by_test_id("pending")).to_be_visible()
     services.buy_more(position_id=bonk.pk, tokens=Decimal(9_000_000), spent_sol=Decimal(18))

@@ -356,7 +356,7 @@ def test_rows_hold_still_while_the_charts_above_them_come(
     window.expect_state("live")
     # All that stands above the row and is not held has come.
     expect(window.by_id("prices-stale")).to_have_text("No prices yet")
-    window.expect_row(bonk, wallet="simulated A1ph…1111")
+    window.expect_row(bonk, wallet="A1ph…1111 simulated")
     expect(window.by_id("value-chart-note")).to_have_text("Loading…")
     held.first()
     place = window.row(bonk).bounding_box()

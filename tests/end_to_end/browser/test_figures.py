@@ -102,13 +102,13 @@ def test_figures_of_a_tick_are_those_of_the_next_snapshot(
     window.expect_state("live")
     feed.quote(position, "0.000031415926535897", "0.007")
     row = window.row(position)
-    window.expect_row(position, price="0.0₄31416", wallet="simulated A1ph…1111")
+    window.expect_row(position, price="0.0₄31416", wallet="A1ph…1111 simulated")
     figures = (
         "(row) => [...row.querySelectorAll('[data-cell]')].map((cell) => [cell.textContent, cell.title])"
     )
     ticked = row.evaluate(figures)
     window.page.reload()
-    window.expect_row(position, price="0.0₄31416", wallet="simulated A1ph…1111")
+    window.expect_row(position, price="0.0₄31416", wallet="A1ph…1111 simulated")
     assert row.evaluate(figures) == ticked
 
 

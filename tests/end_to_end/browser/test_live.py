@@ -61,7 +61,7 @@ def test_one_token_in_two_wallets_is_two_rows_and_one_price(
         spent_sol=Decimal("0.004"),
     )
     window.log_in()
-    expect(window.row(twin).get_by_test_id("wallet")).to_have_text("live BBBB…BBBB")
+    expect(window.row(twin).get_by_test_id("wallet")).to_have_text("BBBB…BBBB live")
     expect(window.row(twin).get_by_test_id("wallet")).to_be_visible()
     services.close_position(position_id=bonk.pk, proceeds_sol=Decimal(2))
     expect(window.rows()).to_have_count(1)

@@ -103,7 +103,7 @@ def test_live_and_simulated_money_are_never_summed(
     services.close_position(position_id=closed.pk, proceeds_sol=Decimal("1.25"))
     window.log_in()
     window.expect_totals(count="1 position", value="4.0000", realised="+0.2500")
-    expect(window.row(wif).get_by_test_id("wallet")).to_have_text("live BBBB…BBBB")
+    expect(window.row(wif).get_by_test_id("wallet")).to_have_text("BBBB…BBBB live")
     window.by_id("mode-choice").get_by_text("Simulated").click()
     window.expect_totals(
         count="1 position", value="2.0000", realised="0.0000", realised_note="incl. 0 closed"
