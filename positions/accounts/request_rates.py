@@ -1,4 +1,4 @@
-"""How many REST requests a second one user may make, or, without a valid token, one address.
+"""How many REST requests a second one user may make, or, without a valid token, one address and the /48 around it.
 
 Sales have a bucket of their own: who reads too much can still sell.
 
@@ -17,7 +17,7 @@ from rest_framework.exceptions import Throttled
 from rest_framework.throttling import BaseThrottle
 
 from positions.accounts.buckets import buckets
-from positions.accounts.logins import client_address
+from positions.accounts.logins import limits_by_network, networks
 from positions.conf import conf
 from positions.services.quotas import limits_of
 from positions.signals import refused_at_bound
@@ -67,9 +67,11 @@ class _Cost:
 
 
 def take_of_address(request: Any) -> None:
-    """Take one request from the bucket of the client's address. Raises TooManyRequests."""
-    per_second, burst = conf.ADDRESS_REQUESTS_PER_SECOND, conf.ADDRESS_REQUEST_BURST
-    _take("address_requests", f"address:{client_address(request)}", per_second, burst)
+    """Take one request from the bucket of the client's address, and from that of a wider network around it. Raises
+    TooManyRequests."""
+    for network, factor in reversed(limits_by_network("address:", networks(request), 1).items()):
+        per_second = factor * conf.ADDRESS_REQUESTS_PER_SECOND
+        _take("address_requests", network, per_second, factor * conf.ADDRESS_REQUEST_BURST)
 
 
 def _take(bound: str, name: str, per_second: float, burst: int, user_id: object = "") -> None:

@@ -81,6 +81,23 @@ def test_requests_without_a_valid_token_count_for_their_address(alice, rates):
     assert statuses(Api(alice), 1) == [200]
 
 
+def test_networks_of_one_line_have_the_limit_four_times_over(db, rates):
+    """One customer may have a whole /48: 65,536 addresses that are counted apart."""
+    rates(address_request_burst=3)
+    stranger = Api(None)
+
+    def ask(address: str, number: int) -> list[int]:
+        stranger.client.defaults["REMOTE_ADDR"] = address
+        return statuses(stranger, number)
+
+    assert (
+        ask("2001:db8:1::1", 5) == [401] * 3 + [429] * 2
+    )  # those that are refused do not count for the line
+    found = [ask(f"2001:db8:1:{host}::1", 1)[0] for host in range(1, 11)]
+    assert found == [401] * 9 + [429]
+    assert ask("2001:db8:2::1", 1) == [401]
+
+
 def test_user_s_own_rate_counts_instead_of_the_setting(alice: User, rates):
     rates(user_request_burst=1)
     Quota.objects.create(user=alice, requests_per_second=0)  # no limit
