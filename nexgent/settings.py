@@ -23,6 +23,7 @@ from nexgent.environment import (
     url_prefix,
 )
 from nexgent.outside_issuer import outside_issuer
+from positions.api.description import SPECTACULAR
 from positions.declared import DAY, MINUTE
 from realtime.conf import RealtimeSettings, channel_layer
 
@@ -144,19 +145,7 @@ SIMPLE_JWT: dict[str, Any] = {
 }
 # The API has its own classes (positions/api/rules.py); its document is made by this one.
 REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Nexgent",
-    "DESCRIPTION": (
-        "The positions of trading agents and their value. Live: the socket at /ws, described at /api/asyncapi.yaml."
-        " A token with the scope `read` can only read and watch: a write with it answers 403."
-    ),
-    # Of the API: the second number grows with what is added, the first with what old clients no longer understand.
-    "VERSION": "1.2",
-    "OAS_VERSION": "3.1.0",
-    "SCHEMA_PATH_PREFIX": "/api/",
-    "ENFORCE_NON_BLANK_FIELDS": True,
-    "POSTPROCESSING_HOOKS": ["positions.api.schema.add_components"],
-}
+SPECTACULAR_SETTINGS = {**SPECTACULAR, "SCHEMA_PATH_PREFIX": "/api/"}
 
 # Web
 

@@ -1,7 +1,7 @@
 """The REST API's description: OpenAPI 3.1, at /api/schema/. Nothing here changes what it does.
 
 Requests are described from the bodies in `serializers`, answers from the Structs in `wire` and below, refusals from
-the two shapes of `errors`; `operations` puts them together. SPECTACULAR_SETTINGS names `add_components`.
+the two shapes of `errors`; `operations` puts them together. `description` names `add_components`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import msgspec
 from drf_spectacular.extensions import OpenApiSerializerExtension, OpenApiSerializerFieldExtension
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.settings import patched_settings
 from msgspec import Struct
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from positions.api import wire, wire_history, wire_overview, wire_tokens, wire_trades
+from positions.api.description import SPECTACULAR
 from positions.api.errors import camel
 from positions.api.rules import Rules
 from positions.books import numbers
@@ -171,5 +173,6 @@ class SchemaView(Rules):
 @functools.cache
 def openapi() -> dict[str, Any]:
     """Return the OpenAPI document; made once a process, which takes a tenth of a second."""
-    document: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+    with patched_settings(SPECTACULAR):  # a project's own are of its own API
+        document: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
     return document

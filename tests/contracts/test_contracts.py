@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from realtime.protocol.asyncapi import VERSION
 from tests.contracts.documents import asyncapi_breaks, openapi_breaks
 from tests.contracts.release import ROOT, Accepted, accepted, changes_since, complaints, released, today
 
@@ -33,6 +34,12 @@ def test_documents_that_differ_from_the_last_release_have_a_higher_version(name:
 
 def test_both_documents_name_their_version_alike():
     assert {len(_version(each)) for each in today().values()} == {2}
+
+
+@pytest.mark.parametrize("client", ["python", "javascript"])
+def test_readme_of_a_client_names_the_version_of_the_protocol(client: str):
+    readme = (ROOT / "clients" / client / "README.md").read_text()
+    assert f"speaks version {VERSION} of the protocol" in readme
 
 
 def test_packages_have_the_version_that_the_changelog_begins_with():

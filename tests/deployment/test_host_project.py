@@ -326,7 +326,10 @@ async def test_project_serves_agents_sockets_pages_and_its_own_things(site: Site
 async def rules_hold(site: Site, rest: httpx.AsyncClient) -> None:
     """Those of the API, whatever the project has for its own."""
     assert [held["tokenSymbol"] for held in (await rest.get("positions/")).json()["results"]] == ["BONK"]
-    assert (await rest.get("schema/", headers={"Authorization": ""})).status_code == 200
+    schema = await rest.get("schema/", headers={"Authorization": ""})
+    assert (schema.status_code, schema.json()["info"]["title"]) == (200, "Nexgent")
+    named = set(re.findall(r"#/components/schemas/(\w+)", schema.text))
+    assert named <= set(schema.json()["components"]["schemas"])
     command = ("issue_token", "ann@example.org", "--read-only")
     read_only = (await asyncio.to_thread(site.run, "manage.py", *command)).split()[0]
     headers = {"Authorization": f"Bearer {read_only}"}
