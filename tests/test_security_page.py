@@ -115,7 +115,10 @@ IN_THE_PAGE: dict[str, dict[str, float]] = {
         "USER_TOKENS": 2_000,
     },
     "| 100 a second, 500 at once,": {"USER_REQUESTS_PER_SECOND": 100, "USER_REQUEST_BURST": 500},
-    "| 20 a second, 200 at once |": {"ADDRESS_REQUESTS_PER_SECOND": 20, "ADDRESS_REQUEST_BURST": 200},
+    "| 20 a second, 200 at once; of one /48 four times that |": {
+        "ADDRESS_REQUESTS_PER_SECOND": 20,
+        "ADDRESS_REQUEST_BURST": 200,
+    },
     "| 1,000; 50 a second and process, 1,000 at once |": {
         "USER_SOCKETS": 1_000,
         "USER_CONNECTS_PER_SECOND": 50,
