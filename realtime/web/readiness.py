@@ -22,8 +22,10 @@ from redis.retry import Retry
 
 from positions import valkey
 from positions.deadlines import deadline
+from positions.models.restores import epoch
 from realtime.hub.holdings import read_holdings
 from realtime.hub.hub import running_hub
+from realtime.hub.missed import Gap, read_events
 from realtime.monitoring import outages
 from realtime.monitoring.outages import Kind
 from realtime.monitoring.tasks import OK
@@ -61,9 +63,12 @@ async def checks() -> dict[str, str]:
 
 
 def _read() -> None:
-    """Read what a connect reads, of an agent that does not exist: the tables and columns are there."""
+    """Read what a connect and a resume read, of an agent that does not exist: the tables and columns are there."""
+    agent_id = str(uuid.uuid4())
     with deadline(CHECK_SECONDS):  # else the thread would wait on, and so would the next checks
-        read_holdings(str(uuid.uuid4()), 0, uuid.uuid4())
+        read_holdings(agent_id, 0, uuid.uuid4())
+        read_events([Gap(agent_id, 0, 1)])
+        epoch()
 
 
 def _write(url: str) -> None:

@@ -47,16 +47,17 @@ async def test_process_whose_second_shard_is_down_is_not_ready(transactional_db,
     assert await not_ready() == (503, {"valkey 2": "unavailable"})
 
 
-async def test_process_without_a_table_is_not_ready(transactional_db):
+@pytest.mark.parametrize("table", ["positions_agent", "positions_positionevent", "positions_restore"])
+async def test_process_without_a_table_is_not_ready(transactional_db, table: str):
     def rename(old: str, new: str) -> None:
         with connection.schema_editor() as editor:
             editor.alter_db_table(Agent, old, new)
 
-    await sync_to_async(rename)("positions_agent", "moved")
+    await sync_to_async(rename)(table, "moved")
     try:
         assert await not_ready() == (503, {"database": "unavailable"})
     finally:
-        await sync_to_async(rename)("moved", "positions_agent")
+        await sync_to_async(rename)("moved", table)
     assert await not_ready() == (200, {})
 
 
