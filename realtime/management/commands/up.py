@@ -17,6 +17,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, CommandParser, call_command
 from django.db import DatabaseError, connections
+from django.urls import NoReverseMatch, get_script_prefix, reverse
 
 from positions.conf import embedded_valkey_socket
 from positions.demo_login import DEMO_PASSWORD, DEMO_USERNAME
@@ -43,6 +44,7 @@ from realtime.launcher.wait_for import (
     until_ready,
     until_redis_answers,
 )
+from realtime.paths import base
 
 PORT_SECONDS = 20.0
 """How long children of a killed `up` may still use the port: realtime.launcher.watchdog.GRACE_SECONDS and a margin."""
@@ -53,6 +55,15 @@ REDIS_SECONDS = 5.0
 SERVER_SECONDS = 60.0
 REPLAY_POSITIONS = 50
 """How many tokens of a replayed file the demo buys at most."""
+
+
+def pages(server: str) -> tuple[str, str | None]:
+    """Return the addresses of the page and of the admin, wherever the project has them; None where it has no admin."""
+    try:
+        admin = "/" + reverse("admin:index").removeprefix(get_script_prefix())
+    except NoReverseMatch:
+        return server + base(), None
+    return server + base(), server + admin
 
 
 class Command(output.Command):
@@ -66,7 +77,7 @@ class Command(output.Command):
 
     def handle(self, **options: Any) -> None:
         self.options = options
-        self.url = f"http://{as_in_url(options['host'])}:{options['port']}/"
+        self.url, self.admin_url = pages(f"http://{as_in_url(options['host'])}:{options['port']}")
         check_options(options)
         with contextlib.ExitStack() as held:
             try:
@@ -183,9 +194,9 @@ class Command(output.Command):
         """Return what someone who has just typed `make run` needs to know."""
         facts = {
             "Page": self.url,
-            "Admin": f"{self.url}admin/"
-            + (", once `manage.py createsuperuser` has run" if self.admin is None else ""),
-            "": f"log in as {self.admin}" if self.admin else None,
+            "Admin": self.admin_url
+            and self.admin_url + (", once `manage.py createsuperuser` has run" if self.admin is None else ""),
+            "": f"log in as {self.admin}" if self.admin and self.admin_url else None,
             "Login": f"{DEMO_USERNAME}, password {DEMO_PASSWORD}" if self._has_demo() else None,
             "Prices": f"{source.name}{' (made up)' if source.simulated else ''}: {why}",
             "Data": f"{conf.DATA_DIR}",
