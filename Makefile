@@ -33,7 +33,7 @@ run: $(INSTALLED) ## Start everything and print the address (options: make run A
 # Workers of pytest-xdist: more than cores, since most tests wait for other processes. `make test WORKERS=0`: none.
 WORKERS ?= $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 3)')
 SQLITE_WORKERS ?= $(shell echo $$(( ($(WORKERS) + 1) / 2 )))
-FAST_WORKERS ?= $(shell echo $$(( $(WORKERS) > 0 ? $(WORKERS) - 1 : 0 )))
+FAST_WORKERS ?= $(shell echo $$(( $(WORKERS) > 2 ? $(WORKERS) - 2 : $(WORKERS) )))
 PYTEST = $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 COVER = $(if $(COVERAGE),--cov --cov-report= --cov-fail-under=0)
 # Containers like to set it. Every process that the tests start would then compile every module again.
