@@ -164,9 +164,8 @@ class Side:
         if self.broadcaster is not None:
             self.broadcaster.send("rounds", **command)
         else:
-            for process in self.processes:
-                told = process.generator.ask("trigger", **command)
-            began = [told + number * interval_seconds for number in range(count)]
+            told = [process.generator.ask("trigger", **command) for process in self.processes]
+            began = [told[0] + number * interval_seconds for number in range(count)]
         # A row that cannot keep up gets the time it needs; one that has lost a message does not.
         patience = 10.0 + count * interval_seconds * 2
         for process in self.processes:

@@ -112,9 +112,8 @@ def prefix_for(url: str) -> str:
     Pub/Sub knows no database numbers: without the number in the prefix, /0 and /1 would hear each other.
     """
     number = 0
-    with contextlib.suppress(
-        ValueError, AttributeError
-    ):  # no URL, or no text: the checks say so (positions.E006)
+    # No URL, or no text: the checks say so (positions.E006).
+    with contextlib.suppress(ValueError, AttributeError):
         number = parse_url(url).get("db", 0)  # type: ignore[no-untyped-call]
     return f"nexgent-{number}" if number else "nexgent"
 

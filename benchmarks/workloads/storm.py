@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.children import Child
 from benchmarks.report import Report, Spread, Verdict, at_most
-from benchmarks.rows import BY_NAME
+from benchmarks.rows import Row
 from benchmarks.side import Measured, Side
 from benchmarks.stage import Stage
 from benchmarks.workloads import Options, note, percentile, raise_sides
@@ -52,6 +52,9 @@ class Measurements:
     before_ms: list[float] = field(default_factory=list)
     meanwhile_ms: list[float] = field(default_factory=list)
 
+    def succeeded(self, guests: int) -> str:
+        return f"{min(self.opened):,} of {guests:,}"
+
     def ratio(self) -> Spread:
         return Spread.of(
             [meanwhile / before for before, meanwhile in zip(self.before_ms, self.meanwhile_ms, strict=True)]
@@ -87,7 +90,7 @@ def _storms(
     sides = raise_sides(stage, options.pick(names), report, sockets=OPEN, tokens=TOKENS, connected=False)
     stage.populate(agents=OPEN + guests, tokens=TOKENS, missed=EVENTS)
     visitors = {side.row.name: side.start_guests() for side in sides}
-    measured: dict[tuple[str, Storm], Measurements] = {}
+    measured: dict[tuple[Row, Storm], Measurements] = {}
     for side in sides:
         side.connect(OPEN)
         side.rounds(5, INTERVAL_SECONDS)
@@ -97,13 +100,15 @@ def _storms(
             note(f"{side.row.title}{database}: repetition {repetition} of {repetitions}")
             before = _p99(side.rounds(options.rounds or 50, INTERVAL_SECONDS, timed=True))
             for storm in (NEW, BACK) if side.row.name in OURS else (NEW,):
-                into = measured.setdefault((side.row.title + database, storm), Measurements())
+                into = measured.setdefault((side.row, storm), Measurements())
                 into.before_ms.append(before)
                 _one(side, visitors[side.row.name], storm, guests, options, into)
     for side in sides:
         side.close()
-    for (title, storm), each in measured.items():
-        _tell(f"{title}, {storm.what}", [title, storm.what], each, guests, report)
+    for (row, storm), each in measured.items():
+        _show(row.title + database, storm, each, guests, report)
+        if row.name in OURS:  # the floor shows what a server without turns does
+            _judge(f"{row.title}{database}, {storm.what}", each, guests, report)
 
 
 def _one(
@@ -126,18 +131,23 @@ def _one(
         note(problem)
 
 
-def _tell(name: str, row: list[str], each: Measurements, guests: int, report: Report) -> None:
-    ratio = each.ratio()
-    figures = f"{min(each.opened):,} of {guests:,}"
-    spreads = (Spread.of(each.before_ms).text(0), Spread.of(each.meanwhile_ms).text(0), ratio.text(2))
-    report.rows.append(
-        [*row, figures, Spread.of(each.seconds).text(1), Spread.of(each.cost_ms).text(2), *spreads]
+def _show(title: str, storm: Storm, each: Measurements, guests: int, report: Report) -> None:
+    spreads = (
+        Spread.of(each.seconds).text(1),
+        Spread.of(each.cost_ms).text(2),
+        Spread.of(each.before_ms).text(0),
+        Spread.of(each.meanwhile_ms).text(0),
+        each.ratio().text(2),
     )
-    if row[0] == BY_NAME[FLOOR].title:
-        return  # it shows what a server without turns does
+    report.rows.append([title, storm.what, each.succeeded(guests), *spreads])
+
+
+def _judge(name: str, each: Measurements, guests: int, report: Report) -> None:
     bar = f"{name}: all succeed at the first try"
-    report.verdicts.append(Verdict(bar, f"{figures}, in the worst storm", min(each.opened) == guests))
+    figures = f"{each.succeeded(guests)}, in the worst storm"
+    report.verdicts.append(Verdict(bar, figures, min(each.opened) == guests))
     bar = f"{name}: the p99 of the others is at most {MOST:g} × that before"
+    ratio = each.ratio()
     report.verdicts.append(at_most(bar, ratio.median, MOST, figures=f"{ratio.text(2)} ×"))
 
 

@@ -122,9 +122,8 @@ def parsed(text: str) -> dict[str, Any] | None:
     data = upgraded(data)
     if not _READERS.keys() <= data.keys():
         return None
-    for (
-        name
-    ) in _NUMBERS:  # no generator: it takes half as long again, for every event of everybody who comes back
+    # No generator: it takes half as long again, for every event of everybody who comes back.
+    for name in _NUMBERS:
         value = data[name]
         if value is not None and not (isinstance(value, str) and _DIGITS.fullmatch(value)):
             return None

@@ -65,9 +65,7 @@ class PositionEvent(WatchedModel):
     @property
     def is_readable(self) -> bool:
         """Whether it says what happened; not, where its row was written past Django (SnapshotField)."""
-        return self.event_type in self.Type.values and (
-            self.position is not None or self.event_type == self.Type.CLOSED
-        )
+        return is_readable(self.event_type, self.position)
 
     def _write_row(self, write: Callable[[], bool], *, raw: bool, using: str) -> bool:
         existed = write()
@@ -76,3 +74,11 @@ class PositionEvent(WatchedModel):
             older = Agent.objects.using(using).filter(pk=self.agent_id, event_seq__lt=self.seq)
             older.update(event_seq=self.seq)
         return existed
+
+
+_KINDS, _CLOSED = frozenset(PositionEvent.Type.values), PositionEvent.Type.CLOSED
+
+
+def is_readable(kind: str, position: object) -> bool:
+    """Return whether an event of this type says what happened, with this snapshot or None."""
+    return kind in _KINDS and (position is not None or kind == _CLOSED)

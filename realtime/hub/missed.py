@@ -15,6 +15,7 @@ from django.db.models import BigIntegerField
 
 from positions.books.snapshots import parsed
 from positions.models import Agent, PositionEvent
+from positions.models.events import is_readable
 from realtime.hub.database import in_database_thread
 from realtime.hub.rows import Columns, table_of
 from realtime.protocol.envelopes import EventMessage
@@ -23,7 +24,6 @@ FEW = 100
 """Events. Whoever has missed more is served alone: the others of the batch do not wait for thousands of rows."""
 
 _EVENTS = Columns(PositionEvent, ("seq", "event_type", "position_id", "created_at"), alias="event")
-_KINDS, _CLOSED = frozenset(PositionEvent.Type.values), PositionEvent.Type.CLOSED
 _SQL = """
 WITH asked (number, agent_id, after, upto) AS ({asked})
 SELECT asked.number, event.position, {columns}
@@ -75,7 +75,7 @@ def decoded(agent_id: str, events: Sequence[Stored], into: list[EventMessage]) -
     """Append those of an agent's events that can be read, one in each step; the others were written past Django."""
     for position, seq, kind, position_id, created_at in events:
         snapshot = None if position is None else parsed(position)
-        if kind in _KINDS and (snapshot is not None or kind == _CLOSED):
+        if is_readable(kind, snapshot):
             into.append(EventMessage(agent_id, seq, kind, position_id, snapshot, created_at))
         yield
 

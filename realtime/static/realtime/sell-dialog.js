@@ -31,7 +31,7 @@ export class SellDialog {
   #seen = "0";
   /** @type {{tokens: Wire.Digits, all: boolean} | null} null while there is nothing that could be sold */
   #part = null;
-  #typed = new Kept();
+  #kept = new Kept();
 
   /** @param {ConstructorParameters<typeof Ask>[1]} options */
   constructor(options) {
@@ -54,7 +54,7 @@ export class SellDialog {
    */
   async answer(agent, position, share) {
     this.#seen = position.remainingAmount;
-    if (!this.#typed.take(`${position.id} ${share}`)) {
+    if (!this.#kept.take(`${position.id} ${share}`)) {
       this.#choose(share);
       this.#proceeds.value = this.#why.value = "";
     }
@@ -66,7 +66,7 @@ export class SellDialog {
 
   /** The sale was refused: what was typed is there when the same is asked again. */
   keep() {
-    this.#typed.keep();
+    this.#kept.keep();
   }
 
   cancel() {

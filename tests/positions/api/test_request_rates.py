@@ -90,9 +90,8 @@ def test_networks_of_one_line_have_the_limit_four_times_over(db, rates):
         stranger.client.defaults["REMOTE_ADDR"] = address
         return statuses(stranger, number)
 
-    assert (
-        ask("2001:db8:1::1", 5) == [401] * 3 + [429] * 2
-    )  # those that are refused do not count for the line
+    # Those that are refused do not count for the line.
+    assert ask("2001:db8:1::1", 5) == [401] * 3 + [429] * 2
     found = [ask(f"2001:db8:1:{host}::1", 1)[0] for host in range(1, 11)]
     assert found == [401] * 9 + [429]
     assert ask("2001:db8:2::1", 1) == [401]
