@@ -7,15 +7,17 @@ a client that reads slowly delays no other.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from uuid import UUID
 
 from realtime.hub.disconnects import is_disconnect
 from realtime.hub.early_events import EarlyEvents, Event
 from realtime.hub.encoded_prices import EncodedPrices, PlainPrices
 from realtime.hub.held_tokens import HeldTokens
+from realtime.hub.joined_frames import JoinedFrames
 from realtime.hub.price_keys import PriceKeys
 from realtime.hub.token_index import TokenIndex
 from realtime.hub.writer import SNAPSHOT, SUPERSEDED, AsgiSend, WriteFrame, WriteNow, Writer
@@ -43,10 +45,10 @@ class Outbox:
 
     # Every round of prices goes through a thousand of them: what is read of each had better be in the CPU's cache.
     __slots__ = (
-        "__weakref__", "_buffered", "_early", "_held", "_max_unsent", "_max_unsent_bytes", "_on_close", "_on_gap",
-        "_on_lost", "_on_new_token", "_on_unsent", "_prices", "_retry_after_seconds", "_takes_prices", "_write_frame",
-        "_write_now", "_writer", "agent_id", "claim", "closed", "family_id", "keys_told", "left", "price_keys",
-        "read_only", "seq", "user_id", "watches",
+        "__weakref__", "_buffered", "_early", "_held", "_joined", "_max_unsent", "_max_unsent_bytes", "_on_close",
+        "_on_gap", "_on_lost", "_on_new_token", "_on_unsent", "_prices", "_retry_after_seconds", "_takes_prices",
+        "_write_frame", "_write_now", "_writer", "agent_id", "claim", "closed", "family_id", "keys_told", "left",
+        "price_keys", "read_only", "seq", "user_id", "watches",
     )  # fmt: skip
 
     def __init__(
@@ -91,6 +93,7 @@ class Outbox:
         self._held = HeldTokens(self, index)
         self._write_now = write_now
         self._write_frame = write_frame
+        self._joined: JoinedFrames | None = None
         self._writer = Writer(
             send, on_bytes=self._unsent_changed, on_error=self._not_sent, on_written=self._flush_prices
         )
@@ -239,7 +242,7 @@ class Outbox:
             if self._write_frame is None:
                 self._transmit(prices.message(pieces))
             elif not self._write_frame(frame := prices.frame(pieces)):
-                self._writer.put({"type": "websocket.send", "text": payload_of(frame)})
+                self._queue_frame(frame)
 
     def _conflate(self, fragments: Mapping[str, str]) -> None:
         newest = {token: fragments[token] for token in self._held.each() if token in fragments}
@@ -254,6 +257,25 @@ class Outbox:
             self.prices(waiting, messages.now())
 
     # The wire
+
+    @contextlib.contextmanager
+    def joining(self) -> Iterator[None]:
+        """Give the connection what is sent meanwhile in few writes. Nothing may be awaited meanwhile."""
+        if self._write_frame is None:
+            yield
+            return
+        ways = self._write_now, self._write_frame
+        self._joined = joined = JoinedFrames(*ways, on_refused=self._queue_frame)
+        self._write_now, self._write_frame = joined.write_now, joined.write_frame
+        try:
+            yield
+        finally:
+            self._joined, (self._write_now, self._write_frame) = None, ways
+            joined.flush()
+
+    def _queue_frame(self, frame: bytes) -> None:
+        if not self.closed:  # by the frame before it, which exceeded a bound
+            self._writer.put({"type": "websocket.send", "text": payload_of(frame)})
 
     def write(self, text: str | bytes) -> None:
         """Send a message after all those before it."""
@@ -278,6 +300,8 @@ class Outbox:
         """
         if self.closed:
             return
+        if self._joined:
+            self._joined.flush()
         if reason is CloseReason.TRY_LATER:
             self._writer.drop()
         close = reason.value

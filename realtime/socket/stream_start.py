@@ -220,10 +220,11 @@ class StreamStart:
             outbox.start(texts, held.seq)
         else:
             events, prices = await build_missed(hub, outbox, held, missed)
-            outbox.start(texts, last_seq)
-            for event in events:
-                outbox.event(event)
-            outbox.prices(prices, messages.now())
+            with outbox.joining():
+                outbox.start(texts, last_seq)
+                for event in events:
+                    outbox.event(event)
+                outbox.prices(prices, messages.now())
         if changed:
             outbox.prices(changed, messages.now())
 

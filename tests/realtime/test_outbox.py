@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -14,10 +14,10 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets import websockets_sansio_impl
 
 from realtime.hub import disconnects
+from realtime.hub.joined_frames import MOST_BYTES
 from realtime.hub.outbox import Event, Outbox
 from realtime.hub.price_keys import PriceKeys
 from realtime.hub.token_index import TokenIndex
-from realtime.protocol.frames import payload_of
 from realtime.protocol.messages import CloseReason
 
 
@@ -34,6 +34,8 @@ class Connection:
         self.reading = asyncio.Event()
         self.reading.set()
         self.gone = False
+        self.writes = 0
+        """Of frames."""
 
     async def send(self, message: dict) -> None:
         if not self.reading.is_set():
@@ -49,11 +51,21 @@ class Connection:
         return True
 
     def write_frame(self, frame: bytes) -> bool:
-        return self.write_now(payload_of(frame).decode())
+        """Take one frame, or several that were joined: all of them or none."""
+        self.writes += 1
+        return all(self.write_now(payload.decode()) for payload in payloads(frame))
 
     @property
     def texts(self) -> list[str]:
         return [message["text"] for message in self.sent if message["type"] == "websocket.send"]
+
+
+def payloads(frames: bytes) -> Iterator[bytes]:
+    while frames:
+        begin = {126: 4, 127: 10}.get(frames[1], 2)
+        end = begin + (frames[1] if begin == 2 else int.from_bytes(frames[2:begin]))
+        yield frames[begin:end]
+        frames = frames[end:]
 
 
 @pytest.fixture(autouse=True, params=[False, True], ids=["over ASGI", "direct"])
@@ -89,6 +101,9 @@ def stream(
     )
 
 
+PRICES = {"A": "{}"}
+
+
 def event(seq: int, token: str | None = None, position_id: str = "p") -> Event:
     return Event(seq, f"event {seq}", position_id, token)
 
@@ -121,6 +136,77 @@ async def test_event_that_was_sent_already_is_dropped():
     for seq in (1, 1, 2, 1, 2):
         outbox.event(event(seq))
     assert connection.texts == ["snapshot", "event 1", "event 2"]
+
+
+async def test_what_is_joined_is_one_write_in_order():
+    connection = Connection()
+    outbox = stream(connection, max_unsent=50, on_new_token=lambda outbox, tokens: outbox.prices(PRICES, "t"))
+    with outbox.joining():
+        outbox.start(["subscribed"], 0)
+        for seq in range(1, 21):
+            outbox.event(event(seq))
+        outbox.event(event(21, "A"))
+        outbox.event(event(22, "A"))
+        assert connection.texts == [] or not connection.direct
+    assert connection.writes == connection.direct
+    sent = ["subscribed", *(f"event {seq}" for seq in range(1, 22))]
+    assert connection.texts[:22] == sent
+    assert is_prices(connection.sent[22])  # of the token that the event before it brought
+    assert connection.texts[23:] == ["event 22"]
+
+
+async def test_what_is_joined_for_a_client_that_does_not_read_waits_in_order():
+    connection = Connection()
+    connection.reading.clear()
+    outbox = stream(connection)
+    with outbox.joining():
+        outbox.start(["subscribed"], 0)
+        for seq in range(1, 5):
+            outbox.event(event(seq))
+    assert outbox.waiting == 4
+    connection.reading.set()
+    await settled()
+    assert connection.texts == ["subscribed", *(f"event {seq}" for seq in range(1, 5))]
+
+
+async def test_more_joined_than_may_be_unsent_ends_the_stream():
+    connection = Connection()
+    connection.reading.clear()
+    outbox = stream(connection, max_unsent=5)
+    with outbox.joining():
+        outbox.start([], 0)
+        for seq in range(1, 21):
+            outbox.event(event(seq))
+    assert outbox.closed
+    connection.reading.set()
+    await settled()
+    assert connection.texts[0] == "event 1"
+    assert json.loads(connection.texts[1])["type"] == "closing"
+    assert connection.sent[-1]["code"] == 1013
+
+
+async def test_close_comes_after_what_was_joined_before_it():
+    connection = Connection()
+    outbox = stream(connection)
+    with outbox.joining():
+        outbox.start(["snapshot"], 0)
+        outbox.close(CloseReason.INTERNAL_ERROR)
+        outbox.event(event(1))
+    await settled()
+    assert connection.texts[0] == "snapshot"
+    assert [message["type"] for message in connection.sent] == [
+        "websocket.send", "websocket.send", "websocket.close"
+    ]  # fmt: skip
+
+
+async def test_long_message_among_those_joined_keeps_its_place():
+    connection = Connection()
+    outbox = stream(connection)
+    long = "x" * MOST_BYTES
+    with outbox.joining():
+        outbox.start(["subscribed", long], 0)
+        outbox.event(event(1))
+    assert connection.texts == ["subscribed", long, "event 1"]
 
 
 async def test_event_after_a_gap_waits_until_the_gap_is_filled():
