@@ -48,6 +48,7 @@ class BoundedProtocol(ServerProtocol):
         # consumer's close is not followed by a reset.
         super().__init__(**{**options, "max_size": 4 * conf.MAX_MESSAGE_BYTES, "logger": socket_log})
         self.inbound: TokenBucket | None = None
+        self.frames: FrameWriter | None = None
         self._has_flooded = False
 
     def receive_data(self, data: bytes | bytearray) -> None:
@@ -64,6 +65,12 @@ class BoundedProtocol(ServerProtocol):
                 self.events.append(TOO_MANY)
                 return
         super().recv_frame(frame)
+
+    def send_frame(self, frame: Frame) -> None:
+        """Send nothing past this protocol once it has sent a close (RFC 6455, section 5.5.1)."""
+        if frame.opcode is Opcode.CLOSE and self.frames is not None:
+            self.frames.stop()
+        super().send_frame(frame)
 
     def fail(self, code: int, reason: str = "") -> None:
         close = CloseReason.TOO_BIG.value
@@ -96,7 +103,26 @@ class ProtocolMethods:
 
     def frame_writer(self: Any) -> FrameWriter | None:
         """Return what writes frames; None for a client that has its messages compressed."""
-        return None if self.conn.extensions else frame_writer(self.transport, self.writable)
+        if self.conn.extensions:
+            return None
+        self.conn.frames = writer = frame_writer(self.transport, self.writable)
+        return writer
+
+    def pause_writing(self: Any) -> None:
+        self.writable.clear()
+        if self.conn.frames is not None:
+            self.conn.frames.pause()
+
+    def resume_writing(self: Any) -> None:
+        self.writable.set()
+        if self.conn.frames is not None:
+            self.conn.frames.resume()
+
+    def connection_lost(self: Any, exc: Exception | None) -> None:
+        """Give up the descriptor before asyncio closes it: the next connection may have its number."""
+        if self.conn.frames is not None:
+            self.conn.frames.stop()
+        _connection_lost(self, exc)
 
     def write_large_now(self: Any, text: str | bytes) -> bool:
         """Send a large message as it is: compressing it would hold everybody up, 50 ms for 12 MB (RFC 7692, 6)."""
@@ -167,12 +193,13 @@ def _path_once_logged(scope: Any) -> Path:
 
 _run_asgi: Any = None  # uvicorn's own
 _handle_pong: Any = None
+_connection_lost: Any = None
 _path_with_query: Any = None
 
 
 def install() -> None:
     """Change every uvicorn of this process, however it is started."""
-    global _run_asgi, _handle_pong, _path_with_query
+    global _run_asgi, _handle_pong, _connection_lost, _path_with_query
     logging.getLogger("uvicorn.error").addFilter(BadTextInOneLine())
     if not is_checked("uvicorn", "websockets"):
         return
@@ -188,6 +215,7 @@ def install() -> None:
     protocol: Any = module.WebSocketsSansIOProtocol
     if _run_asgi is None:
         _run_asgi, _handle_pong = protocol.run_asgi, protocol.handle_pong
+        _connection_lost = protocol.connection_lost
         _path_with_query = module.get_path_with_query_string
     module.get_path_with_query_string = _path_once_logged
     for name in (
@@ -195,6 +223,9 @@ def install() -> None:
         "owns",
         "text_writer",
         "frame_writer",
+        "pause_writing",
+        "resume_writing",
+        "connection_lost",
         "write_large_now",
         "write_text_now",
         "unsent_bytes",

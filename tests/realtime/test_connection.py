@@ -51,6 +51,26 @@ def test_frame_of_prices_is_their_message_in_a_frame(length):
     assert prices.taken() == (3, 3 * len(message))
 
 
+@pytest.mark.parametrize("closes", ["the client", "the server", "a failure"])
+def test_no_frame_follows_a_close_under_uvicorn(closes):
+    """Not even in the turn of the event loop in which the close is sent: prices are on their way all the time."""
+    stopped: list[str] = []
+    server: Any = uvicorn.BoundedProtocol(state=OPEN)
+    server.frames = SimpleNamespace(stop=lambda: stopped.append(closes))
+    if closes == "the client":
+        client = ClientProtocol(parse_uri("ws://localhost/"), state=OPEN)
+        client.send_close(1000)
+        server.receive_data(b"".join(client.data_to_send()))
+    elif closes == "the server":
+        server.send_text(b"text")
+        server.send_ping(b"")
+        assert not stopped
+        server.send_close(1000)
+    else:
+        server.receive_data(bytes((0x81, 0x00)))  # not masked
+    assert stopped == [closes]
+
+
 def test_direct_way_is_there_under_the_servers_of_the_lock():
     """A new version of a server falls back to ASGI until somebody has looked at it: here that is noticed."""
     uvicorn.install()

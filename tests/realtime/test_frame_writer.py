@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from realtime.servers.frame_writer import FrameWriter, SocketFrameWriter, frame_writer
+from realtime.servers.frame_writer import AskingFrameWriter, FrameWriter, ToldFrameWriter, frame_writer
 
 FRAME_BYTES = 10_000
 
@@ -26,14 +26,21 @@ class Server(asyncio.Protocol):
         self.writable = asyncio.Event()
         self.writable.set()
         self.lost = asyncio.Event()
+        self.writer: FrameWriter | None = None
 
     def pause_writing(self) -> None:
         self.writable.clear()
+        if self.writer is not None:
+            self.writer.pause()
 
     def resume_writing(self) -> None:
         self.writable.set()
+        if self.writer is not None:
+            self.writer.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self.writer is not None:
+            self.writer.stop()
         self.writable.set()
         self.lost.set()
 
@@ -43,7 +50,10 @@ class Line:
 
     def __init__(self, server: Server, transport: asyncio.Transport, client: socket.socket) -> None:
         self.server, self.transport, self.client = server, transport, client
-        self.writer = frame_writer(transport, server.writable)
+        self.use(frame_writer(transport, server.writable))
+
+    def use(self, writer: FrameWriter) -> None:
+        self.writer = self.server.writer = writer
 
     def fill(self) -> int:
         """Write until the server takes no more; return how many frames it took."""
@@ -59,7 +69,7 @@ class Line:
         return received
 
 
-@pytest.fixture(params=[SocketFrameWriter, FrameWriter], ids=["socket", "transport"])
+@pytest.fixture(params=[ToldFrameWriter, AskingFrameWriter, FrameWriter], ids=["told", "asking", "transport"])
 async def line(request: pytest.FixtureRequest) -> AsyncIterator[Line]:
     client, accepted = socket.socketpair()
     for end in (client, accepted):
@@ -67,9 +77,13 @@ async def line(request: pytest.FixtureRequest) -> AsyncIterator[Line]:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
     transport, server = await asyncio.get_running_loop().connect_accepted_socket(Server, accepted)
     line = Line(server, transport, client)
-    assert isinstance(line.writer, SocketFrameWriter)
-    if request.param is FrameWriter:  # as over TLS
-        line.writer = FrameWriter(transport, server.writable)
+    assert isinstance(line.writer, ToldFrameWriter)
+    if request.param is not ToldFrameWriter:
+        transport.set_write_buffer_limits()
+    if request.param is AskingFrameWriter:  # as with uvloop
+        line.use(AskingFrameWriter(transport, server.writable, accepted.fileno()))
+    elif request.param is FrameWriter:  # as over TLS
+        line.use(FrameWriter(transport, server.writable))
     yield line
     client.close()
     transport.abort()
@@ -95,20 +109,49 @@ async def test_frame_never_overtakes_what_waits_in_the_transport(line: Line):
         line.transport.write(frame(1))
     waiting = line.transport.get_write_buffer_size()
     line.client.recv(FRAME_BYTES)  # the kernel has room again, and the transport does not know it yet
-    assert line.writer.write(b"last")
-    assert line.transport.get_write_buffer_size() == waiting + 4
+    if isinstance(line.writer, ToldFrameWriter):
+        assert not line.writer.write(b"last")
+        assert line.transport.get_write_buffer_size() == waiting
+        line.transport.write(b"last")
+    else:
+        assert line.writer.write(b"last")
+        assert line.transport.get_write_buffer_size() == waiting + 4
     received = b""
     while not received.endswith(b"last"):
         received += await line.read(1)
     assert set(received[:-4]) == {1}
 
 
-async def test_nothing_is_written_after_a_stop_or_a_close(line: Line):
-    line.transport.close()
-    assert not line.writer.write(b"frame")
+async def test_nothing_is_written_after_a_stop(line: Line):
     line.writer.stop()
     assert not line.writer.write(b"frame")
+    line.transport.close()
     assert await asyncio.get_running_loop().sock_recv(line.client, 100) == b""
+
+
+async def test_frame_stays_unsent_after_a_stop_when_the_transport_is_empty_again(line: Line):
+    count = line.fill()
+    line.writer.stop()
+    assert await line.read(count * FRAME_BYTES) == b"".join(map(frame, range(count)))
+    await line.server.writable.wait()
+    assert not line.writer.write(b"frame")
+    line.transport.close()
+    assert await asyncio.get_running_loop().sock_recv(line.client, 100) == b""
+
+
+async def test_frame_of_a_lost_connection_never_reaches_the_next_one_of_the_same_descriptor(line: Line):
+    number = line.transport.get_extra_info("socket").fileno()
+    line.transport.abort()
+    await line.server.lost.wait()
+    await asyncio.sleep(0)
+    ends = socket.socketpair()
+    with ends[0], ends[1]:
+        assert number in {end.fileno() for end in ends}  # the kernel gives the lowest one that is free
+        assert not line.writer.write(b"frame")
+        for end in ends:
+            end.setblocking(False)  # noqa: FBT003  it has no name
+            with pytest.raises(BlockingIOError):
+                end.recv(100)
 
 
 async def test_connection_that_is_lost_is_noticed_by_its_transport():
