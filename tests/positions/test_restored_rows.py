@@ -179,6 +179,24 @@ def test_number_that_is_only_text_on_sqlite(position: Position, number: str):
         assert "purchase_price: stored 0, " in read_everything(position)
 
 
+@pytest.mark.parametrize(
+    ("column", "texts"),
+    {
+        "realized_profit_sol": ["00.5", "+1.5", "1.2.3", "-0.000", "-0.50", "7", "1e-7", ".5", f"0.{'1' * 60}", " 1.5"],
+        "created_at": [
+            "2026-02-31 00:00:00", "2026-01-01 00:00:00", "2026-01-01T00:00:00+02:00", "2026-01-01 00:00:00.1+02:00",
+            "2026-01-01", "20260101", "2026-01-01 00:00:00.9999", "0000-01-01 00:00:00", "", "infinity",
+        ],
+    }.items(),
+)  # fmt: skip
+def test_text_on_sqlite_that_django_would_not_write(position: Position, column: str, texts: list[str]):
+    for text in texts if connection.vendor == "sqlite" else ():
+        spoil(Position, **{column: text})
+        held = read_holdings(str(position.agent_id), position.agent.owner_id)
+        assert held is not None
+        assert [*held.positions()] == [snapshot(Position.objects.get(pk=position.pk))], text
+
+
 def test_figure_that_is_no_number_can_be_put_right(position: Position):
     spoil(Position, purchase_price="NaN")
     close_position(position_id=position.pk, proceeds_sol=position.total_invested_sol)
