@@ -128,7 +128,8 @@ _TIME_FORM = (
 )
 _FORMS: dict[str, dict[type[Any] | None, str]] = {
     "postgresql": {DecimalField: "trim_scale({})::text", DateTimeField: _TIME_FORM, UUIDField: "{}::text"},
-    "sqlite": {DateTimeField: "CAST({} AS text)"},  # Python's driver makes a datetime of a column
+    # Of a column, Python's driver would make a datetime; where it is empty, None.
+    "sqlite": {DateTimeField: "CAST(NULLIF({}, '') AS text)"},
 }
 """How the database writes the values of each kind of field: times as models/times.py reads those that Python lacks."""
 _TEXTS: dict[type[Any], Callable[..., str]] = {
