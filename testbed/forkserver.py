@@ -1,10 +1,10 @@
 """Starts Python processes without importing Django, Twisted and the like each time: a server costs 0.15 s, not 0.8 s.
 
 `start` and `run` stand in for `subprocess.Popen` and `subprocess.run`, for `python -m MODULE …`, `python FILE …` and
-`python -c CODE`. A process that has imported other people's modules, nothing of this project and nothing that reads
-settings, forks for each of them: this process's own, or one of several together (`share`, `use`). What is started is a
-process as any other, with its own environment, folder, files and signals; only its command line, as others see it, is
-that of the process it comes from.
+`python -c CODE`. A process that has imported other people's modules forks for each of them: this process's own, or one
+of several together (`share`, `use`). Of this project, and of what reads settings, it has executed nothing, but it has
+read the modules. What is started is a process as any other, with its own environment, folder, files and signals; only
+its command line, as others see it, is that of the process it comes from.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ import atexit
 import contextlib
 import gc
 import importlib
+import importlib.util
 import inspect
 import io
 import json
 import os
+import re
 import runpy
 import select
 import shlex
@@ -29,6 +31,8 @@ import threading
 import types
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from typing import IO, Any
 
@@ -274,6 +278,7 @@ def main() -> None:
         inspect.stack()
     if "twisted.internet.reactor" in sys.modules:
         raise RuntimeError("Twisted's reactor is loaded: its descriptors would be those of every process")
+    known = _Known(_learned())
     gc.collect()
     gc.freeze()
     woken, wake = socket.socketpair()
@@ -307,7 +312,7 @@ def main() -> None:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             for inherited in (*clients, listener, woken, wake, answers, *running.values()):
                 inherited.close()
-            _become(request, standard)
+            _become(request, standard, known)
             return
         for file in (request, *standard):
             os.close(file)
@@ -326,7 +331,90 @@ def _report(running: dict[int, socket.socket]) -> None:
             answers.send(b"%d" % os.waitstatus_to_exitcode(status))
 
 
-def _become(request: int, standard: Sequence[int]) -> None:
+def _learned() -> dict[str, Any]:
+    """Return what a server of this project loads that is not loaded here: its modules, and patterns that they compile.
+
+    A child finds out: nothing of this project, and nothing that reads settings, is executed in this process.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        with os.fdopen(writing, "w") as answer, contextlib.suppress(BaseException):
+            json.dump(_loaded(), answer)
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        text = answer.read()
+    os.waitpid(child, 0)
+    learned: dict[str, Any] = json.loads(text or '{"modules": {}, "patterns": []}')
+    return learned
+
+
+def _loaded() -> dict[str, Any]:
+    before, patterns, compile_pattern = set(sys.modules), [], re.compile
+
+    def noted(pattern: Any, flags: Any = 0) -> Any:
+        if isinstance(pattern, str):
+            patterns.append((pattern, int(flags)))
+        return compile_pattern(pattern, flags)
+
+    re.compile = noted
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    for name in [name for name in os.environ if name.startswith("NEXGENT_")]:
+        del os.environ[name]
+    os.environ.update(
+        DJANGO_SETTINGS_MODULE="nexgent.settings",
+        DATABASE_URL="sqlite:////none",
+        NEXGENT_SECRET_KEY=32 * "none",
+    )
+    sys.path[0] = str(ROOT)
+    importlib.import_module("nexgent.asgi")
+    importlib.import_module("django.urls").get_resolver().reverse_dict  # noqa: B018  loads the views
+    modules = {
+        name: spec.origin
+        for name, module in sys.modules.items()
+        if name not in before
+        and (spec := getattr(module, "__spec__", None)) is not None
+        and type(spec.loader) is SourceFileLoader
+    }
+    return {"modules": modules, "patterns": patterns}
+
+
+class _Known(MetaPathFinder):
+    """Finds the modules that a server of this project loads, read once for all processes: 80 ms of each one's start."""
+
+    def __init__(self, learned: Mapping[str, Any]) -> None:
+        self._modules = {}
+        for name, path in learned["modules"].items():
+            loader = SourceFileLoader(name, path)
+            self._modules[name] = _Compiled(name, path, loader.get_code(name), _version(path))
+        for pattern, flags in learned["patterns"]:
+            re.compile(pattern, flags)  # `re` keeps it
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        loader = self._modules.get(name)
+        if loader is None or _version(loader.path) != loader.version:
+            return None
+        return importlib.util.spec_from_file_location(name, loader.path, loader=loader)
+
+
+class _Compiled(SourceFileLoader):
+    def __init__(self, name: str, path: str, code: types.CodeType | None, version: tuple[int, int]) -> None:
+        super().__init__(name, path)
+        self.version = version
+        self._code = code
+
+    def get_code(self, fullname: str) -> types.CodeType | None:
+        return self._code
+
+
+def _version(path: str) -> tuple[int, int]:
+    status = os.stat(path)  # noqa: PTH116  in a tenth of the time
+    return status.st_mtime_ns, status.st_size
+
+
+def _become(request: int, standard: Sequence[int], known: _Known) -> None:
     """Be the process that was asked for, as the interpreter would be at its start; return when it is at its end."""
     with os.fdopen(request, "rb") as text:
         text.seek(0)
@@ -354,14 +442,17 @@ def _become(request: int, standard: Sequence[int]) -> None:
         "" if kind == "-c" else wanted["folder"],
         *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)),
     ]
+    if kind not in ("-m", "-c"):
+        sys.argv.insert(0, kind)
+        sys.path[0] = str(Path(kind).resolve().parent)
+    if wanted["folder"] == str(ROOT) and sys.path[0] in ("", str(ROOT)) and not os.environ.get("PYTHONPATH"):
+        sys.meta_path.insert(0, known)  # what it finds, the others would
     if kind == "-m":
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
     elif kind == "-c":
         code, sys.argv[0] = sys.argv[0], "-c"
         exec(compile(code, "<string>", "exec"), vars(main))  # noqa: S102
     else:
-        sys.argv.insert(0, kind)
-        sys.path[0] = str(Path(kind).resolve().parent)
         runpy.run_path(kind, run_name="__main__")
 
 

@@ -162,6 +162,21 @@ def test_fork_server_is_shared_by_other_processes_and_ends_with_the_one_that_mad
         os.kill(first, 0)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux only")
+def test_project_is_read_once_and_a_copy_of_it_for_itself(tmp_path):
+    """Each process executes what it imports, as it stands in its own folder."""
+    code = "import nexgent.start as it; print(type(it.__loader__).__name__, it.__file__, hasattr(it, 'HERE'))"
+    (tmp_path / "nexgent").mkdir()
+    (tmp_path / "nexgent" / "__init__.py").touch()
+    (tmp_path / "nexgent" / "start.py").write_text("HERE = True\n")
+    ours, copy = (
+        forkserver.run([sys.executable, "-c", code], env=os.environ, cwd=folder, timeout=PATIENCE_SECONDS)
+        for folder in (ROOT, tmp_path)
+    )
+    assert ours.stdout.split() == ["_Compiled", str(ROOT / "nexgent/start.py"), "False"]
+    assert copy.stdout.split() == ["SourceFileLoader", str(tmp_path / "nexgent/start.py"), "True"]
+
+
 def test_other_options_of_the_interpreter_are_heeded():
     code = "import sys; print(sys.flags.utf8_mode, sys.flags.dont_write_bytecode)"
     environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"}
