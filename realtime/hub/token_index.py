@@ -7,8 +7,9 @@ from typing import Generic, TypeVar
 
 Stream = TypeVar("Stream")
 
-SOCKETS_PER_TURN = 200
-"""Streams that are written to in one turn of the event loop: a message costs about 11 µs (docs/performance.md)."""
+SOCKETS_PER_TURN = 500
+"""Streams that are written to in one turn of the event loop: a message costs about 11 µs. Between two such turns others
+have theirs, and while sockets start they are long (docs/performance.md)."""
 
 
 class TokenIndex(Generic[Stream]):
