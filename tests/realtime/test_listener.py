@@ -12,6 +12,7 @@ from channels.layers import InMemoryChannelLayer, channel_layers
 
 from realtime.hub.listener import Listener
 from realtime.hub.probe import Probe
+from realtime.hub.turns import SLICE_SECONDS
 from realtime.monitoring.tasks import Health
 from tests.waiting import eventually
 
@@ -82,6 +83,31 @@ async def test_messages_that_wait_take_turns_with_everybody_else(layer):
 
     await asyncio.gather(backlog.handle(layer), somebody_else())
     assert len(seen) > MESSAGES / 2
+
+
+async def test_message_right_behind_a_short_one_waits_for_nobody_else(layer):
+    """Prices behind a claim: in a storm of connects, a turn of everybody else is long."""
+    turn, handled = 0, list[int]()
+
+    async def handle(message: Mapping[str, Any]) -> None:
+        handled.append(turn)
+
+    listener = Listener({"position.event": handle}, groups=lambda: ["work"], probe=CountingProbe())
+    running = asyncio.create_task(listener.run(Health(grace_seconds=60)))
+    try:
+        await listener.ready()
+        (channel,) = layer.groups["work"]
+        for pair in range(5):
+            await asyncio.sleep(2 * SLICE_SECONDS)
+            for _ in range(2):
+                await layer.send(channel, {"type": "position.event"})
+            while len(handled) < 2 * (pair + 1):
+                turn += 1
+                await asyncio.sleep(0)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert handled[::2] == handled[1::2]
 
 
 async def test_process_that_hears_its_probe_late_does_not_connect_anew_while_other_messages_arrive(
