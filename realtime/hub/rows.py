@@ -63,7 +63,7 @@ class Columns:
 
     @property
     def sql(self) -> str:
-        quote, forms = connection.ops.quote_name, _FORMS[connection.vendor]
+        quote, forms = connection.ops.quote_name, _FORMS.get(connection.vendor, {})
         columns = (f"{self._alias}.{quote(field.column)}" for field in self._fields)
         return ", ".join(
             forms.get(_kind(field), "{}").format(column)
