@@ -184,7 +184,7 @@ overview = operation(
 )
 prices = operation("Get current prices", wire.PricesOnRest, parameters=(TOKENS,), refuses=(400,))
 socket_ticket = operation(
-    "Get a ticket: it opens one socket, in place of the token, which then is in no address",
+    "Get a ticket, which opens one socket: it stands in the URL instead of the token",
     schema.SocketTicket,
     tag="token",
 )

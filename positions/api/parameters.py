@@ -48,7 +48,7 @@ FILTERS = (
     _query(
         "takeProfitLevelsHit",
         {"type": "integer", "minimum": 0, "maximum": MOST_HIT},
-        "Only with exactly so many levels hit.",
+        "Only with exactly this many levels hit.",
     ),
     _query("moonBag", str, "Whether the rest is a moon bag.", enum=list(YES_OR_NO)),
     _query(
@@ -73,7 +73,7 @@ SPAN = (
 MODE = _query(
     "mode",
     str,
-    "Only of the positions in wallets of live, or of simulated money, from when on the points tell them apart.",
+    "Only the positions in live, or in simulated wallets. Points that do not tell them apart are left out.",
     enum=Mode.values,
 )
 POSITION = _query("position", UUID, "Only of this position.")

@@ -55,7 +55,7 @@ class EventPage(Struct, rename="camel"):
 
 
 class Login(serializers.Serializer[Any]):
-    """A user's credentials, and a name by which to tell this log-in from the user's others."""
+    """A user's credentials, and a name by which to tell this login from the user's others."""
 
     username = serializers.CharField()
     password = serializers.CharField()

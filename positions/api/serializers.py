@@ -154,7 +154,7 @@ class BuyBody(TradeBody):
     tokens = Number(help_text=TOKENS)
     spent_sol = Number(help_text=SOL)
     take_profit_levels = levels(
-        1, "Another plan of so many levels begins; by default it goes on.", required=False
+        1, "Begins another plan of this many levels; by default the present one goes on.", required=False
     )
 
 
@@ -208,7 +208,7 @@ class StopLossBody(Body):
 
 
 class TakeProfitPlanBody(Body):
-    levels = levels(1, "A plan of so many levels begins with the next take-profit; null removes it.")
+    levels = levels(1, "Begins a plan of this many levels with the next take-profit; null removes it.")
 
 
 class MigrateBody(Body):

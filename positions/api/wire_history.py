@@ -39,8 +39,7 @@ class CandlesOnRest(Struct, rename="camel", kw_only=True):
 
 
 class ValueOnRest(Struct, rename="camel", kw_only=True):
-    """The value of an agent's open positions at one moment. The gain between two points is the difference of `valueSol`
-    minus that of `netFlowSol`, whatever was bought, sold or transferred in between."""
+    """An agent's open positions at one moment. The gain between two: the change of `valueSol` less that of `netFlowSol`."""
 
     timestamp: Timestamp
     value_sol: Number
@@ -114,7 +113,7 @@ class PerformanceOnRest(Struct, rename="camel", kw_only=True):
 
 
 class ModeResultsOnRest(PerformanceOnRest, rename="camel", kw_only=True):
-    """Of the positions in live, or in simulated wallets alone: the two are different money, and have no sum."""
+    """Of the positions in live, or in simulated wallets alone: the two are different money, and are never summed."""
 
     mode: ModeName
     closed_invested_sol: Number

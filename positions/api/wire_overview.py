@@ -22,7 +22,7 @@ class RankedOnRest(Struct, rename="camel", kw_only=True):
 
 
 class ModeTotalsOnRest(Struct, rename="camel", kw_only=True):
-    """Sums of SOL over the positions in an agent's live, or in its simulated wallets: the two have no sum."""
+    """Sums of SOL over the positions in an agent's live, or in its simulated wallets: the two are never summed."""
 
     mode: ModeName
     open_positions: int

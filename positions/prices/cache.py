@@ -197,7 +197,7 @@ def _status(value: bytes | None) -> FeedStatus | None:
 def _skip(what: str) -> None:
     """Log that there is something in the cache that no feed writes: once, not whenever it is read."""
     logger.warning(
-        "the price cache has %s that cannot be: unreadable, of the future, or no number; skipped", what
+        "the price cache has %s that are not valid: unreadable, of the future, or no number; skipped", what
     )
 
 

@@ -51,7 +51,9 @@ def with_gains(
         try:
             after = apply(before, trade)
         except (PositionsError, ValueError) as error:  # written past Django; the others are as they were
-            logger.warning("trade %s cannot be: %s; its position's gains are left out", trade.pk, error)
+            logger.warning(
+                "trade %s is impossible: %s; the gains of its position are left out", trade.pk, error
+            )
             impossible.add(trade.position_id)
         if after.holding.remaining_amount:
             books[trade.position_id] = after

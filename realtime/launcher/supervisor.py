@@ -115,7 +115,7 @@ class Supervisor:
             self._replace.clear()
             for child in [child for child, _ in self._kept if child.ready_line]:
                 if not await self._replaced(child):
-                    self._say(f"{child.name} could not be replaced; the processes before go on.")
+                    self._say(f"{child.name} could not be replaced; the old processes keep running.")
                     break
             else:
                 self._say("All server processes have been replaced.")

@@ -527,7 +527,7 @@ def test_export_without_users_needs_an_owner(alice: User, imported: Imported):
         ('{"agents": {"id": 1}}', "must be a JSON object that has an array of rows for each table"),
         ('{"agents": [1]}', "agents row 1 must be an object, whose keys are columns"),
         ('{"agents": [{"id": "1"}]}', "agents lacks name"),
-        ('{"agents": [], "Agent": []}', "agents is there twice"),
+        ('{"agents": [], "Agent": []}', "The export has agents twice"),
         ("{", "is neither JSON nor a folder or zip of CSV files"),
     ],
 )

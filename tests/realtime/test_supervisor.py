@@ -217,7 +217,7 @@ async def test_supervisor_child_whose_successor_cannot_run_goes_on(
     assert terminal.lines == [
         "one │ a release that is broken",
         "one exited with code 1.",
-        "one could not be replaced; the processes before go on.",
+        "one could not be replaced; the old processes keep running.",
     ]
 
 

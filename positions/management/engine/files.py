@@ -36,7 +36,7 @@ class Export:
             self.ignored.append(f"{written}: not imported")
             return
         if table.name in self.tables:
-            raise CommandError(f"{table.name} is there twice.")
+            raise CommandError(f"The export has {table.name} twice.")
         columns: dict[str, str] = {}
         found = self.tables[table.name] = []
         for row in rows:
