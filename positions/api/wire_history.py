@@ -39,7 +39,7 @@ class CandlesOnRest(Struct, rename="camel", kw_only=True):
 
 
 class ValueOnRest(Struct, rename="camel", kw_only=True):
-    """An agent's open positions at one moment. The gain between two: the change of `valueSol` less that of `netFlowSol`."""
+    """An agent's open positions at a moment. Gain between two: the change of `valueSol` minus that of `netFlowSol`."""
 
     timestamp: Timestamp
     value_sol: Number
