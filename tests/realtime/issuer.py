@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -15,7 +16,12 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 NAME = "https://login.example.org/realms/traders"
 AUDIENCE = "nexgent"
-RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)  # once: it takes a tenth of a second
+
+
+@cache
+def rsa_key() -> rsa.RSAPrivateKey:
+    """Return the same each time: it takes a tenth of a second, which no process spends that only collects the tests."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 class SigningKey:

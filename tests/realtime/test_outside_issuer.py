@@ -29,7 +29,7 @@ from positions.accounts.key_set import parse
 from positions.checks import outside_issuer as check
 from positions.models import TokenFamily
 from tests.live import PATIENCE_SECONDS, access_token
-from tests.realtime.issuer import NAME, RSA_KEY, Issuer, SigningKey
+from tests.realtime.issuer import NAME, Issuer, SigningKey, rsa_key
 from tests.realtime.test_keys import allow  # noqa: F401  a fixture
 from tests.realtime.test_tickets import Socket, buy  # noqa: F401  a fixture
 from tests.waiting import eventually
@@ -90,7 +90,7 @@ async def outcome(token: str, agent: Any) -> str:
 
 
 async def test_tokens_of_both_are_accepted_side_by_side(alice, agent, position, key, issuer, configure):
-    with_rsa = SigningKey("two", "RS256", RSA_KEY)
+    with_rsa = SigningKey("two", "RS256", rsa_key())
     issuer.keys.append(with_rsa)
     tokens = [
         access_token(alice),
