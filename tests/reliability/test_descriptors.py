@@ -65,7 +65,8 @@ async def test_server_without_files_for_all_connections_serves_and_recovers(
         log = server.log.read_text()
         assert log.count(LINE) == 1, log
         assert "Traceback" not in log
-        assert log.count("\n") < 100
+        said = [line for line in log.splitlines() if "/health/live" not in line]  # which this test asks for
+        assert len(said) < 50, log
 
 
 def test_start_says_that_there_are_too_few_files_for_the_sockets():
