@@ -202,11 +202,11 @@ async def test_many_connect_at_once_and_only_the_one_whose_row_cannot_be_read_fa
 
     @sync_to_async
     def damage() -> None:
-        too_deep = 2_000 * "[" + 2_000 * "]"  # Python gives up at 1,000
+        too_long = "[" + 5_000 * "1" + "]"  # Python converts at most 4,300 digits
         with unguarded(), connection.cursor() as cursor:
             cursor.execute(
                 "UPDATE positions_position SET dca_transaction_ids = %s WHERE agent_id = %s",
-                [too_deep, Agent._meta.pk.get_db_prep_value(agents[7].pk, connection)],
+                [too_long, Agent._meta.pk.get_db_prep_value(agents[7].pk, connection)],
             )
 
     await damage()
