@@ -360,7 +360,8 @@ BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 def statements(load: Imported, text: str) -> int:
     with CaptureQueriesContext(connection) as captured:
         load(text, "--commit")
-    return len(captured)
+    # Once a minute, whoever sends an event asks the database which installation it is of (positions/installations.py).
+    return sum("pg_control_system" not in query["sql"] for query in captured)
 
 
 def test_more_tokens_and_more_trades_take_no_more_statements(wallet: Wallet, load: Imported):
