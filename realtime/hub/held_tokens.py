@@ -69,6 +69,10 @@ class HeldTokens(Generic[Stream]):
             self._index.discard(token, self._stream)
             self._tokens = self._pick = None
 
+    def forget(self) -> None:
+        """Give up the stream. Nothing may be added after this."""
+        del self._stream
+
     def clear(self) -> None:
         for token in set(self._by_position.values()):
             self._index.discard(token, self._stream)

@@ -127,6 +127,10 @@ class Writer:
         self._is_released = True
         self._wake()
 
+    def forget(self) -> None:
+        """Tell nobody any more. Nothing may be written after this."""
+        self._on_bytes = self._on_error = self._on_written = _nothing
+
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters or (), None
         for waiter in waiters:
@@ -136,6 +140,10 @@ class Writer:
     def _change(self, by: int) -> None:
         self.bytes += by
         self._on_bytes(by)
+
+
+def _nothing(*_: object) -> None:
+    return None
 
 
 def _for_asgi(message: dict[str, Any]) -> dict[str, Any]:

@@ -122,6 +122,11 @@ class WebSocketProtocol(CountedFrames, ws_protocol.WebSocketProtocol):  # type: 
             self.server.websocket_timeout = -1
         super().check_timeouts()
 
+    def connectionLost(self, reason: Any) -> None:  # noqa: N802
+        super().connectionLost(reason)
+        # Their result is this protocol, which would be left to the garbage collector.
+        self.is_open = self.is_closed = None
+
     def dropConnection(self, abort: bool = False) -> None:  # noqa: N802
         super().dropConnection(abort)
         if self.backpressure is not None:

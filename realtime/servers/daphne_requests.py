@@ -92,6 +92,8 @@ class BoundedRequest(http_protocol.WebRequest):  # type: ignore[misc]
         refusal = self._refused_handshake(len(command) + len(path) + len(version))
         if refusal is None:
             super().requestReceived(command, path, version)
+            if self.transport is None and self.channel:  # it is a socket now, and neither is used any more
+                self.channel.requests.clear()  # who refer to each other: left to the garbage collector otherwise
         else:
             self.channel.transport.write(refusal)
             self.channel.loseConnection()

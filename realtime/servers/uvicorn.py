@@ -31,6 +31,7 @@ from realtime.protocol.frames import text_frame, text_header
 from realtime.protocol.messages import CloseReason, ErrorCode
 from realtime.servers.frame_writer import FrameWriter, frame_writer
 from realtime.servers.frames import LARGE_BYTES, READ_BYTES, fragment_cost, is_close
+from realtime.servers.transports import let_go
 from realtime.servers.uvicorn_log import Path, socket_log
 from realtime.socket.connection import EXTENSION
 
@@ -123,6 +124,7 @@ class ProtocolMethods:
         if self.conn.frames is not None:
             self.conn.frames.stop()
         _connection_lost(self, exc)
+        let_go(self.transport)
 
     def write_large_now(self: Any, text: str | bytes) -> bool:
         """Send a large message as it is: compressing it would hold everybody up, 50 ms for 12 MB (RFC 7692, 6)."""

@@ -20,6 +20,7 @@ from realtime.conf import conf
 from realtime.servers import descriptors
 from realtime.servers.door import may_enter
 from realtime.servers.heads import MALFORMED, TARGET_TOO_LONG, TOO_LARGE, heads, too_late
+from realtime.servers.transports import let_go
 from realtime.servers.uvicorn_handshake import handshake_in, takes_handshake, upgrade
 
 _originals: dict[str, Any] = {}
@@ -43,6 +44,7 @@ class RequestMethods:
         if self.transport is None:
             return  # cut off within uvicorn's own TLS handshake: there is nothing to end
         _originals["connection_lost"](self, exc)
+        let_go(self.transport)
 
     def data_received(self: Any, data: bytes) -> None:
         """Parse what has arrived; a handshake, once it may enter (door.py)."""

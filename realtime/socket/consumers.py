@@ -111,6 +111,9 @@ class PositionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         except asyncio.CancelledError:  # by daphne, if a query takes 10 s longer than its client stays
             await self.disconnect(1006)
             raise
+        finally:
+            if self.outbox.closed:
+                self.outbox.forget()
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         # Channels closes old database connections before every message, on the process's one shared thread: 115 to

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import json
 from typing import Any
 
 from channels.routing import ProtocolTypeRouter
@@ -47,3 +49,18 @@ async def failing_at_close(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "websocket":
         get_hub().close = fail  # type: ignore[method-assign]
     await application(scope, receive, send)
+
+
+OF_SOCKETS = {"PositionConsumer", "Outbox", "WebSocketsSansIOProtocol", "WebSocketProtocol"}
+
+
+async def without_garbage_collector(scope: Any, receive: Any, send: Any) -> None:
+    """Says at /left which objects of sockets there are."""
+    gc.disable()
+    if scope["type"] != "http" or scope["path"] != "/left":
+        await application(scope, receive, send)
+        return
+    names = [type(each).__name__ for each in gc.get_objects()]
+    body = json.dumps(sorted(name for name in names if name in OF_SOCKETS)).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})

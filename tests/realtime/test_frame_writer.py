@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import struct
+import weakref
 from collections.abc import AsyncIterator
 
 import pytest
 
 from realtime.servers.frame_writer import AskingFrameWriter, FrameWriter, ToldFrameWriter, frame_writer
+from realtime.servers.transports import let_go
 
 FRAME_BYTES = 10_000
 
@@ -169,3 +172,21 @@ async def test_connection_that_is_lost_is_noticed_by_its_transport():
         while line.writer.write(frame(1)):  # noqa: ASYNC110  to write is how it is noticed
             await asyncio.sleep(0)  # the transport notices in its own turn
         await server.lost.wait()
+
+
+async def test_transport_of_a_lost_connection_leaves_nothing_to_the_garbage_collector():
+    loop = asyncio.get_running_loop()
+    client, accepted = socket.socketpair()
+    accepted.setblocking(False)  # noqa: FBT003  it has no name
+    transport, server = await loop.connect_accepted_socket(Server, accepted)
+    client.close()
+    await server.lost.wait()
+    let_go(transport)
+    gone = weakref.ref(transport)
+    gc.disable()
+    try:
+        del transport
+        await asyncio.sleep(0)
+        assert gone() is None
+    finally:
+        gc.enable()

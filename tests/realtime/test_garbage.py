@@ -11,9 +11,13 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+from asgiref.sync import sync_to_async
+
 from realtime.hub.garbage import Garbage
 from realtime.hub.turns import MOST, Turns
-from tests.live import PATIENCE_SECONDS, ROOT
+from tests.live import PATIENCE_SECONDS, ROOT, Server, access_token, client, http, watching
+from tests.waiting import eventually
 
 STORM = """
 import gc
@@ -110,3 +114,29 @@ async def test_all_objects_are_looked_at_after_a_round_once_due_and_not_in_a_cro
         await due("fourth")
         assert cycle() is None
     assert sent == [("first",), ("second", "third"), ("fourth",)]
+
+
+@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
+async def test_socket_that_is_gone_leaves_nothing_to_the_garbage_collector(
+    kind, transactional_db, tmp_path, alice, agent, wallet
+):
+    """Of 20,000 that did, it found all at once, and for three seconds no price was sent."""
+    application = "tests.realtime.applications:without_garbage_collector"
+    with Server(kind, log=tmp_path / "log", application=application) as server:
+
+        async def left() -> list[str]:
+            answer = await sync_to_async(http.get)(f"{server.url}/left")
+            return answer.json()  # type: ignore[no-any-return]
+
+        for _ in range(3):
+            async with watching(server, alice, agent) as first, watching(server, alice, agent):
+                await first.expect("closing")  # the second owns the agent now
+        query = {"token": access_token(alice), "agentId": str(agent.pk), "lastSeq": "0"}
+        async with client(server, query=query) as resumed:
+            await resumed.expect("connected")
+            resumed.connection.transport.abort()
+
+        async def nothing() -> bool:
+            return await left() == []
+
+        await eventually(nothing, "what belongs to the sockets is gone")
