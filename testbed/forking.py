@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from testbed.known_modules import ROOT, KnownModules, learned
+from testbed.known_modules import KnownModules, learned
+from testbed.processes import ROOT
 
 PRELOADED = [
     "asyncio", "autobahn.twisted.websocket", "channels.generic.websocket", "channels.layers",

@@ -26,7 +26,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from testbed.processes import ROOT
+
 LONGEST_ANSWER_BYTES = 32
 LONGEST_QUEUE = 64
 NOT_FOR_ITSELF = ("COVERAGE_", "PYTHONPATH")

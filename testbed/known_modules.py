@@ -16,10 +16,9 @@ import types
 from collections.abc import Mapping
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from testbed.processes import ROOT
 
 
 def learned() -> dict[str, Any]:

@@ -20,7 +20,7 @@ from realtime.hub.held_tokens import HeldTokens
 from realtime.hub.joined_frames import JoinedFrames
 from realtime.hub.price_keys import PriceKeys
 from realtime.hub.token_index import TokenIndex
-from realtime.hub.writer import SNAPSHOT, SUPERSEDED, AsgiSend, WriteFrame, WriteNow, Writer
+from realtime.hub.writer import SNAPSHOT, SUPERSEDED, AsgiSend, WriteFrame, WriteNow, Writer, ignore
 from realtime.monitoring.metrics import counts
 from realtime.protocol import messages
 from realtime.protocol.frames import payload_of
@@ -325,7 +325,7 @@ class Outbox:
         if self._writer.pending is None:  # else its end is counted later
             self._writer.forget()
             self._held.forget()
-            self._on_lost = self._on_close = _nothing
+            self._on_lost = self._on_close = ignore
 
     def _end(self, close: Close) -> None:
         if self.closed is None:
@@ -363,7 +363,3 @@ class Outbox:
             logger.error("agent %s: a message could not be sent", self.agent_id, exc_info=error)
             self._writer.drop()  # a client cannot use what follows a lost message
             self.close(CloseReason.INTERNAL_ERROR)
-
-
-def _nothing(_: Outbox) -> None:
-    return None

@@ -129,7 +129,7 @@ class Writer:
 
     def forget(self) -> None:
         """Tell nobody any more. Nothing may be written after this."""
-        self._on_bytes = self._on_error = self._on_written = _nothing
+        self._on_bytes = self._on_error = self._on_written = ignore
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters or (), None
@@ -142,8 +142,8 @@ class Writer:
         self._on_bytes(by)
 
 
-def _nothing(*_: object) -> None:
-    return None
+def ignore(*_: object) -> None:
+    """Do nothing: what a writer, or a stream, calls once nobody wants to know."""
 
 
 def _for_asgi(message: dict[str, Any]) -> dict[str, Any]:

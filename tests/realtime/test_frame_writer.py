@@ -125,7 +125,19 @@ async def test_frame_never_overtakes_what_waits_in_the_transport(line: Line):
     assert set(received[:-4]) == {1}
 
 
-async def test_nothing_is_written_after_a_stop(line: Line):
+async def test_nothing_is_written_after_a_stop_or_a_close(line: Line):
+    line.transport.close()
+    if isinstance(
+        line.writer, ToldFrameWriter
+    ):  # stopped by the close frame before, as test_connection.py shows
+        await line.server.lost.wait()
+    assert not line.writer.write(b"frame")
+    line.writer.stop()
+    assert not line.writer.write(b"frame")
+    assert await asyncio.get_running_loop().sock_recv(line.client, 100) == b""
+
+
+async def test_nothing_is_written_after_a_stop_of_an_open_connection(line: Line):
     line.writer.stop()
     assert not line.writer.write(b"frame")
     line.transport.close()

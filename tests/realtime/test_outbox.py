@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from autobahn.exception import Disconnected
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets import websockets_sansio_impl
+from websockets.client import ClientProtocol
+from websockets.protocol import OPEN
+from websockets.uri import parse_uri
 
 from realtime.hub import disconnects
 from realtime.hub.joined_frames import MOST_BYTES
@@ -53,19 +56,13 @@ class Connection:
     def write_frame(self, frame: bytes) -> bool:
         """Take one frame, or several that were joined: all of them or none."""
         self.writes += 1
-        return all(self.write_now(payload.decode()) for payload in payloads(frame))
+        client: Any = ClientProtocol(parse_uri("ws://localhost/"), state=OPEN)
+        client.receive_data(frame)
+        return all(self.write_now(each.data.decode()) for each in client.events_received())
 
     @property
     def texts(self) -> list[str]:
         return [message["text"] for message in self.sent if message["type"] == "websocket.send"]
-
-
-def payloads(frames: bytes) -> Iterator[bytes]:
-    while frames:
-        begin = {126: 4, 127: 10}.get(frames[1], 2)
-        end = begin + (frames[1] if begin == 2 else int.from_bytes(frames[2:begin]))
-        yield frames[begin:end]
-        frames = frames[end:]
 
 
 @pytest.fixture(autouse=True, params=[False, True], ids=["over ASGI", "direct"])
