@@ -41,12 +41,12 @@ COVER = $(if $(COVERAGE),--cov --cov-report= --cov-fail-under=0)
 unexport PYTHONDONTWRITEBYTECODE
 
 test: $(INSTALLED) ## Run every test on PostgreSQL, and on SQLite what `make run` uses there (COVERAGE=1: see coverage)
-	@echo 'On PostgreSQL; those on SQLite run meanwhile, and are shown at the end.'; said=$$(mktemp); \
+	@echo 'On PostgreSQL; those on SQLite run meanwhile.'; said=$$(mktemp); \
 	NEXGENT_TEST_DATABASE=sqlite COVERAGE_FILE=.coverage-sqlite $(PYTEST) --numprocesses $(SQLITE_WORKERS) \
 		tests/positions tests/realtime $(COVER) >$$said 2>&1 & sqlite=$$!; \
 	$(PYTEST) --numprocesses $(WORKERS) $(COVER); code=$$?; \
-	wait $$sqlite || code=$$?; \
-	echo 'On SQLite:'; cat $$said; rm -f $$said; exit $$code
+	if wait $$sqlite; then echo "On SQLite: $$(tail -n 1 $$said)"; else code=$$?; echo 'On SQLite:'; cat $$said; fi; \
+	rm -f $$said; exit $$code
 ifdef COVERAGE
 	@$(BIN)/python -m coverage combine --quiet --append .coverage-sqlite
 	@$(BIN)/python -m coverage report --skip-covered
