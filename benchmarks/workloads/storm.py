@@ -1,4 +1,5 @@
-"""5,000 clients at once, beside 500 that are connected and get prices; then as many that come back with `lastSeq`.
+"""5,000 clients at once, beside 500 that are connected and get prices; then as many that come back with `lastSeq`. All
+of them leave at once, too.
 
 Beside the bare server, which answers each with 4 kB as soon as it has read its handshake, and whose others wait.
 """
@@ -24,6 +25,7 @@ TOKENS = 220
 EVENTS = 20
 """What each that comes back has missed."""
 INTERVAL_SECONDS = 0.2
+LEAVING_ROUNDS = 10
 MOST = 2.0
 OURS, FLOOR = ("ours-uvicorn", "ours-daphne"), "floor-uvicorn"
 
@@ -51,6 +53,8 @@ class Measurements:
     cost_ms: list[float] = field(default_factory=list)
     before_ms: list[float] = field(default_factory=list)
     meanwhile_ms: list[float] = field(default_factory=list)
+    leaving_ms: list[float] = field(default_factory=list)
+    """The longest that any of the others waited for a round while the guests left."""
 
     def succeeded(self, guests: int) -> str:
         return f"{min(self.opened):,} of {guests:,}"
@@ -75,6 +79,7 @@ def run(stage: Stage, options: Options) -> Report:
             f"p99 of the {OPEN} others, ms, before",
             "meanwhile",
             "times as long",
+            "longest while all leave, ms",
         ],
     )
     _storms(stage, "", (*OURS, FLOOR), guests, options, report)
@@ -126,7 +131,11 @@ def _one(
     into.opened.append(answer["opened"])
     into.seconds.append(answer["seconds"])
     into.meanwhile_ms.append(_p99(during, within_seconds=answer["seconds"]))
-    visitors.ask("disconnect")
+    visitors.send("disconnect")
+    leaving = side.rounds(LEAVING_ROUNDS, INTERVAL_SECONDS, timed=True)
+    visitors.answer()
+    into.leaving_ms.append(max(_waits(leaving)))
+    side.settle()
     for problem in answer["problems"][:1]:
         note(problem)
 
@@ -138,6 +147,7 @@ def _show(title: str, storm: Storm, each: Measurements, guests: int, report: Rep
         Spread.of(each.before_ms).text(0),
         Spread.of(each.meanwhile_ms).text(0),
         each.ratio().text(2),
+        Spread.of(each.leaving_ms).text(0),
     )
     report.rows.append([title, storm.what, each.succeeded(guests), *spreads])
 
@@ -152,12 +162,15 @@ def _judge(name: str, each: Measurements, guests: int, report: Report) -> None:
 
 
 def _p99(measured: Measured, *, within_seconds: float = float("inf")) -> float:
-    """Return the 99th percentile, in ms, from the broadcaster to the clients, of the rounds of the first seconds."""
+    return percentile(_waits(measured, within_seconds), 99)
+
+
+def _waits(measured: Measured, within_seconds: float = float("inf")) -> list[float]:
+    """Return the waits, in ms, from the broadcaster to the clients, of the rounds of the first seconds."""
     until = measured.began[0] + within_seconds
-    took = [
+    return [
         1e3 * (arrived - began)
         for arrivals in measured.arrivals
         for began, arrived in zip(measured.began, arrivals, strict=False)
         if began <= until and not math.isnan(arrived)  # a round that the server skipped for a newer one
     ]
-    return percentile(took, 99)

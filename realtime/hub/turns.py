@@ -1,4 +1,4 @@
-"""Work on the event loop that takes turns with everything else: long work in slices, and the starts of many sockets.
+"""Work on the event loop that takes turns with everything else: long work in slices, starts and ends of many sockets.
 
 An agent of 10,000 positions takes half a second to value and encode. In threads it would hold Python's lock for just as
 long, 5 ms at a time, and each system call of the event loop would wait for it. Five thousand sockets that connect in
@@ -33,11 +33,11 @@ class Turns:
 
     `run`: one slice of long work runs in each turn of the event loop, however much of it there is: each in its turn.
 
-    `piece` and `arrive`: of short pieces, as many as fit into TURN_SECONDS beside what else the turn does. How many
-    that is follows from how long the last turn took: half as many after a longer one, one more after one that was full
-    of pieces and took less than half of that. So while prices are sent, which takes whole turns, one socket starts in
-    each turn, and more of them in the others. What counts is the time of the thread's processor, `clock`: where other
-    processes have it, fewer pieces in a turn would make it no shorter.
+    `piece`, `arrive` and `depart`: of short pieces, as many as fit into TURN_SECONDS beside what else the turn does.
+    How many that is follows from how long the last turn took: half as many after a longer one, one more after one that
+    was full of pieces and took less than half of that. So while prices are sent, which takes whole turns, one socket
+    starts in each turn, and more of them in the others. What counts is the time of the thread's processor, `clock`:
+    where other processes have it, fewer pieces in a turn would make it no shorter.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Turns:
         self._done = 0
         """Pieces of this turn."""
         self._pieces: deque[asyncio.Future[None]] = deque()
+        self._departures: deque[Callable[[], object]] = deque()
         self._arrivals: deque[Callable[[], None]] = deque()
 
     async def next(self) -> None:
@@ -77,7 +78,7 @@ class Turns:
     @property
     def is_crowded(self) -> bool:
         """Whether there is more to do than fits into one turn: many sockets are starting."""
-        return bool(self._arrivals or self._pieces)
+        return bool(self._arrivals or self._pieces or self._departures)
 
     async def piece(self) -> None:
         """Wait until a short piece of work may be done: at once, unless many come in the same turn. Safe to cancel.
@@ -95,6 +96,14 @@ class Turns:
         if not self.is_crowded and self._has_room():
             return True
         self._arrivals.append(begin)
+        return False
+
+    def depart(self, end: Callable[[], object]) -> bool:
+        """Return whether who leaves may be ended at once. Otherwise `end` is called when its turn has come: before
+        those that arrive, so that those whose network has failed do not wait behind themselves."""
+        if not self._departures and self._has_room():
+            return True
+        self._departures.append(end)
         return False
 
     def _has_room(self) -> bool:
@@ -133,9 +142,10 @@ class Turns:
             if not waiter.done():  # else who waited is gone
                 waiter.set_result(None)
                 self._done += 1
-        while self._done < self._most and self._arrivals:
-            self._done += 1
-            self._arrivals.popleft()()
+        for waiting in (self._departures, self._arrivals):
+            while self._done < self._most and waiting:
+                self._done += 1
+                waiting.popleft()()
 
 
 _turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = weakref.WeakKeyDictionary()

@@ -21,7 +21,7 @@ class TwistedFrameWriter:
         self._send: Callable[[bytes], int] = protocol.transport.socket.send
 
     def write(self, frame: bytes) -> bool:
-        """Send a frame, after all sent before; return False if that is impossible now."""
+        """Send a frame, after all sent before; return False if that is impossible now. After `stop`, drop it."""
         protocol, transport = self._protocol, self._transport
         if (
             protocol.state != self._open
@@ -29,7 +29,7 @@ class TwistedFrameWriter:
             or transport._tempDataLen
             or transport.offset != len(transport.dataBuffer)
         ):
-            return False
+            return self._open is None
         try:
             sent = self._send(frame)
         except OSError:  # it would block, or the connection is lost: Twisted notices, too
@@ -39,5 +39,5 @@ class TwistedFrameWriter:
         return True
 
     def stop(self) -> None:
-        """Write nothing more: a close follows."""
+        """Write nothing more: a close follows, or the client has left."""
         self._open = None

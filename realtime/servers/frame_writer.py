@@ -26,8 +26,10 @@ class FrameWriter:
         self._writable = writable
 
     def write(self, frame: bytes) -> bool:
-        """Send a frame, after all sent before; return False if that is impossible now."""
+        """Send a frame, after all sent before; return False if that is impossible now. After `stop`, drop it."""
         transport = self._transport
+        if transport is None:
+            return True
         if transport.is_closing() or not self._writable.is_set():
             return False
         transport.write(frame)
@@ -40,8 +42,12 @@ class FrameWriter:
         """The transport calls its protocol's `resume_writing`."""
 
     def stop(self) -> None:
-        """Write nothing more: a close follows, and nothing may follow that; or the connection is lost."""
-        self._transport = _STOPPED
+        """Write nothing more: a close follows, and nothing may follow that; or the client has left.
+
+        Of thousands that have left at once, a round of prices comes before the ends of most. Were it refused, each
+        of them would be ended within the round.
+        """
+        self._transport = None
 
 
 class AskingFrameWriter(FrameWriter):
@@ -55,6 +61,8 @@ class AskingFrameWriter(FrameWriter):
 
     def write(self, frame: bytes) -> bool:
         transport = self._transport
+        if transport is None:
+            return True
         if transport.is_closing():  # as long as it is not, the descriptor is its own
             return False
         if transport.get_write_buffer_size():
@@ -102,16 +110,6 @@ class ToldFrameWriter(FrameWriter):
     def stop(self) -> None:
         super().stop()
         self._descriptor = self._socket = _NONE
-
-
-class _Stopped:
-    """What a writer that was stopped has in place of its transport."""
-
-    def is_closing(self) -> bool:
-        return True
-
-
-_STOPPED = _Stopped()
 
 
 def frame_writer(transport: asyncio.Transport, writable: asyncio.Event) -> FrameWriter:

@@ -29,6 +29,7 @@ from realtime.monitoring.redaction import redact
 from realtime.protocol import messages
 from realtime.protocol.frames import text_frame, text_header
 from realtime.protocol.messages import CloseReason, ErrorCode
+from realtime.servers.door import may_leave
 from realtime.servers.frame_writer import FrameWriter, frame_writer
 from realtime.servers.frames import LARGE_BYTES, READ_BYTES, fragment_cost, is_close
 from realtime.servers.transports import let_go
@@ -119,12 +120,22 @@ class ProtocolMethods:
         if self.conn.frames is not None:
             self.conn.frames.resume()
 
+    def handle_close(self: Any, event: Frame) -> None:
+        """Answer a close, or end a connection whose close it answers, once it may leave (door.py)."""
+        end = partial(_handle_close, self, event)
+        if may_leave(end):
+            end()
+
     def connection_lost(self: Any, exc: Exception | None) -> None:
-        """Give up the descriptor before asyncio closes it: the next connection may have its number."""
+        """Give up the descriptor before asyncio closes it, since the next connection may have its number; and end,
+        once it may leave (door.py)."""
         if self.conn.frames is not None:
             self.conn.frames.stop()
-        _connection_lost(self, exc)
+        self.disconnected = True  # so that uvicorn's `send` refuses, too
         let_go(self.transport)
+        end = partial(_connection_lost, self, exc)
+        if may_leave(end):
+            end()
 
     def write_large_now(self: Any, text: str | bytes) -> bool:
         """Send a large message as it is: compressing it would hold everybody up, 50 ms for 12 MB (RFC 7692, 6)."""
@@ -195,13 +206,14 @@ def _path_once_logged(scope: Any) -> Path:
 
 _run_asgi: Any = None  # uvicorn's own
 _handle_pong: Any = None
+_handle_close: Any = None
 _connection_lost: Any = None
 _path_with_query: Any = None
 
 
 def install() -> None:
     """Change every uvicorn of this process, however it is started."""
-    global _run_asgi, _handle_pong, _connection_lost, _path_with_query
+    global _run_asgi, _handle_pong, _handle_close, _connection_lost, _path_with_query
     logging.getLogger("uvicorn.error").addFilter(BadTextInOneLine())
     if not is_checked("uvicorn", "websockets"):
         return
@@ -217,7 +229,7 @@ def install() -> None:
     protocol: Any = module.WebSocketsSansIOProtocol
     if _run_asgi is None:
         _run_asgi, _handle_pong = protocol.run_asgi, protocol.handle_pong
-        _connection_lost = protocol.connection_lost
+        _handle_close, _connection_lost = protocol.handle_close, protocol.connection_lost
         _path_with_query = module.get_path_with_query_string
     module.get_path_with_query_string = _path_once_logged
     for name in (
@@ -227,6 +239,7 @@ def install() -> None:
         "frame_writer",
         "pause_writing",
         "resume_writing",
+        "handle_close",
         "connection_lost",
         "write_large_now",
         "write_text_now",

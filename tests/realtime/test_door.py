@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 
 import pytest
 
+from realtime.conf import conf
 from realtime.hub.turns import MOST, turns
 from realtime.servers.door import LONGEST_BYTES, may_enter
 from tests.live import Server, StartServer, access_token
 from tests.raw_http import Exchange, handshake, head
 
 MANY = 150
+CLOSE = bytes((0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE8))
+"""A client's close frame, with code 1000."""
 
 
 @pytest.fixture(params=["daphne", "uvicorn"])
@@ -52,3 +57,27 @@ def test_handshakes_at_once_are_all_answered_in_whatever_pieces_they_come(server
         assert exchange.status() == 101
     for exchange in (*whole, *halves):
         exchange.socket.close()
+
+
+def test_sockets_that_leave_at_once_are_all_ended_however_they_leave(server: Server, alice, agent):
+    """By a close, which is answered; by the end of their connection, as when a proxy stops; by a reset."""
+    request = handshake(f"/ws?token={access_token(alice)}&agentId={agent.pk}&mode=watch")
+    for leave in ("close", "end", "reset"):
+        leaving = [Exchange(server, request) for _ in range(conf.AGENT_WATCHERS)]
+        for exchange in leaving:
+            exchange.until(b"initial_data")
+        for exchange in leaving:
+            if leave == "close":
+                exchange.socket.sendall(CLOSE)
+            elif leave == "end":
+                exchange.socket.shutdown(socket.SHUT_WR)
+            else:
+                exchange.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                exchange.socket.close()
+        for exchange in leaving:
+            if leave != "reset":
+                assert (CLOSE[-2:] in exchange.rest()) is (leave == "close")
+            exchange.socket.close()
+        # Each had one of the agent's places, and all of them are free again.
+        with Exchange(server, request) as next_one:
+            assert b"initial_data" in next_one.until(b"initial_data")

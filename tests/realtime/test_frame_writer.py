@@ -127,19 +127,16 @@ async def test_frame_never_overtakes_what_waits_in_the_transport(line: Line):
 
 async def test_nothing_is_written_after_a_stop_or_a_close(line: Line):
     line.transport.close()
-    if isinstance(
-        line.writer, ToldFrameWriter
-    ):  # stopped by the close frame before, as test_connection.py shows
-        await line.server.lost.wait()
-    assert not line.writer.write(b"frame")
+    if not isinstance(line.writer, ToldFrameWriter):  # else the close frame stops it: test_connection.py
+        assert not line.writer.write(b"frame")
     line.writer.stop()
-    assert not line.writer.write(b"frame")
+    assert line.writer.write(b"frame")  # and drops it
     assert await asyncio.get_running_loop().sock_recv(line.client, 100) == b""
 
 
 async def test_nothing_is_written_after_a_stop_of_an_open_connection(line: Line):
     line.writer.stop()
-    assert not line.writer.write(b"frame")
+    assert line.writer.write(b"frame")
     line.transport.close()
     assert await asyncio.get_running_loop().sock_recv(line.client, 100) == b""
 
@@ -149,7 +146,7 @@ async def test_frame_stays_unsent_after_a_stop_when_the_transport_is_empty_again
     line.writer.stop()
     assert await line.read(count * FRAME_BYTES) == b"".join(map(frame, range(count)))
     await line.server.writable.wait()
-    assert not line.writer.write(b"frame")
+    assert line.writer.write(b"frame")
     line.transport.close()
     assert await asyncio.get_running_loop().sock_recv(line.client, 100) == b""
 
@@ -162,7 +159,7 @@ async def test_frame_of_a_lost_connection_never_reaches_the_next_one_of_the_same
     ends = socket.socketpair()
     with ends[0], ends[1]:
         assert number in {end.fileno() for end in ends}  # the kernel gives the lowest one that is free
-        assert not line.writer.write(b"frame")
+        assert line.writer.write(b"frame")
         for end in ends:
             end.setblocking(False)  # noqa: FBT003  it has no name
             with pytest.raises(BlockingIOError):
@@ -181,9 +178,9 @@ async def test_connection_that_is_lost_is_noticed_by_its_transport():
         line = Line(server, transport, client)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()
-        while line.writer.write(frame(1)):  # noqa: ASYNC110  to write is how it is noticed
+        while not server.lost.is_set():
+            line.writer.write(frame(1))
             await asyncio.sleep(0)  # the transport notices in its own turn
-        await server.lost.wait()
 
 
 async def test_transport_of_a_lost_connection_leaves_nothing_to_the_garbage_collector():

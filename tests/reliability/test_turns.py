@@ -137,6 +137,22 @@ async def test_newcomers_begin_in_order_and_those_that_have_begun_go_first():
     assert unfinished <= 2 * MOST
 
 
+async def test_those_that_leave_go_before_those_that_come_and_few_in_one_turn():
+    turns, done, turn = Turns(), [], 0
+
+    def end(who: str) -> None:
+        done.append((who, turn))
+
+    for who, wait in (*3 * MOST * [("comes", turns.arrive)], *3 * MOST * [("leaves", turns.depart)]):
+        if wait(partial(end, who)):
+            end(who)
+    while turns.is_crowded:
+        turn += 1
+        await asyncio.sleep(0)
+    assert [who for who, _ in done] == [*MOST * ["comes"], *3 * MOST * ["leaves"], *2 * MOST * ["comes"]]
+    assert all(sum(of == number for _, of in done) <= MOST for number in range(turn + 1))
+
+
 async def test_prices_reach_the_open_sockets_while_newcomers_wait_the_oldest_first():
     workload = Workload(0.3 * TURN_SECONDS)
     house = House(*3 * SOCKETS_PER_TURN * [[BONK]])
