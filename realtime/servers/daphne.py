@@ -39,7 +39,7 @@ from realtime.hub.writer import WriteNow
 from realtime.monitoring.redaction import redact
 from realtime.protocol.frames import text_frame, text_header
 from realtime.protocol.messages import CloseReason
-from realtime.servers import daphne_channel
+from realtime.servers import daphne_channel, daphne_checks
 from realtime.servers.bodies import REFUSED
 from realtime.servers.daphne_channel import BoundedChannel
 from realtime.servers.daphne_frame_writer import TwistedFrameWriter
@@ -277,6 +277,7 @@ def install() -> None:
     http_protocol.WebRequest = BoundedRequest
     http_protocol.HTTPFactory.protocol = _bounded_channel
     daphne_channel.install()
+    daphne_checks.install()
     server.serverFromString = _listening_server
     server.Server.handle_reply = _handle_reply_once_writable
     AccessLogGenerator.write_entry = _write_redacted_entry
