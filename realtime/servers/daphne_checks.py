@@ -1,7 +1,7 @@
 """daphne's looks after its connections, at a few of them in a turn of the event loop.
 
 Every second it looks which applications have ended, and every two seconds which sockets need a ping, at all connections
-in one go: 5,000 sockets that came together got their pings together, and nobody got a price for 0.2 s meanwhile.
+in one go: with 3,500 sockets that took up to 52 ms of CPU in one turn, in which nobody got a price (2026-11-27).
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ export class Summary {
     this.#showStatus(statuses);
     this.#showExit(store.exitTotals(counts), solUsd);
     cells.gain("unrealised", open.unrealizedSol, open.unrealizedUsd);
-    cells.set("unrealised-note", openReturn(open), "Of what is invested in them, with what they have realised");
+    cells.set("unrealised-note", openReturn(open), "Unrealised and realised, as a share of what was invested");
     cells.gain("realised", earned.realised, inUsd(earned.realised, solUsd));
     const closed = earned.closed === null ? "" : `incl. ${earned.closed} closed`;
     cells.set("realised-note", closed, IN_USD);
