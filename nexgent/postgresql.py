@@ -114,6 +114,8 @@ class Connection(psycopg.Connection[TupleRow]):
         self.pgconn.finish()
         pool = getattr(self, "_pool", None)
         if pool is not None and self._made_at > _drained.get(pool, 0.0):
-            logger.warning("a connection to the database is open, but nobody answers on it: all of them are replaced")
+            logger.warning(
+                "a connection to the database is open, but nobody answers on it: all of them are replaced"
+            )
             _drained[pool] = time.monotonic()
             pool.drain()
