@@ -98,13 +98,13 @@ class Turns:
         self._arrivals.append(begin)
         return False
 
-    def depart(self, end: Callable[[], object]) -> bool:
-        """Return whether who leaves may be ended at once. Otherwise `end` is called when its turn has come: before
-        those that arrive, so that those whose network has failed do not wait behind themselves."""
+    def depart(self, end: Callable[[], object]) -> None:
+        """End who leaves: at once, or when its turn has come. That is before those that arrive, so that those whose
+        network has failed do not wait behind themselves."""
         if not self._departures and self._has_room():
-            return True
-        self._departures.append(end)
-        return False
+            end()
+        else:
+            self._departures.append(end)
 
     def _has_room(self) -> bool:
         """Take a place in this turn, if there is one."""

@@ -40,8 +40,12 @@ def install(layer: Any) -> None:
 
 
 async def _receive(shard: Any) -> None:
-    """Do what `_do_receiving` of the shard does."""
-    while True:
+    """Do what `_do_receiving` of the shard does, and end although redis-py may swallow a cancellation.
+
+    It sends commands in `asyncio.wait_for`, which does before Python 3.12 (python/cpython#86296).
+    """
+    task = asyncio.current_task()
+    while task is None or not task.cancelling():
         try:
             if shard._pubsub and shard._pubsub.subscribed:
                 message = await shard._pubsub.get_message(

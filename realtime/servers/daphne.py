@@ -45,7 +45,7 @@ from realtime.servers.daphne_channel import BoundedChannel
 from realtime.servers.daphne_frame_writer import TwistedFrameWriter
 from realtime.servers.daphne_frames import CountedFrames
 from realtime.servers.daphne_requests import BoundedRequest
-from realtime.servers.door import may_leave
+from realtime.servers.door import leave
 from realtime.servers.frames import LARGE_BYTES, READ_BYTES
 from realtime.socket.connection import EXTENSION
 
@@ -84,8 +84,6 @@ class WebSocketProtocol(CountedFrames, ws_protocol.WebSocketProtocol):  # type: 
     backpressure: Backpressure | None = None
     """None until the handshake is done."""
     _is_reading = True
-    _is_lost = False
-    _frames: TwistedFrameWriter | None = None
     failedByMe: bool  # noqa: N815  autobahn's
 
     def onOpen(self) -> None:  # noqa: N802
@@ -125,30 +123,22 @@ class WebSocketProtocol(CountedFrames, ws_protocol.WebSocketProtocol):  # type: 
             self.server.websocket_timeout = -1
         super().check_timeouts()
 
-    def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> bool | None:  # noqa: N802, N803
+    def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> None:  # noqa: N802, N803
         """Answer a close, or end a connection whose close it answers, once it may leave (door.py)."""
-        if may_leave(partial(self._take_close, code, reasonRaw)):
-            return self._take_close(code, reasonRaw)
-        return None
+        leave(partial(self._take_close, code, reasonRaw))
 
-    def _take_close(self, code: int | None, reason: bytes | None) -> bool | None:
-        if self.state not in {self.STATE_OPEN, self.STATE_CLOSING}:
-            return True  # the connection was lost meanwhile
-        dropped: bool | None = super().onCloseFrame(code, reason)
-        return dropped
+    def _take_close(self, code: int | None, reason: bytes | None) -> None:
+        if self.state in {self.STATE_OPEN, self.STATE_CLOSING}:  # else the connection was lost meanwhile
+            super().onCloseFrame(code, reason)
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802
-        """End what has lost its connection, once it may leave; until then, nothing is written to it."""
-        self._is_lost = True
-        if self._frames is not None:
-            self._frames.stop()
-        if may_leave(partial(self._end, reason)):
-            self._end(reason)
+        """End what has lost its connection, once it may leave (door.py)."""
+        leave(partial(self._end, reason))
 
     def _end(self, reason: Any) -> None:
         super().connectionLost(reason)
         # What refers to this protocol, which would be left to the garbage collector.
-        self.is_open = self.is_closed = self._frames = None
+        self.is_open = self.is_closed = None
 
     def dropConnection(self, abort: bool = False) -> None:  # noqa: N802
         super().dropConnection(abort)
@@ -181,16 +171,14 @@ class WebSocketProtocol(CountedFrames, ws_protocol.WebSocketProtocol):  # type: 
 
     def frame_writer(self) -> TwistedFrameWriter | None:
         """Return what writes frames; None over TLS."""
-        if self.text_writer() is not None:
-            self._frames = TwistedFrameWriter(self)
-        return self._frames
+        return TwistedFrameWriter(self) if self.text_writer() is not None else None
 
     def write_text_now(self, text: str | bytes) -> bool:
         """Send a text message in one system call, after all sent before; return False if that is impossible now."""
         transport = self.transport
         if (
             self.state != self.STATE_OPEN
-            or self._is_lost
+            or transport.disconnected  # autobahn learns that in its turn
             or self.send_queue  # autobahn's
             or transport._tempDataLen
             or transport.offset != len(transport.dataBuffer)

@@ -32,12 +32,12 @@ class TwistedFrameWriter:
             return self._open is None
         try:
             sent = self._send(frame)
-        except OSError:  # it would block, or the connection is lost: Twisted notices, too
+        except OSError:  # it would block, or the connection is lost: Twisted knows
             sent = 0
         if sent < len(frame):
             transport.write(frame[sent:])
         return True
 
     def stop(self) -> None:
-        """Write nothing more: a close follows, or the client has left."""
+        """Write nothing more: a close follows, and nothing may follow that."""
         self._open = None

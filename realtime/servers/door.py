@@ -25,6 +25,6 @@ def may_enter(data: bytes, begin: Callable[[], None]) -> bool:
     return not is_handshake or turns().arrive(begin)
 
 
-def may_leave(end: Callable[[], object]) -> bool:
-    """Return whether a socket that its client has left may be ended now. Otherwise `end` is called when it may."""
-    return turns().depart(end)
+def leave(end: Callable[[], object]) -> None:
+    """End a socket that its client has left: now, or when it may."""
+    turns().depart(end)

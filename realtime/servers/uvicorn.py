@@ -29,7 +29,7 @@ from realtime.monitoring.redaction import redact
 from realtime.protocol import messages
 from realtime.protocol.frames import text_frame, text_header
 from realtime.protocol.messages import CloseReason, ErrorCode
-from realtime.servers.door import may_leave
+from realtime.servers.door import leave
 from realtime.servers.frame_writer import FrameWriter, frame_writer
 from realtime.servers.frames import LARGE_BYTES, READ_BYTES, fragment_cost, is_close
 from realtime.servers.transports import let_go
@@ -122,9 +122,7 @@ class ProtocolMethods:
 
     def handle_close(self: Any, event: Frame) -> None:
         """Answer a close, or end a connection whose close it answers, once it may leave (door.py)."""
-        end = partial(_handle_close, self, event)
-        if may_leave(end):
-            end()
+        leave(partial(_handle_close, self, event))
 
     def connection_lost(self: Any, exc: Exception | None) -> None:
         """Give up the descriptor before asyncio closes it, since the next connection may have its number; and end,
@@ -133,9 +131,7 @@ class ProtocolMethods:
             self.conn.frames.stop()
         self.disconnected = True  # so that uvicorn's `send` refuses, too
         let_go(self.transport)
-        end = partial(_connection_lost, self, exc)
-        if may_leave(end):
-            end()
+        leave(partial(_connection_lost, self, exc))
 
     def write_large_now(self: Any, text: str | bytes) -> bool:
         """Send a large message as it is: compressing it would hold everybody up, 50 ms for 12 MB (RFC 7692, 6)."""

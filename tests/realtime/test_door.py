@@ -8,6 +8,7 @@ import struct
 
 import pytest
 
+from positions.models import Agent
 from realtime.conf import conf
 from realtime.hub.turns import MOST, turns
 from realtime.servers.door import LONGEST_BYTES, may_enter
@@ -59,10 +60,11 @@ def test_handshakes_at_once_are_all_answered_in_whatever_pieces_they_come(server
         exchange.socket.close()
 
 
-def test_sockets_that_leave_at_once_are_all_ended_however_they_leave(server: Server, alice, agent):
+def test_sockets_that_leave_at_once_are_all_ended_however_they_leave(server: Server, alice):
     """By a close, which is answered; by the end of their connection, as when a proxy stops; by a reset."""
-    request = handshake(f"/ws?token={access_token(alice)}&agentId={agent.pk}&mode=watch")
     for leave in ("close", "end", "reset"):
+        agent = Agent.objects.create(owner=alice, name=leave)
+        request = handshake(f"/ws?token={access_token(alice)}&agentId={agent.pk}&mode=watch")
         leaving = [Exchange(server, request) for _ in range(conf.AGENT_WATCHERS)]
         for exchange in leaving:
             exchange.until(b"initial_data")

@@ -13,6 +13,7 @@ from channels.layers import get_channel_layer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from redis.asyncio import Connection
 from redis.asyncio.client import PubSub
+from redis.asyncio.connection import AbstractConnection
 
 from positions.valkey import Unavailable
 from realtime.conf import conf
@@ -110,6 +111,7 @@ async def test_many_messages_of_many_groups_arrive_once_and_in_order(hub, monkey
 async def test_connection_that_is_closed_while_a_group_is_joined_or_left_is_an_outage(own_valkey, change):
     """At whichever step: the receiver closes it when its reading fails. Other errors would end sockets with 1011."""
     layer: Any = get_channel_layer(conf.CHANNEL_LAYER)
+    install(layer)
     channel = await layer.new_channel()
     names = [f"closed.{number}" for number in range(STEPS)]
     await groups.join(layer, ["closed", *names] if change is groups.leave else ["closed"], channel)
@@ -122,6 +124,30 @@ async def test_connection_that_is_closed_while_a_group_is_joined_or_left_is_an_o
         with contextlib.suppress(*Unavailable):
             await task
     gc.collect()  # or the collector finds it in another test
+
+
+async def test_receiver_that_is_cancelled_while_it_reconnects_ends(own_valkey, monkeypatch):
+    """Before Python 3.12, `asyncio.wait_for` may swallow a cancellation, and redis-py sends commands in it."""
+    layer: Any = get_channel_layer(conf.CHANNEL_LAYER)
+    install(layer)
+    await groups.join(layer, ["reconnected"], await layer.new_channel())
+    (shard,) = layer._shards
+    receiver = shard._receive_task
+    flushing: asyncio.Future[asyncio.Task[None]] = asyncio.get_running_loop().create_future()
+    send = AbstractConnection._send_packed_command
+
+    async def send_and_flush(self: AbstractConnection, command: Any) -> None:
+        await send(self, command)
+        if not flushing.done():  # it cancels the receiver before that learns that its command is sent
+            flushing.set_result(asyncio.ensure_future(layer.flush()))
+
+    monkeypatch.setattr(AbstractConnection, "_send_packed_command", send_and_flush)
+    await shard._pubsub.connection.disconnect(nowait=True)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        flush = await flushing
+    ended, _ = await asyncio.wait({flush}, timeout=PATIENCE_SECONDS)
+    receiver.cancel()  # again, or what closes the layer after this test would wait for it, too
+    assert ended == {flush}
 
 
 async def test_layer_whose_first_try_to_reconnect_fails_is_subscribed_to_everything_after_the_next(

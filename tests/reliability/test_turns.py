@@ -143,9 +143,11 @@ async def test_those_that_leave_go_before_those_that_come_and_few_in_one_turn():
     def end(who: str) -> None:
         done.append((who, turn))
 
-    for who, wait in (*3 * MOST * [("comes", turns.arrive)], *3 * MOST * [("leaves", turns.depart)]):
-        if wait(partial(end, who)):
-            end(who)
+    for _ in range(3 * MOST):
+        if turns.arrive(partial(end, "comes")):
+            end("comes")
+    for _ in range(3 * MOST):
+        turns.depart(partial(end, "leaves"))
     while turns.is_crowded:
         turn += 1
         await asyncio.sleep(0)
