@@ -76,6 +76,8 @@ class Side:
         self.tokens = tokens
         self.broadcaster: Child | None = None
         self.processes: list[Process] = []
+        self.neighbour: Process | None = None
+        """One more, which has guests only."""
         self._round = market.FIRST_ROUND
         self._environment = {
             **row.environment(),
@@ -93,6 +95,13 @@ class Side:
             self.broadcaster = stage.child("benchmarks.broadcaster", way, environment=self._environment)
 
     def start_server(self, *, first_agent: int) -> None:
+        self.processes.append(self._start(first_agent))
+
+    def start_neighbour(self) -> None:
+        """Start one more server process, with the same database and prices, for guests alone."""
+        self.neighbour = self._start(self.processes[0].first_agent)
+
+    def _start(self, first_agent: int) -> Process:
         port = free_port()
         log = self.stage.log(self.row.name)
         environment = {**self.stage.environment, **self._environment}
@@ -102,13 +111,15 @@ class Side:
             )
         url = f"ws://127.0.0.1:{port}/ws?token={self.stage.token}&agentId={{agent}}"
         generator = self.stage.child("benchmarks.generator", environment={})
-        self.processes.append(Process(server, generator, url, first_agent, log))
+        started = Process(server, generator, url, first_agent, log)
         deadline = time.monotonic() + START_SECONDS
         while True:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    return
+                    return started
             if server.poll() is not None or time.monotonic() > deadline:
+                server.kill()
+                server.wait()
                 raise ChildError(f"{self.row.name} did not start: {log.read_text()[-2000:]}")
             time.sleep(0.05)  # between two checks of a condition
 
@@ -126,14 +137,19 @@ class Side:
         return answers
 
     def start_guests(self) -> Child:
-        """Start another load generator, whose clients come to the first process while the others' are connected."""
+        """Start another load generator, whose clients come while the others' are connected."""
         guests = self.stage.child("benchmarks.generator", environment={})
         self.stage.on_close(guests.close)
         return guests
 
-    def send_guests(self, guests: Child, count: int, *, query: str, missed: int) -> None:
-        """Have so many clients connect at once, as further agents; `guests.answer` says how they fared."""
-        process = self.processes[0]
+    def send_guests(
+        self, guests: Child, count: int, *, query: str, missed: int, to: Process | None = None
+    ) -> None:
+        """Have so many clients connect at once, as further agents; `guests.answer` says how they fared.
+
+        They come to the first process, unless another one is named.
+        """
+        process = to or self.processes[0]
         guests.send(
             "connect", url=process.url + query, first=process.first_agent + self.sockets, count=count,
             tokens=self.tokens, at_once=count + 1, missed=missed,
@@ -198,19 +214,23 @@ class Side:
     def settle(self) -> None:
         """Wait until the servers have nothing left to do, 30 s at most."""
         deadline = time.monotonic() + 30
-        before = self.cpu_seconds()
+        pids = [process.server.pid for process in self._all()]
+        before = sum(map(cpu_seconds, pids))
         while time.monotonic() < deadline:
             time.sleep(SETTLED_SECONDS)
-            now = self.cpu_seconds()
-            if now - before < 0.02 * SETTLED_SECONDS * len(self.processes):
+            now = sum(map(cpu_seconds, pids))
+            if now - before < 0.02 * SETTLED_SECONDS * len(pids):
                 return
             before = now
+
+    def _all(self) -> list[Process]:
+        return [*self.processes, *filter(None, [self.neighbour])]
 
     def resident_bytes(self) -> int:
         return sum(resident_bytes(process.server.pid) for process in self.processes)
 
     def close(self) -> None:
-        for process in self.processes:
+        for process in self._all():
             if process.server.poll() is None:
                 process.server.kill()
                 process.server.wait()
@@ -218,7 +238,7 @@ class Side:
         for child in (self.broadcaster, self.bot):
             if child is not None:
                 child.close()
-        self.processes = []
+        self.processes, self.neighbour = [], None
         self.broadcaster = self.bot = None
         if self._valkey is not None:
             self.valkey.close()

@@ -97,6 +97,8 @@ def quote(token: str, price: str, price_usd: str | None = None) -> Quote:
 
 
 MADE_BY_MIGRATE = {"django_content_type", "auth_permission"}
+LOCKS = ("SELECT FROM positions_agent FOR UPDATE", "SELECT FROM auth_user FOR UPDATE")
+"""In the order in which every writer takes them: so a request that a test has not waited for is waited for here."""
 
 
 @pytest.fixture(scope="session")
@@ -113,8 +115,11 @@ def empty_tables() -> Callable[[], None]:
         tables = set(connection.introspection.django_table_names(include_views=False)) - MADE_BY_MIGRATE
         deletions = [f"DELETE FROM {connection.ops.quote_name(table)}" for table in sorted(tables)]  # noqa: S608
         with transaction.atomic(), connection.cursor() as cursor:
-            for statement in deletions if connection.vendor == "sqlite" else ["; ".join(deletions)]:
-                cursor.execute(statement)
+            if connection.vendor == "postgresql":
+                cursor.execute("; ".join([*LOCKS, *deletions]))
+            else:
+                for statement in deletions:
+                    cursor.execute(statement)
 
     return empty
 

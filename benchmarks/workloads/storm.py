@@ -1,7 +1,8 @@
 """5,000 clients at once, beside 500 that are connected and get prices; then as many that come back with `lastSeq`. All
 of them leave at once, too.
 
-Beside the bare server, which answers each with 4 kB as soon as it has read its handshake, and whose others wait.
+Beside the bare server, which answers each with 4 kB as soon as it has read its handshake, and whose others wait; and
+beside storms that another process of the same machine has: what the 500 wait then, no server can take from them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 from benchmarks.children import Child
 from benchmarks.report import Report, Spread, Verdict, at_most
 from benchmarks.rows import Row
-from benchmarks.side import Measured, Side
+from benchmarks.side import Measured, Process, Side
 from benchmarks.stage import Stage
 from benchmarks.workloads import Options, note, percentile, raise_sides
 
@@ -28,6 +29,7 @@ INTERVAL_SECONDS = 0.2
 LEAVING_ROUNDS = 10
 MOST = 2.0
 OURS, FLOOR = ("ours-uvicorn", "ours-daphne"), "floor-uvicorn"
+ELSEWHERE = ", of another process"
 
 
 class Storm(NamedTuple):
@@ -51,6 +53,7 @@ class Measurements:
     opened: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     cost_ms: list[float] = field(default_factory=list)
+    """Of the process whose guests they are; none for those of another one."""
     before_ms: list[float] = field(default_factory=list)
     meanwhile_ms: list[float] = field(default_factory=list)
     leaving_ms: list[float] = field(default_factory=list)
@@ -82,52 +85,71 @@ def run(stage: Stage, options: Options) -> Report:
             "longest while all leave, ms",
         ],
     )
-    _storms(stage, "", (*OURS, FLOOR), guests, options, report)
+    _storms(stage, "", (*OURS, FLOOR), guests, options, report, with_neighbours=True)
     with stage.on_sqlite() as on_sqlite:
         _storms(on_sqlite, " on SQLite", OURS, guests, options, report)
     return report
 
 
 def _storms(
-    stage: Stage, database: str, names: Sequence[str], guests: int, options: Options, report: Report
+    stage: Stage,
+    database: str,
+    names: Sequence[str],
+    guests: int,
+    options: Options,
+    report: Report,
+    *,
+    with_neighbours: bool = False,
 ) -> None:
     """Measure these rows on the database of this stage, in turns."""
     sides = raise_sides(stage, options.pick(names), report, sockets=OPEN, tokens=TOKENS, connected=False)
     stage.populate(agents=OPEN + guests, tokens=TOKENS, missed=EVENTS)
     visitors = {side.row.name: side.start_guests() for side in sides}
-    measured: dict[tuple[Row, Storm], Measurements] = {}
+    measured: dict[tuple[Row, str, Storm], Measurements] = {}
     for side in sides:
         side.connect(OPEN)
+        if with_neighbours and side.row.name in OURS:
+            side.start_neighbour()
         side.rounds(5, INTERVAL_SECONDS)
     repetitions = options.times(3, 1)
     for repetition in range(1, repetitions + 1):
         for side in sides:
             note(f"{side.row.title}{database}: repetition {repetition} of {repetitions}")
             before = _p99(side.rounds(options.rounds or 50, INTERVAL_SECONDS, timed=True))
-            for storm in (NEW, BACK) if side.row.name in OURS else (NEW,):
-                into = measured.setdefault((side.row, storm), Measurements())
-                into.before_ms.append(before)
-                _one(side, visitors[side.row.name], storm, guests, options, into)
+            for where in ("", ELSEWHERE) if side.neighbour else ("",):
+                for storm in (NEW, BACK) if side.row.name in OURS else (NEW,):
+                    into = measured.setdefault((side.row, where, storm), Measurements())
+                    into.before_ms.append(before)
+                    to = side.neighbour if where else None
+                    _one(side, visitors[side.row.name], storm, guests, options, into, to=to)
     for side in sides:
         side.close()
-    for (row, storm), each in measured.items():
-        _show(row.title + database, storm, each, guests, report)
-        if row.name in OURS:  # the floor shows what a server without turns does
+    for (row, where, storm), each in measured.items():
+        _show(row.title + database, storm.what + where, each, guests, report)
+        if row.name in OURS and not where:  # the floor shows what a server without turns does
             _judge(f"{row.title}{database}, {storm.what}", each, guests, report)
 
 
 def _one(
-    side: Side, visitors: Child, storm: Storm, guests: int, options: Options, into: Measurements
+    side: Side,
+    visitors: Child,
+    storm: Storm,
+    guests: int,
+    options: Options,
+    into: Measurements,
+    *,
+    to: Process | None,
 ) -> None:
     """Have the guests come, while prices are sent, and go again."""
     side.settle()
     cpu = side.cpu_seconds()
-    side.send_guests(visitors, guests, query=storm.query, missed=storm.missed)
+    side.send_guests(visitors, guests, query=storm.query, missed=storm.missed, to=to)
     rounds = options.rounds or max(10, round(storm.seconds / INTERVAL_SECONDS * guests / GUESTS))
     during = side.rounds(rounds, INTERVAL_SECONDS, timed=True)
     answer: dict[str, Any] = visitors.answer(300)
     side.settle()
-    into.cost_ms.append(1e3 * (side.cpu_seconds() - cpu) / guests)
+    if to is None:
+        into.cost_ms.append(1e3 * (side.cpu_seconds() - cpu) / guests)
     into.opened.append(answer["opened"])
     into.seconds.append(answer["seconds"])
     into.meanwhile_ms.append(_p99(during, within_seconds=answer["seconds"]))
@@ -140,16 +162,16 @@ def _one(
         note(problem)
 
 
-def _show(title: str, storm: Storm, each: Measurements, guests: int, report: Report) -> None:
+def _show(title: str, what: str, each: Measurements, guests: int, report: Report) -> None:
     spreads = (
         Spread.of(each.seconds).text(1),
-        Spread.of(each.cost_ms).text(2),
+        Spread.of(each.cost_ms).text(2) if each.cost_ms else "",
         Spread.of(each.before_ms).text(0),
         Spread.of(each.meanwhile_ms).text(0),
         each.ratio().text(2),
         Spread.of(each.leaving_ms).text(0),
     )
-    report.rows.append([title, storm.what, each.succeeded(guests), *spreads])
+    report.rows.append([title, what, each.succeeded(guests), *spreads])
 
 
 def _judge(name: str, each: Measurements, guests: int, report: Report) -> None:
