@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import subprocess
-from collections.abc import Generator, Hashable
+from collections.abc import Generator, Hashable, Iterable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -32,7 +32,8 @@ LONGEST_FIRST = (
     HERE / "test_benchmarks.py",
     REALTIME,
 )
-"""A worker takes one file after the other: what takes long, and mostly waits, is not to be what the others wait for."""
+"""A worker takes one file after the other: what takes long is not to be what the others wait for. These mostly wait, so
+the other files, which compute, come between them: else the processors would have nothing to do at first."""
 WHOLE_STACK = (HERE / "end_to_end", HERE / "deployment", HERE / "test_benchmarks.py")
 
 
@@ -100,7 +101,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("browser")
         elif not _starts_processes(item):
             item.add_marker("fast")
-    items.sort(key=lambda item: _place(item.path))
+    places = _mixed(dict.fromkeys(item.path for item in items))
+    items.sort(key=lambda item: places[item.path])
 
 
 @cache
@@ -112,6 +114,14 @@ def _is_in(path: Path, folder: Path) -> bool:
 def _place(path: Path) -> int:
     places = (number for number, first in enumerate(LONGEST_FIRST) if _is_in(path, first))
     return next(places, len(LONGEST_FIRST))
+
+
+def _mixed(files: Iterable[Path]) -> dict[Path, float]:
+    """Return the place of each file: those of LONGEST_FIRST in this order, and the others spread among them."""
+    first = sorted((file for file in files if _place(file) < len(LONGEST_FIRST)), key=_place)
+    others = [file for file in files if _place(file) == len(LONGEST_FIRST)]
+    spread = ((file, number / len(some)) for some in (first, others) for number, file in enumerate(some))
+    return dict(spread)
 
 
 def _is_left_out(item: pytest.Item) -> bool:
