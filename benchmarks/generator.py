@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import socket
 import time
@@ -197,6 +198,7 @@ def _commands(load: Load) -> dict[str, Any]:
 
 
 async def main() -> None:
+    gc.disable()  # it has no cycles; looking for them among all clients took 0.2 to 0.8 s at a time
     await obey_async(_commands(Load()))
 
 
