@@ -2,7 +2,7 @@
 of them leave at once, too.
 
 Beside the bare server, which answers each with 4 kB as soon as it has read its handshake, and whose others wait; and
-beside storms that another process of the same machine has: what the 500 wait then, no server can take from them.
+beside storms that another process of the same machine has: what the 500 wait then, the machine lets them wait.
 """
 
 from __future__ import annotations
