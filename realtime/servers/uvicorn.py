@@ -131,7 +131,7 @@ class ProtocolMethods:
             self.conn.frames.stop()
         self.disconnected = True  # so that uvicorn's `send` refuses, too
         let_go(self.transport)
-        leave(partial(_connection_lost, self, exc))
+        leave(partial(_end, self, exc))
 
     def write_large_now(self: Any, text: str | bytes) -> bool:
         """Send a large message as it is: compressing it would hold everybody up, 50 ms for 12 MB (RFC 7692, 6)."""
@@ -178,6 +178,12 @@ class ProtocolMethods:
 
     def received(self: Any) -> None:
         """Do nothing: uvicorn reads one message ahead, no more."""
+
+
+def _end(protocol: Any, exc: Exception | None) -> None:
+    _connection_lost(protocol, exc)
+    # It refers to what has it: 24 objects and 6 kB that would be left to the garbage collector.
+    protocol.conn.parser.close()
 
 
 def _end_if_closed(transport: Any, data: bytes) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
+from collections import Counter
 from typing import Any
+from urllib.parse import parse_qs
 
 from channels.routing import ProtocolTypeRouter
 from django.core.asgi import get_asgi_application
@@ -51,16 +54,36 @@ async def failing_at_close(scope: Any, receive: Any, send: Any) -> None:
     await application(scope, receive, send)
 
 
-OF_SOCKETS = {"PositionConsumer", "Outbox", "WebSocketsSansIOProtocol", "WebSocketProtocol"}
+SERVERS = ("realtime", "channels", "daphne", "twisted", "autobahn", "uvicorn", "websockets")
+_before: Counter[str] = Counter()
 
 
 async def without_garbage_collector(scope: Any, receive: Any, send: Any) -> None:
-    """Says at /left which objects of sockets there are."""
+    """Counts objects of the servers' own types at /before; says at /left of which there are `?more=` more.
+
+    It waits until there are none, 10 s at most: by itself, since each request leaves some, too.
+    """
     gc.disable()
-    if scope["type"] != "http" or scope["path"] != "/left":
+    if scope["type"] != "http" or scope["path"] not in {"/before", "/left"}:
         await application(scope, receive, send)
         return
-    names = [type(each).__name__ for each in gc.get_objects()]
-    body = json.dumps(sorted(name for name in names if name in OF_SOCKETS)).encode()
+    left: dict[str, int] = {}
+    if scope["path"] == "/before":
+        _before.clear()
+        _before.update(_objects())
+    else:
+        (more,) = parse_qs(scope["query_string"].decode())["more"]
+        for _ in range(100):
+            left = {name: count for name, count in (_objects() - _before).items() if count >= int(more)}
+            if not left:
+                break
+            await asyncio.sleep(0.1)
     await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": json.dumps(left).encode()})
+
+
+def _objects() -> Counter[str]:
+    types = (type(each) for each in gc.get_objects())
+    names = Counter(kind.__qualname__ for kind in types if kind.__module__.startswith(SERVERS))
+    del names["DelayedCall"]  # of a connection's timers, cancelled: Twisted drops them when they would be due
+    return names

@@ -13,11 +13,12 @@ from contextlib import contextmanager
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
 
+from positions.models import Agent
 from realtime.hub.garbage import Garbage
 from realtime.hub.turns import MOST, Turns
 from tests.live import PATIENCE_SECONDS, ROOT, Server, access_token, client, http, watching
-from tests.waiting import eventually
 
 STORM = """
 import gc
@@ -31,6 +32,9 @@ gc.callbacks.append(look)
 objects = [[] for _ in range(1_200_000)]
 print(len(looked_at) > 100, max(looked_at) <= 12_000)
 """
+
+
+SOCKETS = 20
 
 
 class Cycle:
@@ -116,27 +120,34 @@ async def test_all_objects_are_looked_at_after_a_round_once_due_and_not_in_a_cro
     assert sent == [("first",), ("second", "third"), ("fourth",)]
 
 
+async def _taken_over(server: Server, alice: User, agent: Agent) -> None:
+    async with watching(server, alice, agent) as first, watching(server, alice, agent):
+        await first.expect("closing")  # the second owns the agent now
+
+
+async def _cut_off(server: Server, alice: User, agent: Agent) -> None:
+    query = {"token": access_token(alice), "agentId": str(agent.pk), "lastSeq": "0"}
+    async with client(server, query=query) as resumed:
+        await resumed.expect("connected")
+        resumed.connection.transport.abort()
+
+
+async def _refused(server: Server, alice: User, agent: Agent) -> None:
+    async with client(server, token="not a token", agent=agent) as refused:
+        await refused.closed()
+
+
+@pytest.mark.parametrize("leave", [_taken_over, _cut_off, _refused])
 @pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
 async def test_socket_that_is_gone_leaves_nothing_to_the_garbage_collector(
-    kind, transactional_db, tmp_path, alice, agent, wallet
+    kind, leave, transactional_db, tmp_path, alice, agent, wallet
 ):
     """Of 20,000 that did, it found all at once, and for three seconds no price was sent."""
     application = "tests.realtime.applications:without_garbage_collector"
     with Server(kind, log=tmp_path / "log", application=application) as server:
-
-        async def left() -> list[str]:
-            answer = await sync_to_async(http.get)(f"{server.url}/left")
-            return answer.json()  # type: ignore[no-any-return]
-
-        for _ in range(3):
-            async with watching(server, alice, agent) as first, watching(server, alice, agent):
-                await first.expect("closing")  # the second owns the agent now
-        query = {"token": access_token(alice), "agentId": str(agent.pk), "lastSeq": "0"}
-        async with client(server, query=query) as resumed:
-            await resumed.expect("connected")
-            resumed.connection.transport.abort()
-
-        async def nothing() -> bool:
-            return await left() == []
-
-        await eventually(nothing, "what belongs to the sockets is gone")
+        await leave(server, alice, agent)  # which loads what is loaded once
+        await sync_to_async(http.get)(f"{server.url}/before")
+        for _ in range(SOCKETS):
+            await leave(server, alice, agent)
+        left = await sync_to_async(http.get)(f"{server.url}/left?more={SOCKETS}")
+        assert left.json() == {}

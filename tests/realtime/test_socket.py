@@ -21,7 +21,7 @@ from positions.prices.cache import put_prices
 from realtime.hub.database import in_database_thread
 from realtime.publish.broadcast import broadcast_prices
 from tests.conftest import BONK, JUP, WIF, fresh_token, quote
-from tests.live import NO_TLS, Server, StartServer, access_token, client, refresh_token, watching
+from tests.live import NO_TLS, Server, StartServer, access_token, client, http, refresh_token, watching
 
 in_thread = sync_to_async
 
@@ -308,6 +308,7 @@ async def test_renamed_agent_keeps_its_socket(server, alice, agent):
 
 
 async def test_price_batch_brings_only_tokens_that_the_agent_holds(server, alice, agent, position):
+    await put_prices([quote(BONK, "0.00000013")])  # the stream begins with one, and its status
     async with watching(server, alice, agent) as socket:
         await broadcast_prices([quote(WIF, "1"), quote(BONK, "0.0000001309", "0.00002819"), quote(JUP, "2")])
         batch = await socket.expect("price_update_batch")
@@ -629,11 +630,11 @@ async def _health_until(server, expected):
     from tests.live import PATIENCE_SECONDS
 
     async with (
-        httpx.AsyncClient(verify=NO_TLS, timeout=PATIENCE_SECONDS) as http,
+        httpx.AsyncClient(verify=NO_TLS, timeout=PATIENCE_SECONDS) as asking,
         asyncio.timeout(PATIENCE_SECONDS),
     ):
         while True:
-            answer = await http.get(f"{server.url}/health")
+            answer = await asking.get(f"{server.url}/health")
             if answer.status_code == 200 and answer.json() == expected:
                 return True
             await asyncio.sleep(0.05)
@@ -645,8 +646,9 @@ async def test_no_token_reaches_a_log(server, alice, agent):
         await socket.expect("connected")
         await socket.connection.send("{")
         await socket.until("error")
+    await sync_to_async(http.get)(f"{server.url}/ws?token={token}")
     log = server.log.read_text()
     assert token not in log
     assert token.split(".")[1] not in log
     if server.kind == "uvicorn":
-        assert "/ws?token=…" in log  # the line is there, redacted
+        assert "GET /ws?token=…" in log  # the line is there, redacted
