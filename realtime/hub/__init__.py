@@ -9,7 +9,7 @@
     early_events       events of a stream that wait for those before them
     price_keys         numbers for tokens, and rows, of clients with compact prices
     held_tokens        which tokens a stream holds; `token_index` finds the streams that hold one
-    garbage            when a process looks at all its objects for garbage
+    garbage            when a process looks for garbage, and among which objects
     disconnects        which exceptions say that a client is gone
     guard              closes a stream when work for it fails
     reconciler         checks every few seconds what messages alone cannot guarantee

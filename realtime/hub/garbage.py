@@ -1,8 +1,14 @@
-"""When a server process looks for garbage, and among how many objects: few while sockets start, all after some rounds.
+"""When a server process looks for garbage, and among how many objects: few while sockets start, the new ones after
+rounds, and all of them while few sockets are open.
 
 What a collection looks at, it looks at in one turn of the event loop, at up to half a microsecond an object: all that
-5,000 sockets have takes 0.5 s, in which nothing is sent. Python's own collection of everything comes after so many new
-objects (nexgent/__init__.py), which is when many sockets connect. It stays for a process whose sockets get no prices.
+5,000 sockets have takes 0.5 to 1.6 s, in which nothing is sent. Python's own collection of everything comes after so
+many new objects (nexgent/__init__.py), which is when many sockets connect. It stays for a process whose sockets get no
+prices.
+
+What has been looked at, and what many sockets that came at once have, is put aside (`gc.freeze`): it is freed as ever
+once nothing refers to it, and only a cycle in it waits for the look at everything. Sockets leave none
+(tests/realtime/test_garbage.py), some HTTP requests do.
 """
 
 from __future__ import annotations
@@ -14,41 +20,72 @@ from typing import Any
 IN_CROWD = (1_500, 1, 1_000_000)
 """Thresholds while sockets start: at most 4,500 objects in the second step, where there are 9,000 otherwise, and none
 of the third. Always so, more of the cycles that every HTTP request leaves would get that old."""
+SOME = 30
+"""Second steps after which the new objects are looked at, at most 225,000. Nearly all are gone by then."""
 DUE = 1_000
-"""All objects are looked at after so many second steps: a third of those that Python waits for."""
+"""Second steps after which all objects are looked at: a third of those that Python waits for."""
+FEW = 1_000
+"""Sockets with which that takes no longer than 0.2 s."""
 
 _usual: tuple[int, int, int] | None = None
+_steps_before_crowd = 0
+_steps = 0
+"""Second steps since all objects were looked at, until some were last put aside: that makes Python's count 0."""
 
 
 def crowd_begins() -> None:
     """Look at few objects at a time until `crowd_ends`."""
-    global _usual
+    global _usual, _steps_before_crowd
     if _usual is None:
         _usual = gc.get_threshold()
+        _steps_before_crowd = _new_steps()
         gc.set_threshold(*IN_CROWD)
 
 
 def crowd_ends() -> None:
+    """Put aside what has come, if it is much. One socket is a crowd, too: what else is new is still to be looked at."""
     global _usual
     if _usual is not None:
         gc.set_threshold(*_usual)
         _usual = None
+        if _new_steps() - _steps_before_crowd >= SOME:
+            _put_aside(_new_steps())
 
 
 class Garbage:
-    """Of one process. `in_crowd` returns whether many sockets are starting."""
+    """Of one process. `in_crowd` returns whether many sockets are starting, `sockets` how many are open."""
 
-    def __init__(self, in_crowd: Callable[[], bool], *, due: int = DUE) -> None:
+    def __init__(self, in_crowd: Callable[[], bool], sockets: Callable[[], int], *, due: int = DUE) -> None:
         self._in_crowd = in_crowd
+        self._sockets = sockets
         self._due = due
 
     def after(self, send: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-        """Return what sends a round and then looks at everything, if that is due: nearly always, the next round comes
-        in a while."""
+        """Return what sends a round and then looks for garbage, if that is due: nearly always, the next round comes in
+        a while."""
 
         async def send_and_look(*messages: Any) -> None:
             await send(*messages)
-            if gc.get_count()[2] >= self._due and not self._in_crowd():
-                gc.collect()
+            if _new_steps() >= SOME and not self._in_crowd():
+                self._look()
 
         return send_and_look
+
+    def _look(self) -> None:
+        global _steps
+        steps = _new_steps()
+        if _steps + steps >= self._due and self._sockets() <= FEW:
+            gc.unfreeze()
+            _steps = steps = 0
+        gc.collect()
+        _put_aside(steps)
+
+
+def _new_steps() -> int:
+    return gc.get_count()[2]
+
+
+def _put_aside(steps: int) -> None:
+    global _steps
+    _steps += steps
+    gc.freeze()

@@ -7,7 +7,6 @@ import gc
 import os
 import subprocess
 import sys
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,7 +15,6 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 
 from positions.models import Agent
-from realtime.hub.garbage import Garbage
 from realtime.hub.turns import MOST, Turns
 from tests.live import PATIENCE_SECONDS, ROOT, Server, access_token, client, http, watching
 
@@ -37,38 +35,60 @@ print(len(looked_at) > 100, max(looked_at) <= 12_000)
 SOCKETS = 20
 
 
+LOOKS = """
+import asyncio
+import gc
+import weakref
+import nexgent
+from realtime.hub import garbage
+
 class Cycle:
-    def __init__(self) -> None:
+    def __init__(self):
         self.itself = self
 
+open_sockets, is_crowded, rounds = 0, False, []
 
-@contextmanager
-def long_ago() -> Iterator[weakref.ref[Cycle]]:
-    """Let a full collection be due, and no other one come meanwhile; yield a reference to what it will find."""
-    before = gc.get_threshold()
-    gc.set_threshold(100_000_000)
-    gc.collect()
+async def send(number):
+    rounds.append(number)
+
+after_round = garbage.Garbage(lambda: is_crowded, lambda: open_sockets, due=3 * garbage.SOME).after(send)
+
+def age(steps=garbage.SOME):
+    for _ in range(steps):
+        gc.collect(1)
+
+def look():
+    age()
+    asyncio.run(after_round(len(rounds)))
+
+def found_after(prepare):
     cycle = Cycle()
-    gc.collect(1)  # it is old now: no other collection looks at it again
     found = weakref.ref(cycle)
+    gc.collect(1)  # it is old now
+    prepare()
     del cycle
-    try:
-        yield found
-    finally:
-        gc.set_threshold(*before)
+    look()
+    return found() is None
+
+def all_objects():
+    global open_sockets
+    before, open_sockets = open_sockets, garbage.FEW
+    for _ in range(3):
+        look()
+    open_sockets = before
+
+def crowd(steps):
+    garbage.crowd_begins()
+    age(steps)
+    garbage.crowd_ends()
+
+age()
+gc.set_threshold(100_000_000)
+"""
 
 
 def test_while_a_million_objects_are_made_few_are_looked_at_at_a_time():
-    # In a process of its own, which has no other objects.
-    done = subprocess.run(
-        [sys.executable, "-c", STORM],
-        env=os.environ,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=3 * PATIENCE_SECONDS,
-    )
-    assert (done.stdout, done.stderr) == ("True True\n", "")
+    assert _printed(STORM) == "True True\n"
 
 
 @contextmanager
@@ -102,22 +122,60 @@ async def test_while_sockets_start_fewer_are_looked_at_and_afterwards_as_many_as
         await asyncio.sleep(0)
 
 
-async def test_all_objects_are_looked_at_after_a_round_once_due_and_not_in_a_crowd():
-    is_crowded, sent = True, []
+@pytest.mark.parametrize(
+    ("prepare", "is_found"),
+    [
+        pytest.param("", "True", id="new"),
+        pytest.param("is_crowded = True", "False", id="new_in_a_crowd"),
+        pytest.param("prepare = lambda: asyncio.run(after_round(0))", "True", id="no_look_is_due"),
+        pytest.param("prepare = look", "False", id="looked_at_before"),
+        pytest.param("prepare = lambda: crowd(garbage.SOME)", "False", id="came_with_many"),
+        pytest.param("prepare = lambda: crowd(garbage.SOME - 1)", "True", id="came_with_few"),
+    ],
+)
+def test_with_many_sockets_only_what_is_new_is_looked_at_after_a_round(prepare, is_found):
+    program = f"""
+open_sockets = garbage.FEW + 1
+prepare = lambda: None
+all_objects()
+{prepare}
+print(found_after(prepare))
+"""
+    assert _printed(LOOKS + program) == f"{is_found}\n"
 
-    async def send(*messages: str) -> None:
-        sent.append(messages)
 
-    with long_ago() as cycle:
-        rare = Garbage(lambda: False, due=gc.get_count()[2] + 1).after(send)
-        due = Garbage(lambda: is_crowded, due=gc.get_count()[2]).after(send)
-        await rare("first")
-        await due("second", "third")
-        assert cycle() is not None
-        is_crowded = False
-        await due("fourth")
-        assert cycle() is None
-    assert sent == [("first",), ("second", "third"), ("fourth",)]
+@pytest.mark.parametrize("came", ["look", "lambda: crowd(garbage.SOME)"])
+def test_with_few_sockets_all_objects_are_looked_at_once_that_is_due(came):
+    program = f"""
+open_sockets = garbage.FEW + 1
+all_objects()
+cycle = Cycle()
+found = weakref.ref(cycle)
+({came})()
+del cycle
+for _ in range(3):
+    look()
+print(found() is None)
+open_sockets = garbage.FEW
+look()
+print(found() is None)
+print(rounds == list(range(len(rounds))))
+"""
+    assert _printed(LOOKS + program) == "False\nTrue\nTrue\n"
+
+
+def _printed(program: str) -> str:
+    """Return what it printed, in a process of its own: what is put aside is put aside for all tests otherwise."""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=3 * PATIENCE_SECONDS,
+    )
+    assert done.stderr == ""
+    return done.stdout
 
 
 async def _taken_over(server: Server, alice: User, agent: Agent) -> None:
