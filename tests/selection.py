@@ -24,6 +24,7 @@ REALTIME = HERE / "realtime"
 LONGEST_FIRST = (
     FAULTS / "test_faults.py",
     HERE / "end_to_end" / "test_up.py",
+    REALTIME / "test_socket.py",
     BROWSER / "test_reconnect.py",
     REALTIME / "test_resume.py",
     FAULTS,
