@@ -6,9 +6,9 @@ What a collection looks at, it looks at in one turn of the event loop, at up to 
 many new objects (nexgent/__init__.py), which is when many sockets connect. It stays for a process whose sockets get no
 prices.
 
-What has been looked at, and what many sockets that came at once have, is put aside (`gc.freeze`): it is freed as ever
-once nothing refers to it, and only a cycle in it waits for the look at everything. Sockets leave none
-(tests/realtime/test_garbage.py), some HTTP requests do.
+What many sockets have, as they came at once or once it has been looked at, is put aside (`gc.freeze`): it is freed as
+ever once nothing refers to it, and only a cycle in it waits for the look at everything. Sockets leave none
+(tests/realtime/test_garbage.py), but an HTTP request may, which was being answered just then.
 """
 
 from __future__ import annotations
@@ -22,15 +22,18 @@ IN_CROWD = (1_500, 1, 1_000_000)
 of the third. Always so, more of the cycles that every HTTP request leaves would get that old."""
 SOME = 30
 """Second steps after which the new objects are looked at, at most 225,000. Nearly all are gone by then."""
+MANY = 50_000
+"""Objects that are put aside once they have been looked at: to do so again would take up to 25 ms."""
 DUE = 1_000
 """Second steps after which all objects are looked at: a third of those that Python waits for."""
 FEW = 1_000
-"""Sockets with which that takes no longer than 0.2 s."""
+"""Sockets with which that takes no longer than 0.2 s. With more it waits for LAST times as many steps."""
+LAST = 20
 
 _usual: tuple[int, int, int] | None = None
 _steps_before_crowd = 0
 _steps = 0
-"""Second steps since all objects were looked at, until some were last put aside: that makes Python's count 0."""
+"""Second steps since all objects were looked at, but those that Python counts."""
 
 
 def crowd_begins() -> None:
@@ -44,12 +47,13 @@ def crowd_begins() -> None:
 
 def crowd_ends() -> None:
     """Put aside what has come, if it is much. One socket is a crowd, too: what else is new is still to be looked at."""
-    global _usual
+    global _usual, _steps
     if _usual is not None:
         gc.set_threshold(*_usual)
         _usual = None
         if _new_steps() - _steps_before_crowd >= SOME:
-            _put_aside(_new_steps())
+            _steps += _new_steps()  # which this makes 0
+            gc.freeze()
 
 
 class Garbage:
@@ -73,19 +77,14 @@ class Garbage:
 
     def _look(self) -> None:
         global _steps
-        steps = _new_steps()
-        if _steps + steps >= self._due and self._sockets() <= FEW:
+        _steps += _new_steps()  # which a look makes 0
+        if _steps >= (self._due if self._sockets() <= FEW else LAST * self._due):
             gc.unfreeze()
-            _steps = steps = 0
+            _steps = 0
         gc.collect()
-        _put_aside(steps)
+        if len(gc.get_objects(2)) >= MANY:
+            gc.freeze()
 
 
 def _new_steps() -> int:
     return gc.get_count()[2]
-
-
-def _put_aside(steps: int) -> None:
-    global _steps
-    _steps += steps
-    gc.freeze()

@@ -15,6 +15,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 
 from positions.models import Agent
+from realtime.hub.garbage import LAST
 from realtime.hub.turns import MOST, Turns
 from tests.live import PATIENCE_SECONDS, ROOT, Server, access_token, client, http, watching
 
@@ -70,11 +71,25 @@ def found_after(prepare):
     look()
     return found() is None
 
+def make():
+    return [[] for _ in range(garbage.MANY)]
+
+def looks_until_found(came):
+    many = make()
+    cycle = Cycle()
+    found = weakref.ref(cycle)
+    came()
+    del cycle
+    looks = 1
+    while found() is not None:
+        look()
+        looks += 1
+    return looks
+
 def all_objects():
     global open_sockets
     before, open_sockets = open_sockets, garbage.FEW
-    for _ in range(3):
-        look()
+    looks_until_found(look)
     open_sockets = before
 
 def crowd(steps):
@@ -128,7 +143,12 @@ async def test_while_sockets_start_fewer_are_looked_at_and_afterwards_as_many_as
         pytest.param("", "True", id="new"),
         pytest.param("is_crowded = True", "False", id="new_in_a_crowd"),
         pytest.param("prepare = lambda: asyncio.run(after_round(0))", "True", id="no_look_is_due"),
-        pytest.param("prepare = look", "False", id="looked_at_before"),
+        pytest.param("prepare = look", "True", id="looked_at_before_with_few_objects"),
+        pytest.param(
+            "many = [[] for _ in range(garbage.MANY)]; prepare = look",
+            "False",
+            id="looked_at_before_with_many",
+        ),
         pytest.param("prepare = lambda: crowd(garbage.SOME)", "False", id="came_with_many"),
         pytest.param("prepare = lambda: crowd(garbage.SOME - 1)", "True", id="came_with_few"),
     ],
@@ -145,23 +165,14 @@ print(found_after(prepare))
 
 
 @pytest.mark.parametrize("came", ["look", "lambda: crowd(garbage.SOME)"])
-def test_with_few_sockets_all_objects_are_looked_at_once_that_is_due(came):
+@pytest.mark.parametrize(("sockets", "steps"), [("FEW", 3), ("FEW + 1", 3 * LAST)])
+def test_all_objects_are_looked_at_once_that_is_due_sooner_with_few_sockets(sockets, steps, came):
     program = f"""
-open_sockets = garbage.FEW + 1
 all_objects()
-cycle = Cycle()
-found = weakref.ref(cycle)
-({came})()
-del cycle
-for _ in range(3):
-    look()
-print(found() is None)
-open_sockets = garbage.FEW
-look()
-print(found() is None)
-print(rounds == list(range(len(rounds))))
+open_sockets = garbage.{sockets}
+print(looks_until_found({came}), rounds == list(range(len(rounds))))
 """
-    assert _printed(LOOKS + program) == "False\nTrue\nTrue\n"
+    assert _printed(LOOKS + program) == f"{steps} True\n"
 
 
 def _printed(program: str) -> str:
