@@ -20,15 +20,18 @@ from typing import Any
 IN_CROWD = (1_500, 1, 1_000_000)
 """Thresholds while sockets start: at most 4,500 objects in the second step, where there are 9,000 otherwise, and none
 of the third. Always so, more of the cycles that every HTTP request leaves would get that old."""
-SOME = 30
-"""Second steps after which the new objects are looked at, at most 225,000. Nearly all are gone by then."""
+CAME = 10
+"""Second steps after which what has come with a crowd is put aside: some 150 sockets. What is looked at again and again
+while 5,000 come would be a tenth of all they cost."""
+SOME = 50
+"""Second steps after which the new objects are looked at, at most 375,000. Nearly all are gone by then."""
 MANY = 50_000
 """Objects that are put aside once they have been looked at: to do so again would take up to 25 ms."""
-DUE = 1_000
-"""Second steps after which all objects are looked at: a third of those that Python waits for."""
+DUE = 10_000
+"""Second steps after which all objects are looked at: after some 150,000 connects."""
 FEW = 1_000
 """Sockets with which that takes no longer than 0.2 s. With more it waits for LAST times as many steps."""
-LAST = 20
+LAST = 2
 
 _usual: tuple[int, int, int] | None = None
 _steps_before_crowd = 0
@@ -51,7 +54,7 @@ def crowd_ends() -> None:
     if _usual is not None:
         gc.set_threshold(*_usual)
         _usual = None
-        if _new_steps() - _steps_before_crowd >= SOME:
+        if _new_steps() - _steps_before_crowd >= CAME:
             _steps += _new_steps()  # which this makes 0
             gc.freeze()
 

@@ -149,8 +149,8 @@ async def test_while_sockets_start_fewer_are_looked_at_and_afterwards_as_many_as
             "False",
             id="looked_at_before_with_many",
         ),
-        pytest.param("prepare = lambda: crowd(garbage.SOME)", "False", id="came_with_many"),
-        pytest.param("prepare = lambda: crowd(garbage.SOME - 1)", "True", id="came_with_few"),
+        pytest.param("prepare = lambda: crowd(garbage.CAME)", "False", id="came_with_many"),
+        pytest.param("prepare = lambda: crowd(garbage.CAME - 1)", "True", id="came_with_few"),
     ],
 )
 def test_with_many_sockets_only_what_is_new_is_looked_at_after_a_round(prepare, is_found):
