@@ -1,5 +1,5 @@
 """When a server process looks for garbage, and among how many objects: few while sockets start, the new ones after
-rounds, and all of them while few sockets are open.
+rounds, and all of them seldom, rather while few sockets are open.
 
 What a collection looks at, it looks at in one turn of the event loop, at up to half a microsecond an object: all that
 5,000 sockets have takes 0.5 to 1.6 s, in which nothing is sent. Python's own collection of everything comes after so
@@ -21,8 +21,8 @@ IN_CROWD = (1_500, 1, 1_000_000)
 """Thresholds while sockets start: at most 4,500 objects in the second step, where there are 9,000 otherwise, and none
 of the third. Always so, more of the cycles that every HTTP request leaves would get that old."""
 CAME = 10
-"""Second steps after which what has come with a crowd is put aside: some 150 sockets. What is looked at again and again
-while 5,000 come would be a tenth of all they cost."""
+"""Second steps after which what has come with a crowd is put aside: some 150 sockets. Otherwise it would be looked at
+after each round of prices while 5,000 come, since their crowd ends and begins again."""
 SOME = 50
 """Second steps after which the new objects are looked at, at most 375,000. Nearly all are gone by then."""
 MANY = 50_000
