@@ -74,7 +74,7 @@ class Hub:
             self.id, held=self.index.tokens, read=lambda tokens: self.fan_out.read(tokens)
         )
         self.fan_out = PriceFanOut(self.prices, self.index, need=self.price_groups.need, in_crowd=in_crowd)
-        send_round = Garbage(in_crowd, lambda: len(self.sockets.owners)).after(self.fan_out.batch)
+        send_round = Garbage(in_crowd, lambda: len(self.shares.sockets)).after(self.fan_out.batch)
         self._rounds = PriceRounds(send_round, self.price_groups, spawn=self.spawn)
         self.events = PositionEvents(self.sockets, self.index, self.prices, self.fan_out, spawn=self.spawn)
         self.shares = Shares()
